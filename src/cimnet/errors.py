@@ -1,0 +1,19 @@
+"""Errors that a user can cause and mend. The command line prints them as one line and exits with code 2."""
+
+from __future__ import annotations
+
+
+class CimnetError(Exception):
+    """Base of all errors raised on purpose: the message says what is wrong, where, and what to do."""
+
+
+class DataError(CimnetError):
+    """A data set, image, label or list that cannot be used as it is."""
+
+
+class ConfigError(CimnetError):
+    """A recipe, option or model name that is not valid."""
+
+
+class CheckpointError(CimnetError):
+    """A checkpoint that cannot be read or does not fit the request."""

@@ -1,0 +1,62 @@
+"""Write files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from cimnet.errors import CimnetError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call ``write`` with a temporary name beside ``path``, then rename. Nothing is left behind on failure.
+
+    Raises:
+        CimnetError: if the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise CimnetError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another folder or free space"
+        ) from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def require_new_folder(path: Path, remedy: str) -> None:
+    """Refuse a path that is a file or a folder with something in it, or that could not be written. Creates nothing.
+
+    Raises:
+        CimnetError: naming the folder and ``remedy``.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise CimnetError(f"{path}: exists and is not empty; {remedy}")
+    require_writable(path)
+
+
+def require_writable(path: Path) -> None:
+    """Try a file in the folder, or in the nearest one above that exists. Nothing stays.
+
+    Raises:
+        CimnetError: if that fails.
+    """
+    folder = path.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    probe = folder / f".write-test.{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise CimnetError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
