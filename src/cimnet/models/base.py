@@ -1,0 +1,105 @@
+"""What every model of this package shares: normalisation, any image size, the output contract, ``predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Output(NamedTuple):
+    """What a model returns.
+
+    Attributes:
+        logits: (B, K, H, W) at the input's size.
+        mutual_information: scalar in nats in training mode, None otherwise or for models without the head.
+        offsets: per stage (B, 2·K², h, w), order (dy, dx) per tap, in pixels of that stage; empty for models without
+            them.
+    """
+
+    logits: Tensor
+    mutual_information: Tensor | None = None
+    offsets: tuple[Tensor, ...] = ()
+
+
+class RGBTModel(nn.Module):
+    """Base of all models: takes images in 0..1 and does the rest itself.
+
+    The statistics for normalisation are buffers, so they travel with the weights. Images are scaled by
+    ``input_scale``, padded to a multiple of ``stride`` by repeating the border, and the logits are cropped and
+    resized back.
+
+    Args:
+        rgb_mean, rgb_std: three numbers each, of RGB in 0..1 (those of the encoder's pretraining).
+        input_scale: factor applied to height and width before the encoders in evaluation mode, 1 for none; below 1 it
+            trades detail for speed. In training mode images are taken as they are: the training transform scales them.
+    """
+
+    stride = 32
+    rgb_mean: Tensor
+    rgb_std: Tensor
+    thermal_mean: Tensor
+    thermal_std: Tensor
+
+    def __init__(self, rgb_mean: Sequence[float], rgb_std: Sequence[float], input_scale: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < input_scale <= 4:
+            raise ValueError(f"input_scale is {input_scale}, it must lie above 0 and at most 4")
+        self.input_scale = input_scale
+        self.register_buffer("rgb_mean", torch.tensor(rgb_mean).view(1, 3, 1, 1))
+        self.register_buffer("rgb_std", torch.tensor(rgb_std).view(1, 3, 1, 1))
+        self.register_buffer("thermal_mean", torch.full((1, 1, 1, 1), 0.5))
+        self.register_buffer("thermal_std", torch.full((1, 1, 1, 1), 0.25))
+
+    def set_thermal_statistics(self, mean: float, std: float) -> None:
+        """Store mean and standard deviation of the training set's thermal images (0..1) beside the weights."""
+        self.thermal_mean.fill_(mean)
+        self.thermal_std.fill_(max(std, 1e-4))
+
+    def prepare(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        """Check, normalise, scale and pad. Returns both as (B, 3, h, w), h and w multiples of ``stride``.
+
+        Raises:
+            ValueError: if a shape is not (B, 3, H, W) and (B, 1, H, W) of equal B, H, W.
+        """
+        if rgb.ndim != 4 or rgb.shape[1] != 3 or thermal.shape != (rgb.shape[0], 1, *rgb.shape[2:]):
+            raise ValueError(
+                f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and (B, 1, H, W)"
+            )
+        rgb = (rgb - self.rgb_mean) / self.rgb_std
+        thermal = ((thermal - self.thermal_mean) / self.thermal_std).expand(-1, 3, -1, -1)
+        return self._fit(rgb), self._fit(thermal)
+
+    def _fit(self, x: Tensor) -> Tensor:
+        height, width = self._inner_size(x.shape[-2], x.shape[-1])
+        if (height, width) != tuple(x.shape[-2:]):
+            x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
+        return F.pad(x, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+
+    def _inner_size(self, height: int, width: int) -> tuple[int, int]:
+        if self.training:
+            return height, width
+        return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
+
+    def restore(self, logits: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        """Bring logits (B, K, h/4, w/4) of a padded image to ``size``."""
+        logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
+        height, width = self._inner_size(*size)
+        logits = logits[:, :, :height, :width]
+        if (height, width) != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits
+
+    @torch.inference_mode()
+    def predict(self, rgb: Tensor, thermal: Tensor) -> Tensor:
+        """Class ids (B, H, W), int64, from images (B, 3, H, W) and (B, 1, H, W) in 0..1. Runs in evaluation mode."""
+        was_training = self.training
+        self.eval()
+        try:
+            output: Output = self(rgb, thermal)
+            return output.logits.argmax(dim=1)
+        finally:
+            self.train(was_training)

@@ -1,0 +1,125 @@
+"""CIMNet, assembled as in the paper's Fig. 5.
+
+RGB ──▶ L1 ─┐          ┌─▶ L2 ─┐          ┌─▶ L3 ─┐          ┌─▶ L4 ─┐
+            ├▶ CIPA ▶ SCSFR    ├▶ SCSFR ──┤       ├▶ SCSFR ──┤       ├▶ SCSFR
+thermal ▶ L1┘    δ⁰──▶┘ │ δ¹───┼──▶┘ │ δ²─┼───────┼──▶┘ │ δ³─┼───────┼──▶┘ │
+                       FFM     │    FFM   │       │    FFM   │       │    FFM
+                        └──────┴─────┴────┴─ MLP decoder ────┴───────┴─────┘ ──▶ logits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cimnet.models.base import Output, RGBTModel
+from cimnet.models.cipa import CIPA
+from cimnet.models.decoder import MLPDecoder
+from cimnet.models.encoder import create_encoder
+from cimnet.models.ffm import FFM
+from cimnet.models.mutual_information import MIMode
+from cimnet.models.scsfr import SCSFR, OffsetUpdate, halve_offset
+
+PAPER_WIDTHS = (64, 128, 320, 512)
+LIGHT_WIDTHS = (32, 64, 160, 256)
+HEADS = (1, 2, 5, 8)
+
+
+def enter(native: int, width: int) -> nn.Module:
+    """From an encoder's own width to the width at which the modules work; the identity where they agree."""
+    if native == width:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(native, width, 1, bias=False), nn.BatchNorm2d(width))
+
+
+class Leave(nn.Module):
+    """From a rectified map back to what the encoder's next stage gets.
+
+    Where the widths agree the rectified map itself goes on. Elsewhere the *change* that rectification made is added
+    to the encoder's own map through a zero-initialised projection, so that training starts from an intact
+    pretrained encoder.
+    """
+
+    def __init__(self, native: int, width: int) -> None:
+        super().__init__()
+        self.back = None if native == width else nn.Conv2d(width, native, 1)
+        if self.back is not None:
+            nn.init.zeros_(self.back.weight)
+            nn.init.zeros_(self.back.bias)  # type: ignore[arg-type]  # a convolution built with a bias has one
+
+    def forward(self, native: Tensor, entered: Tensor, rectified: Tensor) -> Tensor:
+        """Maps (B, native, H, W), (B, width, H, W) before and after rectification, to (B, native, H, W)."""
+        return rectified if self.back is None else native + self.back(rectified - entered)
+
+
+class CIMNet(RGBTModel):
+    """Complementary Information Mining Network (TGRS 2026, doi 10.1109/TGRS.2026.3654044).
+
+    Args:
+        encoder: name for :func:`cimnet.models.encoder.create_encoder`; two of them are built, nothing is shared.
+        num_classes: K.
+        widths: C of the four stages inside CIPA, SCSFR and FFM.
+        decoder_channels: embedding of the MLP decoder (paper: 512).
+        mutual_information: ``adversarial``, ``cooperative`` or None (no head).
+        offset_update: ``replace`` or ``residual``, see :class:`cimnet.models.scsfr.SCSFR`.
+        modulation: DCN v2's mask in the alignment.
+        pretrained: ImageNet weights for both encoders.
+        input_scale: see :class:`cimnet.models.base.RGBTModel`.
+        dropout: in the decoder.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        num_classes: int,
+        widths: Sequence[int] = PAPER_WIDTHS,
+        decoder_channels: int = 512,
+        mutual_information: MIMode | None = "adversarial",
+        offset_update: OffsetUpdate = "replace",
+        modulation: bool = False,
+        pretrained: bool = False,
+        input_scale: float = 1.0,
+        dropout: float = 0.1,
+    ) -> None:
+        encoder_rgb, encoder_thermal = (
+            create_encoder(encoder, pretrained),
+            create_encoder(encoder, pretrained),
+        )
+        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale)
+        self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
+        stages = list(zip(encoder_rgb.channels, widths, strict=True))
+        self.enter_rgb = nn.ModuleList(enter(*stage) for stage in stages)
+        self.enter_thermal = nn.ModuleList(enter(*stage) for stage in stages)
+        self.leave_rgb = nn.ModuleList(Leave(*stage) for stage in stages[:3])
+        self.leave_thermal = nn.ModuleList(Leave(*stage) for stage in stages[:3])
+        self.cipa = CIPA(widths[0], mutual_information=mutual_information)
+        self.scsfr = nn.ModuleList(SCSFR(c, offset_update=offset_update, modulation=modulation) for c in widths)
+        self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
+        self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
+
+    def forward(self, rgb: Tensor, thermal: Tensor) -> Output:
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, to :class:`cimnet.models.base.Output`."""
+        size = (rgb.shape[-2], rgb.shape[-1])
+        rgb, thermal = self.prepare(rgb, thermal)
+        padded = (rgb.shape[-2], rgb.shape[-1])
+        offset = torch.empty(0)
+        estimate: Tensor | None = None
+        fused, offsets = [], []
+        for n in range(4):
+            rgb, thermal = self.encoder_rgb.forward_stage(n, rgb), self.encoder_thermal.forward_stage(n, thermal)
+            entered_rgb, entered_thermal = self.enter_rgb[n](rgb), self.enter_thermal[n](thermal)
+            out_rgb, out_thermal = entered_rgb, entered_thermal
+            if n == 0:
+                out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal)
+            else:
+                offset = halve_offset(offset, (out_rgb.shape[-2], out_rgb.shape[-1]))
+            out_rgb, out_thermal, offset = self.scsfr[n](out_rgb, out_thermal, offset)
+            offsets.append(offset)
+            fused.append(self.ffm[n](out_rgb, out_thermal))
+            if n < 3:
+                rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
+                thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
+        logits = self.restore(self.decoder(fused), padded, size)
+        return Output(logits, estimate, tuple(offsets))

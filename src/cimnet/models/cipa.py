@@ -1,0 +1,69 @@
+"""Complementary information promotion and amplification, CIPA (paper III-B, eq. 1–10, Fig. 6)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cimnet.models.mutual_information import MIMode, MutualInformationHead
+
+
+class ChannelAttention(nn.Module):
+    """Global average pooling, a 1-D convolution across channels, sigmoid, multiply (eq. 6–9).
+
+    The kernel follows from the channel count as in ECA-Net (Wang et al., CVPR 2020): the odd number at or above
+    log2(C)/2 + 1/2.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        kernel = int(math.log2(channels) / 2 + 0.5)
+        kernel += 1 - kernel % 2
+        self.mix = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        pooled = x.mean(dim=(2, 3)).unsqueeze(1)  # (B, 1, C)
+        weight = torch.sigmoid(self.mix(pooled)).transpose(1, 2).unsqueeze(-1)  # eq. 6, 7
+        return x * weight  # eq. 8, 9
+
+
+class CIPAOutput(NamedTuple):
+    """F''_R and F''_T (B, C, H, W), δ⁰ (B, 2·K², H, W) and the mutual information in nats (None outside training)."""
+
+    rgb: Tensor
+    thermal: Tensor
+    offset: Tensor
+    mutual_information: Tensor | None
+
+
+class CIPA(nn.Module):
+    """Measure what the streams share, amplify informative channels, and give the first offsets.
+
+    Args:
+        channels: C of both stage-1 maps.
+        taps: K² sampling points of the deformable kernel.
+        mutual_information: head to train (see :class:`MutualInformationHead`), or None to leave it out.
+    """
+
+    def __init__(self, channels: int, taps: int = 9, mutual_information: MIMode | None = "adversarial") -> None:
+        super().__init__()
+        self.mi_head = None if mutual_information is None else MutualInformationHead(channels, mode=mutual_information)
+        self.attention_rgb = ChannelAttention(channels)
+        self.attention_thermal = ChannelAttention(channels)
+        last = nn.Conv2d(channels, 2 * taps, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # a convolution built with a bias has one
+        self.offset = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), last)
+
+    def forward(self, rgb: Tensor, thermal: Tensor) -> CIPAOutput:
+        """Two maps (B, C, H, W) of stage 1 to :class:`CIPAOutput`. The head runs only in training mode."""
+        estimate = None
+        if self.training and self.mi_head is not None:
+            estimate = self.mi_head(rgb, thermal)  # eq. 1–5
+        rgb, thermal = self.attention_rgb(rgb), self.attention_thermal(thermal)
+        offset = self.offset(torch.cat((rgb, thermal), dim=1))  # eq. 10
+        return CIPAOutput(rgb, thermal, offset, estimate)

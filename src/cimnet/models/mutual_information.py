@@ -1,0 +1,103 @@
+"""Mutual information of the two streams (paper III-B, eq. 1–5).
+
+Each stream's feature map is turned into soft assignments to ``d`` categories, one for each pooled cell of each image.
+The joint distribution of the two assignments over all cells gives I = H(V_r) + H(V_t) − H(V_r, V_t), eq. (1), which is
+the same number as eq. (4). The joint term is what makes it a measure of dependence: without it (4) is only a sum of
+entropies.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+MIMode = Literal["cooperative", "adversarial"]
+
+
+def joint_distribution(p: Tensor, q: Tensor) -> Tensor:
+    """Joint table P = (1/N) Σₙ pₙ qₙᵀ of two soft assignments (N, d), averaged over all processes of a run.
+
+    Returns:
+        (d, d), float32 or better, non-negative, sum 1.
+    """
+    p, q = (t if t.dtype == torch.float64 else t.float() for t in (p, q))
+    joint = p.T @ q
+    count = joint.new_tensor(float(len(p)))
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        joint, count = (all_reduce(t) for t in (joint, count))  # type: ignore[no-untyped-call]  # untyped in torch
+    return joint / count
+
+
+def mutual_information(joint: Tensor) -> Tensor:
+    """Mutual information I = Σ P log(P / (P1)(1ᵀP)) of a joint table, in nats: 0 ≤ I ≤ log d (eq. 1, 4, 5).
+
+    Args:
+        joint: (d, d), non-negative, sum 1.
+    """
+    tiny = torch.finfo(joint.dtype).tiny
+    rows = joint.sum(1, keepdim=True)
+    columns = joint.sum(0, keepdim=True)
+    log_ratio = joint.clamp_min(tiny).log() - rows.clamp_min(tiny).log() - columns.clamp_min(tiny).log()
+    return (joint * log_ratio).sum().clamp_min(0.0)
+
+
+class _ReverseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
+        return -gradient[0]
+
+
+def reverse_gradient(x: Tensor) -> Tensor:
+    """Identity forward, gradient times −1 backward (Ganin and Lempitsky, ICML 2015)."""
+    return _ReverseGradient.apply(x)
+
+
+class MutualInformationHead(nn.Module):
+    """Map stage-1 features to two latent vectors a cell and estimate their mutual information. Used in training only.
+
+    Args:
+        channels: C of both feature maps.
+        categories: d; the estimate is at most log d nats.
+        cells: features are pooled to cells×cells positions, each of them one sample.
+        mode: ``cooperative``: head and features both lower the estimate (the paper's wording; the head can satisfy it
+            by ignoring its input). ``adversarial``: the head raises it, so that it stays tight, and the features
+            lower it.
+    """
+
+    def __init__(self, channels: int, categories: int = 16, cells: int = 8, mode: MIMode = "adversarial") -> None:
+        super().__init__()
+        self.cells = cells
+        self.mode = mode
+        self.rgb = self._latent(channels, categories)
+        self.thermal = self._latent(channels, categories)
+
+    def _latent(self, channels: int, categories: int) -> nn.Sequential:
+        # 3×3 convolution, then two fully connected layers, which on pooled cells are 1×1 convolutions.
+        return nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(self.cells),
+            nn.Conv2d(channels, channels, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, categories, 1),
+        )
+
+    def forward(self, rgb: Tensor, thermal: Tensor) -> Tensor:
+        """Two maps (B, C, H, W) to the estimate in nats, a scalar whose gradient follows ``mode``."""
+        if self.mode == "adversarial":
+            rgb, thermal = reverse_gradient(rgb), reverse_gradient(thermal)
+        p, q = (
+            F.softmax(head(x).float().permute(0, 2, 3, 1).flatten(0, 2), dim=-1)
+            for head, x in ((self.rgb, rgb), (self.thermal, thermal))
+        )
+        estimate = mutual_information(joint_distribution(p, q))
+        return reverse_gradient(estimate) if self.mode == "adversarial" else estimate

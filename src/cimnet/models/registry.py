@@ -1,0 +1,80 @@
+"""Models by name. Adding one is a file and a decorator; see docs/extending.md."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Callable
+from typing import Any
+
+from cimnet.errors import ConfigError
+from cimnet.models.base import RGBTModel
+from cimnet.models.cimnet import LIGHT_WIDTHS, CIMNet
+from cimnet.models.single import SingleStream
+
+ENCODERS = {
+    **{name: name for name in ("resnet18", "resnet34", "resnet50", "resnet101")},
+    **{name: name for name in ("mit_b0", "mit_b1", "mit_b2", "mit_b3", "mit_b4", "mit_b5")},
+    **{name: name for name in ("convnext_nano", "convnext_tiny")},
+    "efficientnet_lite0": "tf_efficientnet_lite0",
+}
+LIGHT: dict[str, Any] = {"widths": LIGHT_WIDTHS, "decoder_channels": 128}
+SMALL_ENCODERS = {"mit_b0": LIGHT, "efficientnet_lite0": LIGHT}
+
+Builder = Callable[..., RGBTModel]
+_FAMILIES: dict[str, Builder] = {}
+
+
+def register_model(family: str) -> Callable[[Builder], Builder]:
+    """Register a builder ``(encoder, num_classes, **options)`` for the names ``FAMILY_ENCODER`` with every encoder."""
+
+    def add(builder: Builder) -> Builder:
+        _FAMILIES[family] = builder
+        return builder
+
+    return add
+
+
+register_model("cimnet")(CIMNet)
+
+
+@register_model("rgb_only")
+def _rgb_only(encoder: str, num_classes: int, **options: Any) -> RGBTModel:
+    return SingleStream(encoder, num_classes, "rgb", **options)
+
+
+@register_model("thermal_only")
+def _thermal_only(encoder: str, num_classes: int, **options: Any) -> RGBTModel:
+    return SingleStream(encoder, num_classes, "thermal", **options)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names for :func:`create_model`, filtered by a shell pattern such as ``cimnet_*``."""
+    return fnmatch.filter((f"{family}_{encoder}" for family in _FAMILIES for encoder in ENCODERS), pattern)
+
+
+def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
+    """Build a model by name.
+
+    Args:
+        name: one of :func:`list_models`; also ``FAMILY_ENCODER`` with any encoder that timm can cut into four stages.
+        num_classes: K, at least 2.
+        options: arguments of the model's class, for example ``pretrained=True``, ``widths``, ``offset_update``. They
+            override the defaults of the name (light widths for the two smallest encoders, the paper's for all others).
+
+    Raises:
+        ConfigError: if the name, the number of classes or an option is not valid.
+    """
+    family = max((f for f in _FAMILIES if name.startswith(f + "_")), key=len, default="")
+    if not family:
+        near = difflib.get_close_matches(name, list_models(), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "see `cimnet list-models`"
+        raise ConfigError(f"model '{name}' is unknown: {hint}")
+    if num_classes < 2:
+        raise ConfigError(f"num_classes is {num_classes}, but a segmentation model needs at least 2")
+    encoder = name[len(family) + 1 :]
+    options = {**SMALL_ENCODERS.get(encoder, {}), **options}
+    try:
+        return _FAMILIES[family](ENCODERS.get(encoder, encoder), num_classes, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model '{name}' cannot be built with {options}: {error}") from error

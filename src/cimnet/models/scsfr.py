@@ -1,0 +1,114 @@
+"""Spatial-channel sequential feature rectification, SCSFR (paper III-C, eq. 11–23, Fig. 7)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cimnet.models.deformable import DeformConv2d
+
+OffsetUpdate = Literal["replace", "residual"]
+
+
+def halve_offset(offset: Tensor, size: tuple[int, int]) -> Tensor:
+    """Carry offsets to the next stage: a map of half the size, and values of half as many (twice as large) pixels.
+
+    Args:
+        offset: (B, 2·K², H, W) in pixels of its own map.
+        size: height and width of the next stage.
+    """
+    return 0.5 * F.interpolate(offset, size=size, mode="bilinear", align_corners=False)
+
+
+class SCSFROutput(NamedTuple):
+    """Rectified maps (B, C, H, W) and this stage's offsets δⁿ (B, 2·K², H, W)."""
+
+    rgb: Tensor
+    thermal: Tensor
+    offset: Tensor
+
+
+class SpatialRectification(nn.Module):
+    """Offsets, alignment and the exchange of spatially weighted features (eq. 11–18)."""
+
+    def __init__(self, channels: int, kernel_size: int, offset_update: OffsetUpdate, modulation: bool) -> None:
+        super().__init__()
+        taps = kernel_size**2
+        self.offset_update = offset_update
+        self.reduce = nn.Conv2d(2 * channels, channels, 1)
+        self.offset_conv = DeformConv2d(channels, 2 * taps, kernel_size)
+        nn.init.zeros_(self.offset_conv.weight)
+        self.modulation = nn.Conv2d(channels, taps, kernel_size, padding=kernel_size // 2) if modulation else None
+        self.align = DeformConv2d(channels, channels, kernel_size)
+        self.weights = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, 2, 1))
+        self.scale = nn.Parameter(torch.tensor(0.5))  # λ_s
+
+    def forward(self, rgb: Tensor, thermal: Tensor, previous: Tensor) -> SCSFROutput:
+        fused = self.reduce(torch.cat((rgb, thermal), dim=1))  # eq. 11
+        offset = self.offset_conv(fused, previous)  # eq. 13: sampled at the previous offsets
+        if self.offset_update == "residual":
+            offset = previous + offset
+        mask = None if self.modulation is None else torch.sigmoid(self.modulation(fused))
+        aligned = self.align(fused, offset, mask)  # eq. 12
+        weight_rgb, weight_thermal = torch.sigmoid(self.weights(aligned)).chunk(2, dim=1)  # eq. 14
+        return SCSFROutput(
+            rgb + self.scale * weight_thermal * thermal,  # eq. 15, 17
+            thermal + self.scale * weight_rgb * rgb,  # eq. 16, 18
+            offset,
+        )
+
+
+class ChannelRectification(nn.Module):
+    """The same exchange with channel weights (eq. 19–23)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(4 * channels, 4 * channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(4 * channels, 2 * channels),
+        )
+        self.scale = nn.Parameter(torch.tensor(0.5))  # λ_c
+
+    def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = torch.cat(
+            (rgb.amax((2, 3)), rgb.mean((2, 3)), thermal.amax((2, 3)), thermal.mean((2, 3))), dim=1
+        )  # P, (B, 4C)
+        weights = torch.sigmoid(self.mlp(pooled))[:, :, None, None]  # eq. 19
+        weight_rgb, weight_thermal = weights.chunk(2, dim=1)
+        return (
+            rgb + self.scale * weight_thermal * thermal,  # eq. 20, 22
+            thermal + self.scale * weight_rgb * rgb,  # eq. 21, 23
+        )
+
+
+class SCSFR(nn.Module):
+    """Rectify both streams of one stage: first in space, then, *on that result*, by channel.
+
+    Args:
+        channels: C of both maps.
+        kernel_size: K of the deformable convolutions.
+        offset_update: ``replace``: δⁿ is what the convolution gives, eq. (13) taken literally; ``residual``: it is
+            added to the previous offsets.
+        modulation: weigh the taps as DCN v2 does (eq. 12 has no such weights).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int = 3,
+        offset_update: OffsetUpdate = "replace",
+        modulation: bool = False,
+    ) -> None:
+        super().__init__()
+        self.spatial = SpatialRectification(channels, kernel_size, offset_update, modulation)
+        self.channel = ChannelRectification(channels)
+
+    def forward(self, rgb: Tensor, thermal: Tensor, previous: Tensor) -> SCSFROutput:
+        """Maps (B, C, H, W) and the previous offsets (B, 2·K², H, W), already in this stage's size and pixels."""
+        rgb, thermal, offset = self.spatial(rgb, thermal, previous)
+        rgb, thermal = self.channel(rgb, thermal)
+        return SCSFROutput(rgb, thermal, offset)

@@ -1,0 +1,261 @@
+"""CIMNet assembled: what goes from stage to stage, and the size of every part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cimnet.models import CIMNet, create_model
+from cimnet.models.cimnet import PAPER_WIDTHS, Leave, enter
+from cimnet.models.scsfr import SCSFROutput, halve_offset
+
+SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
+NATIVE: dict[str, Any] = {"widths": (32, 64, 160, 256), "decoder_channels": 16}
+
+
+def _model(name: str = "cimnet_resnet10t", **options: Any) -> CIMNet:
+    model = create_model(name, 3, **{**SMALL, **options}).eval()
+    assert isinstance(model, CIMNet)
+    return model
+
+
+def _images(size: tuple[int, int] = (64, 96)) -> tuple[Tensor, Tensor]:
+    return torch.rand(1, 3, *size), torch.rand(1, 1, *size)
+
+
+def _move_offsets(model: CIMNet) -> None:
+    """Give every offset layer something to say."""
+    nn.init.normal_(model.cipa.offset[-1].weight, std=0.5)
+    for module in model.scsfr:
+        nn.init.normal_(module.spatial.offset_conv.weight, std=0.5)
+        nn.init.normal_(module.spatial.offset_conv.bias)
+
+
+class _Spy:
+    """Inputs and outputs of some modules during one forward pass."""
+
+    def __init__(self, **modules: nn.Module) -> None:
+        self.inputs: dict[str, tuple[Any, ...]] = {}
+        self.outputs: dict[str, Any] = {}
+        for name, module in modules.items():
+            module.register_forward_hook(self._record(name))
+
+    def _record(self, name: str) -> Any:
+        def hook(_module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            self.inputs[name], self.outputs[name] = args, output
+
+        return hook
+
+
+def _spy(model: CIMNet) -> _Spy:
+    modules = {f"scsfr{n}": module for n, module in enumerate(model.scsfr)}
+    modules |= {f"ffm{n}": module for n, module in enumerate(model.ffm)}
+    modules |= {f"rgb{n}": module for n, module in enumerate(model.encoder_rgb.stages)}
+    modules |= {f"thermal{n}": module for n, module in enumerate(model.encoder_thermal.stages)}
+    return _Spy(**modules, cipa=model.cipa)
+
+
+def test_offsets_are_halved_from_stage_to_stage() -> None:
+    model = _model()
+    _move_offsets(model)
+    spy = _spy(model)
+    output = model(*_images())
+    torch.testing.assert_close(spy.inputs["scsfr0"][2], spy.outputs["cipa"].offset, rtol=0, atol=0)
+    for n in (1, 2, 3):
+        before, given = spy.outputs[f"scsfr{n - 1}"].offset, spy.inputs[f"scsfr{n}"][2]
+        assert before.abs().max() > 0.1
+        assert given.shape[-2:] == (before.shape[-2] // 2, before.shape[-1] // 2)
+        torch.testing.assert_close(given, 0.5 * nn.functional.avg_pool2d(before, 2))
+        torch.testing.assert_close(given, halve_offset(before, given.shape[-2:]), rtol=0, atol=0)
+    for n in range(4):
+        torch.testing.assert_close(output.offsets[n], spy.outputs[f"scsfr{n}"].offset, rtol=0, atol=0)
+        assert output.offsets[n].shape == (1, 18, 16 // 2**n, 24 // 2**n)
+
+
+def test_residual_carries_a_whole_field_through_all_stages() -> None:
+    """8 pixels from CIPA, nothing added: 8, 4, 2, 1."""
+    model = _model(offset_update="residual")
+    nn.init.constant_(model.cipa.offset[-1].bias, 8.0)
+    for n, offset in enumerate(model(*_images()).offsets):
+        torch.testing.assert_close(offset, torch.full_like(offset, 8.0 / 2**n))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("cimnet_resnet10t", SMALL), ("cimnet_mit_b0", NATIVE)],
+    ids=["projected", "native widths"],
+)
+@pytest.mark.parametrize("stage", [0, 1, 2])
+@pytest.mark.parametrize("stream", ["rgb", "thermal"])
+def test_rectified_features_go_on(name: str, options: dict[str, Any], stage: int, stream: str) -> None:
+    model = _model(name, **options)
+    for leave in (*model.leave_rgb, *model.leave_thermal):
+        if leave.back is not None:  # as after some training
+            nn.init.normal_(leave.back.weight, std=0.1)
+    images = _images()
+    spy = _spy(model)
+    model(*images)
+    before = {side: spy.inputs[f"{side}{stage + 1}"][0] for side in ("rgb", "thermal")}
+
+    def add_one(_module: nn.Module, _args: Any, output: SCSFROutput) -> SCSFROutput:
+        return output._replace(**{stream: getattr(output, stream) + 1})
+
+    model.scsfr[stage].register_forward_hook(add_one)
+    model(*images)
+    after = {side: spy.inputs[f"{side}{stage + 1}"][0] for side in ("rgb", "thermal")}
+    other = "thermal" if stream == "rgb" else "rgb"
+    assert (after[stream] - before[stream]).abs().max() > 1e-2
+    torch.testing.assert_close(after[other], before[other], rtol=0, atol=0)
+
+
+def test_native_widths_hand_over_the_rectified_map_itself() -> None:
+    model = _model("cimnet_mit_b0", **NATIVE)
+    spy = _spy(model)
+    model(*_images())
+    for n in range(3):
+        torch.testing.assert_close(spy.inputs[f"rgb{n + 1}"][0], spy.outputs[f"scsfr{n}"].rgb, rtol=0, atol=0)
+        torch.testing.assert_close(
+            spy.inputs[f"thermal{n + 1}"][0], spy.outputs[f"scsfr{n}"].thermal, rtol=0, atol=0
+        )
+
+
+@pytest.mark.parametrize("name", ["cimnet_resnet10t", "cimnet_efficientnet_lite0"])
+def test_projected_encoders_start_intact(name: str) -> None:
+    """The way back is zero at first: each encoder computes what it would alone."""
+    model = _model(name)
+    spy = _spy(model)
+    rgb, thermal = _images()
+    model(rgb, thermal)
+    ready_rgb, ready_thermal = model.prepare(rgb, thermal)
+    alone = {"rgb": model.encoder_rgb(ready_rgb), "thermal": model.encoder_thermal(ready_thermal)}
+    recorded = {side: [spy.outputs[f"{side}{n}"] for n in range(4)] for side in alone}
+    model(rgb, thermal)
+    for side, maps in alone.items():
+        for n in range(4):
+            torch.testing.assert_close(recorded[side][n], maps[n], rtol=0, atol=0)
+
+
+def test_the_way_back_adds_the_change_made_by_rectification() -> None:
+    leave = Leave(6, 4)
+    native, entered, rectified = torch.randn(1, 6, 3, 5), torch.randn(1, 4, 3, 5), torch.randn(1, 4, 3, 5)
+    assert leave.back is not None
+    torch.testing.assert_close(leave(native, entered, rectified), native, rtol=0, atol=0)
+    nn.init.normal_(leave.back.weight)
+    torch.testing.assert_close(leave(native, entered, entered), native, rtol=0, atol=0)
+    expected = native + torch.einsum("oc,bchw->bohw", leave.back.weight[:, :, 0, 0], rectified - entered)
+    torch.testing.assert_close(leave(native, entered, rectified), expected)
+
+
+def test_equal_widths_need_no_projection() -> None:
+    x, rectified = torch.randn(1, 4, 3, 5), torch.randn(1, 4, 3, 5)
+    assert enter(4, 4)(x) is x
+    assert Leave(4, 4)(x, x, rectified) is rectified
+    assert not [*enter(4, 4).parameters(), *Leave(4, 4).parameters()]
+    assert enter(6, 4)(torch.randn(2, 6, 3, 5)).shape == (2, 4, 3, 5)
+
+
+def test_the_first_step_reaches_the_way_back() -> None:
+    model = _model().train()
+    output = model(torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64))
+    output.logits.square().mean().backward()
+    assert len(model.leave_rgb) == len(model.leave_thermal) == 3
+    for leave in (*model.leave_rgb, *model.leave_thermal):
+        assert leave.back.weight.grad.abs().max() > 0
+
+
+def test_nothing_is_shared_between_the_streams() -> None:
+    model = _model()
+    assert len({id(p) for p in model.parameters()}) == len(list(model.parameters()))
+    storages = [p.data_ptr() for p in model.parameters()]
+    assert len(set(storages)) == len(storages)
+    first, second = next(model.encoder_rgb.parameters()), next(model.encoder_thermal.parameters())
+    assert not torch.equal(first, second)
+
+
+def test_fusion_gets_both_rectified_streams() -> None:
+    model = _model()
+    spy = _spy(model)
+    model(*_images())
+    for n in range(4):
+        rectified = spy.outputs[f"scsfr{n}"]
+        torch.testing.assert_close(spy.inputs[f"ffm{n}"][0], rectified.rgb, rtol=0, atol=0)
+        torch.testing.assert_close(spy.inputs[f"ffm{n}"][1], rectified.thermal, rtol=0, atol=0)
+
+
+def test_first_rectification_gets_what_cipa_amplified() -> None:
+    model = _model()
+    spy = _spy(model)
+    model(*_images())
+    torch.testing.assert_close(spy.inputs["scsfr0"][0], spy.outputs["cipa"].rgb, rtol=0, atol=0)
+    torch.testing.assert_close(spy.inputs["scsfr0"][1], spy.outputs["cipa"].thermal, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("mode", ["adversarial", "cooperative", None])
+def test_the_head_runs_in_training_only(mode: str | None) -> None:
+    model = _model(mutual_information=mode).train()
+    calls: list[int] = []
+    if model.cipa.mi_head is not None:
+        model.cipa.mi_head.register_forward_hook(lambda *_: calls.append(1))
+    images = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64)
+    trained = model(*images)
+    assert (trained.mutual_information is None) == (mode is None)
+    assert len(calls) == (0 if mode is None else 1)
+    assert model.eval()(*images).mutual_information is None
+    model.predict(*images)
+    assert len(calls) == (0 if mode is None else 1)
+
+
+def test_the_estimate_reaches_the_encoders() -> None:
+    model = _model().train()
+    with torch.no_grad():
+        for parameter in model.cipa.mi_head.parameters():
+            parameter.mul_(5)
+    images = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64)
+    model(*images).mutual_information.backward()
+    for encoder in (model.encoder_rgb, model.encoder_thermal):
+        assert next(encoder.parameters()).grad.abs().max() > 0
+
+
+@pytest.fixture(scope="module")
+def paper_model() -> CIMNet:
+    with torch.device("meta"):
+        model = create_model("cimnet_resnet101", num_classes=9)
+    assert isinstance(model, CIMNet)
+    return model
+
+
+def _millions(*modules: nn.Module) -> float:
+    return sum(p.numel() for module in modules for p in module.parameters()) / 1e6
+
+
+def test_parameters_in_all(paper_model: CIMNet) -> None:
+    total = _millions(paper_model) - _millions(paper_model.cipa.mi_head)
+    assert total == pytest.approx(110.94, rel=1e-3)
+
+
+def test_parameters_of_each_part(paper_model: CIMNet) -> None:
+    model = paper_model
+    spatial, channel = [m.spatial for m in model.scsfr], [m.channel for m in model.scsfr]
+    parts = {
+        "encoders": (_millions(model.encoder_rgb, model.encoder_thermal), 85.000),
+        "projections in": (_millions(model.enter_rgb, model.enter_thermal), 2.920),
+        "projections back": (_millions(model.leave_rgb, model.leave_thermal), 0.823),
+        "reduce": (_millions(*(s.reduce for s in spatial)), 0.771),
+        "offset convolution": (_millions(*(s.offset_conv for s in spatial)), 0.166),
+        "deformable": (_millions(*(s.align for s in spatial)), 3.466),
+        "spatial weights": (_millions(*(s.weights for s in spatial)), 0.388),
+        "channel MLP": (_millions(*(c.mlp for c in channel)), 9.247),
+        "FFM": (_millions(model.ffm), 6.572),
+        "decoder linears": (_millions(model.decoder.project), 0.526),
+        "decoder mix": (_millions(model.decoder.mix), 1.050),
+        "classes and first offset": (_millions(model.decoder.classify, model.cipa.offset), 0.014),
+    }
+    wrong = {name: pair for name, pair in parts.items() if pair[0] != pytest.approx(pair[1], abs=6e-4)}
+    assert not wrong
+    assert PAPER_WIDTHS == (64, 128, 320, 512)
+    scales_and_attention = 8e-6 + 6e-6
+    total = sum(found for found, _ in parts.values()) + scales_and_attention
+    assert total == pytest.approx(_millions(model) - _millions(model.cipa.mi_head), abs=1e-6)

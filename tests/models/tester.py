@@ -1,0 +1,175 @@
+"""What every model must do. A family's test class inherits it and names its family and encoders."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cimnet.models import RGBTModel, create_model
+
+SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
+CLASSES = 4
+_BUILT: dict[type, RGBTModel] = {}
+
+
+def images(batch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A random pair in 0..1."""
+    return torch.rand(batch, 3, *size), torch.rand(batch, 1, *size)
+
+
+class ModelTester:
+    """Attributes: the family's name, and encoders of one kind each."""
+
+    family: str
+    encoder: str
+    number_of_offsets = 0
+
+    def build(self, **options: Any) -> RGBTModel:
+        return create_model(f"{self.family}_{self.encoder}", CLASSES, **{**SMALL, **options})
+
+    @pytest.fixture
+    def shared(self) -> RGBTModel:
+        """Built once for the class, in evaluation mode; for tests that leave it as it is."""
+        if type(self) not in _BUILT:
+            _BUILT[type(self)] = self.build().eval()
+        return _BUILT[type(self)]
+
+    @pytest.fixture
+    def model(self, shared: RGBTModel) -> RGBTModel:
+        """A copy that a test may change."""
+        return copy.deepcopy(shared)
+
+    @pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 96)])
+    def test_logits_at_the_inputs_size(self, shared: RGBTModel, size: tuple[int, int]) -> None:
+        output = shared(*images(2, size))
+        assert output.logits.shape == (2, CLASSES, *size)
+        assert output.logits.isfinite().all()
+        assert output.mutual_information is None
+        assert len(output.offsets) == self.number_of_offsets
+
+    def test_images_do_not_see_each_other_in_eval(self, shared: RGBTModel) -> None:
+        rgb, thermal = images(3, (40, 64))
+        together = shared(rgb, thermal).logits
+        alone = torch.cat([shared(rgb[n : n + 1], thermal[n : n + 1]).logits for n in range(3)])
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+    def test_gradients_reach_every_parameter(self, model: RGBTModel) -> None:
+        model.train()
+        output = model(*images(2, (64, 64)))
+        loss = output.logits.square().mean()
+        if output.mutual_information is not None:
+            loss = loss + output.mutual_information
+        loss.backward()
+        assert [name for name, p in model.named_parameters() if p.grad is None] == []
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+    def test_predict(self, shared: RGBTModel) -> None:
+        rgb, thermal = images(2, (33, 47))
+        ids = shared.predict(rgb, thermal)
+        assert ids.shape == (2, 33, 47)
+        assert ids.dtype == torch.int64
+        assert not ids.requires_grad
+        torch.testing.assert_close(ids, shared(rgb, thermal).logits.argmax(1), rtol=0, atol=0)
+
+    @pytest.mark.parametrize("training", [False, True])
+    def test_predict_restores_the_mode(self, model: RGBTModel, training: bool) -> None:
+        model.train(training)
+        statistics = {key: value.clone() for key, value in model.state_dict().items()}
+        model.predict(*images(1, (32, 32)))
+        assert all(module.training == training for module in model.modules())
+        assert all(torch.equal(statistics[key], value) for key, value in model.state_dict().items())
+        with pytest.raises(ValueError, match="expected"):
+            model.predict(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32))
+        assert model.training == training
+
+    def test_state_dict_round_trip(self, model: RGBTModel) -> None:
+        model.set_thermal_statistics(0.31, 0.17)
+        torch.manual_seed(1)
+        other = self.build().eval()
+        other.set_thermal_statistics(0.31, 0.17)
+        pair = images(1, (33, 47))
+        assert not torch.equal(other(*pair).logits, model(*pair).logits)
+        other.set_thermal_statistics(0.5, 0.25)
+        other.load_state_dict(model.state_dict())
+        torch.testing.assert_close(other(*pair).logits, model(*pair).logits, rtol=0, atol=0)
+        assert other.state_dict()["thermal_mean"].item() == pytest.approx(0.31)
+        assert other.state_dict()["thermal_std"].item() == pytest.approx(0.17)
+
+    @pytest.mark.parametrize(
+        ("rgb", "thermal"),
+        [
+            ((1, 1, 32, 32), (1, 1, 32, 32)),
+            ((1, 3, 32, 32), (1, 3, 32, 32)),
+            ((1, 3, 32, 32), (1, 1, 32, 33)),
+            ((2, 3, 32, 32), (1, 1, 32, 32)),
+            ((3, 32, 32), (1, 32, 32)),
+        ],
+        ids=str,
+    )
+    def test_wrong_shapes_are_named(
+        self, shared: RGBTModel, rgb: tuple[int, ...], thermal: tuple[int, ...]
+    ) -> None:
+        with pytest.raises(ValueError, match="expected") as caught:
+            shared(torch.rand(rgb), torch.rand(thermal))
+        assert str(rgb) in str(caught.value)
+        assert str(thermal) in str(caught.value)
+
+    @pytest.mark.parametrize("scale", [0.5, 1.5])
+    @pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 128)])
+    def test_input_scale(self, model: RGBTModel, scale: float, size: tuple[int, int]) -> None:
+        model.input_scale = scale
+        output = model(*images(1, size))
+        assert output.logits.shape == (1, CLASSES, *size)
+        if size == (64, 128) and output.offsets:
+            assert output.offsets[0].shape[-2:] == (scale * 16, scale * 32)
+
+    def test_training_takes_images_as_they_are(self, model: RGBTModel) -> None:
+        """The training transform scales; the model must not scale a second time."""
+        model.input_scale = 0.5
+        rgb, thermal = images(1, (64, 96))
+        assert model.eval().prepare(rgb, thermal)[0].shape[-2:] == (32, 64)
+        assert model.train().prepare(rgb, thermal)[0].shape[-2:] == (64, 96)
+
+    def test_input_scale_is_an_option(self) -> None:
+        assert self.build(input_scale=0.5).input_scale == 0.5
+
+    def test_channels_last(self, model: RGBTModel) -> None:
+        rgb, thermal = images(2, (40, 64))
+        expected = model(rgb, thermal).logits
+        model.to(memory_format=torch.channels_last)
+        rgb, thermal = (x.contiguous(memory_format=torch.channels_last) for x in (rgb, thermal))
+        torch.testing.assert_close(model(rgb, thermal).logits, expected, rtol=1e-3, atol=1e-4)
+
+    def test_autocast(self, shared: RGBTModel) -> None:
+        pair = images(1, (64, 64))
+        expected = shared(*pair).logits
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = shared(*pair).logits
+        assert (logits.float() - expected).abs().max() < 0.2 * expected.abs().max() + 0.05
+
+    def test_normalises_inside(self, model: RGBTModel) -> None:
+        rgb, thermal = images(1, (32, 64))
+        ready_rgb, ready_thermal = model.prepare(rgb, thermal)
+        mean, std = model.rgb_mean.view(1, 3, 1, 1), model.rgb_std.view(1, 3, 1, 1)
+        torch.testing.assert_close(ready_rgb, (rgb - mean) / std)
+        model.set_thermal_statistics(thermal.mean().item(), thermal.std().item())
+        ready_thermal = model.prepare(rgb, thermal)[1]
+        assert ready_thermal.shape == (1, 3, 32, 64)
+        assert ready_thermal.mean().abs() < 1e-5
+        assert abs(ready_thermal.std() - 1) < 1e-2
+
+    def test_a_flat_thermal_set_does_not_divide_by_zero(self, model: RGBTModel) -> None:
+        model.set_thermal_statistics(0.5, 0.0)
+        rgb, thermal = images(1, (32, 32))
+        assert model(rgb, torch.full_like(thermal, 0.5)).logits.isfinite().all()
+
+    def test_padding_repeats_the_border(self, shared: RGBTModel) -> None:
+        """Up to a multiple of 32, below and to the right."""
+        rgb, thermal = images(1, (33, 64))
+        ready = shared.prepare(rgb, thermal)[0]
+        assert ready.shape[-2:] == (64, 64)
+        torch.testing.assert_close(ready[:, :, 33:], ready[:, :, 32:33].expand(-1, -1, 31, -1))
