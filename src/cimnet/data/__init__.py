@@ -1,0 +1,92 @@
+"""Data in: image files to `RGBTSample`s. A layout is one file with one class, and one line in `LAYOUTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cimnet.data.base import Broken, RGBTDataset, Transform
+from cimnet.data.classes import BUILT_IN, ClassList, palette
+from cimnet.data.folder import Folder
+from cimnet.data.kust4k import KUST4K_CLASSES, Kust4K
+from cimnet.data.mfnet import MFNET_CLASSES, MFNet
+from cimnet.data.readers import read_label, read_rgb, read_rgbt, read_thermal
+from cimnet.data.sample import IGNORE_INDEX, Batch, RGBTSample, collate
+from cimnet.data.statistics import suggest_thermal_range, thermal_statistics
+from cimnet.data.transforms import TrainTransform, train_transform
+from cimnet.errors import DataError
+
+LAYOUTS: dict[str, type[RGBTDataset]] = {layout.name: layout for layout in (Folder, MFNet, Kust4K)}
+"""Layouts by name; the first that recognises a folder opens it."""
+
+__all__ = [
+    "BUILT_IN",
+    "IGNORE_INDEX",
+    "KUST4K_CLASSES",
+    "LAYOUTS",
+    "MFNET_CLASSES",
+    "Batch",
+    "ClassList",
+    "Folder",
+    "Kust4K",
+    "MFNet",
+    "RGBTDataset",
+    "RGBTSample",
+    "TrainTransform",
+    "collate",
+    "open_dataset",
+    "palette",
+    "read_label",
+    "read_rgb",
+    "read_rgbt",
+    "read_thermal",
+    "suggest_thermal_range",
+    "thermal_statistics",
+    "train_transform",
+]
+
+
+def open_dataset(
+    root: str | Path,
+    split: str,
+    *,
+    layout: str = "auto",
+    classes: str | Sequence[str] | None = None,
+    thermal_range: tuple[float, float] | None = None,
+    transform: Transform | None = None,
+    require_labels: bool = True,
+    cache: bool = False,
+    broken: Broken = "keep",
+) -> RGBTDataset:
+    """Open one split of a data set folder; the arguments are those of `RGBTDataset`.
+
+    `layout` is "auto" (recognised by the folders inside) or a name in `LAYOUTS`.
+
+    Raises:
+        DataError: no such folder, an unknown or unrecognised layout, or data that cannot be used.
+    """
+    root = Path(root)
+    return _layout(root, layout)(
+        root,
+        split,
+        classes=classes,
+        thermal_range=thermal_range,
+        transform=transform,
+        require_labels=require_labels,
+        cache=cache,
+        broken=broken,
+    )
+
+
+def _layout(root: Path, name: str) -> type[RGBTDataset]:
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    if name != "auto":
+        if name not in LAYOUTS:
+            raise DataError(f"layout: no layout {name!r}; there are auto, {', '.join(LAYOUTS)}")
+        return LAYOUTS[name]
+    for layout in LAYOUTS.values():
+        if layout.recognises(root):
+            return layout
+    expected = "; ".join(f"{layout.name}: {layout.expects}" for layout in LAYOUTS.values())
+    raise DataError(f"{root}: not a layout known here; expected one of {expected}")

@@ -1,0 +1,192 @@
+"""Class names and colours: built-in lists, the YAML beside a data set, and a default palette."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cimnet.errors import DataError
+
+Color = tuple[int, int, int]
+
+YAML_NAMES = ("classes.yaml", "dataset.yaml", "classes.yml", "dataset.yml")
+_ABOUT = ("citation", "licence", "license", "home")
+MAX_CLASSES = 255  # ids 0..254 in 8 bits; 255 is "ignore"
+
+_FIRST_COLORS: tuple[Color, ...] = (
+    (0, 0, 0), (230, 60, 60), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (145, 30, 180),
+    (70, 240, 240), (240, 50, 230), (210, 245, 60), (250, 190, 212), (0, 128, 128), (170, 110, 40),
+    (220, 190, 255), (128, 0, 0), (170, 255, 195), (128, 128, 0), (0, 0, 160), (128, 128, 128), (255, 255,
+    255),
+)  # fmt: skip
+
+
+def palette(count: int) -> tuple[Color, ...]:
+    """`count` distinct colours, the same every time: black, then strong ones far from each other."""
+    colors = list(_FIRST_COLORS[:count])
+    taken = set(colors)
+    step = 0
+    while len(colors) < count:
+        hue, ring = (step * 0.61803398875) % 1.0, step % 6
+        red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.55, 0.75)[ring % 3], (0.95, 0.6)[ring // 3])
+        color = (round(red * 255), round(green * 255), round(blue * 255))
+        if color not in taken:
+            colors.append(color)
+            taken.add(color)
+        step += 1
+    return tuple(colors)
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """Class names in the order of their ids, with one (red, green, blue) colour each, 0..255.
+
+    Raises:
+        DataError: no class, more than 255, a name twice, or not one colour a class.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[Color, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.names or len(self.names) > MAX_CLASSES:
+            raise DataError(f"a class list needs 1 to {MAX_CLASSES} names, not {len(self.names)}")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise DataError(f"class names must differ: {', '.join(twice)} listed more than once")
+        if not self.colors:
+            object.__setattr__(self, "colors", palette(len(self.names)))
+        if len(self.colors) != len(self.names):
+            raise DataError(f"{len(self.names)} class names but {len(self.colors)} colours")
+
+
+BUILT_IN: dict[str, ClassList] = {}
+"""Lists that `classes="mfnet"` and the like choose; each layout file adds its own."""
+
+
+def built_in(name: str, entries: Sequence[tuple[str, Color]]) -> ClassList:
+    """Make a class list and offer it under a name."""
+    BUILT_IN[name] = ClassList(tuple(entry[0] for entry in entries), tuple(entry[1] for entry in entries))
+    return BUILT_IN[name]
+
+
+def choose_classes(
+    asked: str | Sequence[str] | None, found: ClassList | None, root: Path
+) -> ClassList | None:
+    """The classes asked for (a list of names or the name of a built-in list), else those found with the data.
+
+    Names found and names asked for must agree: ids of other classes would be trained or scored as these.
+
+    Raises:
+        DataError: an unknown built-in list, or names other than those found with the data in `root`.
+    """
+    if asked is None:
+        return found
+    if isinstance(asked, str) and asked not in BUILT_IN:
+        raise DataError(f"classes: no built-in list {asked!r}; there are {', '.join(sorted(BUILT_IN))}")
+    wanted = BUILT_IN[asked] if isinstance(asked, str) else ClassList(tuple(asked))
+    if found is None:
+        return wanted
+    if found.names != wanted.names:
+        raise DataError(
+            f"{root}: its classes ({', '.join(found.names)}) are not those asked for ({', '.join(wanted.names)}); "
+            "take data and checkpoint, or data and recipe, of the same classes"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """What the YAML beside a data set says.
+
+    `ignore_id` is the value in the label files that means "ignore" (255 is always one); citation, licence and
+    home are free text, kept for reports.
+    """
+
+    path: Path
+    classes: ClassList | None
+    thermal_range: tuple[float, float] | None = None
+    ignore_id: int = 255
+    about: dict[str, str] = field(default_factory=dict)
+
+
+def read_dataset_file(root: Path) -> DatasetFile | None:
+    """Read classes.yaml or dataset.yaml in root; None when there is neither.
+
+    Keys: `classes` (or `labels`): names, or entries `{name: …, color: [r, g, b] or "#rrggbb"}`; optional
+    `thermal_range: [low, high]`, `ignore_index`, `citation`, `licence`, `home`. Other keys are left alone.
+
+    Raises:
+        DataError: not YAML, or a key of the wrong form.
+    """
+    path = next((root / name for name in YAML_NAMES if (root / name).is_file()), None)
+    if path is None:
+        return None
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected keys such as 'classes: [background, person]'")
+    entries = content.get("classes", content.get("labels"))
+    ignore_id = content.get("ignore_index", 255)
+    if not isinstance(ignore_id, int) or isinstance(ignore_id, bool) or not 0 <= ignore_id <= 65535:
+        raise DataError(f"{path}: ignore_index must be a whole number in 0..65535, not {ignore_id!r}")
+    return DatasetFile(
+        path=path,
+        classes=None if entries is None else _parse_classes(entries, path),
+        thermal_range=check_range(content.get("thermal_range"), str(path)),
+        ignore_id=ignore_id,
+        about={key: str(content[key]) for key in ("citation", "licence", "license", "home") if key in content},
+    )
+
+
+def check_range(value: Any, where: str) -> tuple[float, float] | None:
+    """A thermal range as (low, high) with low < high, in raw counts; None stays None.
+
+    Raises:
+        DataError: anything else.
+    """
+    if value is None:
+        return None
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: thermal_range must be [low, high] in raw counts, not {value!r}") from error
+    if not -1e30 < low < high < 1e30:
+        raise DataError(f"{where}: thermal_range must be [low, high] with low < high, not [{low:g}, {high:g}]")
+    return low, high
+
+
+def _parse_classes(entries: Any, path: Path) -> ClassList:
+    if isinstance(entries, dict) and list(entries) == list(range(len(entries))):
+        entries = list(entries.values())
+    if not isinstance(entries, list) or not entries:
+        raise DataError(f"{path}: classes must be a list of names, in the order of their ids from 0")
+    names: list[str] = []
+    colors: list[Color | None] = []
+    for number, entry in enumerate(entries):
+        name, color = (entry.get("name"), entry.get("color")) if isinstance(entry, dict) else (entry, None)
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"{path}: class {number}: expected a name, not {name!r} (quote names like 'on' or '1')")
+        names.append(name.strip())
+        colors.append(None if color is None else _parse_color(color, path, name))
+    spare = iter(color for color in palette(2 * len(names)) if color not in colors)
+    try:
+        return ClassList(tuple(names), tuple(color or next(spare) for color in colors))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _parse_color(color: Any, path: Path, name: str) -> Color:
+    if isinstance(color, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", color):
+        return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+    if isinstance(color, list) and len(color) == 3 and all(type(v) is int and 0 <= v <= 255 for v in color):
+        return color[0], color[1], color[2]
+    raise DataError(f'{path}: class {name}: color must be [red, green, blue] in 0..255 or "#rrggbb", not {color!r}')

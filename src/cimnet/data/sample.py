@@ -1,0 +1,101 @@
+"""The one contract between the rooms: an RGB-thermal pair with its label, and a batch of such pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cimnet.errors import DataError
+
+IGNORE_INDEX = 255
+"""Label value that is left out of the loss and of every metric."""
+
+
+@dataclass(frozen=True)
+class RGBTSample:
+    """One RGB-thermal pair.
+
+    Attributes:
+        rgb: (3, H, W) float32 in 0..1, channels in the order red, green, blue.
+        thermal: (1, H, W) float32 in 0..1.
+        label: (H, W) int64 class ids, 255 = ignore; None when the pair has no label.
+        id: file stem, e.g. "00012N".
+        scene: "day", "night", "dark_night" or "" (unknown).
+        flags: what is special about the pair, e.g. {"rgb_broken"}, {"weakly_aligned"}.
+
+    Raises:
+        DataError: the shapes do not fit each other (checked on construction; values are not looked at).
+    """
+
+    rgb: Tensor
+    thermal: Tensor
+    label: Tensor | None
+    id: str
+    scene: str = ""
+    flags: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.rgb.ndim != 3 or self.rgb.shape[0] != 3:
+            raise DataError(f"{self.id}: rgb must have the shape (3, H, W), not {tuple(self.rgb.shape)}")
+        height, width = self.rgb.shape[1:]
+        if tuple(self.thermal.shape) != (1, height, width):
+            raise DataError(
+                f"{self.id}: thermal must have the shape {(1, height, width)} to fit rgb, "
+                f"not {tuple(self.thermal.shape)}"
+            )
+        if self.label is not None and tuple(self.label.shape) != (height, width):
+            raise DataError(
+                f"{self.id}: label must have the shape {(height, width)} to fit rgb, not {tuple(self.label.shape)}"
+            )
+
+
+class Batch(NamedTuple):
+    """Samples of one size, stacked.
+
+    rgb (B, 3, H, W) and thermal (B, 1, H, W) float32 in 0..1; label (B, H, W) int64 or None when no sample of
+    the batch has one; ids, scenes and flags have one entry a sample.
+    """
+
+    rgb: Tensor
+    thermal: Tensor
+    label: Tensor | None
+    ids: list[str]
+    scenes: list[str]
+    flags: list[frozenset[str]]
+
+
+def collate(samples: Sequence[RGBTSample]) -> Batch:
+    """Stack samples into a `Batch`; pass it to a DataLoader as `collate_fn`.
+
+    Raises:
+        DataError: no sample, samples of different sizes, or labels for some of them only.
+    """
+    if not samples:
+        raise DataError("cannot make a batch of no samples")
+    first = samples[0]
+    for sample in samples:
+        if sample.rgb.shape != first.rgb.shape:
+            raise DataError(
+                f"cannot batch {first.id} ({_size(first)}) with {sample.id} ({_size(sample)}): "
+                "crop to one size in the transform or use batch size 1"
+            )
+        if (sample.label is None) != (first.label is None):
+            with_label, without = (first, sample) if sample.label is None else (sample, first)
+            raise DataError(f"cannot batch {with_label.id}, which has a label, with {without.id}, which has none")
+    labels = [sample.label for sample in samples if sample.label is not None]
+    return Batch(
+        rgb=torch.stack([sample.rgb for sample in samples]),
+        thermal=torch.stack([sample.thermal for sample in samples]),
+        label=torch.stack(labels) if labels else None,
+        ids=[sample.id for sample in samples],
+        scenes=[sample.scene for sample in samples],
+        flags=[sample.flags for sample in samples],
+    )
+
+
+def _size(sample: RGBTSample) -> str:
+    return f"{sample.rgb.shape[2]}x{sample.rgb.shape[1]}"

@@ -1,0 +1,56 @@
+"""Figures about the thermal images of a data set, from an evenly spaced part of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cimnet.data.base import RGBTDataset
+from cimnet.data.readers import scale_thermal
+from cimnet.errors import DataError
+
+
+def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> tuple[float, float]:
+    """Mean and standard deviation of the thermal values in 0..1, over the pixels of up to `max_samples`
+    pairs.
+
+    Pairs whose thermal image is flagged as broken are left out; the transform is not applied.
+    """
+    total = squares = 0.0
+    pixels = 0
+    for index in _spread(dataset, max_samples):
+        pair = dataset.pairs[index]
+        values = scale_thermal(dataset.arrays(index).thermal, dataset.thermal_range, pair.thermal or pair.rgb)
+        total += float(values.sum(dtype=np.float64))
+        squares += float(np.square(values, dtype=np.float64).sum())
+        pixels += values.size
+    mean = total / pixels
+    return mean, max(squares / pixels - mean * mean, 0.0) ** 0.5
+
+
+def suggest_thermal_range(
+    dataset: RGBTDataset, max_samples: int = 50, clip_percent: float = 0.1
+) -> tuple[float, float]:
+    """(low, high) in raw counts that hold all but `clip_percent` of the pixels at either end.
+
+    Raw 16-bit counts of a scene fill a few per cent of 0..65535: use this as `thermal_range`, from the
+    training split, unless the camera's range is known.
+
+    Raises:
+        DataError: all thermal images have one constant value.
+    """
+    ends = [
+        np.percentile(dataset.arrays(index).thermal, (clip_percent, 100 - clip_percent))
+        for index in _spread(dataset, max_samples)
+    ]
+    low, high = min(float(end[0]) for end in ends), max(float(end[1]) for end in ends)
+    if not low < high:
+        raise DataError(f"{dataset.root}: the thermal images are constant ({low:g}); no range to suggest")
+    return low, high
+
+
+def _spread(dataset: RGBTDataset, count: int) -> list[int]:
+    """Up to `count` evenly spaced indices of pairs with sound thermal images (all, when none is)."""
+    sound = [index for index, flags in enumerate(dataset.flags) if "thermal_broken" not in flags]
+    indices = sound or list(range(len(dataset)))
+    chosen = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
+    return [indices[position] for position in chosen]

@@ -1,0 +1,1 @@
+"""Tiny data sets in each real layout, made from a seed."""
