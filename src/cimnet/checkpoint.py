@@ -1,0 +1,100 @@
+"""Checkpoints: one safetensors file with everything needed to use the model alone. Loading executes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+
+from cimnet.errors import CheckpointError, ConfigError
+from cimnet.files import write_atomically
+from cimnet.models import RGBTModel, create_model
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What stands beside the weights.
+
+    Attributes:
+        name: for :func:`cimnet.create_model`, with ``options`` (weights are never fetched again).
+        classes, colors: name and (red, green, blue) of each class id.
+        thermal_range: raw counts that map to 0 and 1; None: the full range of the image's bit depth.
+        metrics: scores on the validation split when the checkpoint was written.
+    """
+
+    name: str
+    options: dict[str, Any]
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    thermal_range: tuple[float, float] | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, model: RGBTModel, info: ModelInfo) -> None:
+    """Write weights, normalisation and ``info`` atomically."""
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    metadata = {"cimnet": json.dumps({"format": FORMAT, **asdict(info)})}
+    write_atomically(path, lambda p: safetensors.torch.save_file(state, p, metadata=metadata))
+
+
+def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
+    """Rebuild the model, in evaluation mode on the CPU, and its :class:`ModelInfo`.
+
+    Args:
+        path: a ``.safetensors`` file of this package, or a run folder that holds ``best.safetensors``.
+
+    Raises:
+        CheckpointError: if there is no such file, it is damaged, or it is not a checkpoint of this package.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "best.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path}: no such file; give a .safetensors file or a run folder")
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+        state = safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
+    info = _parse(path, metadata)
+    options = {key: value for key, value in info.options.items() if key != "pretrained"}
+    try:
+        model = create_model(info.name, len(info.classes), **options)
+        model.load_state_dict(state)
+    except (ConfigError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"checkpoint {path}: does not fit model '{info.name}' of this version: {reason}"
+        ) from error
+    return model.eval(), info
+
+
+def _pair(values: list[float]) -> tuple[float, float]:
+    low, high = values
+    return float(low), float(high)
+
+
+def _parse(path: Path, metadata: dict[str, str]) -> ModelInfo:
+    try:
+        content = json.loads(metadata["cimnet"])
+        if content.pop("format") != FORMAT:
+            raise CheckpointError(
+                f"checkpoint {path}: written by another version of cimnet; convert it with that version"
+            )
+        return ModelInfo(
+            name=str(content["name"]),
+            options=dict(content["options"]),
+            classes=tuple(map(str, content["classes"])),
+            colors=tuple((int(r), int(g), int(b)) for r, g, b in content["colors"]),
+            thermal_range=None if content["thermal_range"] is None else _pair(content["thermal_range"]),
+            metrics=dict(content["metrics"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"checkpoint {path}: holds no description of a cimnet model") from error

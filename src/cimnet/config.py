@@ -1,0 +1,183 @@
+"""Recipes: everything that can be set for a training run, with units and defaults. YAML files mirror these classes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
+
+from cimnet.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ModelConfig(_Section):
+    """Which model. Options left out keep the defaults of the model's name."""
+
+    name: str = "cimnet_resnet101"
+    pretrained: bool = True
+    input_scale: float | None = Field(
+        None, gt=0, le=4, description="resize factor inside the model; logits keep input size"
+    )
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
+    decoder_channels: PositiveInt | None = None
+    dropout: float | None = Field(None, ge=0, lt=1)
+    mutual_information: Literal["adversarial", "cooperative", "off"] | None = None
+    offset_update: Literal["replace", "residual"] | None = None
+    modulation: bool | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Arguments for :func:`cimnet.create_model` besides name and classes."""
+        options = self.model_dump(exclude={"name"}, exclude_none=True)
+        if options.get("mutual_information") == "off":
+            options["mutual_information"] = None
+        return options
+
+
+class DataConfig(_Section):
+    """Where the pairs lie and how they are read."""
+
+    root: Path
+    layout: Literal["auto", "folder", "mfnet", "kust4k"] = "auto"
+    train: str = "train"
+    val: str = "val"
+    test: str = "test"
+    classes: str | tuple[str, ...] | None = Field(None, description="names, or a built-in list: kust4k, mfnet")
+    thermal_range: tuple[float, float] | None = Field(None, description="raw counts that map to 0 and 1")
+    workers: NonNegativeInt = Field(2, description="loader processes")
+    cache: bool = Field(False, description="keep decoded images in memory")
+
+
+class AugmentationConfig(_Section):
+    """Random changes to training samples. Geometry is shared by RGB, thermal and label."""
+
+    crop: tuple[PositiveInt, PositiveInt] = Field((480, 640), description="height, width that the model trains on")
+    scale: tuple[float, float] = (0.5, 2.0)
+    hflip: float = Field(0.5, ge=0, le=1)
+    vflip: float = Field(0.0, ge=0, le=1)
+    color_jitter: tuple[float, float, float, float] = Field(
+        (0.0, 0.0, 0.0, 0.0), description="RGB: strength of brightness, contrast, saturation and hue changes"
+    )
+    thermal_jitter: tuple[float, float, float] = Field(
+        (0.0, 0.0, 0.0), description="thermal: strength of gain, offset and noise"
+    )
+    rare_class_prob: float = Field(0.0, ge=0, le=1, description="share of crops placed on a pixel of a rare class")
+    rare_classes: tuple[str, ...] = ()
+
+
+class LossConfig(_Section):
+    """L = L_ce + λ·L_mi (eq. 24) and what may be added to it."""
+
+    mutual_information_weight: Literal["balanced", "fixed", "free"] = "balanced"
+    initial_weight: float = Field(0.1, gt=0, description="λ at the start")
+    class_weights: Literal["none", "inverse_sqrt"] = "none"
+    dice: NonNegativeFloat = 0.0
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class TrainingConfig(_Section):
+    """Optimisation. Defaults are the paper's (V-A)."""
+
+    epochs: PositiveInt = 12
+    batch_size: PositiveInt = 4
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: NonNegativeFloat = 0.05
+    warmup_iterations: NonNegativeInt = 500
+    schedule: Literal["step", "poly", "constant"] = "step"
+    milestones: tuple[PositiveInt, ...] = Field(
+        (8, 11), description="epochs after which the rate is multiplied by gamma"
+    )
+    gamma: float = Field(0.1, gt=0, le=1)
+    accumulate: PositiveInt = Field(1, description="batches per optimiser step")
+    clip_norm: NonNegativeFloat = Field(0.0, description="largest gradient norm, 0 for no limit")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="decay of the weight average, 0 for none")
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    evaluate_every: PositiveInt = Field(1, description="epochs between evaluations on val")
+    seed: NonNegativeInt = 0
+
+
+class Recipe(_Section):
+    """A whole training run."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``section.field=value`` overrides (values are YAML).
+
+    Raises:
+        ConfigError: if the file cannot be read, is not YAML, or a key or value is not allowed; it names the field.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"recipe {path}: cannot be read ({error.__class__.__name__}); give the path of a YAML file"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe {path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"recipe {path}: must hold sections such as 'data:' and 'training:'")
+    for override in overrides:
+        _apply(content, override)
+    return parse_recipe(content, str(path))
+
+
+def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
+    """Validate a recipe given as nested dictionaries; ``source`` is named in errors."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(
+                f"recipe {source}: field '{field}' does not exist{_suggest(first['loc'])}{more}"
+            ) from error
+        raise ConfigError(f"recipe {source}: field '{field}': {first['msg']}, got {first['input']!r}{more}") from error
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    section: type[BaseModel] = Recipe
+    for part in location[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ""
+        section = annotation
+    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
+    return f", did you mean '{near[0]}'?" if near else f"; allowed: {', '.join(section.model_fields)}"
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or len(parts) < 2:
+        raise ConfigError(f"--set {override}: write it as section.field=value, for example training.epochs=3")
+    target = content
+    for part in parts[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {override}: '{part}' is not a section of the recipe")
+    try:
+        target[parts[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from error

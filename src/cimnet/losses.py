@@ -1,0 +1,118 @@
+"""The training loss (paper III-F, eq. 24): L = L_ce + λ·L_mi, with three ways to treat λ."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cimnet.models.base import Output
+
+LambdaMode = Literal["balanced", "fixed", "free"]
+IGNORE_INDEX = 255
+
+
+class Loss(NamedTuple):
+    """Terms of the loss, scalars: ``total`` to minimise, cross entropy, L_mi in nats and λ (0 for models without
+    L_mi)."""
+
+    total: Tensor
+    cross_entropy: Tensor
+    mutual_information: Tensor
+    weight: Tensor
+
+
+class MutualInformationWeight(nn.Module):
+    """λ of eq. (24), starting at ``initial``.
+
+    ``free`` is the literal reading: a plain parameter. Since dL/dλ = L_mi ≥ 0, descent drives it through zero, after
+    which redundancy is rewarded. ``balanced`` keeps λ = exp(s) positive with a barrier −c·log λ, so that λ settles
+    at c / L_mi; c = initial · (mean L_mi of the first 100 steps), since an untrained head estimates almost nothing.
+    ``fixed`` never moves.
+    """
+
+    first_steps = 100
+    barrier: Tensor
+    steps: Tensor
+
+    def __init__(self, mode: LambdaMode = "balanced", initial: float = 0.1) -> None:
+        super().__init__()
+        self.mode = mode
+        self.initial = initial
+        start = torch.tensor(math.log(initial) if mode == "balanced" else initial)
+        if mode == "fixed":
+            self.register_buffer("value", start)
+        else:
+            self.value = nn.Parameter(start)
+        self.register_buffer("barrier", torch.tensor(0.0))  # c
+        self.register_buffer("steps", torch.tensor(0))
+
+    def forward(self, estimate: Tensor) -> tuple[Tensor, Tensor]:
+        """L_mi to (what is added to the loss, λ detached)."""
+        if self.mode != "balanced":
+            return self.value * estimate, self.value.detach()
+        if self.training:
+            self.steps += 1
+            share = (self.steps <= self.first_steps) / self.steps  # a running mean that stops moving
+            self.barrier += share * (self.initial * estimate.detach() - self.barrier)
+        weight = self.value.exp()
+        return weight * estimate - self.barrier * self.value, weight.detach()
+
+
+class SegmentationLoss(nn.Module):
+    """Cross entropy, optionally with a Dice term, plus the weighted mutual information.
+
+    Args:
+        weight_mode, initial_weight: see :class:`MutualInformationWeight`.
+        class_weights: K factors for the cross entropy, or None.
+        dice: factor of the Dice loss over the classes present in the batch (0: none; the paper has none).
+        label_smoothing: of the cross entropy.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        weight_mode: LambdaMode = "balanced",
+        initial_weight: float = 0.1,
+        class_weights: Tensor | None = None,
+        dice: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.mutual_information = MutualInformationWeight(weight_mode, initial_weight)
+        self.register_buffer("class_weights", class_weights)
+        self.dice_factor = dice
+        self.dice = smp.losses.DiceLoss(mode="multiclass", ignore_index=IGNORE_INDEX) if dice else None
+        self.label_smoothing = label_smoothing
+
+    def forward(self, output: Output, label: Tensor) -> Loss:
+        """Model output and labels (B, H, W), int64, 255 = ignore, to :class:`Loss`."""
+        logits = output.logits.float()
+        summed = F.cross_entropy(
+            logits,
+            label,
+            weight=self.class_weights,
+            ignore_index=IGNORE_INDEX,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        cross_entropy = summed / self._mass(label)  # a batch without labelled pixels gives 0, not NaN
+        total = cross_entropy
+        if self.dice is not None:
+            total = total + self.dice_factor * self.dice(logits, label)
+        estimate, weight = logits.new_zeros(()), logits.new_zeros(())
+        if output.mutual_information is not None:
+            term, weight = self.mutual_information(output.mutual_information)
+            total, estimate = total + term, output.mutual_information.detach()
+        return Loss(total, cross_entropy.detach(), estimate, weight)
+
+    def _mass(self, label: Tensor) -> Tensor:
+        valid = label[label != IGNORE_INDEX]
+        if self.class_weights is None:
+            return valid.new_tensor(max(valid.numel(), 1), dtype=torch.float32)
+        return self.class_weights[valid].sum().clamp_min(1e-6)

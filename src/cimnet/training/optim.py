@@ -1,0 +1,34 @@
+"""Optimiser and learning-rate schedule of the paper (V-A)."""
+
+from __future__ import annotations
+
+import torch
+from timm.optim import param_groups_weight_decay
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from cimnet.config import TrainingConfig
+
+
+def create_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW with weight decay on weight matrices only: norms, biases and scalars such as λ are left out."""
+    groups = param_groups_weight_decay(module, config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def learning_rate_factor(step: int, steps_per_epoch: int, config: TrainingConfig) -> float:
+    """Factor of the learning rate at an optimiser step: linear warm-up, then the schedule.
+
+    ``step``: times ``gamma`` after each of ``milestones`` (epochs). ``poly``: (1 − step/steps)^0.9. ``constant``: 1.
+    """
+    warmup = min(1.0, (step + 1) / (config.warmup_iterations + 1))
+    if config.schedule == "poly":
+        return warmup * max(0.0, 1 - step / (config.epochs * steps_per_epoch)) ** 0.9
+    if config.schedule == "step":
+        return warmup * config.gamma ** sum(step >= epoch * steps_per_epoch for epoch in config.milestones)
+    return warmup
+
+
+def create_schedule(optimizer: torch.optim.Optimizer, steps_per_epoch: int, config: TrainingConfig) -> LambdaLR:
+    """:func:`learning_rate_factor` as a torch scheduler, to be stepped once per optimiser step."""
+    return LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps_per_epoch, config))

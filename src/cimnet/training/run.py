@@ -1,0 +1,106 @@
+"""A run folder: recipe, versions, log, curves, checkpoints.
+
+recipe.yaml  environment.json  log.jsonl  curves.png  tensorboard/
+best.safetensors    the model that scored best on val, complete in one file
+last.pt             training state after the last whole epoch, for --resume
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from matplotlib.figure import Figure
+
+from cimnet.config import Recipe
+from cimnet.errors import CheckpointError, CimnetError
+from cimnet.evaluation.figures import save_figure
+from cimnet.files import require_new_folder, require_writable, write_atomically, write_text
+
+PACKAGES = ("cimnet", "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "pillow")
+State = dict[str, Any]
+
+
+class RunFolder:
+    """Paths and writers of one run.
+
+    Raises:
+        CimnetError: for a new run, if the folder holds something; for ``resume``, if there is nothing to go on from.
+    """
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self.path = path
+        self.best = path / "best.safetensors"
+        self.last = path / "last.pt"
+        if resume and not self.last.is_file():
+            raise CimnetError(f"{path}: nothing to resume, there is no last.pt; start without --resume")
+        if resume:
+            require_writable(path)
+        else:
+            begun = self.last.is_file()
+            remedy = "--resume to go on with that run" if begun else "remove it: no run in it finished an epoch"
+            require_new_folder(path, f"choose another --out, or {remedy}")
+
+    def describe(self, recipe: Recipe) -> None:
+        """Write the recipe as used and the versions that ran it."""
+        content = recipe.model_dump(mode="json", exclude_none=True)
+        write_text(self.path / "recipe.yaml", yaml.safe_dump(content, sort_keys=False))
+        environment = {
+            "python": sys.version.split()[0],
+            "machine": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "seed": recipe.training.seed,
+            **{name: _version(name) for name in PACKAGES},
+        }
+        write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+
+    def log(self, history: list[dict[str, float]]) -> None:
+        """Write one JSON line per epoch and the curves."""
+        write_text(self.path / "log.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+        save_figure(plot_curves(history), self.path / "curves.png")
+
+    def save_state(self, state: State) -> None:
+        """Write the training state atomically."""
+        write_atomically(self.last, lambda p: torch.save(state, p))
+
+    def load_state(self) -> State:
+        """Read the training state; code inside the file is refused.
+
+        Raises:
+            CheckpointError: if the file is damaged or is not a training state.
+        """
+        try:
+            state: State = torch.load(self.last, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{self.last}: damaged training state; start a new run or restore a copy") from error
+        return state
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def plot_curves(history: list[dict[str, float]]) -> Figure:
+    """Loss, mutual information, λ and val mIoU over the epochs."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    panels = (("loss", "loss"), ("miou", "mIoU on val"), ("mutual_information", "L_mi (nats)"), ("lambda", "λ"))
+    for number, (key, title) in enumerate(panels, start=1):
+        points = [(row["epoch"], row[key]) for row in history if key in row]
+        axes = figure.add_subplot(2, 2, number)
+        axes.plot([x for x, _ in points], [y for _, y in points], marker=".", color="#0072b2")
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+    return figure
