@@ -1,0 +1,210 @@
+"""The command line: one thin command per verb. A :class:`CimnetError` is printed as one line, exit code 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cimnet.errors import CimnetError
+from cimnet.version import __version__
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RGB-thermal semantic segmentation.")
+data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
+app.add_typer(data_app, name="data")
+console = Console()
+
+Checkpoint = Annotated[Path, typer.Argument(help="A .safetensors checkpoint or a run folder.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
+
+
+def main() -> None:
+    """Entry point of the command ``cimnet``."""
+    try:
+        app()
+    except CimnetError as error:
+        print(f"cimnet: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(f"cimnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """RGB-thermal semantic segmentation with CIMNet: train, evaluate, predict."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe, see recipes/.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME of the recipe.")] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="Override, e.g. training.epochs=3. Repeatable.")] = [],  # noqa: B006  # typer copies it
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a model by a recipe; the best on val is kept as best.safetensors."""
+    from cimnet.config import load_recipe
+    from cimnet.training import train as run
+
+    loaded = load_recipe(recipe, set_)
+    folder = out or Path("runs") / recipe.stem
+    with training_progress() as report:
+        best = run(loaded, folder, resume=resume, report=report)
+    console.print(f"best model: {best}\ncurves:     {folder / 'curves.png'}")
+
+
+@app.command("eval")
+def evaluate(
+    checkpoint: Checkpoint,
+    dataset: Annotated[Path, typer.Argument(help="Folder of a data set.")],
+    split: Annotated[str, typer.Option(help="Name of the split's list.")] = "test",
+    absent: Annotated[
+        Literal["ignore", "zero"], typer.Option(help="Classes absent from truth and prediction: left out, or count 0.")
+    ] = "ignore",
+    layout: Annotated[str, typer.Option(help="auto, folder, mfnet or kust4k.")] = "auto",
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a picture.")] = None,
+    device: Device = None,
+) -> None:
+    """Score a checkpoint on a labelled split: per class, by scene and by flag."""
+    from cimnet.evaluation import evaluate as run
+    from cimnet.evaluation.figures import plot_confusion, save_figure
+    from cimnet.files import write_text
+    from cimnet.inference import load
+
+    predictor = load(checkpoint, device)
+    data = predictor.open_dataset(dataset, split, layout=layout)
+    with bar("evaluate", len(data)) as advance:
+        result = run(predictor.model.predict, data, absent=absent, device=predictor.device, progress=advance)
+    console.print(Markdown(result.to_markdown()))
+    if json_ is not None:
+        write_text(json_, result.to_json())
+    if markdown is not None:
+        write_text(markdown, result.to_markdown())
+    if figure is not None:
+        save_figure(plot_confusion(result), figure)
+
+
+@app.command()
+def predict(
+    checkpoint: Checkpoint,
+    rgb: Annotated[Path, typer.Option(help="RGB image or folder.")],
+    thermal: Annotated[Path, typer.Option(help="Thermal image or folder; the same path as --rgb for 4-channel files.")],
+    out: Annotated[Path, typer.Option(help="Folder for masks/ and overlays/.")],
+    device: Device = None,
+) -> None:
+    """Segment one pair or two folders of images that share names."""
+    from cimnet.inference import load, match_pairs, predict_pairs
+
+    matched = match_pairs(rgb, thermal)
+    predictor = load(checkpoint, device)
+    with bar("predict", len(matched.pairs)) as advance:
+        predict_pairs(predictor, matched.pairs, out, lambda: advance(None))
+    console.print(f"{len(matched.pairs)} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
+    if matched.unmatched:
+        names = ", ".join(path.name for path in matched.unmatched[:5])
+        more = f" and {len(matched.unmatched) - 5} more" if len(matched.unmatched) > 5 else ""
+        console.print(f"[yellow]{len(matched.unmatched)} files without a partner: {names}{more}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for data, run and report; replaced if it is a demo's.")] = Path(
+        "runs/demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of scenes and training.")] = 0,
+    open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = True,
+) -> None:
+    """Make scenes, train a small CIMNet, evaluate, predict, write one report.html: five minutes on two cores."""
+    from cimnet.demo import run_demo
+
+    with training_progress() as report:
+        page = run_demo(out, seed=seed, report=report, say=console.print)
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    console.print(f"mIoU on unseen test scenes: [bold]{100 * metrics['miou']:.1f}%[/bold]\nreport: {page}")
+    if open_report and sys.stdout.isatty():
+        typer.launch(str(page))
+
+
+@app.command("list-models")
+def list_models(pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g. 'cimnet_*'.")] = "*") -> None:
+    """Print the names of the models."""
+    from cimnet.models import list_models as names
+
+    print("\n".join(names(pattern)))
+
+
+@data_app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="New folder for the data set.")],
+    train: Annotated[int, typer.Option(min=0, help="Pairs for training.")] = 200,
+    val: Annotated[int, typer.Option(min=0, help="Pairs for validation.")] = 40,
+    test: Annotated[int, typer.Option(min=0, help="Pairs for testing.")] = 80,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes everywhere.")] = 0,
+    height: Annotated[int, typer.Option(min=32, help="Pixels.")] = 512,
+    width: Annotated[int, typer.Option(min=32, help="Pixels.")] = 640,
+    scale: Annotated[float, typer.Option(min=0.1, max=2.0, help="Pixels per native pixel of the world.")] = 1.0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Write a made-up data set in Kust4K's layout, with the true offsets."""
+    from cimnet.scenes import synthesize
+
+    synthesize(out, train=train, val=val, test=test, seed=seed, size=(height, width), scale=scale, workers=workers)
+    console.print(f"{train + val + test} pairs in {out}")
+
+
+class bar:
+    """A progress bar for a known number of items; yields a function that advances by one."""
+
+    def __init__(self, text: str, total: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console, transient=True)
+        self.task = self.progress.add_task(text, total=total)
+
+    def __enter__(self) -> Any:
+        self.progress.start()
+        return lambda _: self.progress.advance(self.task)
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+
+class training_progress:
+    """A progress bar of optimiser steps with loss, L_mi, λ and rate; one line per evaluated epoch."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console)
+        self.task = self.progress.add_task("train", total=None, start=False)
+
+    def __enter__(self) -> Any:
+        self.progress.start()
+        return self.report
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def report(self, row: dict[str, float]) -> None:
+        """One step or one evaluation, see :func:`cimnet.training.train`."""
+        text = f"epoch {row['epoch']:.0f} loss {row['loss']:.3f} L_mi {row['mutual_information']:.3f} "
+        text += f"λ {row['lambda']:.3f} lr {row['rate']:.1e}"
+        self.progress.start_task(self.task)
+        self.progress.update(self.task, description=text, completed=row["step"], total=row["steps"])
+        if "miou" in row:
+            console.print(f"{text}  val mIoU {100 * row['miou']:.1f}%  {row['seconds']:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Run a model over a data set and count: overall, by scene and by flag."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from cimnet.data import Batch, RGBTDataset, collate
+from cimnet.errors import DataError
+from cimnet.evaluation.metrics import Absent, Matrix, Scores, confusion_matrix, scores
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass
+class Evaluation:
+    """Confusion matrices of a data set, as a whole and by group.
+
+    Groups are scenes (``day``, ``night``, ``dark_night``) and flags (``rgb_broken``, ``weakly_aligned`` …); pairs
+    without any flag form the group ``unflagged`` where others have one.
+    """
+
+    classes: tuple[str, ...]
+    absent: Absent = "ignore"
+    matrix: Matrix = field(init=False)
+    images: int = 0
+    groups: dict[str, tuple[Matrix, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.matrix = self._empty()
+
+    def _empty(self) -> Matrix:
+        return np.zeros((len(self.classes), len(self.classes)), dtype=np.int64)
+
+    def add(self, matrix: Matrix, groups: list[str]) -> None:
+        """Add one image's confusion matrix to the whole and to its groups."""
+        self.matrix += matrix
+        self.images += 1
+        for name in groups:
+            total, count = self.groups.get(name, (self._empty(), 0))
+            self.groups[name] = (total + matrix, count + 1)
+
+    @property
+    def scores(self) -> Scores:
+        """Scores over all images."""
+        return scores(self.matrix, self.absent)
+
+    def to_dict(self) -> dict[str, object]:
+        """What ``--json`` writes: numbers in 0..1, null where a class cannot be judged."""
+        total = self.scores
+        return {
+            "miou": _number(total.miou),
+            "pixel_accuracy": _number(total.pixel_accuracy),
+            "iou": self._by_class(total.iou),
+            "accuracy": self._by_class(total.accuracy),
+            "f1": self._by_class(total.f1),
+            "images": self.images,
+            "absent": self.absent,
+            "groups": {
+                name: {
+                    "miou": _number(scores(matrix, self.absent).miou),
+                    "iou": self._by_class(scores(matrix, self.absent).iou),
+                    "images": count,
+                }
+                for name, (matrix, count) in sorted(self.groups.items())
+            },
+            "confusion": self.matrix.tolist(),
+        }
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_markdown(self) -> str:
+        """Two tables in per cent: classes, then groups."""
+        total = self.scores
+        lines = ["| class | IoU | accuracy | F1 |", "|---|---:|---:|---:|"]
+        rows = zip(self.classes, total.iou, total.accuracy, total.f1, strict=True)
+        lines += [f"| {name} | {percent(i)} | {percent(a)} | {percent(f)} |" for name, i, a, f in rows]
+        lines.append(f"| **mean IoU** | **{percent(total.miou)}** | pixels {percent(total.pixel_accuracy)} | |")
+        convention = "left out of the mean" if self.absent == "ignore" else "counted as 0"
+        lines += ["", f"{self.images} images; classes absent from truth and prediction are {convention}.", ""]
+        if self.groups:
+            lines += ["| group | images | mIoU |", "|---|---:|---:|"]
+            for name, (matrix, count) in sorted(self.groups.items()):
+                lines.append(f"| {name} | {count} | {percent(scores(matrix, self.absent).miou)} |")
+        return "\n".join(lines) + "\n"
+
+    def _by_class(self, values: np.ndarray) -> dict[str, float | None]:
+        return {name: _number(value) for name, value in zip(self.classes, values, strict=True)}
+
+
+def percent(value: float) -> str:
+    """A score in 0..1 as per cent with one decimal, a dash for NaN."""
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def evaluate(
+    predict: Predict,
+    dataset: RGBTDataset,
+    *,
+    absent: Absent = "ignore",
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+    indices: list[int] | None = None,
+) -> Evaluation:
+    """Compare predictions with labels, image by image (sizes may differ).
+
+    Args:
+        predict: (1, 3, H, W) and (1, 1, H, W) in 0..1 to class ids (1, H, W), for example ``model.predict``.
+        dataset: with labels.
+        absent: convention for classes absent from both, see :class:`cimnet.evaluation.metrics.Scores`.
+        progress: called with the number of images done.
+        indices: evaluate only these (used to share the work between processes).
+
+    Raises:
+        DataError: if a pair has no label or a label id lies outside the classes.
+    """
+    result = Evaluation(tuple(dataset.classes), absent)
+    subset = Subset(dataset, indices if indices is not None else list(range(len(dataset))))
+    loader: Any = DataLoader(subset, batch_size=1, num_workers=workers, collate_fn=collate)
+    any_flag = any(dataset.flags)
+    batch: Batch
+    for done, batch in enumerate(loader, start=1):
+        if batch.label is None:
+            raise DataError(f"{batch.ids[0]}: has no label, so it cannot be evaluated; use `cimnet predict`")
+        ids = predict(batch.rgb.to(device), batch.thermal.to(device))
+        matrix = confusion_matrix(batch.label[0].numpy(), ids[0].cpu().numpy(), len(dataset.classes))
+        flags = sorted(batch.flags[0]) or (["unflagged"] if any_flag else [])
+        result.add(matrix, [*([batch.scenes[0]] if batch.scenes[0] else []), *flags])
+        if progress is not None:
+            progress(done)
+    return result
+
+
+__all__ = ["Evaluation", "Predict", "evaluate", "percent"]

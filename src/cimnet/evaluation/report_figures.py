@@ -1,0 +1,175 @@
+"""Pictures for the HTML report, each as a piece of HTML with the pixels inside (data URIs)."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from cimnet.data import IGNORE_INDEX
+
+Color = tuple[int, int, int]
+Image8 = npt.NDArray[np.uint8]
+Field = npt.NDArray[np.floating[Any]]
+
+CORRECT: Color = (205, 217, 230)
+OUTLINE: Color = (160, 178, 198)
+IGNORED: tuple[Color, Color] = (255, 255, 255), (150, 150, 150)
+STATIC_ARROW, MOVING_ARROW = "#56b4e9", "#f0e442"
+_WIDTH = 480  # pixels of the pictures in the report; larger images are reduced to it
+_THEMES = {
+    theme: {
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        **{key: ink for key in ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")},
+        "axes.edgecolor": muted,
+        "grid.color": muted,
+        "lines.color": line,
+        "font.size": 9,
+        "svg.hashsalt": "cimnet",
+    }
+    for theme, ink, muted, line in (("light", "#1c2733", "#8592a0", "#0072b2"), ("dark", "#dde5ee", "#75828f", "#56b4e9"))
+}
+
+
+def themed(draw: Callable[[], Figure], alt: str, css: str = "") -> str:
+    """A matplotlib figure as a ``<picture>`` of two SVG files, one each for light and dark pages."""
+    uris = {}
+    for theme, settings in _THEMES.items():
+        with matplotlib.rc_context(settings):
+            buffer = io.BytesIO()
+            draw().savefig(buffer, format="svg", metadata={"Date": None})
+            uris[theme] = _uri(buffer.getvalue(), "svg+xml")
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{uris["dark"]}">'
+        f'<img class="{css}" src="{uris["light"]}" alt="{escape(alt)}"></picture>'
+    )
+
+
+def photo(image: Image8, alt: str) -> str:
+    """An RGB (H, W, 3) or grey (H, W) image as an ``<img>``, at most 480 pixels wide, as JPEG."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image)
+    picture.thumbnail((_WIDTH, 4 * _WIDTH), Image.Resampling.LANCZOS)
+    picture.save(buffer, "JPEG", quality=85)
+    return _img(_uri(buffer.getvalue(), "jpeg"), alt)
+
+
+def drawing(image: Image8, alt: str) -> str:
+    """Flat colours (H, W, 3) as an ``<img>``, at most 480 pixels wide, as PNG; no colour is mixed with another."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image)
+    if picture.width > _WIDTH:
+        height = max(1, round(picture.height * _WIDTH / picture.width))
+        picture = picture.resize((_WIDTH, height), Image.Resampling.NEAREST)
+    picture.quantize(256).save(buffer, "PNG", optimize=True)
+    return _img(_uri(buffer.getvalue(), "png"), alt)
+
+
+def paint_label(label: npt.NDArray[np.integer[Any]], colors: Sequence[Color]) -> Image8:
+    """Class ids (H, W) in their colours, (H, W, 3); pixels marked 255 (ignore) are hatched."""
+    table = np.zeros((256, 3), dtype=np.uint8)
+    table[: len(colors)] = np.asarray(colors, dtype=np.uint8)
+    return _hatch(table[label], label)
+
+
+def paint_errors(
+    label: npt.NDArray[np.integer[Any]], prediction: npt.NDArray[np.integer[Any]], colors: Sequence[Color]
+) -> Image8:
+    """Where a prediction is wrong, (H, W, 3): wrong pixels in the colour of the predicted class, right ones pale with
+    the outlines of the true label, ignored ones hatched."""
+    edge = np.zeros(label.shape, dtype=bool)
+    edge[1:] |= label[1:] != label[:-1]
+    edge[:, 1:] |= label[:, 1:] != label[:, :-1]
+    right = np.where(edge[..., None], np.uint8(OUTLINE), np.uint8(CORRECT))
+    wrong = (prediction != label)[..., None]
+    return _hatch(np.where(wrong, paint_label(prediction, colors), right), label)
+
+
+def _hatch(image: Image8, label: npt.NDArray[np.integer[Any]]) -> Image8:
+    rows, columns = np.indices(label.shape)
+    period = max(6, label.shape[1] // 60)
+    stripes = ((rows + columns) % period < period // 3)[..., None]
+    pattern = np.where(stripes, np.uint8(IGNORED[1]), np.uint8(IGNORED[0]))
+    return np.where((label == IGNORE_INDEX)[..., None], pattern, image)
+
+
+def draw_curve(history: list[dict[str, float]], key: str, title: str, best: bool = False) -> Figure:
+    """One quantity over the epochs; ``best`` marks the largest value."""
+    points = [(row["epoch"], row[key]) for row in history if key in row]
+    figure = Figure(figsize=(3.4, 2.3), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(*np.transpose(points), marker="o", markersize=3, color=matplotlib.rcParams["lines.color"])
+    if best:
+        x, y = max(points, key=lambda point: -math.inf if math.isnan(point[1]) else point[1])
+        axes.plot(x, y, marker="o", markersize=8, markerfacecolor="none", markeredgecolor="#d55e00", markeredgewidth=2)
+        axes.set_title(f"{title}: best {y:.3f} after epoch {x:g}", fontsize=9)
+    else:
+        axes.set_title(title, fontsize=9)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def draw_arrows(backdrop: Image8, offset: Field, moving: npt.NDArray[np.bool_], alt: str) -> tuple[str, float]:
+    """Arrows of an offset field over a darkened image.
+
+    Args:
+        backdrop: grey, (H, W).
+        offset: (2, H, W), (dy, dx) in pixels; arrows start at the pixel.
+        moving: (H, W), pixels on moving things: their arrows are denser and of another colour.
+
+    Returns:
+        The ``<img>``, and the factor by which the arrows are drawn longer than the offsets.
+    """
+    height, width = backdrop.shape
+    step = max(8, width // 16)
+    grid, fine = (np.zeros((height, width), dtype=bool) for _ in range(2))
+    grid[step // 2 :: step, step // 2 :: step] = True
+    fine[step // 8 :: max(2, step // 3), step // 8 :: max(2, step // 3)] = True
+    shown = (grid & ~moving) | (fine & moving)
+    rows, columns = np.nonzero(shown)
+    dy, dx = offset[:, rows, columns]
+    factor = _round_factor(1.1 * step, np.hypot(dy, dx))
+    figure = Figure(figsize=(4.8, 4.8 * height / width), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(backdrop * 0.55, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    colors = np.where(moving[rows, columns], MOVING_ARROW, STATIC_ARROW)
+    axes.quiver(
+        columns, rows, factor * dx, factor * dy, color=colors, angles="xy", scale_units="xy", scale=1,
+        width=0.006, headwidth=4, headlength=4.5, headaxislength=4, minlength=0.3,
+    )  # fmt: skip
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    axes.axis("off")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpg", pil_kwargs={"quality": 88})
+    return _img(_uri(buffer.getvalue(), "jpeg"), alt), factor
+
+
+def _round_factor(target: float, lengths: Field) -> float:
+    """A factor with one significant digit that brings long arrows near the target length."""
+    long = float(np.quantile(lengths, 0.95)) if lengths.size else 0.0
+    if not long > 1e-6:
+        return 1.0
+    return float(f"{target / long:.0e}")
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _img(uri: str, alt: str) -> str:
+    return f'<img src="{uri}" alt="{escape(alt)}">'

@@ -1,0 +1,76 @@
+"""Predict one pair or two folders of images and write masks and overlays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from cimnet.data.files import index_images
+from cimnet.data.readers import read_rgb, read_rgbt
+from cimnet.errors import DataError
+from cimnet.files import require_writable, write_atomically
+from cimnet.inference.overlay import blend, with_legend
+from cimnet.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Pairs to predict, (name, rgb, thermal), and the files without a partner."""
+
+    pairs: list[tuple[str, Path, Path]]
+    unmatched: list[Path]
+
+
+def match_pairs(rgb: Path, thermal: Path) -> Matched:
+    """Pair two files, or the images of two folders by name; extensions may differ.
+
+    One file or folder given twice means 4-channel images (RGB and thermal in one file).
+
+    Raises:
+        DataError: if a path does not exist, one is a file and the other a folder, or no name matches.
+    """
+    for path, option in ((rgb, "--rgb"), (thermal, "--thermal")):
+        if not path.exists():
+            raise DataError(f"{option} {path}: no such file or folder")
+    if rgb.is_file() and thermal.is_file():
+        return Matched([(rgb.stem, rgb, thermal)], [])
+    if rgb.is_file() or thermal.is_file():
+        raise DataError(f"--rgb {rgb} and --thermal {thermal}: give two files or two folders")
+    left, right = index_images(rgb), index_images(thermal)
+    pairs = [(name, left[name], right[name]) for name in sorted(left.keys() & right.keys())]
+    if not pairs:
+        raise DataError(
+            f"--rgb {rgb} ({len(left)} images) and --thermal {thermal} ({len(right)}): no two files share a name; "
+            "name both files of a pair alike"
+        )
+    unmatched = [left[n] for n in sorted(left.keys() - right.keys())] + [
+        right[n] for n in sorted(right.keys() - left.keys())
+    ]
+    return Matched(pairs, unmatched)
+
+
+def predict_pairs(
+    predictor: Predictor, pairs: list[tuple[str, Path, Path]], out: Path, progress: Callable[[], None] | None = None
+) -> None:
+    """Write ``out/masks/NAME.png`` (class ids) and ``out/overlays/NAME.png`` for each (name, rgb, thermal).
+
+    Raises:
+        DataError, CimnetError: at the first pair that cannot be read or written; what is complete stays.
+    """
+    for folder in (out / "masks", out / "overlays"):
+        require_writable(folder)
+    for name, rgb, thermal in pairs:
+        if rgb == thermal:
+            image, heat = read_rgbt(rgb)
+            mask = predictor.predict(image, heat)
+        else:
+            image = read_rgb(rgb)
+            mask = predictor.predict(image, thermal)
+        overlay = with_legend(blend(image, mask, predictor.colors), mask, predictor.classes, predictor.colors)
+        write_atomically(out / "masks" / f"{name}.png", Image.fromarray(mask).save)
+        write_atomically(out / "overlays" / f"{name}.png", overlay.save)
+        if progress is not None:
+            progress()
