@@ -69,7 +69,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
         model = create_model(info.name, len(info.classes), **options)
         model.load_state_dict(state)
     except (ConfigError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"checkpoint {path}: does not fit model '{info.name}' of this version: {reason}"
         ) from error

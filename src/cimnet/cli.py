@@ -29,8 +29,21 @@ def main() -> None:
     try:
         app()
     except CimnetError as error:
-        print(f"cimnet: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"cimnet: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def one_line(error: CimnetError) -> str:
+    """The message; of an error passed on by a loader process, which puts the traceback first, the last line."""
+    text = str(error)
+    if "Original Traceback" in text:
+        text = text.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]
+    return " ".join(text.split())
+
+
+def say(text: str, style: str = "") -> None:
+    """Print names and paths as they are: no markup, no line breaks inside."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _version(value: bool) -> None:
@@ -61,7 +74,7 @@ def train(
     folder = out or Path("runs") / recipe.stem
     with training_progress() as report:
         best = run(loaded, folder, resume=resume, report=report)
-    console.print(f"best model: {best}\ncurves:     {folder / 'curves.png'}")
+    say(f"best model: {best}\ncurves:     {folder / 'curves.png'}")
 
 
 @app.command("eval")
@@ -80,10 +93,12 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on a labelled split: per class, by scene and by flag."""
     from cimnet.evaluation import evaluate as run
-    from cimnet.evaluation.figures import plot_confusion, save_figure
+    from cimnet.evaluation.figures import check_figure_path, plot_confusion, save_figure
     from cimnet.files import write_text
     from cimnet.inference import load
 
+    if figure is not None:
+        check_figure_path(figure)
     predictor = load(checkpoint, device)
     data = predictor.open_dataset(dataset, split, layout=layout)
     with bar("evaluate", len(data)) as advance:
@@ -112,11 +127,11 @@ def predict(
     predictor = load(checkpoint, device)
     with bar("predict", len(matched.pairs)) as advance:
         predict_pairs(predictor, matched.pairs, out, lambda: advance(None))
-    console.print(f"{len(matched.pairs)} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
+    say(f"{len(matched.pairs)} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
     if matched.unmatched:
         names = ", ".join(path.name for path in matched.unmatched[:5])
         more = f" and {len(matched.unmatched) - 5} more" if len(matched.unmatched) > 5 else ""
-        console.print(f"[yellow]{len(matched.unmatched)} files without a partner: {names}{more}")
+        say(f"{len(matched.unmatched)} files without a partner: {names}{more}", "yellow")
 
 
 @app.command()
@@ -162,7 +177,7 @@ def synth(
     from cimnet.scenes import synthesize
 
     synthesize(out, train=train, val=val, test=test, seed=seed, size=(height, width), scale=scale, workers=workers)
-    console.print(f"{train + val + test} pairs in {out}")
+    say(f"{train + val + test} pairs in {out}")
 
 
 class bar:
@@ -203,7 +218,7 @@ class training_progress:
         self.progress.start_task(self.task)
         self.progress.update(self.task, description=text, completed=row["step"], total=row["steps"])
         if "miou" in row:
-            console.print(f"{text}  val mIoU {100 * row['miou']:.1f}%  {row['seconds']:.0f} s")
+            say(f"{text}  val mIoU {100 * row['miou']:.1f}%  {row['seconds']:.0f} s")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -19,6 +20,11 @@ from pydantic import (
 )
 
 from cimnet.errors import ConfigError
+
+
+def _yaml_false(word: str) -> BeforeValidator:
+    """YAML reads an unquoted ``no`` or ``off`` as false; where that word is a choice, it is meant."""
+    return BeforeValidator(lambda value: word if value is False else value)
 
 
 class _Section(BaseModel):
@@ -36,7 +42,7 @@ class ModelConfig(_Section):
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
     decoder_channels: PositiveInt | None = None
     dropout: float | None = Field(None, ge=0, lt=1)
-    mutual_information: Literal["adversarial", "cooperative", "off"] | None = None
+    mutual_information: Annotated[Literal["adversarial", "cooperative", "off"] | None, _yaml_false("off")] = None
     offset_update: Literal["replace", "residual"] | None = None
     modulation: bool | None = None
 
@@ -105,7 +111,7 @@ class TrainingConfig(_Section):
     accumulate: PositiveInt = Field(1, description="batches per optimiser step")
     clip_norm: NonNegativeFloat = Field(0.0, description="largest gradient norm, 0 for no limit")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="decay of the weight average, 0 for none")
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    mixed_precision: Annotated[Literal["no", "fp16", "bf16"], _yaml_false("no")] = "no"
     evaluate_every: PositiveInt = Field(1, description="epochs between evaluations on val")
     seed: NonNegativeInt = 0
 
@@ -153,6 +159,8 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
             raise ConfigError(
                 f"recipe {source}: field '{field}' does not exist{_suggest(first['loc'])}{more}"
             ) from error
+        if first["type"] == "missing":
+            raise ConfigError(f"recipe {source}: field '{field}' is missing{more}") from error
         raise ConfigError(f"recipe {source}: field '{field}': {first['msg']}, got {first['input']!r}{more}") from error
 
 

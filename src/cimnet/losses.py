@@ -31,10 +31,11 @@ class MutualInformationWeight(nn.Module):
 
     ``free`` is the literal reading: a plain parameter. Since dL/dλ = L_mi ≥ 0, descent drives it through zero, after
     which redundancy is rewarded. ``balanced`` keeps λ = exp(s) positive with a barrier −c·log λ, so that λ settles
-    at c / L_mi; c = initial · (mean L_mi of the first 100 steps), since an untrained head estimates almost nothing.
-    ``fixed`` never moves.
+    at c / L_mi; c = initial · (the largest L_mi of the first 100 steps in which the head has something to say: an
+    untrained head estimates almost nothing, and a balance struck there would let λ fall). ``fixed`` never moves.
     """
 
+    informative = 0.01  # nats
     first_steps = 100
     barrier: Tensor
     steps: Tensor
@@ -49,18 +50,22 @@ class MutualInformationWeight(nn.Module):
         else:
             self.value = nn.Parameter(start)
         self.register_buffer("barrier", torch.tensor(0.0))  # c
-        self.register_buffer("steps", torch.tensor(0))
+        self.register_buffer("steps", torch.tensor(0))  # informative steps seen, at most first_steps
 
     def forward(self, estimate: Tensor) -> tuple[Tensor, Tensor]:
         """L_mi to (what is added to the loss, λ detached)."""
         if self.mode != "balanced":
             return self.value * estimate, self.value.detach()
         if self.training:
-            self.steps += 1
-            share = (self.steps <= self.first_steps) / self.steps  # a running mean that stops moving
-            self.barrier += share * (self.initial * estimate.detach() - self.barrier)
-        weight = self.value.exp()
-        return weight * estimate - self.barrier * self.value, weight.detach()
+            counts = (estimate.detach() > self.informative) & (self.steps < self.first_steps)
+            self.steps += counts
+            self.barrier.copy_(
+                torch.where(counts, (self.initial * estimate).maximum(self.barrier), self.barrier).detach()
+            )
+        started = self.steps > 0
+        log_weight = torch.where(started, self.value, self.value.detach())  # λ waits for the first informative step
+        weight = log_weight.exp()
+        return weight * estimate - self.barrier * log_weight, weight.detach()
 
 
 class SegmentationLoss(nn.Module):

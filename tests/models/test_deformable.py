@@ -166,7 +166,7 @@ def test_half_precision_keeps_coordinates_exact(
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         ours = deform_conv2d(ramp, offset, weight, implementation=implementation)
     expected = deform_conv2d(ramp.double(), offset.double(), weight.double())
-    tolerance = 5e-3 if autocast else 1e-4  # autocast rounds the product, not the position
+    tolerance = 5e-3 if autocast else 1e-3  # autocast rounds the product, not the position
     torch.testing.assert_close(ours.double(), expected, rtol=0, atol=tolerance)
     delta = torch.zeros(1, channels, 2, 512).bfloat16()
     delta[..., 301] = 1.0  # read a quarter pixel before and after: weights 0.25 and 0.75

@@ -76,9 +76,7 @@ def built_in(name: str, entries: Sequence[tuple[str, Color]]) -> ClassList:
     return BUILT_IN[name]
 
 
-def choose_classes(
-    asked: str | Sequence[str] | None, found: ClassList | None, root: Path
-) -> ClassList | None:
+def choose_classes(asked: str | Sequence[str] | None, found: ClassList | None, root: Path) -> ClassList | None:
     """The classes asked for (a list of names or the name of a built-in list), else those found with the data.
 
     Names found and names asked for must agree: ids of other classes would be trained or scored as these.

@@ -57,7 +57,8 @@ class Kust4K(RGBTDataset):
             Pair(name, rgb[name], thermal[name], labels.get(name), scene, frozenset(flags.get(name, ())))
             for name, scene in zip(names, scenes_of(root, split, names), strict=True)
         ]
-        return Listing(pairs, choose_classes(classes, KUST4K_CLASSES, root) or KUST4K_CLASSES, broken_known=broken_known)
+        chosen = choose_classes(classes, KUST4K_CLASSES, root) or KUST4K_CLASSES
+        return Listing(pairs, chosen, broken_known=broken_known)
 
     def truth(self, index: int) -> dict[str, npt.NDArray[Any]] | None:
         """Arrays of `truth/NAME.npz` (`offset`, `moving`), which made-up data sets carry; None without it.

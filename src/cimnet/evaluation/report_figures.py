@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from cimnet.data import IGNORE_INDEX
@@ -26,22 +27,25 @@ OUTLINE: Color = (160, 178, 198)
 IGNORED: tuple[Color, Color] = (255, 255, 255), (150, 150, 150)
 STATIC_ARROW, MOVING_ARROW = "#56b4e9", "#f0e442"
 _WIDTH = 480  # pixels of the pictures in the report; larger images are reduced to it
-_THEMES = {
-    theme: {
-        "figure.facecolor": "none",
-        "axes.facecolor": "none",
-        "savefig.facecolor": "none",
+
+
+def _theme(ink: str, muted: str, line: str) -> Any:
+    """Settings of matplotlib for a page whose text has the colour ``ink``."""
+    inked = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
+    return {
+        **dict.fromkeys(inked, ink),
+        **dict.fromkeys(("axes.edgecolor", "grid.color"), muted),
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
         "axes.spines.top": False,
         "axes.spines.right": False,
-        **{key: ink for key in ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")},
-        "axes.edgecolor": muted,
-        "grid.color": muted,
         "lines.color": line,
         "font.size": 9,
-        "svg.hashsalt": "cimnet",
+        "svg.hashsalt": "cimnet",  # the same figure gives the same file
+        "text.parse_math": False,  # class names may hold a dollar sign
     }
-    for theme, ink, muted, line in (("light", "#1c2733", "#8592a0", "#0072b2"), ("dark", "#dde5ee", "#75828f", "#56b4e9"))
-}
+
+
+_THEMES = {"light": _theme("#1c2733", "#8592a0", "#0072b2"), "dark": _theme("#dde5ee", "#75828f", "#56b4e9")}
 
 
 def themed(draw: Callable[[], Figure], alt: str, css: str = "") -> str:
@@ -74,7 +78,7 @@ def drawing(image: Image8, alt: str) -> str:
     if picture.width > _WIDTH:
         height = max(1, round(picture.height * _WIDTH / picture.width))
         picture = picture.resize((_WIDTH, height), Image.Resampling.NEAREST)
-    picture.quantize(256).save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG", optimize=True)
     return _img(_uri(buffer.getvalue(), "png"), alt)
 
 
@@ -93,33 +97,34 @@ def paint_errors(
     edge = np.zeros(label.shape, dtype=bool)
     edge[1:] |= label[1:] != label[:-1]
     edge[:, 1:] |= label[:, 1:] != label[:, :-1]
-    right = np.where(edge[..., None], np.uint8(OUTLINE), np.uint8(CORRECT))
+    right = np.where(edge[..., None], _rgb(OUTLINE), _rgb(CORRECT))
     wrong = (prediction != label)[..., None]
     return _hatch(np.where(wrong, paint_label(prediction, colors), right), label)
+
+
+def _rgb(color: Color) -> Image8:
+    return np.array(color, dtype=np.uint8)
 
 
 def _hatch(image: Image8, label: npt.NDArray[np.integer[Any]]) -> Image8:
     rows, columns = np.indices(label.shape)
     period = max(6, label.shape[1] // 60)
     stripes = ((rows + columns) % period < period // 3)[..., None]
-    pattern = np.where(stripes, np.uint8(IGNORED[1]), np.uint8(IGNORED[0]))
+    pattern = np.where(stripes, _rgb(IGNORED[1]), _rgb(IGNORED[0]))
     return np.where((label == IGNORE_INDEX)[..., None], pattern, image)
 
 
-def draw_curve(history: list[dict[str, float]], key: str, title: str, best: bool = False) -> Figure:
-    """One quantity over the epochs; ``best`` marks the largest value."""
+def draw_curve(history: list[dict[str, float]], key: str) -> Figure:
+    """One quantity over the epochs; the best mIoU is ringed."""
     points = [(row["epoch"], row[key]) for row in history if key in row]
-    figure = Figure(figsize=(3.4, 2.3), layout="constrained")
+    figure = Figure(figsize=(3.4, 2.2), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(*np.transpose(points), marker="o", markersize=3, color=matplotlib.rcParams["lines.color"])
-    if best:
-        x, y = max(points, key=lambda point: -math.inf if math.isnan(point[1]) else point[1])
-        axes.plot(x, y, marker="o", markersize=8, markerfacecolor="none", markeredgecolor="#d55e00", markeredgewidth=2)
-        axes.set_title(f"{title}: best {y:.3f} after epoch {x:g}", fontsize=9)
-    else:
-        axes.set_title(title, fontsize=9)
+    if key == "miou":
+        best = max(points, key=lambda point: -math.inf if math.isnan(point[1]) else point[1])
+        axes.plot(*best, marker="o", markersize=9, markerfacecolor="none", markeredgecolor="#d55e00", markeredgewidth=2)
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.grid(alpha=0.3)
     return figure
 
@@ -146,7 +151,7 @@ def draw_arrows(backdrop: Image8, offset: Field, moving: npt.NDArray[np.bool_], 
     factor = _round_factor(1.1 * step, np.hypot(dy, dx))
     figure = Figure(figsize=(4.8, 4.8 * height / width), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(backdrop * 0.55, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    axes.imshow(backdrop * 0.55, cmap="gray", vmin=0, vmax=255, aspect="auto")
     colors = np.where(moving[rows, columns], MOVING_ARROW, STATIC_ARROW)
     axes.quiver(
         columns, rows, factor * dx, factor * dy, color=colors, angles="xy", scale_units="xy", scale=1,

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from cimnet.data.files import index_images
-from cimnet.data.readers import read_rgb, read_rgbt
+from cimnet.data.readers import image_size, read_rgb, read_rgbt
 from cimnet.errors import DataError
 from cimnet.files import require_writable, write_atomically
 from cimnet.inference.overlay import blend, with_legend
@@ -57,13 +57,17 @@ def predict_pairs(
 ) -> None:
     """Write ``out/masks/NAME.png`` (class ids) and ``out/overlays/NAME.png`` for each (name, rgb, thermal).
 
+    Sizes are compared by the headers before anything is written.
+
     Raises:
         DataError, CimnetError: at the first pair that cannot be read or written; what is complete stays.
     """
+    for _, rgb, thermal in pairs:
+        _check_sizes(rgb, thermal)
     for folder in (out / "masks", out / "overlays"):
         require_writable(folder)
     for name, rgb, thermal in pairs:
-        if rgb == thermal:
+        if rgb.samefile(thermal):
             image, heat = read_rgbt(rgb)
             mask = predictor.predict(image, heat)
         else:
@@ -74,3 +78,12 @@ def predict_pairs(
         write_atomically(out / "overlays" / f"{name}.png", overlay.save)
         if progress is not None:
             progress()
+
+
+def _check_sizes(rgb: Path, thermal: Path) -> None:
+    size, other = image_size(rgb), image_size(thermal)
+    if size != other:
+        raise DataError(
+            f"{thermal} is {other[1]}x{other[0]} but {rgb} is {size[1]}x{size[0]}; "
+            "register and resample to the size of the RGB image first"
+        )

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo, load_checkpoint
 from cimnet.data import RGBTDataset, open_dataset
-from cimnet.data.readers import read_rgb, read_thermal
-from cimnet.errors import DataError
+from cimnet.data.readers import read_rgb, read_thermal, scale_thermal
+from cimnet.errors import ConfigError, DataError
 from cimnet.models import RGBTModel
 
 ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
@@ -29,9 +29,17 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Predicto
 
     Raises:
         CheckpointError: if the file cannot be used.
+        ConfigError: if there is no such device here.
     """
-    model, info = load_checkpoint(path)
-    return Predictor(model, info, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    place = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Predictor(*load_checkpoint(path), place)
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by how it was built
+        raise ConfigError(f"device '{name}': not usable here ({str(error).splitlines()[0]}); try cpu") from error
 
 
 class Predictor:
@@ -76,14 +84,15 @@ class Predictor:
         """Segment one pair.
 
         Args:
-            rgb: path, PIL image, uint8 array (H, W, 3), or float tensor (3, H, W) in 0..1.
-            thermal: path, PIL image, integer array (H, W) of raw counts, or float tensor or array in 0..1.
+            rgb: path, PIL image, array (H, W, 3) or tensor (3, H, W); uint8 in 0..255, or floats in 0..1.
+            thermal: path, PIL image, array (H, W) or tensor (1, H, W); integers (and a PIL image of any kind) are raw
+                counts that ``thermal_range`` maps to 0..1, floats are in 0..1 already.
 
         Returns:
             Class ids (H, W), uint8.
 
         Raises:
-            DataError: if an image cannot be read or the sizes differ.
+            DataError: if an image cannot be read, has another shape or type, or the sizes differ.
         """
         rgb_tensor, thermal_tensor = self._rgb(rgb), self._thermal(thermal)
         if rgb_tensor.shape[-2:] != thermal_tensor.shape[-2:]:
@@ -95,32 +104,33 @@ class Predictor:
         return ids[0].cpu().numpy().astype(np.uint8)
 
     def _rgb(self, image: ImageLike) -> Tensor:
-        if isinstance(image, Tensor):
-            return image.float()
-        array = read_rgb(Path(image)) if isinstance(image, str | Path) else np.asarray(_pil(image, "RGB"))
-        if array.ndim != 3 or array.shape[2] != 3:
-            raise DataError(f"rgb: got an array of shape {array.shape}, expected (H, W, 3)")
-        tensor = torch.from_numpy(np.array(array)).permute(2, 0, 1)
-        return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
+        if isinstance(image, str | Path):
+            image = read_rgb(Path(image))
+        elif isinstance(image, Image.Image):
+            image = np.array(image.convert("RGB"))
+        given = tuple(image.shape)
+        if isinstance(image, np.ndarray):
+            image = torch.from_numpy(np.moveaxis(image, -1, 0).copy())
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise DataError(f"rgb: got the shape {given}, expected an array (H, W, 3) or a tensor (3, H, W)")
+        if image.dtype == torch.uint8:
+            return image.float() / 255
+        if not image.is_floating_point():
+            raise DataError(f"rgb: got values of type {image.dtype}, expected uint8 in 0..255 or floats in 0..1")
+        return image.float()
 
     def _thermal(self, image: ImageLike) -> Tensor:
-        if isinstance(image, Tensor):
-            return image.float().reshape(1, *image.shape[-2:])
         if isinstance(image, str | Path):
             return torch.from_numpy(read_thermal(Path(image), self.thermal_range))[None]
-        array = np.asarray(image)
-        if array.ndim == 3 and array.shape[2] == 1:
-            array = array[..., 0]
-        if array.ndim != 2:
-            raise DataError(f"thermal: got an array of shape {array.shape}, expected (H, W)")
-        if not np.issubdtype(array.dtype, np.integer):
-            return torch.from_numpy(array.astype(np.float32))[None]
-        low, high = self.thermal_range or (0.0, 255.0 if array.dtype == np.uint8 else 65535.0)
-        return torch.from_numpy(((array.astype(np.float32) - low) / (high - low)).clip(0, 1))[None]
-
-
-def _pil(image: Any, mode: str) -> Any:
-    return image.convert(mode) if isinstance(image, Image.Image) else image
+        values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+        given = values.shape
+        if values.ndim == 3 and 1 in (given[0], given[2]):
+            values = values[0] if isinstance(image, Tensor) else values[..., 0]
+        if values.ndim != 2:
+            raise DataError(f"thermal: got the shape {given}, expected (H, W)")
+        if np.issubdtype(values.dtype, np.floating) and not isinstance(image, Image.Image):
+            return torch.from_numpy(values.astype(np.float32))[None]
+        return torch.from_numpy(scale_thermal(values, self.thermal_range))[None]
 
 
 def _name(image: ImageLike) -> str:

@@ -96,10 +96,11 @@ class RGBTModel(nn.Module):
     @torch.inference_mode()
     def predict(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         """Class ids (B, H, W), int64, from images (B, 3, H, W) and (B, 1, H, W) in 0..1. Runs in evaluation mode."""
-        was_training = self.training
+        modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
             output: Output = self(rgb, thermal)
             return output.logits.argmax(dim=1)
         finally:
-            self.train(was_training)
+            for module, mode in modes.items():  # not self.train(): frozen parts stay in evaluation mode
+                module.training = mode

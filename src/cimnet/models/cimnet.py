@@ -10,6 +10,7 @@ thermal ▶ L1┘    δ⁰──▶┘ │ δ¹───┼──▶┘ │ δ²
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,24 @@ class Leave(nn.Module):
         return rectified if self.back is None else native + self.back(rectified - entered)
 
 
+def check_options(
+    widths: Sequence[int], decoder_channels: int, mutual_information: str | None, offset_update: str
+) -> None:
+    """Refuse options that would be taken for something else or break later.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    if len(widths) != 4 or any(width < 1 or width % heads for width, heads in zip(widths, HEADS, strict=True)):
+        raise ValueError(f"widths {tuple(widths)} must be four positive multiples of the attention heads {HEADS}")
+    if decoder_channels < 1:
+        raise ValueError(f"decoder_channels is {decoder_channels}, it must be at least 1")
+    if mutual_information not in (None, *get_args(MIMode)):
+        raise ValueError(f"mutual_information is '{mutual_information}', choose {', '.join(get_args(MIMode))} or None")
+    if offset_update not in get_args(OffsetUpdate):
+        raise ValueError(f"offset_update is '{offset_update}', choose {' or '.join(get_args(OffsetUpdate))}")
+
+
 class CIMNet(RGBTModel):
     """Complementary Information Mining Network (TGRS 2026, doi 10.1109/TGRS.2026.3654044).
 
@@ -83,6 +102,7 @@ class CIMNet(RGBTModel):
         input_scale: float = 1.0,
         dropout: float = 0.1,
     ) -> None:
+        check_options(widths, decoder_channels, mutual_information, offset_update)
         encoder_rgb, encoder_thermal = (
             create_encoder(encoder, pretrained),
             create_encoder(encoder, pretrained),

@@ -54,12 +54,12 @@ def deform_conv2d(
         x = x.float()
     offset = offset.to(x.dtype)
     mask = None if mask is None else mask.to(x.dtype)
-    if implementation == "grid_sample":
-        return _by_grid_sample(x, offset, weight, bias, mask)
+    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
     with torch.autocast(x.device.type, enabled=False):
+        if implementation == "grid_sample":
+            return _by_grid_sample(x, offset, weight, bias, mask)
         padding = (weight.shape[-2] // 2, weight.shape[-1] // 2)
-        bias = None if bias is None else bias.to(x.dtype)
-        return _torchvision_deform_conv2d(x, offset, weight.to(x.dtype), bias, padding=padding, mask=mask)
+        return _torchvision_deform_conv2d(x, offset, weight, bias, padding=padding, mask=mask)
 
 
 def _by_grid_sample(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
@@ -83,7 +83,7 @@ def _by_grid_sample(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | No
 
 
 def _sample(x: Tensor, grid: Tensor) -> Tensor:
-    return F.grid_sample(x, grid.to(x.dtype), padding_mode="zeros", align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="zeros", align_corners=False)
 
 
 def _sampling_grid(offset: Tensor, kernel: tuple[int, int]) -> Tensor:
@@ -96,6 +96,10 @@ def _sampling_grid(offset: Tensor, kernel: tuple[int, int]) -> Tensor:
     displacement = offset.view(batch, -1, 2, height, width)
     y = displacement[:, :, 0] + rows.view(height, 1) + ky.reshape(-1, 1, 1)
     x = displacement[:, :, 1] + columns + kx.reshape(-1, 1, 1)
+    # At whole pixels, where training starts, rounding must not push a sample below its pixel: the derivative by the
+    # offset would be the one towards the other neighbour.
+    nudge = 2 * max(height, width) * torch.finfo(offset.dtype).eps
+    y, x = y + nudge, x + nudge
     # Pixel p of n has its centre at (2p + 1)/n - 1 in grid_sample's coordinates (align_corners=False).
     return torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
 

@@ -6,6 +6,7 @@ stages.
 
 from __future__ import annotations
 
+import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from cimnet.errors import ConfigError
 
 REDUCTIONS = (4, 8, 16, 32)
+MIT_ENCODERS = tuple(f"mit_b{n}" for n in range(6))
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -65,10 +67,14 @@ def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
     Raises:
         ConfigError: if the name is unknown, the family cannot be run stage by stage, or the weights cannot be had.
     """
-    if name.startswith("mit_b"):
+    if name in MIT_ENCODERS:
         return _mit_encoder(name, pretrained)
     if not timm.is_model(name):
-        raise ConfigError(f"encoder '{name}' is unknown: use mit_b0 to mit_b5 or a name from timm.list_models()")
+        near = difflib.get_close_matches(name, [*MIT_ENCODERS, *timm.list_models()], n=2)
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else "use mit_b0 to mit_b5 or a name from timm.list_models()"
+        )
+        raise ConfigError(f"encoder '{name}' is unknown: {hint}")
     offline = pretrained and name == "tf_efficientnet_lite0" and _offline_weights() is not None
     network = _timm_features(name, pretrained and not offline)
     if offline:
@@ -134,8 +140,6 @@ class _MiTStage(nn.Module):
 def _mit_encoder(name: str, pretrained: bool) -> StagedEncoder:
     try:
         network = smp.encoders.get_encoder(name, weights="imagenet" if pretrained else None)
-    except KeyError as error:
-        raise ConfigError(f"encoder '{name}' is unknown: MiT encoders are mit_b0 to mit_b5") from error
     except (OSError, ConnectionError) as error:
         raise _no_weights(name, error) from error
     stages = [

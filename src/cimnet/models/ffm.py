@@ -20,6 +20,8 @@ class CrossAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels cannot be split over {heads} attention heads")
         self.heads = heads
         self.temperature = (channels // heads) ** -0.5
         self.key_value_rgb = nn.Linear(channels, 2 * channels, bias=False)

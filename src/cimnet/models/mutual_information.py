@@ -26,7 +26,8 @@ def joint_distribution(p: Tensor, q: Tensor) -> Tensor:
         (d, d), float32 or better, non-negative, sum 1.
     """
     p, q = (t if t.dtype == torch.float64 else t.float() for t in (p, q))
-    joint = p.T @ q
+    with torch.autocast(p.device.type, enabled=False):
+        joint = p.T @ q
     count = joint.new_tensor(float(len(p)))
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         joint, count = (all_reduce(t) for t in (joint, count))  # type: ignore[no-untyped-call]  # untyped in torch
@@ -39,11 +40,14 @@ def mutual_information(joint: Tensor) -> Tensor:
     Args:
         joint: (d, d), non-negative, sum 1.
     """
+    dtype = joint.dtype
+    joint = joint.double()  # in float32, rounding swallows the estimate of an untrained head
     tiny = torch.finfo(joint.dtype).tiny
     rows = joint.sum(1, keepdim=True)
     columns = joint.sum(0, keepdim=True)
     log_ratio = joint.clamp_min(tiny).log() - rows.clamp_min(tiny).log() - columns.clamp_min(tiny).log()
-    return (joint * log_ratio).sum().clamp_min(0.0)
+    value = (joint * log_ratio).sum()
+    return (value + (value.clamp_min(0.0) - value).detach()).to(dtype)  # never negative, the gradient untouched
 
 
 class _ReverseGradient(torch.autograd.Function):
@@ -96,7 +100,7 @@ class MutualInformationHead(nn.Module):
         if self.mode == "adversarial":
             rgb, thermal = reverse_gradient(rgb), reverse_gradient(thermal)
         p, q = (
-            F.softmax(head(x).float().permute(0, 2, 3, 1).flatten(0, 2), dim=-1)
+            F.softmax(head(x).permute(0, 2, 3, 1).flatten(0, 2), dim=-1)
             for head, x in ((self.rgb, rgb), (self.thermal, thermal))
         )
         estimate = mutual_information(joint_distribution(p, q))

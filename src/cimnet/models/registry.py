@@ -10,11 +10,12 @@ from typing import Any
 from cimnet.errors import ConfigError
 from cimnet.models.base import RGBTModel
 from cimnet.models.cimnet import LIGHT_WIDTHS, CIMNet
+from cimnet.models.encoder import MIT_ENCODERS
 from cimnet.models.single import SingleStream
 
 ENCODERS = {
     **{name: name for name in ("resnet18", "resnet34", "resnet50", "resnet101")},
-    **{name: name for name in ("mit_b0", "mit_b1", "mit_b2", "mit_b3", "mit_b4", "mit_b5")},
+    **{name: name for name in MIT_ENCODERS},
     **{name: name for name in ("convnext_nano", "convnext_tiny")},
     "efficientnet_lite0": "tf_efficientnet_lite0",
 }

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from cimnet.models.base import Output, RGBTModel
-from cimnet.models.cimnet import PAPER_WIDTHS, enter
+from cimnet.models.cimnet import PAPER_WIDTHS, check_options, enter
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
 
@@ -31,6 +31,7 @@ class SingleStream(RGBTModel):
         input_scale: float = 1.0,
         dropout: float = 0.1,
     ) -> None:
+        check_options(widths, decoder_channels, None, "replace")
         network = create_encoder(encoder, pretrained)
         super().__init__(network.mean, network.std, input_scale)
         self.modality = modality

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,6 +210,10 @@ def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, Mode
 
 def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
     """The loss of a recipe. ``inverse_sqrt`` weighs a class by 1/√(its share of pixels), scaled to mean 1."""
+    if recipe.loss.mutual_information_weight == "free":
+        warnings.warn(
+            "loss.mutual_information_weight 'free': λ falls through zero, then redundancy is rewarded", stacklevel=2
+        )
     weights = None
     if recipe.loss.class_weights == "inverse_sqrt":
         share = torch.as_tensor(pixel_counts / max(pixel_counts.sum(), 1), dtype=torch.float32)
@@ -312,5 +317,5 @@ def restore(state: State, module: Any, ema: ModelEmaV3 | None, optimizer: Any, s
         schedule.load_state_dict(state["schedule"])
         return Progress(**state["progress"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"--resume: the recipe does not describe the run in last.pt: {reason}") from error

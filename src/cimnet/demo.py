@@ -1,0 +1,122 @@
+"""The demonstration behind ``cimnet demo``: scenes, training, evaluation, prediction, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cimnet.config import load_recipe
+from cimnet.errors import CimnetError
+from cimnet.evaluation import evaluate
+from cimnet.evaluation.report import write_report
+from cimnet.files import write_text
+from cimnet.inference import load, predict_pairs
+from cimnet.scenes import synthesize
+from cimnet.training import train
+from cimnet.training.loop import Report
+from cimnet.version import __version__
+
+SCENES: dict[str, Any] = {"train": 200, "val": 16, "test": 60}
+SIZE = (256, 320)
+
+
+def recipe_path(name: str) -> Path:
+    """A recipe that comes with the package, for example ``demo``."""
+    installed = Path(str(files("cimnet"))) / "recipes" / f"{name}.yaml"
+    return installed if installed.is_file() else Path(__file__).parents[2] / "recipes" / f"{name}.yaml"
+
+
+def run_demo(
+    out: Path, *, seed: int = 0, report: Report | None = None, say: Callable[[str], object] = lambda _: None
+) -> Path:
+    """Make a small scenes data set, train, evaluate on unseen scenes, predict, and write ``out/report.html``.
+
+    ``out`` holds ``data/``, ``run/``, ``predictions/``, ``metrics.json`` (the scores of ``cimnet eval --json`` and the
+    times in seconds) and the report. A former demo in ``out`` is replaced.
+
+    Raises:
+        CimnetError: if ``out`` holds something that is not a demo, or cannot be written.
+    """
+    started = time.monotonic()
+    seconds: dict[str, float] = {}
+
+    def lap(name: str) -> None:
+        seconds[name] = round(time.monotonic() - started - sum(seconds.values()), 1)
+
+    clear(out)
+    say(f"1/5 drawing {sum(SCENES.values())} scenes")
+    synthesize(out / "data", **SCENES, seed=seed, size=SIZE, workers=min(2, os.cpu_count() or 1))
+    lap("scenes")
+    say("2/5 training")
+    recipe = load_recipe(recipe_path("demo"), [f"data.root={json.dumps(str(out / 'data'))}", f"training.seed={seed}"])
+    best = train(recipe, out / "run", report=report)
+    lap("training")
+    say("3/5 evaluating on unseen scenes")
+    predictor = load(best)
+    test_set = predictor.open_dataset(out / "data", "test")
+    result = evaluate(predictor.model.predict, test_set, device=predictor.device)
+    lap("evaluation")
+    say("4/5 predicting")
+    pairs = [(pair.id, pair.rgb, pair.thermal or pair.rgb) for pair in test_set.pairs[:6]]
+    predict_pairs(predictor, pairs, out / "predictions")
+    lap("prediction")
+    say("5/5 writing the report")
+    history = [json.loads(line) for line in (out / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    page = out / "report.html"
+    write_report(
+        page,
+        predictor=predictor,
+        dataset=test_set,
+        evaluation=result,
+        history=history,
+        facts=facts(predictor.info.name, seconds),
+        command="make demo" if seed == 0 else f"cimnet demo --seed {seed}",
+    )
+    lap("report")
+    write_text(
+        out / "metrics.json", json.dumps({**result.to_dict(), "seconds": seconds, "seed": seed}, indent=2) + "\n"
+    )
+    return page
+
+
+def clear(out: Path) -> None:
+    """Make room for a new demo; only what a demo writes is deleted.
+
+    Raises:
+        CimnetError: if something else lies in ``out``.
+    """
+    ours = ("data", "run", "predictions", "metrics.json", "report.html")
+    foreign = [path.name for path in out.iterdir() if path.name not in ours] if out.is_dir() else []
+    if foreign or (out.exists() and not out.is_dir()):
+        raise CimnetError(
+            f"{out}: holds {foreign[0] if foreign else 'no folder'}, which is no demo's; choose another --out"
+        )
+    for name in ours:
+        path = out / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def facts(model: str, seconds: dict[str, float]) -> dict[str, str]:
+    """What a reader needs to judge the report's numbers."""
+    return {
+        "model": model,
+        "data": f"{SCENES['train']} training, {SCENES['val']} validation, {SCENES['test']} test scenes of "
+        f"{SIZE[1]}×{SIZE[0]} pixels at Kust4K's ground resolution",
+        "time": ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "software": f"cimnet {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+        "date": date.today().isoformat(),
+    }

@@ -1,0 +1,127 @@
+"""Shared by all rooms: a recipe for a tiny model, one real training run, the command line inside this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import yaml
+
+from cimnet.cli import main
+from cimnet.config import Recipe, parse_recipe
+from cimnet.training import train
+
+from .fakes.layouts import make_folder
+from .fakes.pixel import pixel
+
+__all__ = ["pixel"]
+
+TINY: dict[str, dict[str, Any]] = {
+    "model": {
+        "name": "cimnet_efficientnet_lite0",
+        "pretrained": False,
+        "widths": [16, 16, 20, 32],
+        "decoder_channels": 16,
+    },
+    "data": {"workers": 0},
+    "augmentation": {"crop": [32, 64], "scale": [0.8, 1.2], "color_jitter": [0.1, 0.1, 0.1, 0.0]},
+    "loss": {"dice": 0.5, "class_weights": "inverse_sqrt"},
+    "training": {
+        "epochs": 3,
+        "batch_size": 3,
+        "learning_rate": 1e-3,
+        "warmup_iterations": 2,
+        "milestones": [2],
+        "clip_norm": 5.0,
+        "ema_decay": 0.5,
+    },
+}
+
+
+def tiny_content(root: Path, **changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe ``TINY`` for a data set, with fields of its sections replaced."""
+    content = {name: {**section, **changes.get(name, {})} for name, section in TINY.items()}
+    content["data"].setdefault("root", str(root))
+    return content
+
+
+def tiny_recipe(root: Path, **changes: Mapping[str, Any]) -> Recipe:
+    """:func:`tiny_content`, validated."""
+    return parse_recipe(tiny_content(root, **changes), "tests")
+
+
+def pixel_recipe(root: Path, **changes: Mapping[str, Any]) -> Recipe:
+    """:func:`tiny_recipe` for ``pixel_mi``, no augmentation, no average; needs the fixture ``pixel``."""
+    sections: dict[str, dict[str, Any]] = {
+        "model": {"name": "pixel_mi", "widths": None, "decoder_channels": None},
+        "augmentation": {"crop": [32, 40], "scale": [1, 1], "hflip": 0, "color_jitter": [0, 0, 0, 0]},
+        "training": {"ema_decay": 0, "batch_size": 2, "schedule": "constant", "warmup_iterations": 0},
+    }
+    names = {*sections, *changes}
+    return tiny_recipe(root, **{name: {**sections.get(name, {}), **changes.get(name, {})} for name in names})
+
+
+def write_recipe(path: Path, root: Path, **changes: Mapping[str, Any]) -> Path:
+    """:func:`tiny_content` as a YAML file."""
+    path.write_text(yaml.safe_dump(tiny_content(root, **changes)), encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run of ``recipe`` on the data set in ``root``; ``rows``: what was reported."""
+
+    root: Path
+    recipe: Recipe
+    folder: Path
+    rows: list[dict[str, float]]
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.safetensors"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The one real training run: CIMNet at tiny widths, three epochs on six pairs. Do not write into it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    base = tmp_path_factory.mktemp("trained")
+    recipe = tiny_recipe(make_folder(base / "data", 12))
+    rows: list[dict[str, float]] = []
+    train(recipe, base / "run", report=rows.append)
+    torch.set_num_threads(threads)
+    return Trained(base / "data", recipe, base / "run", rows)
+
+
+class Result(NamedTuple):
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
+    """Run ``cimnet`` with arguments through its entry point, inside this process."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["cimnet", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        return Result(code, *capsys.readouterr())
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield run
+    torch.set_num_threads(threads)

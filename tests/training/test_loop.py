@@ -1,0 +1,310 @@
+"""The loop: which model is kept, averages, accumulation, resume, what stops a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from accelerate.state import AcceleratorState
+from torch import Tensor
+
+from cimnet.checkpoint import load_checkpoint
+from cimnet.config import Recipe
+from cimnet.data import thermal_statistics
+from cimnet.errors import CheckpointError, CimnetError, ConfigError, DataError
+from cimnet.evaluation import Evaluation
+from cimnet.losses import Loss
+from cimnet.training import loop, train
+from cimnet.training.loop import TrainStep, build_loss, open_splits
+from cimnet.training.optim import learning_rate_factor
+from tests.conftest import Trained, pixel_recipe, tiny_recipe
+from tests.fakes.layouts import make_folder
+
+State = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "data", 12)
+
+
+def _state(folder: Path) -> State:
+    return torch.load(folder / "last.pt", weights_only=True)
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Equality to the last bit of nested dictionaries, lists, tensors and numbers."""
+    if isinstance(left, Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return bool(left == right)
+
+
+def _without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+class _Stop(Exception):
+    pass
+
+
+def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit(trained: Trained, tmp_path: Path) -> None:
+    """Crops, dropout, shuffling, batch statistics, average, λ and its barrier, rate: all go on where they were."""
+
+    def stop(row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        train(trained.recipe, tmp_path, report=stop)
+    assert _state(tmp_path)["progress"]["epoch"] == 1
+    rows: list[dict[str, float]] = []
+    best = train(trained.recipe, tmp_path, resume=True, report=rows.append)
+
+    assert rows[0]["step"] == 3
+    whole, resumed = _state(trained.folder), _state(tmp_path)
+    histories = [_without_times(state["progress"].pop("history")) for state in (whole, resumed)]
+    assert histories[0] == histories[1]
+    assert len(histories[0]) == 3
+    for part in ("module", "ema", "optimizer", "schedule", "progress"):
+        assert _same(whole[part], resumed[part]), part
+    assert _same(*(safetensors.torch.load_file(path) for path in (trained.best, best)))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(root: Path, tmp_path: Path, pixel: None) -> None:
+    states = []
+    for number, seed in enumerate((0, 0, 1)):
+        train(pixel_recipe(root, training={"epochs": 1, "seed": seed}), tmp_path / str(number))
+        states.append(_state(tmp_path / str(number))["module"])
+    assert _same(states[0], states[1])
+    assert not _same(states[0], states[2])
+
+
+class _Judge:
+    """Takes the place of evaluation: gives the scores told, remembers the weights it was shown."""
+
+    def __init__(self, *scores: float) -> None:
+        self.scores = list(scores)
+        self.weights: list[State] = []
+        self.splits: list[str] = []
+
+    def __call__(self, accelerator: object, model: torch.nn.Module, dataset: Any) -> Evaluation:
+        self.weights.append(deepcopy(model.state_dict()))
+        self.splits.append(dataset.split)
+        score = self.scores[len(self.weights) - 1]
+        evaluation = Evaluation(dataset.classes)
+        hits = round(1000 * score)
+        evaluation.matrix[:2, :2] = [[hits, 1000 - hits], [0, 0]]
+        evaluation.matrix[2, 2] = 1
+        return evaluation
+
+
+def test_the_best_on_val_is_kept(root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = _Judge(0.2, 0.9, 0.9, 0.5)
+    monkeypatch.setattr(loop, "evaluate_shared", judge)
+    best = train(pixel_recipe(root, training={"epochs": 4}), tmp_path / "run")
+    model, info = load_checkpoint(best)
+    assert judge.splits == ["val"] * 4
+    assert info.metrics["epoch"] == 2
+    assert info.metrics["miou"] == pytest.approx((0.9 + 0 + 1) / 3)
+    assert _same(dict(model.state_dict()), dict(judge.weights[1]))
+    assert not _same(dict(judge.weights[1]), dict(judge.weights[3]))
+    assert _state(tmp_path / "run")["progress"]["best"] == info.metrics["miou"]
+
+
+def test_evaluation_every_so_often_and_after_the_last_epoch(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "evaluate_shared", _Judge(0.5, 0.4))
+    train(pixel_recipe(root, training={"epochs": 3, "evaluate_every": 2}), tmp_path / "run")
+    history = _state(tmp_path / "run")["progress"]["history"]
+    assert ["miou" in row for row in history] == [False, True, True]
+
+
+def test_the_average_of_the_weights_is_scored_and_kept(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = _Judge(0.5)
+    monkeypatch.setattr(loop, "evaluate_shared", judge)
+    best = train(pixel_recipe(root, training={"epochs": 1, "ema_decay": 0.9}), tmp_path / "run")
+    state = _state(tmp_path / "run")
+    kept = safetensors.torch.load_file(best)
+    assert _same(dict(judge.weights[0]), state["ema"])
+    assert _same(kept, state["ema"])
+    assert not torch.equal(kept["classify.weight"], state["module"]["model.classify.weight"])
+
+
+def _weights_after(recipe: Recipe, folder: Path) -> tuple[Tensor, int]:
+    rows: list[dict[str, float]] = []
+    train(recipe, folder, report=rows.append)
+    return _state(folder)["module"]["model.classify.weight"], int(rows[-1]["step"])
+
+
+def test_accumulated_batches_equal_one_large_batch(root: Path, tmp_path: Path, pixel: None) -> None:
+    """Every pixel is labelled, so the mean over a batch of four is the mean of the means over two of two."""
+
+    def recipe(batch_size: int, accumulate: int) -> Recipe:
+        training = {"epochs": 2, "batch_size": batch_size, "accumulate": accumulate}
+        return pixel_recipe(
+            root, loss={"dice": 0, "class_weights": "none", "mutual_information_weight": "fixed"}, training=training
+        )
+
+    for name in ("train", "val"):
+        names = [f"{n:03d}" for n in (range(8) if name == "train" else range(8, 12))]
+        (root / f"{name}.txt").write_text("\n".join(names))
+    large, large_steps = _weights_after(recipe(4, 1), tmp_path / "large")
+    summed, summed_steps = _weights_after(recipe(2, 2), tmp_path / "summed")
+    small, small_steps = _weights_after(recipe(2, 1), tmp_path / "small")
+    assert (large_steps, summed_steps, small_steps) == (4, 4, 8)
+    torch.testing.assert_close(summed, large, rtol=1e-4, atol=1e-6)
+    assert (small - large).abs().max() > 1e-4
+
+
+def test_an_incomplete_group_of_batches_is_still_a_step(root: Path, tmp_path: Path, pixel: None) -> None:
+    rows: list[dict[str, float]] = []
+    train(pixel_recipe(root, training={"epochs": 2, "accumulate": 2}), tmp_path / "run", report=rows.append)
+    assert [row["step"] for row in rows if "miou" not in row] == [1, 2, 3, 4]  # 3 batches an epoch
+    assert {row["steps"] for row in rows} == {4}
+
+
+def test_what_is_reported(trained: Trained) -> None:
+    steps = [row for row in trained.rows if "miou" not in row]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4, 5, 6]
+    assert [row["epoch"] for row in steps] == [1, 1, 2, 2, 3, 3]
+    assert {row["steps"] for row in trained.rows} == {6}
+    config = trained.recipe.training
+    for row in steps:
+        # the rate that the next step will use; the schedule has moved on
+        assert row["rate"] == pytest.approx(1e-3 * learning_rate_factor(int(row["step"]), 2, config))
+        assert {"loss", "cross_entropy", "mutual_information", "lambda"} <= row.keys()
+    assert [row["epoch"] for row in trained.rows if "miou" in row] == [1, 2, 3]
+
+
+def test_training_lowers_the_loss(root: Path, tmp_path: Path, pixel: None) -> None:
+    train(pixel_recipe(root, training={"epochs": 15, "learning_rate": 0.1}), tmp_path / "run")
+    history = _state(tmp_path / "run")["progress"]["history"]
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert max(row["miou"] for row in history) > 0.6
+
+
+def test_thermal_statistics_of_the_training_split_travel_with_the_weights(trained: Trained) -> None:
+    model, info = load_checkpoint(trained.best)
+    mean, std = thermal_statistics(open_splits(trained.recipe)[0])
+    assert (model.thermal_mean.item(), model.thermal_std.item()) == pytest.approx((mean, std))
+    assert info.classes == ("background", "person", "car")
+    assert info.options["widths"] == [16, 16, 20, 32]
+
+
+def test_class_weights_by_hand(root: Path) -> None:
+    recipe = pixel_recipe(root, loss={"class_weights": "inverse_sqrt"})
+    weights = build_loss(recipe, np.array([64, 0, 36])).class_weights
+    assert weights is not None
+    raw = [1 / 0.8, 1 / 0.6]  # 1/√share; a class without pixels has no weight and no part in the mean
+    assert weights.tolist() == pytest.approx([raw[0] / np.mean(raw), 0, raw[1] / np.mean(raw)])
+    assert build_loss(pixel_recipe(root, loss={"class_weights": "none"}), np.array([1])).class_weights is None
+
+
+def test_a_free_weight_warns(root: Path) -> None:
+    with pytest.warns(UserWarning, match="falls through zero"):
+        build_loss(pixel_recipe(root, loss={"mutual_information_weight": "free"}), np.array([1]))
+
+
+def test_rare_classes_become_ids_and_the_models_scale_goes_into_the_zoom(root: Path) -> None:
+    changes = {"rare_classes": ["car"], "rare_class_prob": 0.5, "scale": [0.5, 2.0]}
+    train_set, val_set = open_splits(pixel_recipe(root, augmentation=changes, model={"input_scale": 0.5}))
+    transform: Any = train_set.transform
+    assert transform.rare_classes == (2,)
+    assert transform.scale == (0.25, 1.0)
+    assert val_set.transform is None
+    with pytest.raises(ConfigError, match=r"augmentation\.rare_classes: 'cat' is no class"):
+        open_splits(pixel_recipe(root, augmentation={"rare_classes": ["cat"]}))
+
+
+def test_a_cache_is_filled_before_the_workers_are_forked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_set, _ = open_splits(pixel_recipe(root, data={"cache": True, "workers": 1}))
+
+    def read_again(pair: object) -> None:
+        raise AssertionError("decoded a second time")
+
+    monkeypatch.setattr(train_set, "_decode", read_again)
+    assert len([train_set[index] for index in range(len(train_set))]) == 6
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pairs(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor) -> Loss:
+        loss = self.loss(self.model(rgb, thermal), label)
+        return loss._replace(total=loss.total * float("nan"))
+
+    monkeypatch.setattr(TrainStep, "forward", forward)
+    with pytest.raises(CimnetError, match=r"no longer finite at step 0 \(pairs 00\d, 00\d\).*learning_rate"):
+        train(pixel_recipe(root), tmp_path / "run")
+    assert not (tmp_path / "run" / "last.pt").exists()
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_labels_that_say_nothing_are_refused(root: Path, tmp_path: Path, pixel: None, split: str) -> None:
+    from PIL import Image
+
+    for name in (root / f"{split}.txt").read_text().split():
+        Image.fromarray(np.full((32, 40), 255, dtype=np.uint8)).save(root / "labels" / f"{name}.png")
+    with pytest.raises(DataError, match=f"split '{split}': every label pixel is 255"):
+        train(pixel_recipe(root), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_precision_that_this_machine_cannot_do(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AcceleratorState, "_shared_state", {})
+    if torch.cuda.is_available():
+        pytest.skip("fp16 works on CUDA")
+    with pytest.raises(ConfigError, match=r"training\.mixed_precision 'fp16'"):
+        train(tiny_recipe(root, training={"mixed_precision": "fp16"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_with_the_recipe_of_another_model(root: Path, tmp_path: Path, pixel: None) -> None:
+    train(pixel_recipe(root, training={"epochs": 1}), tmp_path / "run")
+    with pytest.raises(ConfigError, match="--resume: the recipe does not describe the run"):
+        train(pixel_recipe(root, training={"ema_decay": 0.5}), tmp_path / "run", resume=True)
+    longer = train(pixel_recipe(root, training={"epochs": 2}), tmp_path / "run", resume=True)
+    assert len(_state(tmp_path / "run")["progress"]["history"]) == 2
+    assert longer.is_file()
+
+
+def test_resume_from_a_damaged_state(root: Path, tmp_path: Path, pixel: None) -> None:
+    train(pixel_recipe(root, training={"epochs": 1}), tmp_path / "run")
+    last = tmp_path / "run" / "last.pt"
+    whole = last.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"something else"):
+        last.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"last\.pt: damaged training state"):
+            train(pixel_recipe(root), tmp_path / "run", resume=True)
+
+
+def test_a_folder_whose_run_never_finished_an_epoch_says_so(root: Path, tmp_path: Path, pixel: None) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").touch()
+    with pytest.raises(CimnetError, match="remove it: no run in it finished an epoch"):
+        train(pixel_recipe(root), tmp_path / "run")
+    (tmp_path / "run" / "last.pt").touch()
+    with pytest.raises(CimnetError, match="or --resume to go on"):
+        train(pixel_recipe(root), tmp_path / "run")
