@@ -23,7 +23,7 @@ from cimnet.losses import Loss
 from cimnet.training import loop, train
 from cimnet.training.loop import TrainStep, build_loss, open_splits
 from cimnet.training.optim import learning_rate_factor
-from tests.conftest import Trained, pixel_recipe, tiny_recipe
+from tests.conftest import Trained, pixel_recipe
 from tests.fakes.layouts import make_folder
 
 State = dict[str, Any]
@@ -272,13 +272,25 @@ def test_labels_that_say_nothing_are_refused(root: Path, tmp_path: Path, pixel: 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_precision_that_this_machine_cannot_do(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_precision_and_a_second_run_in_another(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accelerate fixes the precision for a process: asking for another later is an error that names the field."""
     monkeypatch.setattr(AcceleratorState, "_shared_state", {})
-    if torch.cuda.is_available():
-        pytest.skip("fp16 works on CUDA")
-    with pytest.raises(ConfigError, match=r"training\.mixed_precision 'fp16'"):
-        train(tiny_recipe(root, training={"mixed_precision": "fp16"}), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    seen: set[torch.dtype] = set()
+
+    def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor) -> Loss:
+        output = self.model(rgb, thermal)
+        seen.add(output.logits.dtype)
+        return self.loss(output, label)
+
+    monkeypatch.setattr(TrainStep, "forward", forward)
+    train(pixel_recipe(root, training={"epochs": 1, "mixed_precision": "bf16"}), tmp_path / "run")
+    assert seen == {torch.bfloat16}
+    assert _state(tmp_path / "run")["module"]["model.classify.weight"].dtype == torch.float32
+    with pytest.raises(ConfigError, match=r"training\.mixed_precision 'no'"):
+        train(pixel_recipe(root), tmp_path / "second")
+    assert not (tmp_path / "second").exists()
 
 
 def test_resume_with_the_recipe_of_another_model(root: Path, tmp_path: Path, pixel: None) -> None:

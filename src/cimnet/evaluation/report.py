@@ -202,7 +202,7 @@ def _classes(evaluation: Evaluation, colors: tuple[tuple[int, int, int], ...]) -
         bars = html.bar(total.iou[k]) + html.bar(total.accuracy[k]) + html.bar(total.f1[k])
         share = html.cell(f"{100 * pixels[k] / max(1, pixels.sum()):.2f}")
         rows += html.row(name, bars + share, html.swatch(colors[k]))
-    rows += html.row("mean of the classes", html.bar(total.miou) + html.cell("") * 3, css="total")
+    rows += html.row("mean", html.bar(total.miou) + html.cell("") * 3, css="total")
     convention = "left out of the mean" if evaluation.absent == "ignore" else "counted as 0"
     note = (
         "In per cent, from one confusion matrix over all test images. Accuracy is the share of a class's true pixels "
@@ -222,10 +222,9 @@ def _groups(evaluation: Evaluation) -> str:
         score = scores(matrix, evaluation.absent)
         cells = html.cell(str(images)) + html.bar(score.miou) + html.bar(score.pixel_accuracy)
         rows += html.row(html.words(name), cells)
-    note = (
-        "In per cent. An image counts in its scene and under each of its flags; unflagged are those without any. A "
-        "class that a group lacks is left out of that group's mean, so compare groups of few images with care."
-    )
+    note = "In per cent. An image counts in its scene and under each of its flags; unflagged are those without any."
+    if evaluation.absent == "ignore":
+        note += " A class that a group lacks is left out of that group's mean, so compare small groups with care."
     return html.section("Conditions", note, html.table(["group", "images", "mIoU", "pixel accuracy"], rows))
 
 

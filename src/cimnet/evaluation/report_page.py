@@ -79,9 +79,12 @@ footer { color: var(--soft); font-size: .875rem; margin-top: 20px; }
   .five figure { grid-column: span 2; }
   .five figure:nth-child(-n + 2) { grid-column: span 3; }
   .three { grid-template-columns: repeat(2, 1fr); gap: 8px; }
-  th, td { padding: 6px; }
+  table { font-size: .875rem; }
+  th, td { padding: 6px 4px; }
+  thead th { font-size: .75rem; white-space: normal; overflow-wrap: normal; }
   .bar { min-width: 0; }
   .bar div { display: none; }
+  .bar span { width: auto; }
 }
 @media print { body { background: none; } section { break-inside: auto; } .sample, figure, tr { break-inside: avoid; } }
 """

@@ -136,7 +136,7 @@ def create_accelerator(recipe: Recipe, out: Path) -> Accelerator:
     """Devices, precision and tracking of a run.
 
     Raises:
-        ConfigError: if this machine cannot compute in the precision asked for.
+        ConfigError: if this machine cannot compute in the precision asked for, or this process already uses another.
     """
     try:
         return Accelerator(

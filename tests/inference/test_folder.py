@@ -1,0 +1,103 @@
+"""Pairs by name, masks and overlays on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cimnet
+from cimnet.errors import CimnetError, DataError
+from cimnet.inference import Predictor, match_pairs, predict_pairs
+from tests.conftest import Trained
+from tests.fakes.layouts import make_folder, make_mfnet
+
+
+@pytest.fixture(scope="module")
+def predictor(trained: Trained) -> Predictor:
+    return cimnet.load(trained.folder, "cpu")
+
+
+def test_pairs_by_name_whatever_the_extension(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    for name in ("000", "001"):
+        with Image.open(root / "thermal" / f"{name}.png") as image:
+            image.save(root / "thermal" / f"{name}.TIFF")
+        (root / "thermal" / f"{name}.png").unlink()
+    (root / "rgb" / "002.png").unlink()
+    (root / "thermal" / "005.png").unlink()
+    (root / "rgb" / "notes.txt").touch()
+    matched = match_pairs(root / "rgb", root / "thermal")
+    assert [name for name, _, _ in matched.pairs] == ["000", "001", "003", "004"]
+    assert matched.pairs[0][1:] == (root / "rgb" / "000.png", root / "thermal" / "000.TIFF")
+    assert [path.parent.name + "/" + path.name for path in matched.unmatched] == ["rgb/005.png", "thermal/002.png"]
+
+
+def test_two_files_are_a_pair_whatever_their_names(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.png", tmp_path / "b.jpg"
+    for path in (first, second):
+        path.touch()
+    assert match_pairs(first, second).pairs == [("a", first, second)]
+
+
+def test_what_is_no_pair(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    file, folder = root / "rgb" / "000.png", root / "thermal"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"--thermal .*gone: no such file or folder"):
+        match_pairs(file, tmp_path / "gone")
+    for rgb, thermal in ((file, folder), (folder, file)):
+        with pytest.raises(DataError, match="give two files or two folders"):
+            match_pairs(rgb, thermal)
+    with pytest.raises(DataError, match=r"6 images\) and --thermal .* \(0\): no two files share a name"):
+        match_pairs(root / "rgb", tmp_path / "empty")
+
+
+def test_masks_and_overlays(trained: Trained, predictor: Predictor, tmp_path: Path) -> None:
+    pairs = match_pairs(trained.root / "rgb", trained.root / "thermal").pairs[:2]
+    steps: list[None] = []
+    predict_pairs(predictor, pairs, tmp_path / "out", lambda: steps.append(None))
+    assert len(steps) == 2
+    assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")) == [
+        "masks/000.png",
+        "masks/001.png",
+        "overlays/000.png",
+        "overlays/001.png",
+    ]
+    with Image.open(tmp_path / "out" / "masks" / "001.png") as mask:
+        assert mask.mode == "L"
+        assert mask.size == (40, 32)
+        np.testing.assert_array_equal(np.asarray(mask), predictor.predict(*pairs[1][1:]))
+    with Image.open(tmp_path / "out" / "overlays" / "001.png") as overlay:
+        assert overlay.mode == "RGB"
+
+
+def test_four_channel_files(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same path twice, also where it is spelt in two ways."""
+    root = make_mfnet(tmp_path / "data", 2)
+    monkeypatch.chdir(root)
+    pairs = match_pairs(root / "images", Path("images")).pairs
+    predict_pairs(predictor, pairs, tmp_path / "out")
+    values = np.asarray(Image.open(root / "images" / "00000D.png"))
+    expected = predictor.predict(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]))
+    with Image.open(tmp_path / "out" / "masks" / "00000D.png") as mask:
+        np.testing.assert_array_equal(np.asarray(mask), expected)
+
+
+def test_nothing_is_written_when_a_later_pair_does_not_fit(predictor: Predictor, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data")
+    with Image.open(root / "thermal" / "004.png") as image:
+        image.resize((20, 16)).save(root / "thermal" / "004.png")
+    pairs = match_pairs(root / "rgb", root / "thermal").pairs
+    with pytest.raises(DataError, match=r"thermal/004\.png is 20x16 but .*rgb/004\.png is 40x32"):
+        predict_pairs(predictor, pairs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written(predictor: Predictor, trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    pairs = match_pairs(trained.root / "rgb", trained.root / "thermal").pairs
+    with pytest.raises(CimnetError, match=r"file/out/masks: cannot be written"):
+        predict_pairs(predictor, pairs, tmp_path / "file" / "out")

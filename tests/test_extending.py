@@ -1,0 +1,47 @@
+"""The examples of docs/extending.md run as written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cimnet.data import LAYOUTS, open_dataset
+from cimnet.models import create_model
+from cimnet.models.registry import _FAMILIES
+from tests.fakes.layouts import make_folder
+
+EXAMPLES = re.findall(
+    r"```python\n(.*?)```", (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict = {}
+    exec(EXAMPLES[0], names)
+    monkeypatch.setitem(LAYOUTS, "pairs", names["Pairs"])
+    root = make_folder(tmp_path / "pairs", n=4)
+    for old, new in (("rgb", "color"), ("thermal", "ir"), ("labels", "masks")):
+        (root / old).rename(root / new)
+    (root / "classes.yaml").unlink()
+    for mask in (root / "masks").iterdir():
+        Image.fromarray((np.asarray(Image.open(mask)) > 3).astype(np.uint8)).save(mask)
+    dataset = open_dataset(root, "train")
+    assert dataset.name == "pairs"
+    assert dataset.classes == ("background", "vehicle")
+    assert set(dataset[0].label.unique().tolist()) <= {0, 1}
+
+
+def test_a_model_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    families = dict(_FAMILIES)
+    try:
+        exec(EXAMPLES[1], {})
+        model = create_model("early_resnet18", 3)
+        assert model.predict(torch.rand(1, 3, 33, 47), torch.rand(1, 1, 33, 47)).shape == (1, 33, 47)
+    finally:
+        _FAMILIES.clear()
+        _FAMILIES.update(families)
