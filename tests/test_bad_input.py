@@ -163,7 +163,7 @@ def test_data_that_cannot_be_trained_on(
     [
         ("training.epocs=3", ("recipe.yaml", "'training.epocs'", "did you mean 'epochs'?")),
         ("training.learning_rate=-0.1", ("recipe.yaml", "'training.learning_rate'", "greater than 0", "-0.1")),
-        ("model.name=cimnet_resnet1O1", ("cimnet_resnet1O1",)),
+        ("model.name=cimnet_resnet1O1", ("'resnet1O1' is unknown", "did you mean resnet101")),
         ("model.name=cimnett_resnet18", ("cimnett_resnet18", "did you mean cimnet_resnet18")),
         ("training.batch_size=5", ("training.batch_size is 5", "'train'", "only 4 pairs")),
         ("data.root=nowhere", ("nowhere", "no such folder")),

@@ -22,10 +22,10 @@ def test_colours_by_class_and_white_for_ignored() -> None:
     assert picture.tolist() == [[[0, 0, 0], [230, 60, 60]], [[255, 225, 25], [255, 255, 255]]]
 
 
-def test_blend_mixes_image_and_colour() -> None:
+def test_blend_mixes_image_and_colour_and_leaves_the_background() -> None:
     image = np.full((1, 2, 3), 100, dtype=np.uint8)
     mask = np.array([[1, 0]], dtype=np.uint8)
-    assert blend(image, mask, COLORS).tolist() == [[[165, 80, 80], [50, 50, 50]]]
+    assert blend(image, mask, COLORS).tolist() == [[[165, 80, 80], [100, 100, 100]]]
     assert blend(image, mask, COLORS, opacity=0).tolist() == image.tolist()
 
 

@@ -192,7 +192,7 @@ def test_what_is_reported(trained: Trained) -> None:
     config = trained.recipe.training
     for row in steps:
         # the rate that the next step will use; the schedule has moved on
-        assert row["rate"] == pytest.approx(1e-3 * learning_rate_factor(int(row["step"]), 2, config))
+        assert row["rate"] == pytest.approx(config.learning_rate * learning_rate_factor(int(row["step"]), 2, config))
         assert {"loss", "cross_entropy", "mutual_information", "lambda"} <= row.keys()
     assert [row["epoch"] for row in trained.rows if "miou" in row] == [1, 2, 3]
 

@@ -20,9 +20,10 @@ def colorize(mask: Image8, colors: Sequence[Color]) -> Image8:
 
 
 def blend(image: Image8, mask: Image8, colors: Sequence[Color], opacity: float = 0.5) -> Image8:
-    """Lay the mask's colours over an RGB image (H, W, 3)."""
-    mixed = (1 - opacity) * image.astype(np.float32) + opacity * colorize(mask, colors).astype(np.float32)
-    return mixed.round().astype(np.uint8)
+    """Lay the mask's colours over an RGB image (H, W, 3); a class drawn in black, the background, stays uncovered."""
+    color = colorize(mask, colors).astype(np.float32)
+    covered = opacity * color.any(axis=2, keepdims=True)
+    return ((1 - covered) * image + covered * color).round().astype(np.uint8)
 
 
 def with_legend(image: Image8, mask: Image8, classes: Sequence[str], colors: Sequence[Color]) -> Image.Image:
