@@ -213,8 +213,8 @@ def test_a_bad_image_in_a_loader_process(
 
     The statistics would find the file first, but they read only a part of a large set."""
     monkeypatch.setattr(loop, "thermal_statistics", lambda dataset: (0.5, 0.25))
-    monkeypatch.setattr(loop.RunFolder, "describe", lambda self, recipe: None)
-    monkeypatch.setattr(loop.Accelerator, "init_trackers", lambda self, name: None)
+    monkeypatch.setattr("cimnet.training.run.RunFolder.describe", lambda self, recipe: None)
+    monkeypatch.setattr("accelerate.Accelerator.init_trackers", lambda self, name: None)
     for name in (root / "train.txt").read_text().split():
         _truncate(root / "rgb" / f"{name}.png")
     line = refuse("train", recipe, "--out", "run", "--set", "data.workers=1", naming=("cannot be read",))

@@ -187,8 +187,8 @@ def test_predict_four_channel_files_by_the_same_path_twice(cli: Cli, trained: Tr
     assert len(list((tmp_path / "folders" / "masks").iterdir())) == 3
     one = images / "00001N.png"
     assert cli("predict", trained.best, "--rgb", one, "--thermal", one, "--out", tmp_path / "file").code == 0
-    masks = [np.asarray(Image.open(tmp_path / kind / "masks" / "00001N.png")) for kind in ("folders", "file")]
-    np.testing.assert_array_equal(*masks)
+    first, second = (np.asarray(Image.open(tmp_path / kind / "masks" / "00001N.png")) for kind in ("folders", "file"))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_data_synth(cli: Cli, tmp_path: Path) -> None:

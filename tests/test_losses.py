@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cimnet.losses import MutualInformationWeight, SegmentationLoss
+from cimnet.losses import LambdaMode, MutualInformationWeight, SegmentationLoss
 from cimnet.models import Output
 
 LOG3 = math.log(3)
@@ -33,7 +33,7 @@ def test_equation_24_by_hand() -> None:
 
 
 @pytest.mark.parametrize("mode", ["fixed", "free", "balanced"])
-def test_a_model_of_one_sensor_has_cross_entropy_alone(mode: str) -> None:
+def test_a_model_of_one_sensor_has_cross_entropy_alone(mode: LambdaMode) -> None:
     module = SegmentationLoss(mode)
     loss = module(*_output())
     loss.total.backward()

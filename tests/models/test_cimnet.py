@@ -117,9 +117,7 @@ def test_native_widths_hand_over_the_rectified_map_itself() -> None:
     model(*_images())
     for n in range(3):
         torch.testing.assert_close(spy.inputs[f"rgb{n + 1}"][0], spy.outputs[f"scsfr{n}"].rgb, rtol=0, atol=0)
-        torch.testing.assert_close(
-            spy.inputs[f"thermal{n + 1}"][0], spy.outputs[f"scsfr{n}"].thermal, rtol=0, atol=0
-        )
+        torch.testing.assert_close(spy.inputs[f"thermal{n + 1}"][0], spy.outputs[f"scsfr{n}"].thermal, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", ["cimnet_resnet10t", "cimnet_efficientnet_lite0"])

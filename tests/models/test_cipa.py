@@ -38,9 +38,7 @@ def test_attention_is_per_modality() -> None:
     torch.testing.assert_close(plain.thermal, cipa.attention_thermal(thermal), rtol=0, atol=0)
     other = cipa(rgb, thermal + 3)
     torch.testing.assert_close(other.rgb, plain.rgb, rtol=0, atol=0)
-    shared = {id(p) for p in cipa.attention_rgb.parameters()} & {
-        id(p) for p in cipa.attention_thermal.parameters()
-    }
+    shared = {id(p) for p in cipa.attention_rgb.parameters()} & {id(p) for p in cipa.attention_thermal.parameters()}
     assert not shared
     assert not torch.equal(cipa.attention_rgb.mix.weight, cipa.attention_thermal.mix.weight)
 

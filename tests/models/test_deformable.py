@@ -55,9 +55,7 @@ def test_grid_sample_form_equals_torchvision(
         mask=inputs.get("mask"),
     )
     for name, expected in _value_and_gradients(theirs, inputs).items():
-        torch.testing.assert_close(
-            ours[name], expected, rtol=0, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        torch.testing.assert_close(ours[name], expected, rtol=0, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 7), (12, 9), (15, 20)])
@@ -65,13 +63,9 @@ def test_grid_sample_form_equals_torchvision(
 def test_gradients_agree_at_zero_offsets_where_training_starts(size: tuple[int, int], out: int) -> None:
     """At whole pixels the derivative has two sides: rounding must not choose between them."""
     inputs = _inputs(3, size, 0.0, out)
-    results = [
-        _value_and_gradients(deform_conv2d(**inputs, implementation=form), inputs) for form in IMPLEMENTATIONS
-    ]
+    results = [_value_and_gradients(deform_conv2d(**inputs, implementation=form), inputs) for form in IMPLEMENTATIONS]
     for name, expected in results[1].items():
-        torch.testing.assert_close(
-            results[0][name], expected, rtol=0, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        torch.testing.assert_close(results[0][name], expected, rtol=0, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_the_torchvision_form_is_torchvisions() -> None:
@@ -123,9 +117,7 @@ def test_mask_multiplies_each_tap(out: int) -> None:
     inputs = _inputs(3, (5, 6), 1.0, out)
     whole = deform_conv2d(inputs["x"], inputs["offset"], inputs["weight"])
     ones = torch.ones_like(inputs["mask"])
-    torch.testing.assert_close(
-        deform_conv2d(inputs["x"], inputs["offset"], inputs["weight"], None, ones), whole
-    )
+    torch.testing.assert_close(deform_conv2d(inputs["x"], inputs["offset"], inputs["weight"], None, ones), whole)
     half = deform_conv2d(inputs["x"], inputs["offset"], inputs["weight"], None, 0.5 * ones)
     torch.testing.assert_close(half, 0.5 * whole)
     ones[:, 4] = 0.0
@@ -147,17 +139,13 @@ def test_gradcheck(out: int) -> None:
     bias = torch.randn(out, dtype=torch.float64)
     mask = torch.rand(1, 9, *size, dtype=torch.float64)
     inputs = tuple(tensor.requires_grad_() for tensor in (x, offset, weight, bias, mask))
-    assert torch.autograd.gradcheck(
-        lambda *tensors: deform_conv2d(*tensors, implementation="grid_sample"), inputs
-    )
+    assert torch.autograd.gradcheck(lambda *tensors: deform_conv2d(*tensors, implementation="grid_sample"), inputs)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("autocast", [False, True], ids=["bf16-tensors", "autocast"])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_half_precision_keeps_coordinates_exact(
-    implementation: Implementation, autocast: bool, channels: int
-) -> None:
+def test_half_precision_keeps_coordinates_exact(implementation: Implementation, autocast: bool, channels: int) -> None:
     """bfloat16 knows no 300.25: a ramp read a quarter pixel on must still rise by a quarter."""
     ramp = torch.linspace(0, 1, 512).expand(1, channels, 2, 512).bfloat16()
     offset = torch.zeros(1, 2, 2, 512)
@@ -188,9 +176,7 @@ def test_weights_in_half_precision(implementation: Implementation) -> None:
 def test_wrong_shapes_are_named(implementation: Implementation) -> None:
     x, weight = torch.rand(1, 2, 4, 5), torch.rand(3, 2, 3, 3)
     for shape in ((1, 9, 4, 5), (1, 18, 5, 4), (2, 18, 4, 5)):
-        with pytest.raises(
-            ValueError, match=rf"offset has shape \({shape[0]}, {shape[1]}, .*\(1, 18, 4, 5\)"
-        ):
+        with pytest.raises(ValueError, match=rf"offset has shape \({shape[0]}, {shape[1]}, .*\(1, 18, 4, 5\)"):
             deform_conv2d(x, torch.rand(shape), weight, implementation=implementation)
     offset = torch.rand(1, 18, 4, 5)
     with pytest.raises(ValueError, match=r"mask has shape \(1, 18, 4, 5\), expected \(1, 9, 4, 5\)"):

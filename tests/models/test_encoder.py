@@ -16,9 +16,7 @@ from cimnet.models.encoder import create_encoder, map_efficientnet_lite0
 from cimnet.models.registry import ENCODERS
 
 FAST = ("resnet18", "mit_b0", "tf_efficientnet_lite0", "convnext_nano")
-ALL = [
-    name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in sorted(ENCODERS.values())
-]
+ALL = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in sorted(ENCODERS.values())]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -66,9 +64,7 @@ def test_stage_by_stage_is_the_forward_pass() -> None:
         torch.testing.assert_close(x, maps[n], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "millions"), [("resnet18", 11.18), ("mit_b0", 3.32), ("tf_efficientnet_lite0", 2.96)]
-)
+@pytest.mark.parametrize(("name", "millions"), [("resnet18", 11.18), ("mit_b0", 3.32), ("tf_efficientnet_lite0", 2.96)])
 def test_no_classifier_is_carried_along(name: str, millions: float) -> None:
     encoder = create_encoder(name)
     assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)

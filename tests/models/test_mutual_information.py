@@ -28,17 +28,13 @@ def test_independent_streams_share_nothing() -> None:
     table = torch.outer(p / p.sum(), q / q.sum())
     assert mutual_information(table).item() == pytest.approx(0.0, abs=1e-12)
     constant = torch.tensor([[0.2, 0.3, 0.5]], dtype=torch.float64).expand(40, 3)
-    assert mutual_information(joint_distribution(constant, _soft(40, 3))).item() == pytest.approx(
-        0, abs=1e-12
-    )
+    assert mutual_information(joint_distribution(constant, _soft(40, 3))).item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("categories", [2, 5, 16])
 def test_identical_one_hot_streams_share_log_d(categories: int) -> None:
     p = torch.eye(categories).repeat(7, 1)
-    assert mutual_information(joint_distribution(p, p)).item() == pytest.approx(
-        math.log(categories), abs=1e-6
-    )
+    assert mutual_information(joint_distribution(p, p)).item() == pytest.approx(math.log(categories), abs=1e-6)
 
 
 def test_a_permutation_of_categories_loses_nothing() -> None:

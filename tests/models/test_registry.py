@@ -17,9 +17,7 @@ def test_names_of_the_models() -> None:
     names = list_models()
     encoders = [f"resnet{n}" for n in (18, 34, 50, 101)] + [f"mit_b{n}" for n in range(6)]
     encoders += ["efficientnet_lite0", "convnext_nano", "convnext_tiny"]
-    assert {f"{family}_{e}" for family in ("cimnet", "rgb_only", "thermal_only") for e in encoders} <= set(
-        names
-    )
+    assert {f"{family}_{e}" for family in ("cimnet", "rgb_only", "thermal_only") for e in encoders} <= set(names)
     assert len(names) == len(set(names))
 
 
@@ -108,9 +106,7 @@ def test_bad_option(option: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "option", [{"offset_update": "replace"}, {"modality": "rgb"}, {"modulation": True}], ids=str
-)
+@pytest.mark.parametrize("option", [{"offset_update": "replace"}, {"modality": "rgb"}, {"modulation": True}], ids=str)
 def test_options_of_another_family(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         create_model("rgb_only_resnet10t", 3, **SMALL, **option)

@@ -63,11 +63,7 @@ def _reference(module: SCSFR, inputs: Inputs, variant: str = "paper") -> SCSFROu
     spatial_rgb, spatial_thermal = rgb + scale * w_t * thermal, thermal + scale * w_r * rgb  # 15–18
     look_rgb, look_thermal = (rgb, thermal) if variant == "parallel" else (spatial_rgb, spatial_thermal)
     pooled = torch.cat(
-        [
-            f(x)
-            for x in (look_rgb, look_thermal)
-            for f in (lambda t: t.amax((2, 3)), lambda t: t.mean((2, 3)))
-        ],
+        [f(x) for x in (look_rgb, look_thermal) for f in (lambda t: t.amax((2, 3)), lambda t: t.mean((2, 3)))],
         1,
     )
     hidden = (pooled @ c.mlp[0].weight.T + c.mlp[0].bias).relu()

@@ -110,9 +110,7 @@ class ModelTester:
         ],
         ids=str,
     )
-    def test_wrong_shapes_are_named(
-        self, shared: RGBTModel, rgb: tuple[int, ...], thermal: tuple[int, ...]
-    ) -> None:
+    def test_wrong_shapes_are_named(self, shared: RGBTModel, rgb: tuple[int, ...], thermal: tuple[int, ...]) -> None:
         with pytest.raises(ValueError, match="expected") as caught:
             shared(torch.rand(rgb), torch.rand(thermal))
         assert str(rgb) in str(caught.value)

@@ -21,8 +21,9 @@ from cimnet.errors import CheckpointError, CimnetError, ConfigError, DataError
 from cimnet.evaluation import Evaluation
 from cimnet.losses import Loss
 from cimnet.training import loop, train
-from cimnet.training.loop import TrainStep, build_loss, open_splits
+from cimnet.training.loop import TrainStep
 from cimnet.training.optim import learning_rate_factor
+from cimnet.training.setup import build_loss, open_splits
 from tests.conftest import Trained, pixel_recipe
 from tests.fakes.layouts import make_folder
 
@@ -43,7 +44,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def _state(folder: Path) -> State:
-    return torch.load(folder / "last.pt", weights_only=True)
+    state: State = torch.load(folder / "last.pt", weights_only=True)
+    return state
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -251,7 +253,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pairs(
     root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor) -> Loss:
-        loss = self.loss(self.model(rgb, thermal), label)
+        loss: Loss = self.loss(self.model(rgb, thermal), label)
         return loss._replace(total=loss.total * float("nan"))
 
     monkeypatch.setattr(TrainStep, "forward", forward)
@@ -282,7 +284,8 @@ def test_half_precision_and_a_second_run_in_another(
     def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor) -> Loss:
         output = self.model(rgb, thermal)
         seen.add(output.logits.dtype)
-        return self.loss(output, label)
+        loss: Loss = self.loss(output, label)
+        return loss
 
     monkeypatch.setattr(TrainStep, "forward", forward)
     train(pixel_recipe(root, training={"epochs": 1, "mixed_precision": "bf16"}), tmp_path / "run")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,16 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from cimnet.checkpoint import ModelInfo, save_checkpoint
+from cimnet.checkpoint import save_checkpoint
 from cimnet.config import Recipe
-from cimnet.data import Batch, RGBTDataset, collate, open_dataset, thermal_statistics, train_transform
+from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.losses import Loss, SegmentationLoss
-from cimnet.models import RGBTModel, create_model
+from cimnet.models import RGBTModel
 from cimnet.training.optim import create_optimizer, create_schedule
 from cimnet.training.run import RunFolder, State
+from cimnet.training.setup import build_loss, build_model, open_splits
 
 Report = Callable[[dict[str, float]], None]
 
@@ -76,6 +76,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
         if not labelled:
             raise DataError(f"{dataset.root}, split '{dataset.split}': every label pixel is 255 (ignore)")
     run = RunFolder(out, resume)
+    accelerator.wait_for_everyone()  # no process writes into the folder before all have looked at it
     state = run.load_state() if resume else None
 
     set_seed(config.seed)
@@ -147,85 +148,6 @@ def create_accelerator(recipe: Recipe, out: Path) -> Accelerator:
         )
     except ValueError as error:
         raise ConfigError(f"training.mixed_precision '{recipe.training.mixed_precision}': {error}") from error
-
-
-def open_splits(recipe: Recipe) -> tuple[RGBTDataset, RGBTDataset]:
-    """Open the training and validation splits of a recipe.
-
-    Raises:
-        DataError, ConfigError: if a split can't be used or is smaller than a batch.
-    """
-    data = recipe.data
-    common: dict[str, Any] = {
-        "layout": data.layout,
-        "classes": data.classes,
-        "thermal_range": data.thermal_range,
-        "cache": data.cache,
-    }
-    train_set = open_dataset(data.root, data.train, **common)
-    val_set = open_dataset(data.root, data.val, **common)
-    if len(train_set) < recipe.training.batch_size:
-        raise ConfigError(
-            f"training.batch_size is {recipe.training.batch_size}, but split '{data.train}' of {data.root} has only "
-            f"{len(train_set)} pairs; lower it"
-        )
-    if data.cache and data.workers:
-        train_set.preload()  # before the workers are forked, so that they share one copy
-    train_set.transform = augmentation(recipe, train_set.classes)
-    return train_set, val_set
-
-
-def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
-    """The training transform of a recipe: class names become ids, and the model's ``input_scale`` goes into the zoom.
-
-    Raises:
-        ConfigError: if a rare class is not one of the data set's.
-    """
-    config, zoom = recipe.augmentation, recipe.model.input_scale or 1.0
-    unknown = [name for name in config.rare_classes if name not in classes]
-    if unknown:
-        raise ConfigError(
-            f"augmentation.rare_classes: '{unknown[0]}' is no class of the data set ({', '.join(classes)})"
-        )
-    return train_transform(
-        crop=config.crop,
-        scale=(zoom * config.scale[0], zoom * config.scale[1]),
-        hflip=config.hflip,
-        vflip=config.vflip,
-        color_jitter=config.color_jitter,
-        thermal_jitter=config.thermal_jitter,
-        rare_class_prob=config.rare_class_prob,
-        rare_classes=[classes.index(name) for name in config.rare_classes],
-    )
-
-
-def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, ModelInfo]:
-    """Create the model with the training set's thermal statistics, and its description for checkpoints."""
-    options = recipe.model.options()
-    model = create_model(recipe.model.name, len(train_set.classes), **options)
-    model.set_thermal_statistics(*thermal_statistics(train_set))
-    info = ModelInfo(recipe.model.name, options, train_set.classes, train_set.colors, train_set.thermal_range)
-    return model, info
-
-
-def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
-    """The loss of a recipe. ``inverse_sqrt`` weighs a class by 1/√(its share of pixels), scaled to mean 1."""
-    if recipe.loss.mutual_information_weight == "free":
-        warnings.warn(
-            "loss.mutual_information_weight 'free': λ falls through zero, then redundancy is rewarded", stacklevel=2
-        )
-    weights = None
-    if recipe.loss.class_weights == "inverse_sqrt":
-        share = torch.as_tensor(pixel_counts / max(pixel_counts.sum(), 1), dtype=torch.float32)
-        weights = torch.where(share > 0, share.clamp_min(1e-5).rsqrt(), 0.0)
-        weights = weights / weights[weights > 0].mean()
-    return SegmentationLoss(
-        recipe.loss.mutual_information_weight,
-        recipe.loss.initial_weight,
-        weights,
-        recipe.loss.dice,
-        recipe.loss.label_smoothing,
-    )
 
 
 def train_epoch(

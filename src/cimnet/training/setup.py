@@ -1,0 +1,95 @@
+"""From a recipe to the things that a run needs: data, model, loss."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+from cimnet.checkpoint import ModelInfo
+from cimnet.config import Recipe
+from cimnet.data import RGBTDataset, open_dataset, thermal_statistics, train_transform
+from cimnet.errors import ConfigError
+from cimnet.losses import SegmentationLoss
+from cimnet.models import RGBTModel, create_model
+
+
+def open_splits(recipe: Recipe) -> tuple[RGBTDataset, RGBTDataset]:
+    """Open the training and validation splits of a recipe.
+
+    Raises:
+        DataError, ConfigError: if a split can't be used or is smaller than a batch.
+    """
+    data = recipe.data
+    common: dict[str, Any] = {
+        "layout": data.layout,
+        "classes": data.classes,
+        "thermal_range": data.thermal_range,
+        "cache": data.cache,
+    }
+    train_set = open_dataset(data.root, data.train, **common)
+    val_set = open_dataset(data.root, data.val, **common)
+    if len(train_set) < recipe.training.batch_size:
+        raise ConfigError(
+            f"training.batch_size is {recipe.training.batch_size}, but split '{data.train}' of {data.root} has only "
+            f"{len(train_set)} pairs; lower it"
+        )
+    if data.cache and data.workers:
+        train_set.preload()  # before the workers are forked, so that they share one copy
+    train_set.transform = augmentation(recipe, train_set.classes)
+    return train_set, val_set
+
+
+def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
+    """The training transform of a recipe: class names become ids, and the model's ``input_scale`` goes into the zoom.
+
+    Raises:
+        ConfigError: if a rare class is not one of the data set's.
+    """
+    config, zoom = recipe.augmentation, recipe.model.input_scale or 1.0
+    unknown = [name for name in config.rare_classes if name not in classes]
+    if unknown:
+        raise ConfigError(
+            f"augmentation.rare_classes: '{unknown[0]}' is no class of the data set ({', '.join(classes)})"
+        )
+    return train_transform(
+        crop=config.crop,
+        scale=(zoom * config.scale[0], zoom * config.scale[1]),
+        hflip=config.hflip,
+        vflip=config.vflip,
+        color_jitter=config.color_jitter,
+        thermal_jitter=config.thermal_jitter,
+        rare_class_prob=config.rare_class_prob,
+        rare_classes=[classes.index(name) for name in config.rare_classes],
+    )
+
+
+def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, ModelInfo]:
+    """Create the model with the training set's thermal statistics, and its description for checkpoints."""
+    options = recipe.model.options()
+    model = create_model(recipe.model.name, len(train_set.classes), **options)
+    model.set_thermal_statistics(*thermal_statistics(train_set))
+    info = ModelInfo(recipe.model.name, options, train_set.classes, train_set.colors, train_set.thermal_range)
+    return model, info
+
+
+def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
+    """The loss of a recipe. ``inverse_sqrt`` weighs a class by 1/√(its share of pixels), scaled to mean 1."""
+    if recipe.loss.mutual_information_weight == "free":
+        warnings.warn(
+            "loss.mutual_information_weight 'free': λ falls through zero, then redundancy is rewarded", stacklevel=2
+        )
+    weights = None
+    if recipe.loss.class_weights == "inverse_sqrt":
+        share = torch.as_tensor(pixel_counts / max(pixel_counts.sum(), 1), dtype=torch.float32)
+        weights = torch.where(share > 0, share.clamp_min(1e-5).rsqrt(), 0.0)
+        weights = weights / weights[weights > 0].mean()
+    return SegmentationLoss(
+        recipe.loss.mutual_information_weight,
+        recipe.loss.initial_weight,
+        weights,
+        recipe.loss.dice,
+        recipe.loss.label_smoothing,
+    )
