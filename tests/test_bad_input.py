@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from cimnet.config import Recipe
-from cimnet.training import loop
+from cimnet.training import loop, setup
 from tests.conftest import Result, Trained, write_recipe
 from tests.fakes.layouts import make_folder, make_kust4k, make_mfnet
 
@@ -212,7 +212,7 @@ def test_a_bad_image_in_a_loader_process(
     """torch passes an error on with a traceback in front; the command line prints the message alone.
 
     The statistics would find the file first, but they read only a part of a large set."""
-    monkeypatch.setattr(loop, "thermal_statistics", lambda dataset: (0.5, 0.25))
+    monkeypatch.setattr(setup, "thermal_statistics", lambda dataset: (0.5, 0.25))
     monkeypatch.setattr("cimnet.training.run.RunFolder.describe", lambda self, recipe: None)
     monkeypatch.setattr("accelerate.Accelerator.init_trackers", lambda self, name: None)
     for name in (root / "train.txt").read_text().split():
