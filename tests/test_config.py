@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cimnet.config import Recipe, load_recipe, parse_recipe
+from cimnet.config import Recipe, load_recipe, parse_recipe, shipped_recipes
 from cimnet.errors import ConfigError
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
@@ -133,3 +133,13 @@ def test_unreadable_recipes(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="cannot be read") as caught:
             load_recipe(path)
         assert str(path) in str(caught.value)
+
+
+def test_a_recipe_of_the_package_is_found_by_name_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sorted(shipped_recipes()) == [path.stem for path in RECIPES]
+    assert load_recipe("kust4k_resnet101") == load_recipe(next(p for p in RECIPES if p.stem == "kust4k_resnet101"))
+    with pytest.raises(ConfigError, match=r"kust4k_resnet50: cannot be read .*names .*kust4k_resnet101"):
+        load_recipe("kust4k_resnet50")

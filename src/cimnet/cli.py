@@ -61,7 +61,7 @@ def options(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe, see recipes/.")],
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe, or the name of one in recipes/, e.g. kust4k_resnet101.")],
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME of the recipe.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="Override, e.g. training.epochs=3. Repeatable.")] = [],  # noqa: B006  # typer copies it
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,

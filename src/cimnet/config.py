@@ -126,17 +126,29 @@ class Recipe(_Section):
     training: TrainingConfig = TrainingConfig()
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes that come with the package, by name: ``demo``, ``kust4k_resnet101`` …"""
+    installed, checkout = (Path(__file__).parents[n] / "recipes" for n in (0, 2))
+    return {path.stem: path for path in sorted((installed if installed.is_dir() else checkout).glob("*.yaml"))}
+
+
+def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``section.field=value`` overrides (values are YAML).
+
+    Args:
+        source: path of a YAML file, or the name of one that comes with the package (:func:`shipped_recipes`).
 
     Raises:
         ConfigError: if the file cannot be read, is not YAML, or a key or value is not allowed; it names the field.
     """
+    shipped = shipped_recipes()
+    path = Path(source) if Path(source).exists() else shipped.get(str(source), Path(source))
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"recipe {path}: cannot be read ({error.__class__.__name__}); give the path of a YAML file"
+            f"recipe {source}: cannot be read ({error.__class__.__name__}); give the path of a YAML file or one of "
+            f"the names {', '.join(shipped)}"
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"recipe {path}: not valid YAML: {' '.join(str(error).split())}") from error

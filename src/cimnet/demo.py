@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,8 @@ from cimnet.training import train
 from cimnet.training.loop import Report
 from cimnet.version import __version__
 
-SCENES: dict[str, Any] = {"train": 160, "val": 16, "test": 60}
+SCENES: dict[str, Any] = {"train": 180, "val": 16, "test": 60}
 SIZE = (256, 320)
-
-
-def recipe_path(name: str) -> Path:
-    """A recipe that comes with the package, for example ``demo``."""
-    installed = Path(str(files("cimnet"))) / "recipes" / f"{name}.yaml"
-    return installed if installed.is_file() else Path(__file__).parents[2] / "recipes" / f"{name}.yaml"
 
 
 def run_demo(
@@ -58,7 +51,7 @@ def run_demo(
     synthesize(out / "data", **SCENES, seed=seed, size=SIZE, workers=min(2, os.cpu_count() or 1))
     lap("scenes")
     say("2/5 training")
-    recipe = load_recipe(recipe_path("demo"), [f"data.root={json.dumps(str(out / 'data'))}", f"training.seed={seed}"])
+    recipe = load_recipe("demo", [f"data.root={json.dumps(str(out / 'data'))}", f"training.seed={seed}"])
     best = train(recipe, out / "run", report=report)
     lap("training")
     say("3/5 evaluating on unseen scenes")
