@@ -107,7 +107,8 @@ def _described(**changes: Any) -> dict[str, str]:
         (_described(format=2), "another version of cimnet"),
         (_described(name="pixl_mi"), "does not fit model 'pixl_mi'.*unknown"),
         (_described(options={"wings": 2}), "does not fit.*wings"),
-        (_described(classes=["a"]), "does not fit.*at least 2"),
+        (_described(colors=[[0, 0, 0]]), "no description"),
+        (_described(classes=["a"], colors=[[0, 0, 0]]), "does not fit.*at least 2"),
         (_described(), "does not fit.*Missing key.*classify"),
     ],
 )

@@ -57,6 +57,12 @@ def test_yaml_reads_no_and_off_as_false_where_they_are_choices(tmp_path: Path) -
     assert load_recipe(path, ["model.mutual_information=cooperative"]).model.mutual_information == "cooperative"
 
 
+def test_a_heading_with_nothing_below_it_is_a_section_of_defaults(tmp_path: Path) -> None:
+    path = _write(tmp_path, "data: {root: x}\ntraining:\nloss:\n")
+    recipe = load_recipe(path, ["training.epochs=3"])
+    assert recipe == parse_recipe({"data": {"root": "x"}, "training": {"epochs": 3}}, "x")
+
+
 def test_overrides_are_yaml_and_the_last_wins(tmp_path: Path) -> None:
     path = _write(tmp_path, "data: {root: x}\n")
     recipe = load_recipe(
@@ -87,7 +93,12 @@ def test_overrides_are_yaml_and_the_last_wins(tmp_path: Path) -> None:
         ({"data": DATA, "training": {"epochs": 2.5}}, r"'training\.epochs': .*got 2\.5$"),
         ({"data": DATA, "augmentation": {"hflip": 1.5}}, r"'augmentation\.hflip': .*less than or equal to 1"),
         ({"data": DATA, "model": {"widths": [1, 2]}}, r"'model\.widths\.2'"),
-        ({"data": DATA, "training": None}, r"'training': .*dictionary"),
+        ({"data": DATA, "training": 3}, r"'training': .*dictionary"),
+        ({"data": DATA, "training": {"learning_rate": float("inf")}}, r"'training\.learning_rate': .*finite"),
+        ({"data": DATA, "training": {"milestones": [11, 8]}}, r"'training\.milestones': .*ascend"),
+        ({"data": DATA, "training": {"seed": 2**32}}, r"'training\.seed': .*less than 4294967296"),
+        ({"data": DATA, "augmentation": {"scale": [2, 1]}}, r"'augmentation\.scale': .*0 < low <= high"),
+        ({"data": {**DATA, "thermal_range": [5, 1]}}, r"'data\.thermal_range': .*ascend"),
         ({"data": {}}, r"field 'data\.root' is missing$"),
         ({}, r"field 'data' is missing$"),
         ({"data": DATA, "loss": {"dice": -1, "label_smoothing": 2}}, r"'loss\.dice': .*\(and 1 more\)$"),

@@ -88,6 +88,8 @@ def _parse(path: Path, metadata: dict[str, str]) -> ModelInfo:
             raise CheckpointError(
                 f"checkpoint {path}: written by another version of cimnet; convert it with that version"
             )
+        if len(content["colors"]) != len(content["classes"]):
+            raise ValueError("as many colours as classes are needed")
         return ModelInfo(
             name=str(content["name"]),
             options=dict(content["options"]),

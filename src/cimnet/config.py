@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,8 +28,20 @@ def _yaml_false(word: str) -> BeforeValidator:
     return BeforeValidator(lambda value: word if value is False else value)
 
 
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError("numbers must ascend")
+    return values
+
+
+def _low_to_high(values: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < values[0] <= values[1]:
+        raise ValueError("must be (low, high) with 0 < low <= high")
+    return values
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class ModelConfig(_Section):
@@ -61,9 +74,10 @@ class DataConfig(_Section):
     layout: Literal["auto", "folder", "mfnet", "kust4k"] = "auto"
     train: str = "train"
     val: str = "val"
-    test: str = "test"
     classes: str | tuple[str, ...] | None = Field(None, description="names, or a built-in list: kust4k, mfnet")
-    thermal_range: tuple[float, float] | None = Field(None, description="raw counts that map to 0 and 1")
+    thermal_range: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = Field(
+        None, description="raw counts that map to 0 and 1"
+    )
     workers: NonNegativeInt = Field(2, description="loader processes")
     cache: bool = Field(False, description="keep decoded images in memory")
 
@@ -72,7 +86,7 @@ class AugmentationConfig(_Section):
     """Random changes to training samples. Geometry is shared by RGB, thermal and label."""
 
     crop: tuple[PositiveInt, PositiveInt] = Field((480, 640), description="height, width that the model trains on")
-    scale: tuple[float, float] = (0.5, 2.0)
+    scale: Annotated[tuple[float, float], AfterValidator(_low_to_high)] = (0.5, 2.0)
     hflip: float = Field(0.5, ge=0, le=1)
     vflip: float = Field(0.0, ge=0, le=1)
     color_jitter: tuple[float, float, float, float] = Field(
@@ -104,7 +118,7 @@ class TrainingConfig(_Section):
     weight_decay: NonNegativeFloat = 0.05
     warmup_iterations: NonNegativeInt = 500
     schedule: Literal["step", "poly", "constant"] = "step"
-    milestones: tuple[PositiveInt, ...] = Field(
+    milestones: Annotated[tuple[PositiveInt, ...], AfterValidator(_ascending)] = Field(
         (8, 11), description="epochs after which the rate is multiplied by gamma"
     )
     gamma: float = Field(0.1, gt=0, le=1)
@@ -113,7 +127,7 @@ class TrainingConfig(_Section):
     ema_decay: float = Field(0.0, ge=0, lt=1, description="decay of the weight average, 0 for none")
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], _yaml_false("no")] = "no"
     evaluate_every: PositiveInt = Field(1, description="epochs between evaluations on val")
-    seed: NonNegativeInt = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 class Recipe(_Section):
@@ -161,8 +175,9 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
     """Validate a recipe given as nested dictionaries; ``source`` is named in errors."""
+    given = {section: value for section, value in content.items() if value is not None}  # not an empty heading
     try:
-        return Recipe.model_validate(content)
+        return Recipe.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -194,7 +209,9 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: write it as section.field=value, for example training.epochs=3")
     target = content
     for part in parts[:-1]:
-        target = target.setdefault(part, {})
+        if target.get(part) is None:  # absent, or a heading with nothing below it
+            target[part] = {}
+        target = target[part]
         if not isinstance(target, dict):
             raise ConfigError(f"--set {override}: '{part}' is not a section of the recipe")
     try:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cimnet.models.base import Output
 
 LambdaMode = Literal["balanced", "fixed", "free"]
-IGNORE_INDEX = 255
+IGNORE_INDEX = 255  # as in cimnet.data, which losses must not import
 
 
 class Loss(NamedTuple):
@@ -31,7 +31,7 @@ class MutualInformationWeight(nn.Module):
 
     ``free`` is the literal reading: a plain parameter. Since dL/dλ = L_mi ≥ 0, descent drives it through zero, after
     which redundancy is rewarded. ``balanced`` keeps λ = exp(s) positive with a barrier −c·log λ, so that λ settles
-    at c / L_mi; c = initial · (the largest L_mi of the first 100 steps in which the head has something to say: an
+    at c / L_mi; c = initial · (the largest L_mi of the first 100 batches in which the head has something to say: an
     untrained head estimates almost nothing, and a balance struck there would let λ fall). ``fixed`` never moves.
     """
 
@@ -74,7 +74,8 @@ class SegmentationLoss(nn.Module):
     Args:
         weight_mode, initial_weight: see :class:`MutualInformationWeight`.
         class_weights: K factors for the cross entropy, or None.
-        dice: factor of the Dice loss over the classes present in the batch (0: none; the paper has none).
+        dice: factor of the Dice loss (0: none; the paper has none). Classes absent from the batch add nothing to its
+            mean over all K.
         label_smoothing: of the cross entropy.
     """
 
@@ -114,6 +115,8 @@ class SegmentationLoss(nn.Module):
         if output.mutual_information is not None:
             term, weight = self.mutual_information(output.mutual_information)
             total, estimate = total + term, output.mutual_information.detach()
+        else:
+            total = total + 0.0 * self.mutual_information.value  # distributed runs want a gradient for every parameter
         return Loss(total, cross_entropy.detach(), estimate, weight)
 
     def _mass(self, label: Tensor) -> Tensor:

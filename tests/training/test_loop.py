@@ -15,13 +15,13 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from cimnet.checkpoint import load_checkpoint
-from cimnet.config import Recipe
+from cimnet.config import Recipe, load_recipe
 from cimnet.data import thermal_statistics
 from cimnet.errors import CheckpointError, CimnetError, ConfigError, DataError
 from cimnet.evaluation import Evaluation
 from cimnet.losses import Loss
 from cimnet.training import loop, train
-from cimnet.training.loop import TrainStep
+from cimnet.training.engine import Engine, TrainStep
 from cimnet.training.optim import learning_rate_factor
 from cimnet.training.setup import build_loss, open_splits
 from tests.conftest import Trained, pixel_recipe
@@ -107,7 +107,7 @@ class _Judge:
         self.weights: list[State] = []
         self.splits: list[str] = []
 
-    def __call__(self, accelerator: object, model: torch.nn.Module, dataset: Any) -> Evaluation:
+    def __call__(self, accelerator: object, model: torch.nn.Module, dataset: Any, workers: int) -> Evaluation:
         self.weights.append(deepcopy(model.state_dict()))
         self.splits.append(dataset.split)
         score = self.scores[len(self.weights) - 1]
@@ -184,6 +184,76 @@ def test_an_incomplete_group_of_batches_is_still_a_step(root: Path, tmp_path: Pa
     train(pixel_recipe(root, training={"epochs": 2, "accumulate": 2}), tmp_path / "run", report=rows.append)
     assert [row["step"] for row in rows if "miou" not in row] == [1, 2, 3, 4]  # 3 batches an epoch
     assert {row["steps"] for row in rows} == {4}
+
+
+def _by_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps in proportion to the gradient, which AdamW hides."""
+    monkeypatch.setattr(
+        "cimnet.training.engine.create_optimizer", lambda module, config: torch.optim.SGD(module.parameters(), lr=1.0)
+    )
+
+
+def test_an_incomplete_group_weighs_as_much_as_its_batches(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three batches of two in a group meant for twelve are one batch of six."""
+    _by_gradient_descent(monkeypatch)
+    loss = {"dice": 0, "class_weights": "none", "mutual_information_weight": "fixed"}
+    recipes = [
+        pixel_recipe(root, loss=loss, training={"epochs": 1, **training})
+        for training in ({"batch_size": 2, "accumulate": 12}, {"batch_size": 6})
+    ]
+    group, whole = (_weights_after(recipe, tmp_path / str(n)) for n, recipe in enumerate(recipes))
+    assert (group[1], whole[1]) == (1, 1)
+    torch.testing.assert_close(group[0], whole[0])
+
+
+def test_the_gradient_norm_is_limited(root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    _by_gradient_descent(monkeypatch)
+    moved = {}
+    for limit in (0.0, 1e-3):
+        start, end = (
+            _weights_after(
+                pixel_recipe(root, training={"epochs": 1, "clip_norm": limit, "learning_rate": 1.0, **last}),
+                tmp_path / f"{limit}-{len(last)}",
+            )[0]
+            for last in ({"batch_size": 6, "accumulate": 1}, {"batch_size": 3})
+        )
+        moved[limit] = (end - start).norm().item()
+    assert moved[0.0] > 0.01
+    assert moved[1e-3] <= 3.001e-3  # one step in the one run, two in the other
+
+
+def test_the_average_follows_the_weights(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: list[Tensor] = []
+    after_step = Engine.after_step
+
+    def by_hand(engine: Engine, step: int) -> None:
+        if not expected:
+            expected.append(engine.ema.module.classify.weight.clone())
+        decay = engine.ema.get_decay(step)
+        expected.append(decay * expected[-1] + (1 - decay) * engine.model.get_parameter("classify.weight").detach())
+        after_step(engine, step)
+
+    monkeypatch.setattr(Engine, "after_step", by_hand)
+    train(pixel_recipe(root, training={"epochs": 1, "ema_decay": 0.6}), tmp_path / "run")
+    average = _state(tmp_path / "run")["ema"]["classify.weight"]
+    torch.testing.assert_close(average, expected[-1])
+    assert len(expected) == 4
+    assert (average - expected[0]).abs().max() > 1e-3
+
+
+def test_the_weight_of_the_mutual_information_is_trained(root: Path, tmp_path: Path, pixel: None) -> None:
+    train(pixel_recipe(root, training={"epochs": 2}), tmp_path / "run")
+    value = _state(tmp_path / "run")["module"]["loss.mutual_information.value"]
+    assert abs(value.item() - np.log(0.1)) > 1e-3
+
+
+def test_any_seed_that_a_recipe_allows_can_be_used(root: Path, tmp_path: Path, pixel: None) -> None:
+    for seed in (20_261_124, 2**32 - 1):
+        train(pixel_recipe(root, training={"epochs": 1, "seed": seed}), tmp_path / str(seed))
 
 
 def test_what_is_reported(trained: Trained) -> None:
@@ -296,13 +366,42 @@ def test_half_precision_and_a_second_run_in_another(
     assert not (tmp_path / "second").exists()
 
 
-def test_resume_with_the_recipe_of_another_model(root: Path, tmp_path: Path, pixel: None) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training": {"ema_decay": 0.5}}, r"training\.ema_decay is 0\.5, but the run in .* began with 0\.0"),
+        ({"training": {"learning_rate": 1e-6}}, r"training\.learning_rate is 1e-06"),
+        ({"loss": {"mutual_information_weight": "free"}}, r"loss\.mutual_information_weight is 'free'"),
+        ({"model": {"name": "pixel_plain"}}, r"model\.name is 'pixel_plain'"),
+    ],
+)
+def test_resume_trains_what_was_begun(
+    root: Path, tmp_path: Path, pixel: None, changes: dict[str, dict[str, Any]], message: str
+) -> None:
+    """Optimiser and schedule come from the state, so a recipe that says otherwise would be ignored in silence."""
     train(pixel_recipe(root, training={"epochs": 1}), tmp_path / "run")
-    with pytest.raises(ConfigError, match="--resume: the recipe does not describe the run"):
-        train(pixel_recipe(root, training={"ema_decay": 0.5}), tmp_path / "run", resume=True)
-    longer = train(pixel_recipe(root, training={"epochs": 2}), tmp_path / "run", resume=True)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
+    with pytest.raises(ConfigError, match=f"--resume: {message}"):
+        train(pixel_recipe(root, **changes), tmp_path / "run", resume=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.*")} == before
+
+
+def test_a_run_can_be_made_longer_and_its_recipe_says_so(root: Path, tmp_path: Path, pixel: None) -> None:
+    train(pixel_recipe(root, training={"epochs": 1}), tmp_path / "run")
+    longer = pixel_recipe(root, training={"epochs": 2})
+    assert train(longer, tmp_path / "run", resume=True).is_file()
     assert len(_state(tmp_path / "run")["progress"]["history"]) == 2
-    assert longer.is_file()
+    assert load_recipe(tmp_path / "run" / "recipe.yaml") == longer
+
+
+def test_resume_with_a_state_of_other_weights(root: Path, tmp_path: Path, pixel: None) -> None:
+    recipe = pixel_recipe(root, training={"epochs": 1})
+    train(recipe, tmp_path / "run")
+    state = _state(tmp_path / "run")
+    del state["module"]["model.classify.weight"]
+    torch.save(state, tmp_path / "run" / "last.pt")
+    with pytest.raises(ConfigError, match="--resume: the recipe does not describe the run"):
+        train(recipe, tmp_path / "run", resume=True)
 
 
 def test_resume_from_a_damaged_state(root: Path, tmp_path: Path, pixel: None) -> None:

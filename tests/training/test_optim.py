@@ -8,7 +8,7 @@ import torch
 from cimnet.config import TrainingConfig
 from cimnet.losses import SegmentationLoss
 from cimnet.models import create_model
-from cimnet.training.loop import TrainStep
+from cimnet.training.engine import TrainStep
 from cimnet.training.optim import create_optimizer, create_schedule, learning_rate_factor
 
 

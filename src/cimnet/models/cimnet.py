@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-import torch
 from torch import Tensor, nn
 
 from cimnet.models.base import Output, RGBTModel
@@ -38,9 +37,9 @@ def enter(native: int, width: int) -> nn.Module:
 class Leave(nn.Module):
     """From a rectified map back to what the encoder's next stage gets.
 
-    Where the widths agree the rectified map itself goes on. Elsewhere the *change* that rectification made is added
-    to the encoder's own map through a zero-initialised projection, so that training starts from an intact
-    pretrained encoder.
+    Where the widths agree the rectified map itself goes on. Elsewhere the *change* that rectification made (after
+    stage 1 also CIPA's attention) is added to the encoder's own map through a zero-initialised projection, so that
+    training starts from an intact pretrained encoder.
     """
 
     def __init__(self, native: int, width: int) -> None:
@@ -124,14 +123,14 @@ class CIMNet(RGBTModel):
         size = (rgb.shape[-2], rgb.shape[-1])
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])
-        offset = torch.empty(0)
+        offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
         for n in range(4):
             rgb, thermal = self.encoder_rgb.forward_stage(n, rgb), self.encoder_thermal.forward_stage(n, thermal)
             entered_rgb, entered_thermal = self.enter_rgb[n](rgb), self.enter_thermal[n](thermal)
             out_rgb, out_thermal = entered_rgb, entered_thermal
-            if n == 0:
+            if offset is None:
                 out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal)
             else:
                 offset = halve_offset(offset, (out_rgb.shape[-2], out_rgb.shape[-1]))

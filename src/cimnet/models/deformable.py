@@ -34,10 +34,11 @@ def deform_conv2d(
         weight: (O, C, k, k), k odd.
         bias: (O,) or None.
         mask: modulation (B, k², H, W) that multiplies each tap (DCN v2), or None.
-        implementation: by default ``grid_sample`` on the CPU and ``torchvision`` elsewhere.
+        implementation: by default ``torchvision`` on CUDA and ``grid_sample`` elsewhere.
 
     Returns:
-        (B, O, H, W). Samples outside ``x`` count as zero. Offsets and coordinates are kept in float32 or better.
+        (B, O, H, W), float32 for half-precision inputs: offsets, coordinates and samples are kept in float32 or
+        better. Samples outside ``x`` count as zero.
 
     Raises:
         ValueError: if the offset or mask does not have the shape that kernel and input ask for.
@@ -49,7 +50,7 @@ def deform_conv2d(
     if mask is not None and mask.shape != (x.shape[0], taps, x.shape[2], x.shape[3]):
         raise ValueError(f"mask has shape {tuple(mask.shape)}, expected {(expected[0], taps, *expected[2:])}")
     if implementation is None:
-        implementation = "grid_sample" if x.device.type == "cpu" else "torchvision"
+        implementation = "torchvision" if x.device.type == "cuda" else "grid_sample"
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     offset = offset.to(x.dtype)

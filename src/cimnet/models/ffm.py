@@ -1,8 +1,7 @@
 """Feature fusion module, FFM (paper III-D): cross-attention between the streams, then a mixed channel embedding.
 
 The paper names the two steps and cites CMX (Zhang et al., T-ITS 2023) for the setting; the parameter count of its
-Table II
-fits this form: 17C² + 26C at width C.
+Table II fits this form: 17C² + 26C at width C.
 """
 
 from __future__ import annotations
@@ -33,7 +32,11 @@ class CrossAttention(nn.Module):
 
     def _context(self, x: Tensor, key_value: nn.Linear) -> Tensor:
         key, value = (self._split(t) for t in key_value(x).chunk(2, dim=-1))
-        return torch.softmax(key.transpose(-2, -1) @ value * self.temperature, dim=-2)
+        dtype = key.dtype
+        with torch.autocast(x.device.type, enabled=False):  # a sum over all positions overflows float16
+            if dtype in (torch.float16, torch.bfloat16):
+                key, value = key.float(), value.float()
+            return torch.softmax((key * self.temperature).transpose(-2, -1) @ value, dim=-2).to(dtype)
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         """Two sequences (B, N, C) to two of the same shape."""
@@ -60,6 +63,7 @@ class ChannelEmbedding(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 2C, H, W) to (B, C, H, W)."""
         return self.norm(self.skip(x) + self.mix(x))
 
 

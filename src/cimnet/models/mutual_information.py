@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 MIMode = Literal["cooperative", "adversarial"]
 
@@ -30,6 +29,8 @@ def joint_distribution(p: Tensor, q: Tensor) -> Tensor:
         joint = p.T @ q
     count = joint.new_tensor(float(len(p)))
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        from torch.distributed.nn.functional import all_reduce  # not importable where torch has no distributed part
+
         joint, count = (all_reduce(t) for t in (joint, count))  # type: ignore[no-untyped-call]  # untyped in torch
     return joint / count
 

@@ -47,6 +47,7 @@ class SpatialRectification(nn.Module):
         self.scale = nn.Parameter(torch.tensor(0.5))  # λ_s
 
     def forward(self, rgb: Tensor, thermal: Tensor, previous: Tensor) -> SCSFROutput:
+        """Maps (B, C, H, W) and the previous offsets (B, 2·K², H, W) to :class:`SCSFROutput`."""
         fused = self.reduce(torch.cat((rgb, thermal), dim=1))  # eq. 11
         offset = self.offset_conv(fused, previous)  # eq. 13: sampled at the previous offsets
         if self.offset_update == "residual":
@@ -74,6 +75,7 @@ class ChannelRectification(nn.Module):
         self.scale = nn.Parameter(torch.tensor(0.5))  # λ_c
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        """Two maps (B, C, H, W) to two of the same shape."""
         pooled = torch.cat(
             (rgb.amax((2, 3)), rgb.mean((2, 3)), thermal.amax((2, 3)), thermal.mean((2, 3))), dim=1
         )  # P, (B, 4C)

@@ -32,6 +32,8 @@ class SingleStream(RGBTModel):
         dropout: float = 0.1,
     ) -> None:
         check_options(widths, decoder_channels, None, "replace")
+        if modality not in ("rgb", "thermal"):
+            raise ValueError(f"modality is '{modality}', choose rgb or thermal")
         network = create_encoder(encoder, pretrained)
         super().__init__(network.mean, network.std, input_scale)
         self.modality = modality

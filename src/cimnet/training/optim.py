@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from timm.optim._param_groups import param_groups_weight_decay
+from timm.optim import param_groups_weight_decay
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 

@@ -18,11 +18,12 @@ import torch
 import yaml
 from matplotlib.figure import Figure
 
-from cimnet.config import Recipe
-from cimnet.errors import CheckpointError, CimnetError
+from cimnet.config import Recipe, load_recipe
+from cimnet.errors import CheckpointError, CimnetError, ConfigError
 from cimnet.evaluation.figures import save_figure
 from cimnet.files import require_new_folder, require_writable, write_atomically, write_text
 
+MAY_CHANGE = frozenset({"data.root", "data.workers", "data.cache", "training.epochs", "training.evaluate_every"})
 PACKAGES = ("cimnet", "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "pillow")
 State = dict[str, Any]
 
@@ -71,17 +72,30 @@ class RunFolder:
         """Write the training state atomically."""
         write_atomically(self.last, lambda p: torch.save(state, p))
 
-    def load_state(self) -> State:
+    def load_state(self, recipe: Recipe) -> State:
         """Read the training state; code inside the file is refused.
 
         Raises:
             CheckpointError: if the file is damaged or is not a training state.
+            ConfigError: if ``recipe`` differs from the run's in more than :data:`MAY_CHANGE`.
         """
+        began, now = _flat(load_recipe(self.path / "recipe.yaml")), _flat(recipe)
+        changed = [field for field in now if now[field] != began[field] and field not in MAY_CHANGE]
+        if changed:
+            raise ConfigError(
+                f"--resume: {changed[0]} is {now[changed[0]]!r}, but the run in {self.path} began with "
+                f"{began[changed[0]]!r}; only {', '.join(sorted(MAY_CHANGE))} may change"
+            )
         try:
             state: State = torch.load(self.last, map_location="cpu", weights_only=True)
         except Exception as error:  # the unpickler raises almost anything on damaged files
             raise CheckpointError(f"{self.last}: damaged training state; start a new run or restore a copy") from error
         return state
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    sections = recipe.model_dump(mode="json").items()
+    return {f"{name}.{field}": value for name, section in sections for field, value in section.items()}
 
 
 def _version(package: str) -> str:

@@ -16,11 +16,11 @@ from cimnet.losses import SegmentationLoss
 from cimnet.models import RGBTModel, create_model
 
 
-def open_splits(recipe: Recipe) -> tuple[RGBTDataset, RGBTDataset]:
+def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDataset]:
     """Open the training and validation splits of a recipe.
 
     Raises:
-        DataError, ConfigError: if a split can't be used or is smaller than a batch.
+        DataError, ConfigError: if a split can't be used or is smaller than the batches of all ``processes``.
     """
     data = recipe.data
     common: dict[str, Any] = {
@@ -31,10 +31,11 @@ def open_splits(recipe: Recipe) -> tuple[RGBTDataset, RGBTDataset]:
     }
     train_set = open_dataset(data.root, data.train, **common)
     val_set = open_dataset(data.root, data.val, **common)
-    if len(train_set) < recipe.training.batch_size:
+    if len(train_set) < recipe.training.batch_size * processes:
+        each = f" in each of {processes} processes" if processes > 1 else ""
         raise ConfigError(
-            f"training.batch_size is {recipe.training.batch_size}, but split '{data.train}' of {data.root} has only "
-            f"{len(train_set)} pairs; lower it"
+            f"training.batch_size is {recipe.training.batch_size}{each}, but split '{data.train}' of {data.root} has "
+            f"only {len(train_set)} pairs; lower it"
         )
     if data.cache and data.workers:
         train_set.preload()  # before the workers are forked, so that they share one copy
