@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def main() -> None:
         failed = [run for run, ok in zip(runs, done, strict=True) if not ok]
     print(table(options))
     if failed:
-        sys.exit(f"failed: {failed}; see log.txt in their folders")
+        sys.exit(f"failed: {failed}; see their .log in {options.out}")
 
 
 def train_and_score(options: argparse.Namespace, family: str, seed: int) -> bool:
@@ -45,6 +46,8 @@ def train_and_score(options: argparse.Namespace, family: str, seed: int) -> bool
     if scores.is_file():
         return True
     resume = ["--resume"] if (folder / "last.pt").is_file() else []
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)  # a run stopped in its first epoch
     settings = [f"model.name={family}_{options.encoder}", f"training.seed={seed}", f"data.root={options.data}"]
     sets = [part for setting in settings for part in ("--set", setting)]
     train = ["train", str(options.recipe), "--out", str(folder), *resume, *sets]

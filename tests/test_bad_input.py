@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 
 from cimnet.config import Recipe
-from cimnet.training import loop, setup
+from cimnet.data import RGBTDataset
+from cimnet.demo import clear
+from cimnet.training import loop
 from tests.conftest import Result, Trained, write_recipe
 from tests.fakes.layouts import make_folder, make_kust4k, make_mfnet
 
@@ -98,6 +100,20 @@ def _truncated_rgb(root: Path) -> tuple[str, ...]:
     return _truncate(root / "rgb" / "000.png")
 
 
+def _truncated_rgb_of_val(root: Path) -> tuple[str, ...]:
+    return _truncate(root / "rgb" / "005.png")
+
+
+def _palette_in_thermal_of_val(root: Path) -> tuple[str, ...]:
+    Image.fromarray(np.tile(np.uint8([255, 0, 0]), (32, 40, 1))).save(root / "thermal" / "004.png")
+    return "thermal/004.png", "palette"
+
+
+def _another_depth_in_val(root: Path) -> tuple[str, ...]:
+    Image.fromarray(np.full((32, 40), 20000, dtype=np.uint16)).save(root / "thermal" / "005.png")
+    return "thermal/005.png", "uint16 where uint8 is expected"
+
+
 def _truncate(path: Path) -> tuple[str, ...]:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return "/".join(path.parts[-2:]), "cannot be read"
@@ -143,6 +159,9 @@ def _no_classes(root: Path) -> tuple[str, ...]:
         _id_outside_the_classes,
         _truncated_label,
         _truncated_rgb,
+        _truncated_rgb_of_val,
+        _palette_in_thermal_of_val,
+        _another_depth_in_val,
         _text_named_png,
         _empty_file,
         _empty_split,
@@ -171,7 +190,9 @@ def test_data_that_cannot_be_trained_on(
         ("data.classes=[a, b]", ("data", "background, person, car", "(a, b)")),
         ("data.thermal_range=[5, 3]", ("thermal_range",)),
         ("augmentation.rare_classes=[cat]", ("augmentation.rare_classes", "'cat'")),
-        ("augmentation.scale=[2, 1]", ("scale",)),
+        ("augmentation.scale=[2, 1]", ("recipe.yaml", "'augmentation.scale'")),
+        ("augmentation.thermal_jitter=[0, -1, 0]", ("recipe.yaml", "'augmentation.thermal_jitter.1'")),
+        ("data.broken=drop", ("broken='drop'", "broke_RGB.txt")),
         ("training.epochs", ("--set training.epochs", "section.field=value")),
         ("epochs=3", ("--set epochs=3", "section.field=value")),
         ("training.epochs=[", ("--set training.epochs=[", "not valid YAML")),
@@ -197,7 +218,7 @@ def test_files_that_are_no_recipe(refuse: Refuse, tmp_path: Path, text: str, nam
 
 def test_a_run_folder_that_cannot_be_used(refuse: Refuse, recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    refuse("train", recipe, "--out", "file", naming=("file", "exists and is not empty", "--out"))
+    refuse("train", recipe, "--out", "file", naming=("file", "is a file, not a folder"))
     refuse("train", recipe, "--out", "file/below/run", naming=("file/below/run", "cannot be written"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
@@ -207,19 +228,25 @@ def test_a_run_folder_that_cannot_be_used(refuse: Refuse, recipe: Path, tmp_path
 
 
 def test_a_bad_image_in_a_loader_process(
-    refuse: Refuse, recipe: Path, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cli: Callable[..., Result], recipe: Path, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """torch passes an error on with a traceback in front; the command line prints the message alone.
+    """A file that goes bad after all were read: torch passes the error on with a traceback in front, the command line
+    prints the message alone."""
+    build = loop.build_model
 
-    The statistics would find the file first, but they read only a part of a large set."""
-    monkeypatch.setattr(setup, "thermal_statistics", lambda dataset: (0.5, 0.25))
-    monkeypatch.setattr("cimnet.training.run.RunFolder.describe", lambda self, recipe: None)
-    monkeypatch.setattr("accelerate.Accelerator.init_trackers", lambda self, name: None)
-    for name in (root / "train.txt").read_text().split():
-        _truncate(root / "rgb" / f"{name}.png")
-    line = refuse("train", recipe, "--out", "run", "--set", "data.workers=1", naming=("cannot be read",))
-    assert line.startswith(f"cimnet: {root}/rgb/00")
-    assert "worker process" not in line
+    def damage(recipe: Recipe, train_set: RGBTDataset) -> Any:
+        built = build(recipe, train_set)
+        for pair in train_set.pairs:
+            _truncate(pair.rgb)
+        return built
+
+    monkeypatch.setattr(loop, "build_model", damage)
+    result = cli("train", recipe, "--out", tmp_path / "run", "--set", "data.workers=1")
+    assert result.code == 2
+    assert result.err.startswith(f"cimnet: {root}/rgb/00")
+    assert "cannot be read" in result.err
+    assert result.err.count("\n") == 1
+    assert "worker process" not in result.err
 
 
 def test_a_loss_that_is_not_finite(
@@ -294,9 +321,19 @@ def test_evaluation_that_cannot_be(refuse: Refuse, trained: Trained, root: Path,
     refuse("eval", best, root, "--device", "banana", naming=("device 'banana'",))
     refuse("eval", best, root, "--figure", "matrix.docx", naming=("matrix.docx", ".png"))
     (tmp_path / "file").touch()
-    refuse("eval", best, root, "--json", "file/scores.json", naming=("file/scores.json", "cannot be written"))
+    refuse("eval", best, root, "--json", "file/scores.json", naming=("file: cannot be written",))
+    refuse("eval", best, root, "--json", "s.json", "--markdown", tmp_path, naming=(tmp_path, "is a folder"))
+    refuse("eval", best, root, "--json", "s.json", "--figure", "file/m.png", naming=("file", "cannot be written"))
     (root / "labels" / "006.png").unlink()
     refuse("eval", best, root, naming=("labels", "no image for 006"))
+
+
+def test_thermal_images_of_another_depth(refuse: Refuse, trained: Trained, tmp_path: Path) -> None:
+    """Trained on 8 bit; 16-bit counts have another unit and would all look alike to the model."""
+    deep = make_folder(tmp_path / "deep", 8, bit_depth=16)
+    naming = ("thermal/00", "uint16 where uint8 is expected")
+    refuse("eval", trained.best, deep, naming=naming)
+    refuse(*_predict(deep, trained.best), naming=naming)
 
 
 # ---- prediction
@@ -338,6 +375,32 @@ def test_images_that_cannot_be_predicted(
 ) -> None:
     naming = damage(root)
     refuse(*_predict(root, trained.best), naming=naming)
+
+
+def test_files_that_are_there_are_not_replaced_unasked(
+    refuse: Refuse, cli: Callable[..., Result], trained: Trained, root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root / "labels", tmp_path / "out" / "masks")
+    refuse(*_predict(root, trained.best), naming=("out/masks/000.png: exists", "--overwrite"))
+    assert cli(*_predict(root, trained.best), "--overwrite").code == 0
+    assert len(list((tmp_path / "out" / "overlays").iterdir())) == 8
+
+
+# ---- the demo
+
+
+def test_a_demo_replaces_only_a_demo(refuse: Refuse, tmp_path: Path) -> None:
+    (tmp_path / "project" / "data").mkdir(parents=True)
+    mine = tmp_path / "project" / "data" / "mine.txt"
+    mine.write_text("years of work")
+    refuse("demo", "--out", "project", naming=("project", "exists and is not empty", "no demo made it"))
+    refuse("demo", "--out", "project/data/mine.txt/x", naming=("mine.txt/x", "cannot be written"))
+    assert mine.read_text() == "years of work"
+    clear(tmp_path / "demo")
+    (tmp_path / "demo" / "run").mkdir()
+    (tmp_path / "demo" / "notes.txt").touch()
+    clear(tmp_path / "demo")
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [".cimnet-demo", "notes.txt"]
 
 
 # ---- made-up data

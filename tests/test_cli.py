@@ -101,7 +101,8 @@ def test_train_with_overrides(cli: Cli, tmp_path: Path, pixel: None, monkeypatch
     assert len((folder / "log.jsonl").read_text().splitlines()) == 2
     assert json.loads((folder / "environment.json").read_text())["seed"] == 7
 
-    more = cli("train", recipe, "--set", "training.epochs=3", "--out", folder, "--resume")
+    assert cli("train", recipe, "--out", folder, "--resume").code == 2  # another seed
+    more = cli("train", folder / "recipe.yaml", "--set", "training.epochs=3", "--out", folder, "--resume")
     assert (more.code, more.err) == (0, "")
     assert more.out.count("val mIoU") == 1
     assert len((folder / "log.jsonl").read_text().splitlines()) == 3

@@ -25,6 +25,8 @@ class ModelInfo:
         name: for :func:`cimnet.create_model`, with ``options`` (weights are never fetched again).
         classes, colors: name and (red, green, blue) of each class id.
         thermal_range: raw counts that map to 0 and 1; None: the full range of the image's bit depth.
+        thermal_dtype: ``uint8``, ``uint16`` or ``float32``, the depth of the thermal images in training: others have
+            other units. None: not known.
         metrics: scores on the validation split when the checkpoint was written.
     """
 
@@ -33,6 +35,7 @@ class ModelInfo:
     classes: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     thermal_range: tuple[float, float] | None = None
+    thermal_dtype: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -96,6 +99,7 @@ def _parse(path: Path, metadata: dict[str, str]) -> ModelInfo:
             classes=tuple(map(str, content["classes"])),
             colors=tuple((int(r), int(g), int(b)) for r, g, b in content["colors"]),
             thermal_range=None if content["thermal_range"] is None else _pair(content["thermal_range"]),
+            thermal_dtype=content.get("thermal_dtype"),
             metrics=dict(content["metrics"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -16,7 +16,7 @@ from cimnet.errors import CimnetError
 from cimnet.version import __version__
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RGB-thermal semantic segmentation.")
-data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
+data_app = typer.Typer(no_args_is_help=True, help="Make data sets.")
 app.add_typer(data_app, name="data")
 console = Console()
 
@@ -85,6 +85,9 @@ def evaluate(
     absent: Annotated[
         Literal["ignore", "zero"], typer.Option(help="Classes absent from truth and prediction: left out, or count 0.")
     ] = "ignore",
+    broken: Annotated[
+        Literal["keep", "drop", "only"], typer.Option(help="Pairs whose lists say that a sensor is broken.")
+    ] = "keep",
     layout: Annotated[str, typer.Option(help="auto, folder, mfnet or kust4k.")] = "auto",
     json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
@@ -94,13 +97,16 @@ def evaluate(
     """Score a checkpoint on a labelled split: per class, by scene and by flag."""
     from cimnet.evaluation import evaluate as run
     from cimnet.evaluation.figures import check_figure_path, plot_confusion, save_figure
-    from cimnet.files import write_text
+    from cimnet.files import require_writable_file, write_text
     from cimnet.inference import load
 
     if figure is not None:
         check_figure_path(figure)
+    for path in (json_, markdown, figure):
+        if path is not None:
+            require_writable_file(path)
     predictor = load(checkpoint, device)
-    data = predictor.open_dataset(dataset, split, layout=layout)
+    data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
     with bar("evaluate", len(data)) as advance:
         result = run(predictor.model.predict, data, absent=absent, device=predictor.device, progress=advance)
     console.print(Markdown(result.to_markdown()))
@@ -118,15 +124,16 @@ def predict(
     rgb: Annotated[Path, typer.Option(help="RGB image or folder.")],
     thermal: Annotated[Path, typer.Option(help="Thermal image or folder; the same path as --rgb for 4-channel files.")],
     out: Annotated[Path, typer.Option(help="Folder for masks/ and overlays/.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier prediction.")] = False,
     device: Device = None,
 ) -> None:
-    """Segment one pair or two folders of images that share names."""
+    """Segment one pair or two folders of images that share names; stops at a file it cannot read."""
     from cimnet.inference import load, match_pairs, predict_pairs
 
     matched = match_pairs(rgb, thermal)
     predictor = load(checkpoint, device)
     with bar("predict", len(matched.pairs)) as advance:
-        predict_pairs(predictor, matched.pairs, out, lambda: advance(None))
+        predict_pairs(predictor, matched.pairs, out, lambda: advance(None), overwrite)
     say(f"{len(matched.pairs)} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
     if matched.unmatched:
         names = ", ".join(path.name for path in matched.unmatched[:5])
@@ -139,16 +146,16 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for data, run and report; replaced if it is a demo's.")] = Path(
         "runs/demo"
     ),
-    seed: Annotated[int, typer.Option(help="Seed of scenes and training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and training.")] = 0,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = True,
 ) -> None:
     """Make scenes, train a small CIMNet, evaluate, predict, write one report.html: five minutes on two cores."""
     from cimnet.demo import run_demo
 
     with training_progress() as report:
-        page = run_demo(out, seed=seed, report=report, say=console.print)
+        page = run_demo(out, seed=seed, report=report, say=say)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    console.print(f"mIoU on unseen test scenes: [bold]{100 * metrics['miou']:.1f}%[/bold]\nreport: {page}")
+    say(f"mIoU on unseen test scenes: {100 * metrics['miou']:.1f}%\nreport: {page}", "bold")
     if open_report and sys.stdout.isatty():
         typer.launch(str(page))
 
@@ -158,7 +165,10 @@ def list_models(pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g.
     """Print the names of the models."""
     from cimnet.models import list_models as names
 
-    print("\n".join(names(pattern)))
+    found = names(pattern)
+    if not found:
+        raise CimnetError(f"no model matches '{pattern}'; `cimnet list-models` prints all")
+    print("\n".join(found))
 
 
 @data_app.command()

@@ -40,6 +40,9 @@ def _low_to_high(values: tuple[float, float]) -> tuple[float, float]:
     return values
 
 
+Hue = Annotated[float, Field(ge=0, le=0.5)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
@@ -78,6 +81,7 @@ class DataConfig(_Section):
     thermal_range: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = Field(
         None, description="raw counts that map to 0 and 1"
     )
+    broken: Literal["keep", "drop", "only"] = Field("keep", description="pairs whose lists say that a sensor is broken")
     workers: NonNegativeInt = Field(2, description="loader processes")
     cache: bool = Field(False, description="keep decoded images in memory")
 
@@ -89,10 +93,10 @@ class AugmentationConfig(_Section):
     scale: Annotated[tuple[float, float], AfterValidator(_low_to_high)] = (0.5, 2.0)
     hflip: float = Field(0.5, ge=0, le=1)
     vflip: float = Field(0.0, ge=0, le=1)
-    color_jitter: tuple[float, float, float, float] = Field(
+    color_jitter: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, Hue] = Field(
         (0.0, 0.0, 0.0, 0.0), description="RGB: strength of brightness, contrast, saturation and hue changes"
     )
-    thermal_jitter: tuple[float, float, float] = Field(
+    thermal_jitter: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = Field(
         (0.0, 0.0, 0.0), description="thermal: strength of gain, offset and noise"
     )
     rare_class_prob: float = Field(0.0, ge=0, le=1, description="share of crops placed on a pixel of a rare class")
@@ -105,6 +109,7 @@ class LossConfig(_Section):
     mutual_information_weight: Literal["balanced", "fixed", "free"] = "balanced"
     initial_weight: float = Field(0.1, gt=0, description="λ at the start")
     class_weights: Literal["none", "inverse_sqrt"] = "none"
+    class_weights_end: float = Field(1.0, ge=0, le=1, description="power that class weights fall to; 1 keeps them")
     dice: NonNegativeFloat = 0.0
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 

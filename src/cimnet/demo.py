@@ -15,10 +15,9 @@ from typing import Any
 import torch
 
 from cimnet.config import load_recipe
-from cimnet.errors import CimnetError
 from cimnet.evaluation import evaluate
 from cimnet.evaluation.report import write_report
-from cimnet.files import write_text
+from cimnet.files import require_new_folder, require_writable, write_text
 from cimnet.inference import load, predict_pairs
 from cimnet.scenes import synthesize
 from cimnet.training import train
@@ -46,12 +45,12 @@ def run_demo(
     def lap(name: str) -> None:
         seconds[name] = round(time.monotonic() - started - sum(seconds.values()), 1)
 
+    recipe = load_recipe("demo", [f"data.root={json.dumps(str(out / 'data'))}", f"training.seed={seed}"])
     clear(out)
     say(f"1/5 drawing {sum(SCENES.values())} scenes")
     synthesize(out / "data", **SCENES, seed=seed, size=SIZE, workers=min(2, os.cpu_count() or 1))
     lap("scenes")
     say("2/5 training")
-    recipe = load_recipe("demo", [f"data.root={json.dumps(str(out / 'data'))}", f"training.seed={seed}"])
     best = train(recipe, out / "run", report=report)
     lap("training")
     say("3/5 evaluating on unseen scenes")
@@ -83,23 +82,22 @@ def run_demo(
 
 
 def clear(out: Path) -> None:
-    """Make room for a new demo; only what a demo writes is deleted.
+    """Make room for a new demo: ``out`` is new, empty, or marked by a former demo, whose files are deleted.
 
     Raises:
-        CimnetError: if something else lies in ``out``.
+        CimnetError: if ``out`` holds something else, or cannot be written.
     """
-    ours = ("data", "run", "predictions", "metrics.json", "report.html")
-    foreign = [path.name for path in out.iterdir() if path.name not in ours] if out.is_dir() else []
-    if foreign or (out.exists() and not out.is_dir()):
-        raise CimnetError(
-            f"{out}: holds {foreign[0] if foreign else 'no folder'}, which is no demo's; choose another --out"
-        )
-    for name in ours:
+    marker = out / ".cimnet-demo"
+    if not marker.is_file():
+        require_new_folder(out, "no demo made it; choose another --out")
+    require_writable(out)
+    for name in ("data", "run", "predictions", "metrics.json", "report.html"):
         path = out / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    write_text(marker, "This folder belongs to `cimnet demo`, which replaces what it wrote here.\n")
 
 
 def facts(seconds: dict[str, float], seed: int) -> dict[str, str]:

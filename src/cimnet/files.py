@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from cimnet.errors import CimnetError
 
 
@@ -13,17 +15,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a temporary name beside ``path``, then rename. Nothing is left behind on failure.
 
     Raises:
-        CimnetError: if the folder cannot be written.
+        CimnetError: if the folder cannot be written or the disk is full.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()  # with the user's permissions; safetensors alone would make the file private
         write(temporary)
         temporary.replace(path)
-    except OSError as error:
-        raise CimnetError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another folder or free space"
-        ) from error
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own for a full disk
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        raise CimnetError(f"{path}: cannot be written ({reason}); choose another folder or free space") from error
     finally:
         if temporary.exists():
             temporary.unlink()
@@ -40,9 +42,22 @@ def require_new_folder(path: Path, remedy: str) -> None:
     Raises:
         CimnetError: naming the folder and ``remedy``.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not path.is_dir():
+        raise CimnetError(f"{path}: is a file, not a folder; choose another")
+    if path.is_dir() and any(path.iterdir()):
         raise CimnetError(f"{path}: exists and is not empty; {remedy}")
     require_writable(path)
+
+
+def require_writable_file(path: Path) -> None:
+    """Refuse the name of a file to come that is a folder, or whose folder could not be written. Creates nothing.
+
+    Raises:
+        CimnetError: naming the path.
+    """
+    if path.is_dir():
+        raise CimnetError(f"{path}: is a folder; give the name of a file")
+    require_writable(path.parent)
 
 
 def require_writable(path: Path) -> None:

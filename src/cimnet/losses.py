@@ -74,6 +74,8 @@ class SegmentationLoss(nn.Module):
     Args:
         weight_mode, initial_weight: see :class:`MutualInformationWeight`.
         class_weights: K factors for the cross entropy, or None.
+        class_weights_end: power to which the factors have fallen at the end of training. Weights teach rare classes
+            early; kept to the end, they make the model see those classes too often. 1 keeps them.
         dice: factor of the Dice loss (0: none; the paper has none). Classes absent from the batch add nothing to its
             mean over all K.
         label_smoothing: of the cross entropy.
@@ -86,28 +88,33 @@ class SegmentationLoss(nn.Module):
         weight_mode: LambdaMode = "balanced",
         initial_weight: float = 0.1,
         class_weights: Tensor | None = None,
+        class_weights_end: float = 1.0,
         dice: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.mutual_information = MutualInformationWeight(weight_mode, initial_weight)
         self.register_buffer("class_weights", class_weights)
+        self.class_weights_end = class_weights_end
         self.dice_factor = dice
         self.dice = smp.losses.DiceLoss(mode="multiclass", ignore_index=IGNORE_INDEX) if dice else None
         self.label_smoothing = label_smoothing
 
-    def forward(self, output: Output, label: Tensor) -> Loss:
-        """Model output and labels (B, H, W), int64, 255 = ignore, to :class:`Loss`."""
+    def forward(self, output: Output, label: Tensor, progress: float = 0.0) -> Loss:
+        """Model output, labels (B, H, W), int64, 255 = ignore, share 0..1 of training done, to :class:`Loss`."""
         logits = output.logits.float()
+        weights = self.class_weights
+        if weights is not None:
+            weights = weights ** (1 - (1 - self.class_weights_end) * progress)
         summed = F.cross_entropy(
             logits,
             label,
-            weight=self.class_weights,
+            weight=weights,
             ignore_index=IGNORE_INDEX,
             reduction="sum",
             label_smoothing=self.label_smoothing,
         )
-        cross_entropy = summed / self._mass(label)  # a batch without labelled pixels gives 0, not NaN
+        cross_entropy = summed / _mass(label, weights)  # a batch without labelled pixels gives 0, not NaN
         total = cross_entropy
         if self.dice is not None:
             total = total + self.dice_factor * self.dice(logits, label)
@@ -119,8 +126,9 @@ class SegmentationLoss(nn.Module):
             total = total + 0.0 * self.mutual_information.value  # distributed runs want a gradient for every parameter
         return Loss(total, cross_entropy.detach(), estimate, weight)
 
-    def _mass(self, label: Tensor) -> Tensor:
-        valid = label[label != IGNORE_INDEX]
-        if self.class_weights is None:
-            return valid.new_tensor(max(valid.numel(), 1), dtype=torch.float32)
-        return self.class_weights[valid].sum().clamp_min(1e-6)
+
+def _mass(label: Tensor, weights: Tensor | None) -> Tensor:
+    valid = label[label != IGNORE_INDEX]
+    if weights is None:
+        return valid.new_tensor(max(valid.numel(), 1), dtype=torch.float32)
+    return weights[valid].sum().clamp_min(1e-6)

@@ -135,9 +135,9 @@ def test_found_when_the_pair_is_read(tmp_path: Path, case: str) -> None:
 def test_check_labels_finds_ids_before_training(tmp_path: Path) -> None:
     label_with_id(make_folder(tmp_path), 200)
     with pytest.raises(DataError, match=r"001\.png: id 200 \(10 pixels\)"):
-        open_dataset(tmp_path, "train").check_labels()
+        open_dataset(tmp_path, "train").check()
     label_with_id(tmp_path, 255)
-    assert open_dataset(tmp_path, "train").check_labels().sum() == 3 * HEIGHT * WIDTH - 10
+    assert open_dataset(tmp_path, "train").check().sum() == 3 * HEIGHT * WIDTH - 10
 
 
 def test_missing_partner_without_lists(tmp_path: Path) -> None:

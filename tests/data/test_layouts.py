@@ -215,7 +215,7 @@ def test_cache_reads_files_once_and_gives_the_same(tmp_path: Path) -> None:
     make_folder(tmp_path, bit_depth=16)
     plain, cached = open_dataset(tmp_path, "train"), open_dataset(tmp_path, "train", cache=True)
     expected = plain[0]
-    cached.preload()
+    cached.check()
     for path in tmp_path.glob("*/*.png"):
         path.unlink()
     for _ in range(2):
@@ -228,7 +228,7 @@ def test_cache_reads_files_once_and_gives_the_same(tmp_path: Path) -> None:
 def test_check_labels_counts_pixels(tmp_path: Path) -> None:
     dataset = open_dataset(make_folder(tmp_path), "train")
     labels = np.stack([make_arrays(index)[2] for index in range(3)])
-    np.testing.assert_array_equal(dataset.check_labels(), np.bincount(labels.ravel(), minlength=3))
+    np.testing.assert_array_equal(dataset.check(), np.bincount(labels.ravel(), minlength=3))
 
 
 def test_thermal_statistics(tmp_path: Path) -> None:

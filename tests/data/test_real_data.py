@@ -37,7 +37,7 @@ def test_mm5() -> None:
     sample = open_dataset(root, "train", thermal_range=(low, high))[0]
     assert sample.rgb.shape == (3, 480, 640)
     assert sample.thermal.std() > 0.01
-    counts = splits["val"].check_labels()
+    counts = splits["val"].check()
     assert counts.sum() == 34 * 480 * 640
     assert counts.argmax() == 0
 
@@ -49,7 +49,7 @@ def test_msrs_real() -> None:
     assert (len(train), len(unlabelled)) == (45, 150)
     assert set(train.scenes) | set(unlabelled.scenes) == {"day", "night"}
     assert unlabelled[0].label is None
-    assert train.check_labels().shape == (9,)
+    assert train.check().shape == (9,)
 
 
 def test_mfnet_original_files(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def test_the_checkpoints_thermal_range_is_applied_to_16_bit_files_and_arrays_ali
 ) -> None:
     root = make_folder(tmp_path, bit_depth=16)
     model, info = load_checkpoint(trained.best)
-    predictor = Predictor(model, replace(info, thermal_range=(18500.0, 20000.0)), torch.device("cpu"))
+    info = replace(info, thermal_range=(18500.0, 20000.0), thermal_dtype="uint16")
+    predictor = Predictor(model, info, torch.device("cpu"))
     rgb, thermal = root / "rgb" / "000.png", root / "thermal" / "000.png"
     counts = make_arrays(0)[1].astype(np.uint16) * 20 + 18000
     expected = ((counts.astype(np.float64) - 18500) / 1500).clip(0, 1)
@@ -100,6 +101,7 @@ def test_without_a_range_the_bit_depth_is_the_range(
 ) -> None:
     rgb = _paths(trained)[0]
     assert predictor.thermal_range is None
+    predictor = Predictor(predictor.model, replace(predictor.info, thermal_dtype=None), torch.device("cpu"))
     for dtype, top in ((np.uint8, 255), (np.uint16, 65535)):
         heat = np.full((32, 40), top // 5, dtype=dtype)
         assert _seen(predictor, monkeypatch, rgb, heat)[1].mean().item() == pytest.approx(0.2)
@@ -132,6 +134,10 @@ COLOUR = np.zeros((8, 8, 3), dtype=np.uint8)
         (COLOUR, COLOUR, r"thermal: got the shape \(8, 8, 3\)"),
         (COLOUR, torch.zeros(3, 8, 8), r"thermal: got the shape \(3, 8, 8\)"),
         ("none.png", GREY, "none.png: no such file"),
+        (COLOUR.astype(np.float32) + 255, GREY, "rgb: float values from 255 to 255, expected 0 to 1"),
+        (COLOUR, GREY * np.float32(np.nan), "thermal: float values from nan"),
+        (COLOUR, GREY.astype(np.uint16), "ndarray: thermal values of type uint16 where uint8 is expected"),
+        (COLOUR, GREY.astype(np.int64) - 1, "ndarray: thermal counts -1..-1 do not fit"),
     ],
 )
 def test_input_that_cannot_be_used(predictor: Predictor, rgb: Any, thermal: Any, message: str) -> None:

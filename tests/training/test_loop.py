@@ -311,6 +311,7 @@ def test_rare_classes_become_ids_and_the_models_scale_goes_into_the_zoom(root: P
 
 def test_a_cache_is_filled_before_the_workers_are_forked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_set, _ = open_splits(pixel_recipe(root, data={"cache": True, "workers": 1}))
+    train_set.check()
 
     def read_again(pair: object) -> None:
         raise AssertionError("decoded a second time")
@@ -322,8 +323,8 @@ def test_a_cache_is_filled_before_the_workers_are_forked(root: Path, monkeypatch
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pairs(
     root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor) -> Loss:
-        loss: Loss = self.loss(self.model(rgb, thermal), label)
+    def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor, progress: float) -> Loss:
+        loss: Loss = self.loss(self.model(rgb, thermal), label, progress)
         return loss._replace(total=loss.total * float("nan"))
 
     monkeypatch.setattr(TrainStep, "forward", forward)
@@ -351,10 +352,10 @@ def test_half_precision_and_a_second_run_in_another(
     monkeypatch.setattr(AcceleratorState, "_shared_state", {})
     seen: set[torch.dtype] = set()
 
-    def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor) -> Loss:
+    def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor, progress: float) -> Loss:
         output = self.model(rgb, thermal)
         seen.add(output.logits.dtype)
-        loss: Loss = self.loss(output, label)
+        loss: Loss = self.loss(output, label, progress)
         return loss
 
     monkeypatch.setattr(TrainStep, "forward", forward)

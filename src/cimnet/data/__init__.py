@@ -57,6 +57,7 @@ def open_dataset(
     require_labels: bool = True,
     cache: bool = False,
     broken: Broken = "keep",
+    thermal_dtype: str | None = None,
 ) -> RGBTDataset:
     """Open one split of a data set folder; the arguments are those of `RGBTDataset`.
 
@@ -75,6 +76,7 @@ def open_dataset(
         require_labels=require_labels,
         cache=cache,
         broken=broken,
+        thermal_dtype=thermal_dtype,
     )
 
 

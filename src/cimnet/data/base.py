@@ -18,11 +18,10 @@ from cimnet.data.classes import ClassList, check_range
 from cimnet.data.files import name_some
 from cimnet.data.readers import (
     Counts,
+    check_depth,
     image_size,
     read_label,
-    read_rgb,
-    read_rgbt,
-    read_thermal_counts,
+    read_pair,
     scale_thermal,
 )
 from cimnet.data.sample import IGNORE_INDEX, RGBTSample
@@ -81,8 +80,9 @@ class RGBTDataset(Dataset[RGBTSample], ABC):
             range of the bit depth.
         transform: applied last to every sample.
         require_labels: False serves pairs without a label, too (`label` is None).
-        cache: keep decoded images in memory, each decoded once in a process (see `preload`).
+        cache: keep decoded images in memory, each decoded once in a process (see `check`).
         broken: "keep" all pairs, "drop" those flagged as broken, or "only" those.
+        thermal_dtype: "uint8", "uint16" or "float32": refuse thermal images of another depth; None: any.
 
     Attributes:
         classes, colors: names and (red, green, blue) of each class id.
@@ -117,8 +117,10 @@ class RGBTDataset(Dataset[RGBTSample], ABC):
         require_labels: bool = True,
         cache: bool = False,
         broken: Broken = "keep",
+        thermal_dtype: str | None = None,
     ) -> None:
         self.root = Path(root)
+        self.thermal_dtype = thermal_dtype
         self.split = split
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder")
@@ -146,7 +148,9 @@ class RGBTDataset(Dataset[RGBTSample], ABC):
         """The sample as it is on disk, without the transform."""
         pair = self.pairs[index]
         arrays = self.arrays(index)
-        thermal = scale_thermal(arrays.thermal, self.thermal_range, pair.thermal or pair.rgb)
+        path = pair.thermal or pair.rgb
+        check_depth(arrays.thermal, self.thermal_dtype, path)
+        thermal = scale_thermal(arrays.thermal, self.thermal_range, path)
         return RGBTSample(
             rgb=torch.from_numpy(arrays.rgb).permute(2, 0, 1).contiguous().to(torch.float32).div_(255),
             thermal=torch.from_numpy(thermal)[None],
@@ -165,31 +169,28 @@ class RGBTDataset(Dataset[RGBTSample], ABC):
             self._cache[index] = self._decode(self.pairs[index])
         return self._cache[index]
 
-    def preload(self) -> None:
-        """Fill the cache now (`cache=True`), so that DataLoader workers forked later share it and do not each
-        decode for themselves."""
-        for index in range(len(self)):
-            self.arrays(index)
+    def check(self) -> npt.NDArray[np.int64]:
+        """Decode every file of the split and count the pixels of each class: (classes,) int64, without 255.
 
-    def check_labels(self) -> npt.NDArray[np.int64]:
-        """Decode every label of the split and count the pixels of each class: (classes,) int64, without 255.
+        Fills the cache (`cache=True`): DataLoader workers forked later share it. Sets `thermal_dtype`.
 
         Raises:
-            DataError: a label that cannot be read or holds an id outside the classes.
+            DataError: a file that cannot be read, a label with an id outside the classes, or thermal images of
+                different depths.
         """
-        labelled = [pair for pair in self.pairs if pair.label is not None]
-        counts = np.zeros(256, dtype=np.int64)
+        self.thermal_dtype = self.thermal_dtype or self.arrays(0).thermal.dtype.name
         with ThreadPoolExecutor(_THREADS) as pool:
-            for histogram in pool.map(self._label_histogram, labelled):
-                counts += histogram
+            counts = sum(pool.map(self._check, range(len(self))), np.zeros(256, dtype=np.int64))
         return counts[: len(self.classes)]
 
-    def _label_histogram(self, pair: Pair) -> npt.NDArray[np.int64]:
-        assert pair.label is not None
-        return np.bincount(self._decode_label(pair.label).ravel(), minlength=256).astype(np.int64)
+    def _check(self, index: int) -> npt.NDArray[np.int64]:
+        pair, arrays = self.pairs[index], self.arrays(index)
+        check_depth(arrays.thermal, self.thermal_dtype, pair.thermal or pair.rgb)
+        ids = np.zeros(0, np.uint8) if arrays.label is None else arrays.label.ravel()
+        return np.bincount(ids, minlength=256).astype(np.int64)
 
     def _decode(self, pair: Pair) -> Arrays:
-        rgb, thermal = _read_pair(pair)
+        rgb, thermal = read_pair(pair.rgb, pair.thermal or pair.rgb)
         label = None if pair.label is None else self._decode_label(pair.label)
         return _mirror(Arrays(rgb, thermal, label)) if pair.mirrored else Arrays(rgb, thermal, label)
 
@@ -207,12 +208,6 @@ class RGBTDataset(Dataset[RGBTSample], ABC):
                 "correct the label, the class list or ignore_index"
             )
         return ids.astype(np.uint8, copy=False)
-
-
-def _read_pair(pair: Pair) -> tuple[npt.NDArray[np.uint8], Counts]:
-    if pair.thermal is None:
-        return read_rgbt(pair.rgb)
-    return read_rgb(pair.rgb), read_thermal_counts(pair.thermal)
 
 
 def _mirror(arrays: Arrays) -> Arrays:

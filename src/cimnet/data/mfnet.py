@@ -47,10 +47,10 @@ class MFNet(RGBTDataset):
         images = index_images(root / "images")
         labels = index_images(root / "labels") if require_labels or (root / "labels").is_dir() else {}
         names = split_names(root, split, images)
-        source = {name: _source(name, images) for name in names}
+        source = {name: _source(name, images, labels if require_labels else images) for name in names}
         require_all(list(source.values()), images, root / "images", f"named by split {split!r}")
         if require_labels:
-            require_all([_source(name, labels) for name in names], labels, root / "labels", "labels are required")
+            require_all(list(source.values()), labels, root / "labels", "labels are required")
         pairs = [
             Pair(
                 id=name,
@@ -65,7 +65,7 @@ class MFNet(RGBTDataset):
         return Listing(pairs, choose_classes(classes, MFNET_CLASSES, root) or MFNET_CLASSES)
 
 
-def _source(name: str, files: dict[str, Path]) -> str:
-    """The file that serves a name: itself, or the original of a `_flip` name that has no file of its own."""
+def _source(name: str, images: dict[str, Path], labels: dict[str, Path]) -> str:
+    """The files that serve a name: its own, or those of the original where a `_flip` name lacks one of them."""
     original = name.removesuffix(_FLIP)
-    return original if name not in files and original in files else name
+    return original if original in images and not (name in images and name in labels) else name

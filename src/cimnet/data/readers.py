@@ -87,7 +87,7 @@ def read_thermal_counts(path: Path) -> Counts:
         if upright.mode == "F":
             return np.array(upright, dtype=np.float32)
         if upright.mode.startswith("I"):
-            return _as_uint16(np.array(upright), path)
+            return as_uint16(np.array(upright), path)
         if upright.mode == "LA":
             return np.array(upright.getchannel("L"))
         return _grey(np.array(upright.convert("RGB")), tolerance, path)
@@ -161,6 +161,28 @@ def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
     return np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3])
 
 
+def read_pair(rgb: Path, thermal: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
+    """RGB (H, W, 3) uint8 and raw thermal values (H, W) of two files, or of one 4-channel file given twice.
+
+    Raises:
+        DataError: see `read_rgb`, `read_thermal_counts` and `read_rgbt`.
+    """
+    return read_rgbt(rgb) if thermal == rgb else (read_rgb(rgb), read_thermal_counts(thermal))
+
+
+def check_depth(counts: Counts, dtype: str | None, path: Path | str = "thermal") -> None:
+    """Refuse thermal values of another depth than `dtype`: counts of 8 and of 16 bits have different units.
+
+    Raises:
+        DataError: naming the file.
+    """
+    if dtype is not None and counts.dtype.name != dtype:
+        raise DataError(
+            f"{path}: thermal values of type {counts.dtype.name} where {dtype} is expected, as in training; convert "
+            "the image to that depth and unit"
+        )
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image and turn whatever Pillow raises, then or while decoding, into a one-line DataError."""
@@ -209,7 +231,8 @@ def _png_bit_depth(image: Image.Image, path: Path) -> int | None:
         return file.read(25)[24]
 
 
-def _as_uint16(values: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint16]:
+def as_uint16(values: npt.NDArray[Any], path: Path | str) -> npt.NDArray[np.uint16]:
+    """Integer counts as uint16; DataError where they do not fit."""
     if values.min() < 0 or values.max() > 65535:
         raise DataError(f"{path}: thermal counts {values.min()}..{values.max()} do not fit 16 bits (0..65535)")
     return values.astype(np.uint16)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cimnet.data.files import index_images
 from cimnet.data.readers import image_size, read_rgb, read_rgbt
-from cimnet.errors import DataError
+from cimnet.errors import CimnetError, DataError
 from cimnet.files import require_writable, write_atomically
 from cimnet.inference.overlay import blend, with_legend
 from cimnet.inference.predictor import Predictor
@@ -53,15 +53,23 @@ def match_pairs(rgb: Path, thermal: Path) -> Matched:
 
 
 def predict_pairs(
-    predictor: Predictor, pairs: list[tuple[str, Path, Path]], out: Path, progress: Callable[[], None] | None = None
+    predictor: Predictor,
+    pairs: list[tuple[str, Path, Path]],
+    out: Path,
+    progress: Callable[[], None] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write ``out/masks/NAME.png`` (class ids) and ``out/overlays/NAME.png`` for each (name, rgb, thermal).
 
-    Sizes are compared by the headers before anything is written.
+    Before anything is written, sizes are compared by the headers and existing files refused unless ``overwrite``.
 
     Raises:
         DataError, CimnetError: at the first pair that cannot be read or written; what is complete stays.
     """
+    targets = [out / folder / f"{name}.png" for folder in ("masks", "overlays") for name, _, _ in pairs]
+    existing = [] if overwrite else [path for path in targets if path.exists()]
+    if existing:
+        raise CimnetError(f"{existing[0]}: exists; choose another --out, or --overwrite to replace such files")
     for _, rgb, thermal in pairs:
         _check_sizes(rgb, thermal)
     for folder in (out / "masks", out / "overlays"):

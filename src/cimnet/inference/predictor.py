@@ -13,7 +13,8 @@ from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo, load_checkpoint
 from cimnet.data import RGBTDataset, open_dataset
-from cimnet.data.readers import read_rgb, read_thermal, scale_thermal
+from cimnet.data.base import Broken
+from cimnet.data.readers import as_uint16, check_depth, read_pair, read_rgb, read_thermal_counts, scale_thermal
 from cimnet.errors import ConfigError, DataError
 from cimnet.models import RGBTModel
 
@@ -72,13 +73,23 @@ class Predictor:
         """Raw counts that map to 0 and 1."""
         return self.info.thermal_range
 
-    def open_dataset(self, root: str | Path, split: str, *, layout: str = "auto") -> RGBTDataset:
+    def open_dataset(
+        self, root: str | Path, split: str, *, layout: str = "auto", broken: Broken = "keep"
+    ) -> RGBTDataset:
         """Open a split to be scored with this model: its classes and thermal range are the checkpoint's.
 
         Raises:
             DataError: if the data cannot be used or names other classes than the model was trained on.
         """
-        return open_dataset(root, split, layout=layout, classes=self.classes, thermal_range=self.thermal_range)
+        return open_dataset(
+            root,
+            split,
+            layout=layout,
+            classes=self.classes,
+            thermal_range=self.thermal_range,
+            broken=broken,
+            thermal_dtype=self.info.thermal_dtype,
+        )
 
     def predict(self, rgb: ImageLike, thermal: ImageLike) -> npt.NDArray[np.uint8]:
         """Segment one pair.
@@ -86,14 +97,17 @@ class Predictor:
         Args:
             rgb: path, PIL image, array (H, W, 3) or tensor (3, H, W); uint8 in 0..255, or floats in 0..1.
             thermal: path, PIL image, array (H, W) or tensor (1, H, W); integers (and a PIL image of any kind) are raw
-                counts that ``thermal_range`` maps to 0..1, floats are in 0..1 already.
+                counts that ``thermal_range`` maps to 0..1, floats are in 0..1 already. The same path as ``rgb`` for a
+                4-channel file.
 
         Returns:
             Class ids (H, W), uint8.
 
         Raises:
-            DataError: if an image cannot be read, has another shape or type, or the sizes differ.
+            DataError: if an image cannot be read, has another shape, type or depth, or the sizes differ.
         """
+        if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and Path(rgb) == Path(thermal):
+            rgb, thermal = read_pair(Path(rgb), Path(thermal))
         rgb_tensor, thermal_tensor = self._rgb(rgb), self._thermal(thermal)
         if rgb_tensor.shape[-2:] != thermal_tensor.shape[-2:]:
             sizes = " and ".join(f"{t.shape[-1]}×{t.shape[-2]}" for t in (rgb_tensor, thermal_tensor))
@@ -117,20 +131,30 @@ class Predictor:
             return image.float() / 255
         if not image.is_floating_point():
             raise DataError(f"rgb: got values of type {image.dtype}, expected uint8 in 0..255 or floats in 0..1")
-        return image.float()
+        return _unit(image.float(), "rgb")
 
     def _thermal(self, image: ImageLike) -> Tensor:
+        name, is_image = _name(image), isinstance(image, str | Path | Image.Image)
         if isinstance(image, str | Path):
-            return torch.from_numpy(read_thermal(Path(image), self.thermal_range))[None]
+            image = read_thermal_counts(Path(image))
         values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
         given = values.shape
         if values.ndim == 3 and 1 in (given[0], given[2]):
             values = values[0] if isinstance(image, Tensor) else values[..., 0]
         if values.ndim != 2:
             raise DataError(f"thermal: got the shape {given}, expected (H, W)")
-        if np.issubdtype(values.dtype, np.floating) and not isinstance(image, Image.Image):
-            return torch.from_numpy(values.astype(np.float32))[None]
-        return torch.from_numpy(scale_thermal(values, self.thermal_range))[None]
+        if np.issubdtype(values.dtype, np.floating) and not is_image:
+            return _unit(torch.from_numpy(values.astype(np.float32))[None], "thermal")
+        counts = values if values.dtype in (np.uint8, np.float32) else as_uint16(values, name)
+        check_depth(counts, self.info.thermal_dtype, name)
+        return torch.from_numpy(scale_thermal(counts, self.thermal_range, name))[None]
+
+
+def _unit(image: Tensor, name: str) -> Tensor:
+    low, high = image.aminmax() if image.numel() else (image.new_tensor(0), image.new_tensor(0))
+    if not (low >= -0.01 and high <= 1.01):  # also false for NaN; resampling may overshoot a little
+        raise DataError(f"{name}: float values from {low:.4g} to {high:.4g}, expected 0 to 1")
+    return image
 
 
 def _name(image: ImageLike) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 from rich.progress import track
 
 from cimnet.errors import DataError
+from cimnet.files import require_new_folder
 from cimnet.scenes.classes import CLASSES
 from cimnet.scenes.pair import check_view, render
 
@@ -75,14 +76,13 @@ def synthesize(
     size: (height, width) in pixels; scale: pixels per native pixel (see `render`). workers: processes; their number
     does not change a byte.
 
-    Raises DataError if `out` exists and is not empty or cannot be written, ConfigError for unusable numbers."""
-    out = Path(out)
+    Raises CimnetError if `out` exists and is not empty or cannot be written, ConfigError for unusable numbers."""
+    out = Path(out).absolute()
     counts = {"train": train, "val": val, "test": test}
     if min(counts.values()) < 0 or sum(counts.values()) == 0 or workers < 1:
         raise DataError(f"train={train}, val={val}, test={test}, workers={workers}: need at least one pair, one worker")
     check_view(seed, size, scale)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: exists and is not empty; choose a new folder")
+    require_new_folder(out, "choose a new folder")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         for name in ("RGB", "TIR", "Seg_annos", "truth"):

@@ -28,9 +28,9 @@ class TrainStep(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, rgb: Tensor, thermal: Tensor, label: Tensor) -> Loss:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 and labels (B, H, W) to the loss's terms."""
-        return self.loss(self.model(rgb, thermal), label)
+    def forward(self, rgb: Tensor, thermal: Tensor, label: Tensor, progress: float) -> Loss:
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, labels (B, H, W), share of training done, to loss terms."""
+        return self.loss(self.model(rgb, thermal), label, progress)
 
 
 @dataclass

@@ -44,8 +44,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
     config = recipe.training
     accelerator = create_accelerator(recipe, out)
     train_set, val_set = open_splits(recipe, accelerator.num_processes)
-    counts, val_counts = train_set.check_labels(), val_set.check_labels()
-    for dataset, labelled in ((train_set, counts.any()), (val_set, val_counts.any())):
+    counts = train_set.check()
+    val_set.thermal_dtype = train_set.thermal_dtype
+    for dataset, labelled in ((train_set, counts.any()), (val_set, val_set.check().any())):
         if not labelled:
             raise DataError(f"{dataset.root}, split '{dataset.split}': every label pixel is 255 (ignore)")
     with accelerator.main_process_first():
@@ -57,6 +58,10 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
     model, info = build_model(recipe, train_set)
     engine = Engine(accelerator, recipe, model, build_loss(recipe, counts), train_set)
     progress = Progress() if state is None else engine.restore(state)
+    if progress.epoch > config.epochs or (progress.epoch == config.epochs and not run.best.is_file()):
+        raise ConfigError(
+            f"--resume: training.epochs is {config.epochs}, but the run in {out} has {progress.epoch} already; raise it"
+        )
     if accelerator.is_main_process:
         run.describe(recipe)
     accelerator.init_trackers("tensorboard")
@@ -116,7 +121,7 @@ def train_epoch(engine: Engine, progress: Progress, report: Report | None) -> di
     batch: Batch
     for number, batch in enumerate(engine.loader):
         with accelerator.accumulate(engine.module):
-            loss: Loss = engine.module(batch.rgb, batch.thermal, batch.label)
+            loss: Loss = engine.module(batch.rgb, batch.thermal, batch.label, progress.step / engine.steps)
             engine.step(loss, number)
         values = np.array([float(loss.total.detach()), float(loss.cross_entropy), float(loss.mutual_information)])
         if not np.isfinite(values).all():

@@ -40,7 +40,7 @@ class RunFolder:
         self.best = path / "best.safetensors"
         self.last = path / "last.pt"
         if resume and not self.last.is_file():
-            raise CimnetError(f"{path}: nothing to resume, there is no last.pt; start without --resume")
+            raise CimnetError(f"{path}: nothing to resume, there is no last.pt; start a run in a new or empty folder")
         if resume:
             require_writable(path)
         else:
@@ -84,7 +84,8 @@ class RunFolder:
         if changed:
             raise ConfigError(
                 f"--resume: {changed[0]} is {now[changed[0]]!r}, but the run in {self.path} began with "
-                f"{began[changed[0]]!r}; only {', '.join(sorted(MAY_CHANGE))} may change"
+                f"{began[changed[0]]!r}; go on with {self.path / 'recipe.yaml'}, of which only "
+                f"{', '.join(sorted(MAY_CHANGE))} may change"
             )
         try:
             state: State = torch.load(self.last, map_location="cpu", weights_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.config import Recipe
-from cimnet.data import RGBTDataset, open_dataset, thermal_statistics, train_transform
+from cimnet.data import RGBTDataset, open_dataset, suggest_thermal_range, thermal_statistics, train_transform
 from cimnet.errors import ConfigError
 from cimnet.losses import SegmentationLoss
 from cimnet.models import RGBTModel, create_model
@@ -28,6 +29,7 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
         "classes": data.classes,
         "thermal_range": data.thermal_range,
         "cache": data.cache,
+        "broken": data.broken,
     }
     train_set = open_dataset(data.root, data.train, **common)
     val_set = open_dataset(data.root, data.val, **common)
@@ -37,8 +39,12 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
             f"training.batch_size is {recipe.training.batch_size}{each}, but split '{data.train}' of {data.root} has "
             f"only {len(train_set)} pairs; lower it"
         )
-    if data.cache and data.workers:
-        train_set.preload()  # before the workers are forked, so that they share one copy
+    height, width = recipe.augmentation.crop
+    if recipe.training.batch_size * math.ceil(height / 32) * math.ceil(width / 32) < 2:
+        raise ConfigError(
+            f"augmentation.crop {height}x{width} with training.batch_size 1: batch normalisation needs more than one "
+            "position at 1/32 of the size; raise either"
+        )
     train_set.transform = augmentation(recipe, train_set.classes)
     return train_set, val_set
 
@@ -72,7 +78,21 @@ def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, Mode
     options = recipe.model.options()
     model = create_model(recipe.model.name, len(train_set.classes), **options)
     model.set_thermal_statistics(*thermal_statistics(train_set))
-    info = ModelInfo(recipe.model.name, options, train_set.classes, train_set.colors, train_set.thermal_range)
+    if train_set.thermal_dtype == "uint16" and train_set.thermal_range is None:
+        low, high = suggest_thermal_range(train_set)
+        warnings.warn(
+            f"data.thermal_range is not set: 0 to 65535 become 0 to 1, but nearly all counts lie in {low:.0f} to "
+            f"{high:.0f}; `--set data.thermal_range=[{low:.0f},{high:.0f}]` uses the range of these images",
+            stacklevel=2,
+        )
+    info = ModelInfo(
+        recipe.model.name,
+        options,
+        train_set.classes,
+        train_set.colors,
+        train_set.thermal_range,
+        train_set.thermal_dtype,
+    )
     return model, info
 
 
@@ -91,6 +111,7 @@ def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
         recipe.loss.mutual_information_weight,
         recipe.loss.initial_weight,
         weights,
+        recipe.loss.class_weights_end,
         recipe.loss.dice,
         recipe.loss.label_smoothing,
     )
