@@ -177,7 +177,7 @@ def synth(
     train: Annotated[int, typer.Option(min=0, help="Pairs for training.")] = 200,
     val: Annotated[int, typer.Option(min=0, help="Pairs for validation.")] = 40,
     test: Annotated[int, typer.Option(min=0, help="Pairs for testing.")] = 80,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes everywhere.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pixels everywhere.")] = 0,
     height: Annotated[int, typer.Option(min=32, help="Pixels.")] = 512,
     width: Annotated[int, typer.Option(min=32, help="Pixels.")] = 640,
     scale: Annotated[float, typer.Option(min=0.1, max=2.0, help="Pixels per native pixel of the world.")] = 1.0,

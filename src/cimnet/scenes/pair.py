@@ -43,7 +43,7 @@ def render(
     number: int | None = None,
     noise: float = 1.0,
 ) -> ScenePair:
-    """Render pair `index` of a split; the same arguments give the same bytes on every machine.
+    """Render pair `index` of a split; the same arguments give the same pixels on every machine.
 
     size: (height, width) in pixels. scale: pixels per native pixel; where size / scale is smaller than the native
     512 x 640, the view is a crop of the canvas, at a place that belongs to the scene. number: the number in the id

@@ -1,4 +1,4 @@
-"""What takes part in training, prepared for the devices of the run: model, loss, optimiser, schedule, average."""
+"""What takes part in training: model, loss, data loader, optimiser, schedule, average; one step, and their state."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ class Progress:
 
 
 class Engine:
-    """Attributes:
-    module: the :class:`TrainStep`, wrapped for distributed runs.
-    loader: batches of the training split, reshuffled by the generator ``shuffle``.
-    steps: optimiser steps of the whole run.
-    scored: what is evaluated and saved: the average of the weights where there is one, else the model.
+    """One run's moving parts, prepared for its devices.
+
+    Attributes:
+        module: the :class:`TrainStep`, wrapped for distributed runs.
+        loader: batches of the training split, reshuffled by the generator ``shuffle``.
+        steps: optimiser steps of the whole run.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Engine:
 
     @property
     def scored(self) -> RGBTModel:
+        """What is evaluated and saved: the average of the weights where there is one, else the model."""
         return self.model if self.ema is None else self.ema.module
 
     def step(self, loss: Loss, number: int) -> None:
