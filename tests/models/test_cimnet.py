@@ -55,6 +55,8 @@ def _spy(model: CIMNet) -> _Spy:
     modules |= {f"ffm{n}": module for n, module in enumerate(model.ffm)}
     modules |= {f"rgb{n}": module for n, module in enumerate(model.encoder_rgb.stages)}
     modules |= {f"thermal{n}": module for n, module in enumerate(model.encoder_thermal.stages)}
+    for name in ("enter_rgb", "enter_thermal", "leave_rgb", "leave_thermal"):
+        modules |= {f"{name}{n}": module for n, module in enumerate(getattr(model, name))}
     return _Spy(**modules, cipa=model.cipa)
 
 
@@ -127,10 +129,9 @@ def test_projected_encoders_start_intact(name: str) -> None:
     spy = _spy(model)
     rgb, thermal = _images()
     model(rgb, thermal)
+    recorded = {side: [spy.outputs[f"{side}{n}"] for n in range(4)] for side in ("rgb", "thermal")}
     ready_rgb, ready_thermal = model.prepare(rgb, thermal)
     alone = {"rgb": model.encoder_rgb(ready_rgb), "thermal": model.encoder_thermal(ready_thermal)}
-    recorded = {side: [spy.outputs[f"{side}{n}"] for n in range(4)] for side in alone}
-    model(rgb, thermal)
     for side, maps in alone.items():
         for n in range(4):
             torch.testing.assert_close(recorded[side][n], maps[n], rtol=0, atol=0)
@@ -145,6 +146,19 @@ def test_the_way_back_adds_the_change_made_by_rectification() -> None:
     torch.testing.assert_close(leave(native, entered, entered), native, rtol=0, atol=0)
     expected = native + torch.einsum("oc,bchw->bohw", leave.back.weight[:, :, 0, 0], rectified - entered)
     torch.testing.assert_close(leave(native, entered, rectified), expected)
+
+
+@pytest.mark.parametrize("side", ["rgb", "thermal"])
+def test_the_way_back_gets_the_encoders_map_and_both_sides_of_rectification(side: str) -> None:
+    """The change added is all of CIPA and SCSFR, measured from the projected map, on the stream's own encoder."""
+    model = _model()
+    spy = _spy(model)
+    model(*_images())
+    for n in range(3):
+        native, entered = spy.outputs[f"{side}{n}"], spy.outputs[f"enter_{side}{n}"]
+        rectified = getattr(spy.outputs[f"scsfr{n}"], side)
+        for given, expected in zip(spy.inputs[f"leave_{side}{n}"], (native, entered, rectified), strict=True):
+            torch.testing.assert_close(given, expected, rtol=0, atol=0)
 
 
 def test_equal_widths_need_no_projection() -> None:

@@ -74,7 +74,6 @@ def test_offsets_come_from_both_amplified_streams() -> None:
 
 def test_the_last_offset_layer_learns_from_the_first_step() -> None:
     cipa = CIPA(8)
-    cipa(*_maps()).offset.square().sum().backward()
     target = torch.randn(2, 18, 6, 10)
     (cipa(*_maps()).offset * target).sum().backward()
     last = cipa.offset[-1]
@@ -91,6 +90,18 @@ def test_the_head_never_runs_in_eval(mode: str) -> None:
     assert estimate.shape == ()
     assert cipa.eval()(*_maps()).mutual_information is None
     assert calls == [1]
+
+
+@pytest.mark.parametrize("mode", ["adversarial", "cooperative"])
+def test_the_head_sees_the_maps_before_attention(mode: str) -> None:
+    """Eq. (1) measures what the streams share as they come, RGB by the head's first half, thermal by its second."""
+    cipa = CIPA(8, mutual_information=mode)
+    seen: list[Tensor] = []
+    cipa.mi_head.register_forward_pre_hook(lambda _module, args: seen.extend(args))
+    maps = _maps()
+    cipa(*maps)
+    for given, own in zip(seen, maps, strict=True):
+        torch.testing.assert_close(given, own, rtol=0, atol=0)
 
 
 def test_without_a_head() -> None:

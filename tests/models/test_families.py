@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cimnet.models import RGBTModel, create_model, list_models
+from cimnet.models import RGBTModel, SingleStream, create_model, list_models
 
 from .tester import CLASSES, SMALL, ModelTester, images
 
@@ -85,6 +85,12 @@ class TestThermalOnlyEfficientNet(ThermalOnlyTester):
 
 class TestThermalOnlyResNet(ThermalOnlyTester):
     encoder = "resnet18"
+
+
+def test_an_unknown_modality_is_named() -> None:
+    """Anything but ``rgb`` would otherwise be taken for thermal."""
+    with pytest.raises(ValueError, match="modality is 'infrared'"):
+        SingleStream("resnet10t", CLASSES, modality="infrared", **SMALL)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""FFM: parameter count, cross-attention over channels, linear cost."""
+"""FFM: parameter count, a reference of the whole, cross-attention over channels, linear cost, half precision."""
 
 from __future__ import annotations
 
@@ -43,6 +43,48 @@ def test_cross_attention_equals_loops(heads: int) -> None:
     read_rgb, read_thermal = attention(rgb, thermal)
     torch.testing.assert_close(read_rgb, _by_loops(thermal, attention.key_value_thermal, rgb, heads))
     torch.testing.assert_close(read_thermal, _by_loops(rgb, attention.key_value_rgb, thermal, heads))
+
+
+def _reference(module: FFM, rgb: Tensor, thermal: Tensor) -> Tensor:
+    """The whole module, written from its layers; only those of torch itself are called."""
+    attention, embed = module.attention, module.embed
+    sequence_rgb, sequence_thermal = rgb.flatten(2).mT, thermal.flatten(2).mT
+    keep_rgb, ask_rgb = module.project_rgb(sequence_rgb).relu().tensor_split(2, dim=-1)
+    keep_thermal, ask_thermal = module.project_thermal(sequence_thermal).relu().tensor_split(2, dim=-1)
+    read_rgb = _by_loops(ask_thermal, attention.key_value_thermal, ask_rgb, attention.heads)
+    read_thermal = _by_loops(ask_rgb, attention.key_value_rgb, ask_thermal, attention.heads)
+    merged_rgb = module.merge_rgb(torch.cat((keep_rgb, read_rgb), dim=-1))
+    merged_thermal = module.merge_thermal(torch.cat((keep_thermal, read_thermal), dim=-1))
+    done_rgb = module.norm_rgb(sequence_rgb + merged_rgb).mT.unflatten(2, rgb.shape[-2:])
+    done_thermal = module.norm_thermal(sequence_thermal + merged_thermal).mT.unflatten(2, rgb.shape[-2:])
+    both = torch.cat((done_rgb, done_thermal), dim=1)
+    first, depthwise, _, last, norm = embed.mix
+    return embed.norm(embed.skip(both) + norm(last(depthwise(first(both)).relu())))
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_equals_the_reference(heads: int) -> None:
+    module = FFM(8, heads).double().eval()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    for norm in (module.embed.mix[-1], module.embed.norm):
+        nn.init.normal_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    rgb, thermal = (torch.randn(2, 8, 3, 5, dtype=torch.float64) for _ in range(2))
+    torch.testing.assert_close(module(rgb, thermal), _reference(module, rgb, thermal), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("std", [6, 24])
+def test_large_maps_in_float16(std: float) -> None:
+    """A context sums over all 20480 positions: above float16 at 6, and at 24 even when scaled first."""
+    module = FFM(64, 1).eval()
+    rgb, thermal = std * torch.randn(1, 64, 128, 160), std * torch.randn(1, 64, 128, 160)
+    with torch.no_grad():
+        expected = module(rgb, thermal)
+        with torch.autocast("cpu", torch.float16):
+            out = module(rgb, thermal)
+    assert out.isfinite().all()
+    assert (out.float() - expected).abs().max() < 0.1 * expected.std()
 
 
 def test_rgb_reads_the_context_of_thermal_not_its_own() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from cimnet.models import RGBTModel, create_model
 
@@ -19,6 +20,14 @@ _BUILT: dict[type, RGBTModel] = {}
 def images(batch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """A random pair in 0..1."""
     return torch.rand(batch, 3, *size), torch.rand(batch, 1, *size)
+
+
+def _backward(model: RGBTModel, rgb: Tensor, thermal: Tensor) -> None:
+    output = model(rgb, thermal)
+    loss = output.logits.square().mean()
+    if output.mutual_information is not None:
+        loss = loss + output.mutual_information
+    loss.backward()
 
 
 class ModelTester:
@@ -57,15 +66,27 @@ class ModelTester:
         alone = torch.cat([shared(rgb[n : n + 1], thermal[n : n + 1]).logits for n in range(3)])
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
-    def test_gradients_reach_every_parameter(self, model: RGBTModel) -> None:
-        model.train()
-        output = model(*images(2, (64, 64)))
-        loss = output.logits.square().mean()
-        if output.mutual_information is not None:
-            loss = loss + output.mutual_information
-        loss.backward()
+    def test_a_fresh_model_has_finite_gradients_everywhere(self, model: RGBTModel) -> None:
+        _backward(model.train(), *images(2, (64, 64)))
         assert [name for name, p in model.named_parameters() if p.grad is None] == []
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+    def test_gradients_reach_every_parameter(self, model: RGBTModel) -> None:
+        """None may be zero once the layers that start at zero have moved.
+
+        Batch norms keep to running statistics here: those of the batch would take out again what a bias before them
+        adds to all pixels, and leave these biases (``decoder.project``, ``ffm.*.embed``, the way back, some encoders'
+        last norms) no gradient by design.
+        """
+        model.double().train()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        for parameter in model.parameters():
+            if not parameter.any():
+                nn.init.normal_(parameter, std=0.1)
+        _backward(model, *(x.double() for x in images(2, (64, 64))))
+        assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
     def test_predict(self, shared: RGBTModel) -> None:
         rgb, thermal = images(2, (33, 47))
@@ -164,6 +185,24 @@ class ModelTester:
         model.set_thermal_statistics(0.5, 0.0)
         rgb, thermal = images(1, (32, 32))
         assert model(rgb, torch.full_like(thermal, 0.5)).logits.isfinite().all()
+
+    def test_padding_by_hand_changes_nothing(self, shared: RGBTModel) -> None:
+        """The logits of an image lie in the corner of those of its padded copy, in the image's own pixels."""
+        rgb, thermal = images(1, (33, 47))
+        padded = (F.pad(x, (0, 64 - 47, 0, 64 - 33), mode="replicate") for x in (rgb, thermal))
+        torch.testing.assert_close(shared(rgb, thermal).logits, shared(*padded).logits[:, :, :33, :47])
+
+    @pytest.mark.parametrize("scale", [1.0, 0.5])
+    def test_logits_return_to_the_pixels_they_come_from(self, model: RGBTModel, scale: float) -> None:
+        """A coarse map that holds the position of its 4×4 pixels becomes the position of every pixel."""
+        model.input_scale = scale
+        size = (48, 80)
+        padded = model.prepare(*images(1, size))[0].shape[-2:]
+        y, x = ((torch.arange(n // 4) * 4 + 2) / scale - 0.5 for n in padded)  # centres, in pixels of the image
+        restored = model.restore(torch.stack(torch.meshgrid(y, x, indexing="ij"))[None], tuple(padded), size)
+        expected = torch.stack(torch.meshgrid(*(torch.arange(float(n)) for n in size), indexing="ij"))[None]
+        inside = (..., slice(6, -6), slice(6, -6))  # beyond the outermost centres the map is flat
+        torch.testing.assert_close(restored[inside], expected[inside], rtol=0, atol=1e-3)
 
     def test_padding_repeats_the_border(self, shared: RGBTModel) -> None:
         """Up to a multiple of 32, below and to the right."""

@@ -293,6 +293,21 @@ def test_class_weights_by_hand(root: Path) -> None:
     assert build_loss(pixel_recipe(root, loss={"class_weights": "none"}), np.array([1])).class_weights is None
 
 
+def test_the_loss_knows_how_much_of_the_training_is_done(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    forward = TrainStep.forward
+
+    def watch(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor, progress: float) -> Loss:
+        seen.append(progress)
+        return forward(self, rgb, thermal, label, progress)
+
+    monkeypatch.setattr(TrainStep, "forward", watch)
+    train(pixel_recipe(root, training={"epochs": 2}), tmp_path / "run")
+    assert seen == [0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6]
+
+
 def test_a_free_weight_warns(root: Path) -> None:
     with pytest.warns(UserWarning, match="falls through zero"):
         build_loss(pixel_recipe(root, loss={"mutual_information_weight": "free"}), np.array([1]))
