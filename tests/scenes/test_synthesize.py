@@ -81,7 +81,7 @@ def test_two_processes_write_the_same_bytes(folder, tmp_path):
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(DataError, match="not empty") as caught:
+    with pytest.raises(CimnetError, match="not empty") as caught:
         synthesize(tmp_path, train=1, val=0, test=0, progress=False, **VIEW)
     assert str(tmp_path) in str(caught.value)
     assert contents(tmp_path) == {"mine.txt": b"keep"}
