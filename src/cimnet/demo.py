@@ -88,9 +88,10 @@ def clear(out: Path) -> None:
         CimnetError: if ``out`` holds something else, or cannot be written.
     """
     marker = out / ".cimnet-demo"
-    if not marker.is_file():
+    if marker.is_file():
+        require_writable(out)
+    else:
         require_new_folder(out, "no demo made it; choose another --out")
-    require_writable(out)
     for name in ("data", "run", "predictions", "metrics.json", "report.html"):
         path = out / name
         if path.is_dir() and not path.is_symlink():

@@ -285,3 +285,20 @@ def test_palette_has_as_many_distinct_colours_as_classes(count: int) -> None:
     assert len(set(colors)) == count
     assert colors == palette(255)[:count]
     assert all(0 <= value <= 255 for color in colors for value in color)
+
+
+def test_an_mfnet_flip_whose_label_is_missing_is_the_mirrored_original(tmp_path: Path) -> None:
+    root = make_mfnet(tmp_path)
+    name = (root / "train.txt").read_text().split()[0]
+    (root / "images" / f"{name}_flip.png").write_bytes((root / "images" / f"{name}.png").read_bytes())
+    (root / "train.txt").write_text(f"{name}\n{name}_flip\n")
+    original, flipped = open_dataset(root, "train")
+    assert flipped.id == f"{name}_flip"
+    for left, right in (
+        (original.rgb, flipped.rgb),
+        (original.thermal, flipped.thermal),
+        (original.label, flipped.label),
+    ):
+        assert left is not None
+        assert right is not None
+        assert torch.equal(left.flip(-1), right)

@@ -410,6 +410,14 @@ def test_a_run_can_be_made_longer_and_its_recipe_says_so(root: Path, tmp_path: P
     assert load_recipe(tmp_path / "run" / "recipe.yaml") == longer
 
 
+def test_a_run_cannot_be_made_shorter_than_it_is(root: Path, tmp_path: Path, pixel: None) -> None:
+    train(pixel_recipe(root, training={"epochs": 2}), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"training\.epochs is 1, but the run in .* has 2 already"):
+        train(pixel_recipe(root, training={"epochs": 1}), tmp_path / "run", resume=True)
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").training.epochs == 2
+    assert train(pixel_recipe(root, training={"epochs": 2}), tmp_path / "run", resume=True).is_file()  # nothing to do
+
+
 def test_resume_with_a_state_of_other_weights(root: Path, tmp_path: Path, pixel: None) -> None:
     recipe = pixel_recipe(root, training={"epochs": 1})
     train(recipe, tmp_path / "run")

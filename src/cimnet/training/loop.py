@@ -123,7 +123,7 @@ def train_epoch(engine: Engine, progress: Progress, report: Report | None) -> di
         with accelerator.accumulate(engine.module):
             loss: Loss = engine.module(batch.rgb, batch.thermal, batch.label, progress.step / engine.steps)
             engine.step(loss, number)
-        values = np.array([float(loss.total.detach()), float(loss.cross_entropy), float(loss.mutual_information)])
+        values = torch.stack((loss.total.detach(), loss.cross_entropy, loss.mutual_information)).double().cpu().numpy()
         if not np.isfinite(values).all():
             raise CimnetError(
                 f"the loss is no longer finite at step {progress.step} (pairs {', '.join(batch.ids)}); lower "
@@ -135,9 +135,9 @@ def train_epoch(engine: Engine, progress: Progress, report: Report | None) -> di
         progress.step += 1
         engine.after_step(progress.step)
         row = {
-            "loss": values[0],
-            "cross_entropy": values[1],
-            "mutual_information": values[2],
+            "loss": float(values[0]),
+            "cross_entropy": float(values[1]),
+            "mutual_information": float(values[2]),
             "lambda": float(loss.weight),
             "rate": engine.schedule.get_last_lr()[0],
         }
