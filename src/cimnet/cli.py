@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cimnet.cli_paper import paper_app
+from cimnet.cli_shared import Checkpoint, Device, bar, console, say, training_progress
 from cimnet.errors import CimnetError
 from cimnet.version import __version__
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RGB-thermal semantic segmentation.")
 data_app = typer.Typer(no_args_is_help=True, help="Make data sets.")
 app.add_typer(data_app, name="data")
-console = Console()
-
-Checkpoint = Annotated[Path, typer.Argument(help="A .safetensors checkpoint or a run folder.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
+app.add_typer(paper_app)
 
 
 def main() -> None:
@@ -39,11 +36,6 @@ def one_line(error: CimnetError) -> str:
     if "Original Traceback" in text:
         text = text.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]
     return " ".join(text.split())
-
-
-def say(text: str, style: str = "") -> None:
-    """Print names and paths as they are: no markup, no line breaks inside."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _version(value: bool) -> None:
@@ -181,54 +173,17 @@ def synth(
     height: Annotated[int, typer.Option(min=32, help="Pixels.")] = 512,
     width: Annotated[int, typer.Option(min=32, help="Pixels.")] = 640,
     scale: Annotated[float, typer.Option(min=0.1, max=2.0, help="Pixels per native pixel of the world.")] = 1.0,
+    late: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of pairs whose cameras are badly synchronised.")
+    ] = 0.2,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Write a made-up data set in Kust4K's layout, with the true offsets."""
     from cimnet.scenes import synthesize
 
-    synthesize(out, train=train, val=val, test=test, seed=seed, size=(height, width), scale=scale, workers=workers)
+    size = (height, width)
+    synthesize(out, train=train, val=val, test=test, seed=seed, size=size, scale=scale, late=late, workers=workers)
     say(f"{train + val + test} pairs in {out}")
-
-
-class bar:
-    """A progress bar for a known number of items; yields a function that advances by one."""
-
-    def __init__(self, text: str, total: int) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=console, transient=True)
-        self.task = self.progress.add_task(text, total=total)
-
-    def __enter__(self) -> Any:
-        self.progress.start()
-        return lambda _: self.progress.advance(self.task)
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-
-class training_progress:
-    """A progress bar of optimiser steps with loss, L_mi, λ and rate; one line per evaluated epoch."""
-
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=console)
-        self.task = self.progress.add_task("train", total=None, start=False)
-
-    def __enter__(self) -> Any:
-        self.progress.start()
-        return self.report
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def report(self, row: dict[str, float]) -> None:
-        """One step or one evaluation, see :func:`cimnet.training.train`."""
-        text = f"epoch {row['epoch']:.0f} loss {row['loss']:.3f} L_mi {row['mutual_information']:.3f} "
-        text += f"λ {row['lambda']:.3f} lr {row['rate']:.1e}"
-        self.progress.start_task(self.task)
-        self.progress.update(self.task, description=text, completed=row["step"], total=row["steps"])
-        if "miou" in row:
-            say(f"{text}  val mIoU {100 * row['miou']:.1f}%  {row['seconds']:.0f} s")
 
 
 if __name__ == "__main__":

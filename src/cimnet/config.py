@@ -58,9 +58,15 @@ class ModelConfig(_Section):
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
     decoder_channels: PositiveInt | None = None
     dropout: float | None = Field(None, ge=0, lt=1)
-    mutual_information: Annotated[Literal["adversarial", "cooperative", "off"] | None, _yaml_false("off")] = None
+    mutual_information: Annotated[Literal["adversarial", "cooperative", "off"] | None, _yaml_false("off")] = Field(
+        None, description="the paper's MIR"
+    )
+    msm: bool | None = Field(None, description="modality shift modelling: first offsets, eq. 10")
+    swr: bool | None = Field(None, description="spatial rectification, eq. 11-18")
+    cwr: bool | None = Field(None, description="channel rectification, eq. 19-23")
     offset_update: Literal["replace", "residual"] | None = None
     modulation: bool | None = None
+    explicit_alignment: bool | None = Field(None, description="align the thermal stream before CIPA; not in the paper")
 
     def options(self) -> dict[str, Any]:
         """Arguments for :func:`cimnet.create_model` besides name and classes."""
@@ -110,6 +116,7 @@ class LossConfig(_Section):
     initial_weight: float = Field(0.1, gt=0, description="λ at the start")
     class_weights: Literal["none", "inverse_sqrt"] = "none"
     class_weights_end: float = Field(1.0, ge=0, le=1, description="power that class weights fall to; 1 keeps them")
+    alignment: NonNegativeFloat = Field(1.0, description="weight of explicit alignment's own error")
     dice: NonNegativeFloat = 0.0
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
@@ -120,6 +127,7 @@ class TrainingConfig(_Section):
     epochs: PositiveInt = 12
     batch_size: PositiveInt = 4
     learning_rate: float = Field(1e-4, gt=0)
+    offset_rate: float = Field(0.05, ge=0, description="learning rate of the layers that give offsets, as a share")
     weight_decay: NonNegativeFloat = 0.05
     warmup_iterations: NonNegativeInt = 500
     schedule: Literal["step", "poly", "constant"] = "step"

@@ -79,6 +79,7 @@ class SegmentationLoss(nn.Module):
         dice: factor of the Dice loss (0: none; the paper has none). Classes absent from the batch add nothing to its
             mean over all K.
         label_smoothing: of the cross entropy.
+        alignment: factor of the error that explicit alignment reports of itself.
     """
 
     class_weights: Tensor | None
@@ -91,6 +92,7 @@ class SegmentationLoss(nn.Module):
         class_weights_end: float = 1.0,
         dice: float = 0.0,
         label_smoothing: float = 0.0,
+        alignment: float = 1.0,
     ) -> None:
         super().__init__()
         self.mutual_information = MutualInformationWeight(weight_mode, initial_weight)
@@ -99,6 +101,7 @@ class SegmentationLoss(nn.Module):
         self.dice_factor = dice
         self.dice = smp.losses.DiceLoss(mode="multiclass", ignore_index=IGNORE_INDEX) if dice else None
         self.label_smoothing = label_smoothing
+        self.alignment = alignment
 
     def forward(self, output: Output, label: Tensor, progress: float = 0.0) -> Loss:
         """Model output, labels (B, H, W), int64, 255 = ignore, share 0..1 of training done, to :class:`Loss`."""
@@ -118,6 +121,8 @@ class SegmentationLoss(nn.Module):
         total = cross_entropy
         if self.dice is not None:
             total = total + self.dice_factor * self.dice(logits, label)
+        if output.alignment_error is not None:
+            total = total + self.alignment * output.alignment_error
         estimate, weight = logits.new_zeros(()), logits.new_zeros(())
         if output.mutual_information is not None:
             term, weight = self.mutual_information(output.mutual_information)

@@ -32,11 +32,16 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Predicto
         CheckpointError: if the file cannot be used.
         ConfigError: if there is no such device here.
     """
-    place = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Predictor(*load_checkpoint(path), place)
+    return Predictor(*load_checkpoint(path), choose_device(device))
 
 
-def _device(name: str | torch.device) -> torch.device:
+def choose_device(name: str | torch.device | None) -> torch.device:
+    """A device by name; None: CUDA where there is one, else the CPU.
+
+    Raises:
+        ConfigError: if there is no such device here.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch raises either, by how it was built

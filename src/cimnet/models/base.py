@@ -18,11 +18,15 @@ class Output(NamedTuple):
         mutual_information: scalar in nats in training mode, None otherwise or for models without the head.
         offsets: per stage (B, 2·K², h, w), order (dy, dx) per tap, in pixels of that stage; empty for models without
             them.
+        flow: (B, 2, H/4, W/4) of explicit alignment, (dy, dx) in pixels of stage 1; None without it.
+        alignment_error: in training mode, what explicit alignment adds to the loss, a scalar; None otherwise.
     """
 
     logits: Tensor
     mutual_information: Tensor | None = None
     offsets: tuple[Tensor, ...] = ()
+    flow: Tensor | None = None
+    alignment_error: Tensor | None = None
 
 
 class RGBTModel(nn.Module):

@@ -14,6 +14,7 @@ from typing import get_args
 
 from torch import Tensor, nn
 
+from cimnet.models.alignment import ThermalAlignment
 from cimnet.models.base import Output, RGBTModel
 from cimnet.models.cipa import CIPA
 from cimnet.models.decoder import MLPDecoder
@@ -80,9 +81,14 @@ class CIMNet(RGBTModel):
         num_classes: K.
         widths: C of the four stages inside CIPA, SCSFR and FFM.
         decoder_channels: embedding of the MLP decoder (paper: 512).
-        mutual_information: ``adversarial``, ``cooperative`` or None (no head).
+        mutual_information: ``adversarial``, ``cooperative`` or None (no head): MIR of the paper's Table III.
+        msm, swr, cwr: the other three switches of Table III: first offsets (eq. 10), spatial and channel rectification
+            (eq. 11–18, 19–23). Offsets act through the spatial step alone: without ``swr``, ``msm`` has no effect.
+            Without both steps nothing is handed back to the encoders.
         offset_update: ``replace`` or ``residual``, see :class:`cimnet.models.scsfr.SCSFR`.
         modulation: DCN v2's mask in the alignment.
+        explicit_alignment: bring the thermal stream to the RGB stream before CIPA, not in the paper; see
+            :class:`cimnet.models.alignment.ThermalAlignment`.
         pretrained: ImageNet weights for both encoders.
         input_scale: see :class:`cimnet.models.base.RGBTModel`.
         dropout: in the decoder.
@@ -95,8 +101,12 @@ class CIMNet(RGBTModel):
         widths: Sequence[int] = PAPER_WIDTHS,
         decoder_channels: int = 512,
         mutual_information: MIMode | None = "adversarial",
+        msm: bool = True,
+        swr: bool = True,
+        cwr: bool = True,
         offset_update: OffsetUpdate = "replace",
         modulation: bool = False,
+        explicit_alignment: bool = False,
         pretrained: bool = False,
         input_scale: float = 1.0,
         dropout: float = 0.1,
@@ -111,10 +121,15 @@ class CIMNet(RGBTModel):
         stages = list(zip(encoder_rgb.channels, widths, strict=True))
         self.enter_rgb = nn.ModuleList(enter(*stage) for stage in stages)
         self.enter_thermal = nn.ModuleList(enter(*stage) for stage in stages)
-        self.leave_rgb = nn.ModuleList(Leave(*stage) for stage in stages[:3])
-        self.leave_thermal = nn.ModuleList(Leave(*stage) for stage in stages[:3])
-        self.cipa = CIPA(widths[0], mutual_information=mutual_information)
-        self.scsfr = nn.ModuleList(SCSFR(c, offset_update=offset_update, modulation=modulation) for c in widths)
+        self.alignment = ThermalAlignment(stages[0][0]) if explicit_alignment else None
+        self.cipa = CIPA(widths[0], mutual_information=mutual_information, msm=msm and swr)
+        self.scsfr = nn.ModuleList(
+            SCSFR(c, offset_update=offset_update, modulation=modulation, swr=swr, cwr=cwr) for c in widths
+        )
+        handed_back = stages[:3] if swr or cwr else []
+        self.leave_rgb = nn.ModuleList(Leave(*stage) for stage in handed_back)
+        self.leave_thermal = nn.ModuleList(Leave(*stage) for stage in handed_back)
+        self.has_offsets = swr
         self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
@@ -124,10 +139,14 @@ class CIMNet(RGBTModel):
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])
         offset: Tensor | None = None
+        flow: Tensor | None = None
+        alignment_error: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
         for n in range(4):
             rgb, thermal = self.encoder_rgb.forward_stage(n, rgb), self.encoder_thermal.forward_stage(n, thermal)
+            if n == 0 and self.alignment is not None:
+                thermal, flow, alignment_error = self.alignment(rgb, thermal)
             entered_rgb, entered_thermal = self.enter_rgb[n](rgb), self.enter_thermal[n](thermal)
             out_rgb, out_thermal = entered_rgb, entered_thermal
             if offset is None:
@@ -137,8 +156,8 @@ class CIMNet(RGBTModel):
             out_rgb, out_thermal, offset = self.scsfr[n](out_rgb, out_thermal, offset)
             offsets.append(offset)
             fused.append(self.ffm[n](out_rgb, out_thermal))
-            if n < 3:
+            if n < len(self.leave_rgb):
                 rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
         logits = self.restore(self.decoder(fused), padded, size)
-        return Output(logits, estimate, tuple(offsets))
+        return Output(logits, estimate, tuple(offsets) if self.has_offsets else (), flow, alignment_error)

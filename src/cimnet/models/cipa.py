@@ -32,7 +32,8 @@ class ChannelAttention(nn.Module):
 
 
 class CIPAOutput(NamedTuple):
-    """F''_R and F''_T (B, C, H, W), δ⁰ (B, 2·K², H, W) and the mutual information in nats (None outside training)."""
+    """F''_R and F''_T (B, C, H, W), δ⁰ (B, 2·K², H, W; zeros without MSM) and the mutual information in nats (None
+    outside training)."""
 
     rgb: Tensor
     thermal: Tensor
@@ -46,18 +47,25 @@ class CIPA(nn.Module):
     Args:
         channels: C of both stage-1 maps.
         taps: K² sampling points of the deformable kernel.
-        mutual_information: head to train (see :class:`MutualInformationHead`), or None to leave it out.
+        mutual_information: head to train (see :class:`MutualInformationHead`), or None for no head (Table III, MIR).
+        msm: predict δ⁰ (Table III, MSM), or begin with no offsets.
     """
 
-    def __init__(self, channels: int, taps: int = 9, mutual_information: MIMode | None = "adversarial") -> None:
+    def __init__(
+        self, channels: int, taps: int = 9, mutual_information: MIMode | None = "adversarial", msm: bool = True
+    ) -> None:
         super().__init__()
+        self.taps = taps
         self.mi_head = None if mutual_information is None else MutualInformationHead(channels, mode=mutual_information)
         self.attention_rgb = ChannelAttention(channels)
         self.attention_thermal = ChannelAttention(channels)
-        last = nn.Conv2d(channels, 2 * taps, 1)
+        self.offset = self._offset_layers(channels) if msm else None
+
+    def _offset_layers(self, channels: int) -> nn.Sequential:
+        last = nn.Conv2d(channels, 2 * self.taps, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # a convolution built with a bias has one
-        self.offset = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), last)
+        return nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), last)
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> CIPAOutput:
         """Two maps (B, C, H, W) of stage 1 to :class:`CIPAOutput`. The head runs only in training mode."""
@@ -65,5 +73,8 @@ class CIPA(nn.Module):
         if self.training and self.mi_head is not None:
             estimate = self.mi_head(rgb, thermal)  # eq. 1–5
         rgb, thermal = self.attention_rgb(rgb), self.attention_thermal(thermal)
-        offset = self.offset(torch.cat((rgb, thermal), dim=1))  # eq. 10
+        if self.offset is None:
+            offset = rgb.new_zeros(len(rgb), 2 * self.taps, *rgb.shape[-2:])
+        else:
+            offset = self.offset(torch.cat((rgb, thermal), dim=1))  # eq. 10
         return CIPAOutput(rgb, thermal, offset, estimate)

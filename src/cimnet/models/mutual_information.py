@@ -96,13 +96,15 @@ class MutualInformationHead(nn.Module):
             nn.Conv2d(channels, categories, 1),
         )
 
+    def assign(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        """Two maps (B, C, H, W) to soft assignments (N, d), N = B · cells², rows of sum 1: softmax of V_r and V_t."""
+        latents = (head(x).permute(0, 2, 3, 1).flatten(0, 2) for head, x in ((self.rgb, rgb), (self.thermal, thermal)))
+        p, q = (F.softmax(latent, dim=-1) for latent in latents)
+        return p, q
+
     def forward(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         """Two maps (B, C, H, W) to the estimate in nats, a scalar whose gradient follows ``mode``."""
         if self.mode == "adversarial":
             rgb, thermal = reverse_gradient(rgb), reverse_gradient(thermal)
-        p, q = (
-            F.softmax(head(x).permute(0, 2, 3, 1).flatten(0, 2), dim=-1)
-            for head, x in ((self.rgb, rgb), (self.thermal, thermal))
-        )
-        estimate = mutual_information(joint_distribution(p, q))
+        estimate = mutual_information(joint_distribution(*self.assign(rgb, thermal)))
         return reverse_gradient(estimate) if self.mode == "adversarial" else estimate

@@ -96,6 +96,7 @@ class SCSFR(nn.Module):
         offset_update: ``replace``: δⁿ is what the convolution gives, eq. (13) taken literally; ``residual``: it is
             added to the previous offsets.
         modulation: weigh the taps as DCN v2 does (eq. 12 has no such weights).
+        swr, cwr: the spatial and the channel step (Table III); without the first the offsets go through unchanged.
     """
 
     def __init__(
@@ -104,13 +105,18 @@ class SCSFR(nn.Module):
         kernel_size: int = 3,
         offset_update: OffsetUpdate = "replace",
         modulation: bool = False,
+        swr: bool = True,
+        cwr: bool = True,
     ) -> None:
         super().__init__()
-        self.spatial = SpatialRectification(channels, kernel_size, offset_update, modulation)
-        self.channel = ChannelRectification(channels)
+        self.spatial = SpatialRectification(channels, kernel_size, offset_update, modulation) if swr else None
+        self.channel = ChannelRectification(channels) if cwr else None
 
     def forward(self, rgb: Tensor, thermal: Tensor, previous: Tensor) -> SCSFROutput:
         """Maps (B, C, H, W) and the previous offsets (B, 2·K², H, W), already in this stage's size and pixels."""
-        rgb, thermal, offset = self.spatial(rgb, thermal, previous)
-        rgb, thermal = self.channel(rgb, thermal)
+        offset = previous
+        if self.spatial is not None:
+            rgb, thermal, offset = self.spatial(rgb, thermal, previous)
+        if self.channel is not None:
+            rgb, thermal = self.channel(rgb, thermal)
         return SCSFROutput(rgb, thermal, offset)

@@ -11,7 +11,7 @@ from cimnet.scenes.dice import SPLITS, Dice
 from cimnet.scenes.ground import lay_ground
 from cimnet.scenes.raster import Array, Lattice, View
 from cimnet.scenes.rgb import expose, paint_surfaces
-from cimnet.scenes.sample import sample_scene
+from cimnet.scenes.sample import LATE, sample_scene
 from cimnet.scenes.shapes import outline
 from cimnet.scenes.thermal import register, sense, temperatures
 from cimnet.scenes.world import HEIGHT, WIDTH, Scene
@@ -42,18 +42,20 @@ def render(
     scale: float = 1.0,
     number: int | None = None,
     noise: float = 1.0,
+    late: float = LATE,
 ) -> ScenePair:
     """Render pair `index` of a split; the same arguments give the same pixels on every machine.
 
     size: (height, width) in pixels. scale: pixels per native pixel; where size / scale is smaller than the native
     512 x 640, the view is a crop of the canvas, at a place that belongs to the scene. number: the number in the id
-    (default index + 1). noise: factor on both sensors' noise, 0 for none.
+    (default index + 1). noise: factor on both sensors' noise, 0 for none. late: share of
+    pairs whose cameras are badly synchronised, so that the fastest thing is displaced by 6 to 25 native pixels.
 
     Raises ConfigError for an unknown split, a negative seed or index, or a view that is larger than the canvas."""
     check_view(seed, size, scale)
     if split not in SPLITS or index < 0:
         raise ConfigError(f"split {split!r}, index {index}: splits are {', '.join(SPLITS)}, indices start at 0")
-    scene, dice = sample_scene(seed, split, index)
+    scene, dice = sample_scene(seed, split, index, late)
     name = f"{index + 1 if number is None else number:05d}{'D' if scene.climate.scene == 'day' else 'N'}"
     return draw(scene, dice, name, size, scale, noise)
 

@@ -21,8 +21,8 @@ LATE = 0.2
 WEAK_STATIC, WEAK_DYNAMIC = 3.0, 5.0
 
 
-def sample_scene(seed: int, split: str, index: int) -> tuple[Scene, Dice]:
-    """The description of one scene, and its random source as it stands for the renderers."""
+def sample_scene(seed: int, split: str, index: int, late: float = LATE) -> tuple[Scene, Dice]:
+    """The description of one scene, and its random source as it stands for the renderers. late: see `render`."""
     key, dice = SPLITS.index(split), Dice(seed, split, index)
     hour = stratified(seed, index, 0.7548776662466927, key)
     climate = sample_climate(dice, "day" if hour < DAY else "night" if hour < DAY + NIGHT else "dark_night")
@@ -36,7 +36,7 @@ def sample_scene(seed: int, split: str, index: int) -> tuple[Scene, Dice]:
     actors.place_people(plan)
     actors.place_facilities(plan)
     actors.scatter_distractors(plan)
-    registration = _register(dice, plan.things)
+    registration = _register(dice, plan.things, late)
     flags = {"weakly_aligned"} if weakly_aligned(registration, plan.things) else set()
     fate = stratified(seed, index, 0.5698402909980532, key)
     if fate < BROKEN[split]:
@@ -50,7 +50,7 @@ def sample_scene(seed: int, split: str, index: int) -> tuple[Scene, Dice]:
     return scene, dice
 
 
-def _register(dice: Dice, things: list[Thing]) -> Registration:
+def _register(dice: Dice, things: list[Thing], late: float) -> Registration:
     bounds = [(low, high) for share, low, high in STATIC for _ in range(round(share * 100))]
     low, high = dice.pick(bounds)
     length = low + (high - low) * dice.uniform(0, 1) * (dice.uniform(0.4, 1) if low >= 3 else 1)
@@ -58,7 +58,7 @@ def _register(dice: Dice, things: list[Thing]) -> Registration:
     tiny = 0.0015 + 0.0004 * length
     a, b, c, d = (dice.around(0, tiny) for _ in range(4))
     fastest = max((math.hypot(*t.velocity) for t in things), default=0.0)
-    reach = dice.uniform(6, 25) if dice.chance(LATE) else dice.uniform(0, 4)
+    reach = dice.uniform(6, 25) if dice.chance(late) else dice.uniform(0, 4)
     return Registration(
         (length * math.cos(angle), length * math.sin(angle)), (a, b, c, d), reach / max(fastest, 30.0)
     )  # fmt: skip

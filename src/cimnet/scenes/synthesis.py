@@ -19,6 +19,7 @@ from cimnet.errors import DataError
 from cimnet.files import require_new_folder
 from cimnet.scenes.classes import CLASSES
 from cimnet.scenes.pair import check_view, render
+from cimnet.scenes.sample import LATE
 
 FORMAT = 1  # raised whenever the same seed gives other pictures
 _LISTS = {
@@ -49,6 +50,7 @@ class _Job:
     number: int
     size: tuple[int, int]
     scale: float
+    late: float
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,20 @@ def synthesize(
     seed: int = 0,
     size: tuple[int, int] = (512, 640),
     scale: float = 1.0,
+    late: float = LATE,
     workers: int = 1,
     progress: bool = True,
 ) -> None:
     """Write train + val + test pairs into the new folder `out`; nothing is left there on failure.
 
-    size: (height, width) in pixels; scale: pixels per native pixel (see `render`). workers: processes; their number
-    does not change a byte.
+    size: (height, width) in pixels; scale: pixels per native pixel (see `render`). late: share of pairs with badly
+    synchronised cameras (see `render`). workers: processes; their number does not change a byte.
 
     Raises CimnetError if `out` exists and is not empty or cannot be written, ConfigError for unusable numbers."""
     out = Path(out).absolute()
     counts = {"train": train, "val": val, "test": test}
+    if not 0 <= late <= 1:
+        raise DataError(f"late: {late} is a share of pairs, it must lie in 0 to 1")
     if min(counts.values()) < 0 or sum(counts.values()) == 0 or workers < 1:
         raise DataError(f"train={train}, val={val}, test={test}, workers={workers}: need at least one pair, one worker")
     check_view(seed, size, scale)
@@ -88,12 +93,20 @@ def synthesize(
         for name in ("RGB", "TIR", "Seg_annos", "truth"):
             (part / name).mkdir(parents=True)
         jobs = [
-            _Job(part, seed, split, index, 0, size, scale) for split, n in counts.items() for index in range(n)
+            _Job(part, seed, split, index, 0, size, scale, late) for split, n in counts.items() for index in range(n)
         ]  # fmt: skip
-        jobs = [_Job(j.folder, seed, j.split, j.index, k + 1, size, scale) for k, j in enumerate(jobs)]
+        jobs = [_Job(j.folder, seed, j.split, j.index, k + 1, size, scale, late) for k, j in enumerate(jobs)]
         steps = track(_run(jobs, workers), "Drawing scenes", len(jobs), disable=not progress, transient=True)
         _write_lists(part, list(steps))
-        about = {"format": FORMAT, "seed": seed, **counts, "size": list(size), "scale": scale, "classes": CLASSES}
+        about = {
+            "format": FORMAT,
+            "seed": seed,
+            **counts,
+            "size": list(size),
+            "scale": scale,
+            "late": late,
+            "classes": CLASSES,
+        }
         (part / "synth.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         classes = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES))
         (part / "README.txt").write_text(_README.format(classes=classes), encoding="utf-8")
@@ -116,7 +129,13 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[_Written]:
 
 def _write(job: _Job) -> _Written:
     pair = render(
-        job.seed, split=job.split, index=job.index, size=job.size, scale=job.scale, number=job.number
+        job.seed,
+        split=job.split,
+        index=job.index,
+        size=job.size,
+        scale=job.scale,
+        number=job.number,
+        late=job.late,
     )  # fmt: skip
     for name, image in (("RGB", pair.rgb), ("TIR", pair.thermal), ("Seg_annos", pair.label)):
         Image.fromarray(image).save(job.folder / name / f"{pair.id}.png", compress_level=1)

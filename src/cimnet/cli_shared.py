@@ -1,0 +1,61 @@
+"""What the commands share: options, and how they talk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console()
+
+Checkpoint = Annotated[Path, typer.Argument(help="A .safetensors checkpoint or a run folder.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
+
+
+def say(text: str, style: str = "") -> None:
+    """Print names and paths as they are: no markup, no line breaks inside."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+class bar:
+    """A progress bar for a known number of items; yields a function that advances by one."""
+
+    def __init__(self, text: str, total: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console, transient=True)
+        self.task = self.progress.add_task(text, total=total)
+
+    def __enter__(self) -> Any:
+        self.progress.start()
+        return lambda _: self.progress.advance(self.task)
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+
+class training_progress:
+    """A progress bar of optimiser steps with loss, L_mi, λ and rate; one line per evaluated epoch."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console)
+        self.task = self.progress.add_task("train", total=None, start=False)
+
+    def __enter__(self) -> Any:
+        self.progress.start()
+        return self.report
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def report(self, row: dict[str, float]) -> None:
+        """One step or one evaluation, see :func:`cimnet.training.train`."""
+        text = f"epoch {row['epoch']:.0f} loss {row['loss']:.3f} L_mi {row['mutual_information']:.3f} "
+        text += f"λ {row['lambda']:.3f} lr {row['rate']:.1e}"
+        self.progress.start_task(self.task)
+        self.progress.update(self.task, description=text, completed=row["step"], total=row["steps"])
+        if "miou" in row:
+            say(f"{text}  val mIoU {100 * row['miou']:.1f}%  {row['seconds']:.0f} s")

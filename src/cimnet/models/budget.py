@@ -1,0 +1,134 @@
+"""What a model costs: parameters and multiply-accumulate operations (MACs), by module."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from cimnet.models.base import RGBTModel
+
+TRAINING_ONLY = re.compile(r"(^|\.)mi_head\.")  # modules that inference and exported models leave out
+CONVENTION = (
+    "MACs of one pair by torch.utils.flop_counter: convolutions, linear layers and attention products, and of a "
+    "deformable convolution the kernel's products; not interpolation, normalisation, activations and pooling. "
+    "The mutual-information head, used in training only, is left out of both columns."
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Cost of a model at one image size, without what only training uses.
+
+    Attributes:
+        size: (height, width) of the images.
+        parameters, macs: totals; the modules' values add up to them.
+        modules: by module, (parameters, MACs); the numbers of list entries in their names read ``*``.
+        training_parameters: parameters of what was left out.
+    """
+
+    size: tuple[int, int]
+    parameters: int
+    macs: int
+    modules: dict[str, tuple[int, int]]
+    training_parameters: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``cimnet info --json`` prints."""
+        return {
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "modules": {name: {"parameters": p, "macs": m} for name, (p, m) in self.modules.items()},
+            "training_parameters": self.training_parameters,
+            "size": list(self.size),
+            "convention": CONVENTION,
+        }
+
+
+def measure_budget(model: RGBTModel, size: tuple[int, int], depth: int = 1) -> Budget:
+    """Count a model's parameters and MACs for one pair. Only shapes are computed, so it takes a second or two.
+
+    Args:
+        size: (height, width) of the images, at least 1.
+        depth: how far to split the table: 1 gives ``scsfr``, 2 ``scsfr.*``, 3 ``scsfr.*.spatial``.
+    """
+    counted = copy.deepcopy(model).cpu().eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), counter:
+        counted(torch.empty(1, 3, *size), torch.empty(1, 1, *size))
+    flops: dict[str, dict[Any, int]] = counter.get_flop_counts()
+    macs_of = _own({name: sum(ops.values()) // 2 for name, ops in flops.items()})
+    modules: dict[str, list[int]] = {}
+    left_out = 0
+    for name, parameter in model.named_parameters():
+        if TRAINING_ONLY.search(name):
+            left_out += parameter.numel()
+        else:
+            modules.setdefault(_shorten(name.rpartition(".")[0], depth), [0, 0])[0] += parameter.numel()
+    for name, macs in macs_of.items():
+        modules.setdefault(_shorten(name, depth), [0, 0])[1] += macs
+    table = {name: (counts[0], counts[1]) for name, counts in modules.items()}
+    total = sum(flops.get("Global", {}).values()) // 2
+    return Budget(size, sum(p for p, _ in table.values()), total, table, left_out)
+
+
+def _own(inclusive: dict[str, int]) -> dict[str, int]:
+    """From MACs of modules with all they call, named ``Model.a.b``, to those each does itself, named ``a.b``."""
+    own = {name.partition(".")[2]: macs for name, macs in inclusive.items() if "." in name}
+    for name, macs in inclusive.items():
+        parent = name.rpartition(".")[0]
+        while parent and parent not in inclusive:  # lists of modules are not called, so they are not counted
+            parent = parent.rpartition(".")[0]
+        if "." in parent:
+            own[parent.partition(".")[2]] -= macs
+    return {name: macs for name, macs in own.items() if macs}
+
+
+def _shorten(name: str, depth: int) -> str:
+    parts = ["*" if part.isdigit() else part for part in name.split(".")]
+    return ".".join(parts[:depth]).removesuffix(".*")
+
+
+def measure_run(model: RGBTModel, size: tuple[int, int], device: torch.device, repeats: int = 5) -> dict[str, float]:
+    """Latency and peak memory of one pair on a device.
+
+    Returns:
+        ``latency_ms``: the fastest of ``repeats`` runs after one to warm up, in milliseconds; ``peak_memory_mib``: on
+        CUDA what torch held at most, elsewhere the largest resident size of this process so far, weights and
+        libraries included.
+    """
+    model = model.to(device).eval()
+    rgb, thermal = torch.rand(1, 3, *size, device=device), torch.rand(1, 1, *size, device=device)
+    wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else _nothing
+    times = []
+    for _ in range(repeats + 1):
+        wait()
+        started = time.perf_counter()
+        model.predict(rgb, thermal)
+        wait()
+        times.append(time.perf_counter() - started)
+    return {"latency_ms": 1000 * min(times[1:]), "peak_memory_mib": _peak_memory(device)}
+
+
+def _nothing() -> None:
+    pass
+
+
+def _peak_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
