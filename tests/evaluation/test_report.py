@@ -274,7 +274,7 @@ def test_offset_table_holds_the_agreement(predictor: Predictor, shared: Shared) 
     true = np.concatenate([pair.true.reshape(2, -1) for pair in pairs], axis=1)
     moving = np.concatenate([pair.moving.ravel() for pair in pairs])
     for stage in range(4):
-        found = np.concatenate([pair.found[stage].reshape(2, -1) for pair in pairs], axis=1)
+        found = np.concatenate([pair.found[f"stage {stage + 1}"].reshape(2, -1) for pair in pairs], axis=1)
         got = offset_agreement(found, true, moving)
         assert np.isfinite(got.correlation_dx)
         row = shared.page.row(f"moving, stage {stage + 1}")
@@ -375,7 +375,8 @@ def test_found_offsets_are_in_pixels_of_the_image(input_scale: float, monkeypatc
 
     monkeypatch.setattr(CIMNet, "forward", forward)
     fields = found_offsets(model, torch.rand(3, 50, 70), torch.rand(1, 50, 70))
-    for field, stride in zip(fields, (4, 8, 16, 32), strict=True):
+    assert list(fields) == [f"stage {n}" for n in (1, 2, 3, 4)]
+    for field, stride in zip(fields.values(), (4, 8, 16, 32), strict=True):
         assert field.shape == (2, 50, 70)
         np.testing.assert_allclose(field[0], 0.5 * stride / input_scale, rtol=1e-5)
         np.testing.assert_allclose(field[1], -0.25 * stride / input_scale, rtol=1e-5)

@@ -74,33 +74,36 @@ def _pearson(a: Field, b: Field) -> float:
     return float((a * b).sum()) / norm if norm > 1e-12 else math.nan
 
 
-def found_offsets(model: RGBTModel, rgb: torch.Tensor, thermal: torch.Tensor) -> list[Field]:
-    """The offsets that a model applies to one pair, averaged over the taps, one field a stage.
+def found_offsets(model: RGBTModel, rgb: torch.Tensor, thermal: torch.Tensor) -> dict[str, Field]:
+    """The offsets that a model applies to one pair, averaged over the taps.
 
     Args:
         rgb, thermal: (3, H, W) and (1, H, W) in 0..1, on the model's device.
 
     Returns:
-        Per stage (2, H, W) float32, (dy, dx) in pixels of the image; empty for models without offsets.
+        (2, H, W) float32, (dy, dx) in pixels of the image, by name: ``stage 1`` … ``stage 4``, and ``alignment`` where
+        the model aligns explicitly; empty for models without offsets.
     """
     size = (rgb.shape[-2], rgb.shape[-1])
     with torch.inference_mode():
         output: Output = model(rgb[None], thermal[None])
-        fields = []
-        for stage, offset in enumerate(output.offsets):
-            stride = 4 * 2**stage
+        maps = {f"stage {n}": (4 * 2 ** (n - 1), offset) for n, offset in enumerate(output.offsets, start=1)}
+        if output.flow is not None:
+            maps["alignment"] = (4, output.flow)
+        fields = {}
+        for name, (stride, offset) in maps.items():
             height, width = offset.shape[-2:]
             mean = offset.float().view(1, -1, 2, height, width).mean(1) * (stride / model.input_scale)
-            fields.append(model.restore(mean, (stride * height, stride * width), size)[0].cpu().numpy())
+            fields[name] = model.restore(mean, (stride * height, stride * width), size)[0].cpu().numpy()
     return fields
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Offsets of one test image: found (stages, 2, H, W), true (2, H, W), moving (H, W)."""
+    """Offsets of one test image: found by name, each (2, H, W), true (2, H, W), moving (H, W)."""
 
     sample: RGBTSample
-    found: Field
+    found: dict[str, Field]
     true: Field
     moving: Mask
 
@@ -122,9 +125,10 @@ def compare_offsets(predictor: Predictor, dataset: RGBTDataset) -> Iterator[Comp
         if not found:
             return
         true, moving = truth["offset"].astype(np.float32), truth["moving"].astype(bool)
-        if true.shape != found[0].shape or moving.shape != true.shape[1:]:
+        size = (2, *sample.rgb.shape[-2:])
+        if true.shape != size or moving.shape != true.shape[1:]:
             raise DataError(
                 f"{dataset.root}/truth/{name}.npz: offset {true.shape} and moving {moving.shape} do not fit the image, "
-                f"expected {found[0].shape} and {found[0].shape[1:]}"
+                f"expected {size} and {size[1:]}"
             )
-        yield Compared(sample, np.stack(found), true, moving)
+        yield Compared(sample, found, true, moving)

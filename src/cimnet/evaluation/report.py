@@ -234,26 +234,28 @@ def _confusion(evaluation: Evaluation) -> str:
 
 
 def _offsets(predictor: Predictor, dataset: RGBTDataset) -> str:
-    found, true, moving = [], [], []
+    found: dict[str, list[np.ndarray]] = {}
+    true, moving = [], []
     cards: list[str] = []
     for pair in compare_offsets(predictor, dataset):
         step = math.ceil(math.sqrt(len(dataset) * pair.moving.size / _POINTS))
-        found.append(pair.found[:, :, ::step, ::step].reshape(*pair.found.shape[:2], -1))
+        for name, field in pair.found.items():
+            found.setdefault(name, []).append(field[:, ::step, ::step].reshape(2, -1))
         true.append(pair.true[:, ::step, ::step].reshape(2, -1))
         moving.append(pair.moving[::step, ::step].ravel())
         if len(cards) < _DRAWN and "weakly_aligned" in pair.sample.flags and not pair.sample.flags & BROKEN_FLAGS:
             cards.append(_arrows(pair))
     if not found:
         return ""
-    stages, truth, moves = np.concatenate(found, axis=2), np.concatenate(true, axis=1), np.concatenate(moving)
+    truth, moves = np.concatenate(true, axis=1), np.concatenate(moving)
     rows = ""
     for place, mask in (("static", ~moves), ("moving", moves)):
-        for stage, field in enumerate(stages, start=1):
-            got = offset_agreement(field, truth, mask)
+        for name, fields in found.items():
+            got = offset_agreement(np.concatenate(fields, axis=1), truth, mask)
             lengths = (got.true_magnitude, got.found_magnitude, got.endpoint_error)
             cells = "".join(html.cell(html.number(value)) for value in lengths)
             cells += "".join(html.cell(html.number(r, "+.2f")) for r in (got.correlation_dx, got.correlation_dy))
-            rows += html.row(f"{place}, stage {stage}", cells)
+            rows += html.row(f"{place}, {name}", cells)
     head = ["pixels", "true length", "found length", "end-point error", "r of dx", "r of dy"]
     marks = [
         (f'<i class="arrow" style="color:{pictures.STATIC_ARROW}"></i>', "static"),
@@ -262,7 +264,7 @@ def _offsets(predictor: Predictor, dataset: RGBTDataset) -> str:
             "on a moving thing; each picture has its own scale, stated below it",
         ),
     ]
-    note = f"{_OFFSETS} {len(found)} images; {100 * moves.mean():.1f} % of the pixels lie on things that move."
+    note = f"{_OFFSETS} {len(true)} images; {100 * moves.mean():.1f} % of the pixels lie on things that move."
     drawn = html.legend(marks) + "".join(cards) if cards else ""
     return html.section("Offsets", note, html.table(head, rows) + drawn)
 
@@ -271,7 +273,7 @@ def _arrows(pair: Compared) -> str:
     """Offsets of one pair, drawn over its thermal image; each picture states its own length scale."""
     name = pair.sample.id
     shown = [("RGB", pictures.photo(_rgb(pair.sample), f"RGB image {name}"))]
-    fields = {"true": pair.true, **{f"found, stage {n}": field for n, field in enumerate(pair.found, start=1)}}
+    fields = {"true": pair.true, **{f"found, {which}": field for which, field in pair.found.items()}}
     for which, field in fields.items():
         image, factor = pictures.draw_arrows(_grey(pair.sample), field, pair.moving, f"{which} offsets of {name}")
         mean = html.number(float(np.hypot(*field).mean()))

@@ -53,6 +53,7 @@ i { display: inline-block; flex: none; width: 14px; height: 14px; margin-right: 
 .row { display: grid; gap: 12px; }
 .five { grid-template-columns: repeat(5, 1fr); }
 .three { grid-template-columns: repeat(3, 1fr); }
+.four { grid-template-columns: repeat(4, 1fr); }
 .curves { grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); }
 figure { margin: 0; min-width: 0; }
 figcaption { color: var(--soft); font-size: .8rem; margin-top: 3px; }
@@ -78,7 +79,7 @@ footer { color: var(--soft); font-size: .875rem; margin-top: 20px; }
   .five { grid-template-columns: repeat(6, 1fr); gap: 8px; }
   .five figure { grid-column: span 2; }
   .five figure:nth-child(-n + 2) { grid-column: span 3; }
-  .three { grid-template-columns: repeat(2, 1fr); gap: 8px; }
+  .three, .four { grid-template-columns: repeat(2, 1fr); gap: 8px; }
   table { font-size: .875rem; }
   th, td { padding: 6px 4px; }
   thead th { font-size: .75rem; white-space: normal; overflow-wrap: normal; }
@@ -143,10 +144,15 @@ def section(title: str, note: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2><p>{escape(note)}</p>{content}</section>"
 
 
+def figure(image: str, caption: str) -> str:
+    """A picture with a caption."""
+    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
 def card(title: str, chips: Sequence[str], aside: str, layout: str, shown: Sequence[tuple[str, str]]) -> str:
     """Captioned images of one pair in a row; ``layout`` is ``five`` or ``three``, ``shown`` (caption, image)."""
     marks = "".join(f"<em>{escape(words(chip))}</em>" for chip in chips if chip)
-    figures = "".join(f"<figure>{image}<figcaption>{escape(text)}</figcaption></figure>" for text, image in shown)
+    figures = "".join(figure(image, text) for text, image in shown)
     head = f"<h3>{escape(title)} {marks}<span>{escape(aside)}</span></h3>"
     return f'<article class="sample">{head}<div class="row {layout}">{figures}</div></article>'
 

@@ -111,6 +111,12 @@ class Predictor:
         Raises:
             DataError: if an image cannot be read, has another shape, type or depth, or the sizes differ.
         """
+        rgb_tensor, thermal_tensor = self.tensors(rgb, thermal)
+        ids = self.model.predict(rgb_tensor[None].to(self.device), thermal_tensor[None].to(self.device))
+        return ids[0].cpu().numpy().astype(np.uint8)
+
+    def tensors(self, rgb: ImageLike, thermal: ImageLike) -> tuple[Tensor, Tensor]:
+        """What the model gets for one pair, (3, H, W) and (1, H, W) in 0..1; arguments and errors as in predict."""
         if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and Path(rgb) == Path(thermal):
             rgb, thermal = read_pair(Path(rgb), Path(thermal))
         rgb_tensor, thermal_tensor = self._rgb(rgb), self._thermal(thermal)
@@ -119,8 +125,7 @@ class Predictor:
             raise DataError(
                 f"{_name(rgb)} and {_name(thermal)}: sizes {sizes} differ; register the pair to one size first"
             )
-        ids = self.model.predict(rgb_tensor[None].to(self.device), thermal_tensor[None].to(self.device))
-        return ids[0].cpu().numpy().astype(np.uint8)
+        return rgb_tensor, thermal_tensor
 
     def _rgb(self, image: ImageLike) -> Tensor:
         if isinstance(image, str | Path):

@@ -66,6 +66,7 @@ def measure_budget(model: RGBTModel, size: tuple[int, int], depth: int = 1) -> B
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), counter:
         counted(torch.empty(1, 3, *size), torch.empty(1, 1, *size))
     flops: dict[str, dict[Any, int]] = counter.get_flop_counts()
+    total = sum(flops.pop("Global", {}).values()) // 2
     macs_of = _own({name: sum(ops.values()) // 2 for name, ops in flops.items()})
     modules: dict[str, list[int]] = {}
     left_out = 0
@@ -77,20 +78,20 @@ def measure_budget(model: RGBTModel, size: tuple[int, int], depth: int = 1) -> B
     for name, macs in macs_of.items():
         modules.setdefault(_shorten(name, depth), [0, 0])[1] += macs
     table = {name: (counts[0], counts[1]) for name, counts in modules.items()}
-    total = sum(flops.get("Global", {}).values()) // 2
     return Budget(size, sum(p for p, _ in table.values()), total, table, left_out)
 
 
 def _own(inclusive: dict[str, int]) -> dict[str, int]:
-    """From MACs of modules with all they call, named ``Model.a.b``, to those each does itself, named ``a.b``."""
-    own = {name.partition(".")[2]: macs for name, macs in inclusive.items() if "." in name}
+    """From MACs of modules with all they call, named ``Model.a.b``, to those each does itself, named ``a.b``; those of
+    the model's own ``forward`` are named ``forward``."""
+    own = dict(inclusive)
     for name, macs in inclusive.items():
         parent = name.rpartition(".")[0]
         while parent and parent not in inclusive:  # lists of modules are not called, so they are not counted
             parent = parent.rpartition(".")[0]
-        if "." in parent:
-            own[parent.partition(".")[2]] -= macs
-    return {name: macs for name, macs in own.items() if macs}
+        if parent:
+            own[parent] -= macs
+    return {name.partition(".")[2] or "forward": macs for name, macs in own.items() if macs}
 
 
 def _shorten(name: str, depth: int) -> str:
