@@ -43,6 +43,18 @@ def test_weak_alignment(scenes):
         assert np.hypot(*scene.registration.shift) > WEAK_STATIC - 0.1 or dynamic > WEAK_DYNAMIC
 
 
+def test_badly_synchronised_cameras_on_demand(scenes):
+    """``late`` changes how long the thermal camera lags, and nothing else about a scene."""
+    for index in range(20):
+        late, prompt = (sample_scene(0, "test", index, late=share)[0] for share in (1.0, 0.0))
+        assert (late.things, late.roads, late.climate) == (prompt.things, prompt.roads, prompt.climate)
+        assert late.registration.shift == prompt.registration.shift == scenes[index].registration.shift
+        fastest = max(np.hypot(*t.velocity) for t in late.things)
+        reach = [s.registration.lag * max(fastest, 30) for s in (late, prompt)]
+        assert 6 <= reach[0] <= 25
+        assert reach[1] <= 4
+
+
 def test_a_small_set_holds_every_light_and_failure():
     scenes = [sample_scene(3, "val", index)[0] for index in range(20)]
     assert {scene.climate.scene for scene in scenes} == {"day", "night", "dark_night"}

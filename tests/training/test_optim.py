@@ -17,10 +17,10 @@ def test_norms_biases_and_scalars_do_not_decay() -> None:
     module = TrainStep(model, SegmentationLoss())
     optimizer = create_optimizer(module, TrainingConfig(learning_rate=3e-4, weight_decay=0.07))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    groups = {
-        group["weight_decay"]: {names[id(parameter)] for parameter in group["params"]}
-        for group in optimizer.param_groups
-    }
+    groups: dict[float, set[str]] = {}
+    for group in optimizer.param_groups:
+        members = {names[id(parameter)] for parameter in group["params"]}
+        groups[group["weight_decay"]] = groups.get(group["weight_decay"], set()) | members
     assert set(groups) == {0.0, 0.07}
     assert len(groups[0.0]) + len(groups[0.07]) == len(names)
     assert all(parameter.ndim > 1 for name, parameter in module.named_parameters() if name in groups[0.07])
@@ -36,7 +36,6 @@ def test_norms_biases_and_scalars_do_not_decay() -> None:
     }
     assert norms
     assert norms <= groups[0.0]
-    assert {group["lr"] for group in optimizer.param_groups} == {3e-4}
 
 
 def test_the_papers_schedule() -> None:
@@ -74,3 +73,23 @@ def test_the_scheduler_sets_every_group() -> None:
         optimizer.step()
         schedule.step()
     assert [pytest.approx(sorted(rate)) for rate in rates] == [[0.25], [0.5], [0.5], [0.05], [0.05]]
+
+
+def test_layers_of_offsets_learn_slower() -> None:
+    """A twentieth of the rate for those that give offsets, the whole rate for all others, each decaying as before."""
+    model = create_model("cimnet_efficientnet_lite0", 3, widths=[16, 16, 20, 32], decoder_channels=16)
+    module = TrainStep(model, SegmentationLoss())
+    optimizer = create_optimizer(module, TrainingConfig(learning_rate=4e-3, offset_rate=0.25))
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates.keys() == set(names.values())
+    slow = {name for name, rate in rates.items() if rate == pytest.approx(1e-3)}
+    assert {rate for name, rate in rates.items() if name not in slow} == {4e-3}
+    expected = {f"model.cipa.offset.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")}
+    expected |= {f"model.scsfr.{n}.spatial.offset_conv.{kind}" for n in range(4) for kind in ("weight", "bias")}
+    assert slow == expected
+    decays = {names[id(p)]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert all((decays[name] == 0) == (name.endswith("bias")) for name in slow)
+    schedule = create_schedule(optimizer, 10, TrainingConfig(warmup_iterations=1))
+    assert schedule.get_last_lr() == pytest.approx([group["lr"] for group in optimizer.param_groups])
+    assert min(schedule.get_last_lr()) == pytest.approx(max(schedule.get_last_lr()) / 4)

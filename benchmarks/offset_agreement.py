@@ -1,0 +1,114 @@
+"""Whether learned offsets follow the true ones over moving things, and what a model makes of other offsets.
+
+python benchmarks/offset_agreement.py --data data/late runs/table3/row8_seed* runs/variants/residual_seed*
+python benchmarks/offset_agreement.py --data data/late --replace runs/table3/row8_seed*
+
+The first prints, by kind of run (folders KIND_seedN) and stage, lengths, end-point error and correlation. The second
+scores the test split with the learned offsets, with none, and with the true ones in their place at every stage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import cimnet
+from cimnet.data.kust4k import Kust4K
+from cimnet.evaluation import Evaluation
+from cimnet.evaluation.metrics import confusion_matrix
+from cimnet.evaluation.offsets import Agreement, compare_offsets, offset_agreement
+from cimnet.inference import Predictor
+from cimnet.models import CIMNet
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--replace", action="store_true")
+    options = parser.parse_args()
+    table: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    for run in options.runs:
+        predictor = cimnet.load(run)
+        data = predictor.open_dataset(options.data, options.split, broken="drop")
+        rows = replaced(predictor, data) if options.replace else agreements(predictor, data)
+        for name, values in rows.items():
+            table[(run.name.rpartition("_seed")[0], name)].append(values)
+    head = ["mIoU"] if options.replace else ["true length", "found length", "end-point error", "r of dx", "r of dy"]
+    print(f"| run | offsets | seeds | {' | '.join(head)} |\n|---|---|---:|{'---:|' * len(head)}")
+    for (kind, name), seeds in table.items():
+        cells = [spread(values) for values in zip(*seeds, strict=True)]
+        print(f"| {kind} | {name} | {len(seeds)} | {' | '.join(cells)} |")
+
+
+def agreements(predictor: Predictor, data: cimnet.data.RGBTDataset) -> dict[str, list[float]]:
+    """By stage, over all pixels on moving things of pairs whose sensors work."""
+    found: dict[str, list[np.ndarray]] = defaultdict(list)
+    true = []
+    for pair in compare_offsets(predictor, data):
+        for name, field in pair.found.items():
+            found[name].append(field[:, pair.moving])
+        true.append(pair.true[:, pair.moving])
+    truth = np.concatenate(true, axis=1)
+    got: dict[str, Agreement] = {n: offset_agreement(np.concatenate(f, axis=1), truth) for n, f in found.items()}
+    return {
+        name: [a.true_magnitude, a.found_magnitude, a.endpoint_error, a.correlation_dx, a.correlation_dy]
+        for name, a in got.items()
+    }
+
+
+def replaced(predictor: Predictor, data: cimnet.data.RGBTDataset) -> dict[str, list[float]]:
+    """mIoU with the offsets of all stages replaced."""
+    model = predictor.model
+    assert isinstance(model, CIMNet)
+    assert isinstance(data, Kust4K)
+    results = {name: Evaluation(predictor.classes) for name in ("learned", "none", "true")}
+    for index in range(len(data)):
+        sample, truth = data.read(index), data.truth(index)
+        assert sample.label is not None
+        assert truth is not None
+        true = torch.from_numpy(truth["offset"].astype(np.float32))[None].to(predictor.device)
+        for name, result in results.items():
+            offset = {"learned": None, "none": torch.zeros_like(true), "true": true}[name]
+            with forced(model, offset):
+                ids = predictor.predict(sample.rgb, sample.thermal)
+            result.add(confusion_matrix(sample.label.numpy(), ids, len(predictor.classes)), [])
+    return {name: [100 * result.scores.miou] for name, result in results.items()}
+
+
+@contextmanager
+def forced(model: CIMNet, offset: torch.Tensor | None) -> Iterator[None]:
+    """Give every tap of every stage the same offset (1, 2, H, W), in pixels of the image; None changes nothing."""
+
+    def hook(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
+        if offset is None:
+            return None
+        size = output.shape[-2:]
+        scaled = F.interpolate(offset, size=size, mode="area") * (size[0] / offset.shape[-2])
+        return scaled.repeat(1, output.shape[1] // 2, 1, 1).to(output.dtype)
+
+    handles = [stage.spatial.offset_conv.register_forward_hook(hook) for stage in model.scsfr]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def spread(values: tuple[float, ...]) -> str:
+    """Mean ± sample standard deviation."""
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{deviation}"
+
+
+if __name__ == "__main__":
+    main()

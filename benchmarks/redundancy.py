@@ -1,0 +1,58 @@
+"""How redundant the stage-1 features of trained models are, by probes that the loss does not know.
+
+python benchmarks/redundancy.py --data data/late --broken drop runs/table3/row8_seed* runs/variants/mi_off_seed*
+
+A row per kind of run: folders named KIND_seedN are averaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+import cimnet
+from cimnet.evaluation.redundancy import Redundancy, measure_redundancy
+from cimnet.models import CIMNet
+
+COLUMNS = ("cka", "r2", "r2_reverse", "estimate", "entropy_rgb", "entropy_thermal")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--broken", default="keep", choices=["keep", "drop", "only"])
+    options = parser.parse_args()
+    found: dict[str, list[tuple[Redundancy, float]]] = defaultdict(list)
+    for run in options.runs:
+        predictor = cimnet.load(run)
+        if not isinstance(predictor.model, CIMNet):
+            parser.error(f"{run}: is no CIMNet")
+        data = predictor.open_dataset(options.data, options.split, broken=options.broken)
+        miou = json.loads((run / f"{options.split}.json").read_text())["miou"]
+        found[run.name.rpartition("_seed")[0]].append(
+            (measure_redundancy(predictor.model, data, device=predictor.device), 100 * miou)
+        )
+    print(f"| run | seeds | mIoU | {' | '.join(COLUMNS)} |")
+    print("|---|---:|" + "---:|" * (1 + len(COLUMNS)))
+    for kind, results in found.items():
+        cells = [spread([miou for _, miou in results], 1)]
+        cells += [spread([getattr(probe, column) for probe, _ in results], 3) for column in COLUMNS]
+        print(f"| {kind} | {len(results)} | {' | '.join(cells)} |")
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Mean ± sample standard deviation."""
+    if any(math.isnan(value) for value in values):
+        return "–"
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Train and score variants of a recipe over seeds, resumable; the tables of docs/benchmarks.md are made from such runs.
+
+python benchmarks/train_variants.py small_scenes --data data/late --out runs/variants \
+    --variant mi_off model.mutual_information=off --variant residual model.offset_update=residual
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cimnet.reproduce.runs import Variant, run_variants
+from cimnet.reproduce.tables import spread
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variant", nargs="+", action="append", required=True, metavar=("NAME", "SETTING"))
+    options = parser.parse_args()
+    for name, *settings in options.variant:
+        variant = Variant(name, tuple(settings))
+        found = run_variants([variant], options.recipe, options.data, options.out, options.seeds, say=print)[name]
+        print(f"| {name} | {spread([scores['miou'] for scores in found])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
