@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from cimnet.errors import ConfigError
@@ -48,56 +49,45 @@ def reproduce(
     Raises:
         CimnetError: bad data, recipe or folder; a table asked for what it does not have.
     """
-    recipe = PAPER_RECIPES.get(table, "kust4k_resnet101") if budget == "paper" else budget
+    run = partial(
+        run_variants,
+        recipe=PAPER_RECIPES.get(table, "kust4k_resnet101") if budget == "paper" else budget,
+        data=data,
+        out=out,
+        seeds=seeds,
+        overrides=overrides,
+        split=split,
+        report=report,
+        say=say,
+    )
     if table == "table3":
-        return _ablation(data, out, recipe, seeds, rows, checkpoints, overrides, split, report, say)
+        return _ablation(run, out, rows, checkpoints)
     if table not in ("table2", "table4", "table5", "table6"):
         raise ConfigError(f"'{table}' is no table that can be run; choose table2, table3, table4, table5 or table6")
-    if checkpoints:
-        scores = [score(path, data, split) for path in checkpoints]
-        model = load(checkpoints[0], "cpu").model
-    else:
-        scores = run_variants(
-            [Variant("cimnet")], recipe, data, out, seeds, overrides, split=split, report=report, say=say
-        )["cimnet"]
-        model = load(out / f"cimnet_seed{seeds[0]}", "cpu").model
+    scores = [score(path, data, split) for path in checkpoints] or run([Variant("cimnet")])["cimnet"]
     if table in ("table4", "table5"):
         text = table4(scores) if table == "table4" else table5(scores)
     else:
+        model = load(checkpoints[0] if checkpoints else out / f"cimnet_seed{seeds[0]}", "cpu").model
         cost = measure_budget(model, (480, 640))
         text = (table2 if table == "table2" else table6)(scores, (cost.parameters / 1e6, cost.macs / 1e9))
     return _write(out, table, text, {"here": scores})
 
 
 def _ablation(
-    data: Path,
-    out: Path,
-    recipe: str,
-    seeds: Sequence[int],
-    rows: Sequence[int],
-    checkpoints: Sequence[Path],
-    overrides: Sequence[str],
-    split: str,
-    report: Report | None,
-    say: Say,
+    run: Callable[..., dict[str, list[Scores]]], out: Path, rows: Sequence[int], checkpoints: Sequence[Path]
 ) -> str:
     unknown = sorted(set(rows) - set(ROWS))
     if unknown or not rows or checkpoints:
-        wrong = (
-            "takes no checkpoints, it trains"
-            if checkpoints
-            else f"has no row {unknown[0]}"
-            if unknown
-            else "has no rows"
-        )
+        wrong = f"has no row {unknown[0]}" if unknown else "takes no checkpoints" if checkpoints else "has no rows"
         raise ConfigError(f"table3 {wrong}; choose rows from 1 to {len(ROWS)}")
-    variants = [Variant(f"row{row.number}", row.overrides()) for row in TABLE3 if row.number in rows]
 
     def write(scores: dict[str, list[Scores]]) -> str:
         return _write(out, "table3", table3({int(name[3:]): found for name, found in scores.items()}), scores)
 
-    scores = run_variants(variants, recipe, data, out, seeds, overrides, split, report, say, write)
-    return write(scores)
+    return write(
+        run([Variant(f"row{row.number}", row.overrides()) for row in TABLE3 if row.number in rows], after=write)
+    )
 
 
 def _write(out: Path, table: str, text: str, scores: dict[str, list[Scores]]) -> str:

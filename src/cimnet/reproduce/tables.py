@@ -31,13 +31,8 @@ def table2(scores: Sequence[Scores], cost: Cost) -> str:
 
 
 def table6(scores: Sequence[Scores], cost: Cost) -> str:
-    """MFNet test: IoU by class and mIoU, and mIoU by day and night."""
-    text = _by_class("table6", MFNET, TABLE6, scores, cost)
-    groups = [name for name in ("day", "night") if all(name in s["groups"] for s in scores)]
-    if not groups:
-        return text
-    cells = " | ".join(spread([s["groups"][name]["miou"] for s in scores]) for name in groups)
-    return f"{text}\n| subset | {' | '.join(groups)} |\n|---|{'---:|' * len(groups)}\n| here | {cells} |\n"
+    """MFNet test: IoU by class and mIoU."""
+    return _by_class("table6", MFNET, TABLE6, scores, cost)
 
 
 def _by_class(
@@ -52,7 +47,18 @@ def _by_class(
     ]
     found = [spread([s["iou"][c] for s in scores]) for c in classes]
     rows.append([f"**here**, {_seeds(scores)}", *map(_plain, cost), *found, spread([s["miou"] for s in scores])])
-    return _markdown(head, rows) + _notes(name, scores)
+    return _markdown(head, rows) + "\n" + _subsets(scores) + _notes(name, scores)
+
+
+def _subsets(scores: Sequence[Scores]) -> str:
+    """mIoU by scene and flag, for groups that all runs have."""
+    groups = [name for name in scores[0]["groups"] if all(name in s["groups"] for s in scores)]
+    found = {name: [s["groups"][name] for s in scores] for name in groups}
+    rows = [
+        [name.replace("_", " "), str(group[0]["images"]), spread([g["miou"] for g in group])]
+        for name, group in found.items()
+    ]
+    return _markdown(["subset, here", "pairs", "mIoU"], rows) if rows else ""
 
 
 def table3(scores: dict[int, list[Scores]]) -> str:
