@@ -11,11 +11,12 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from cimnet.reproduce.tables import spread
 
 FAMILIES = ("cimnet", "rgb_only", "thermal_only")
 
@@ -78,15 +79,6 @@ def table(options: argparse.Namespace) -> str:
         cells = [spread([column(s) for s in scores]) for column in columns.values()]
         lines.append(f"| {family} | {len(scores)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def spread(values: list[float | None]) -> str:
-    """Mean ± sample standard deviation in per cent."""
-    known = [100 * v for v in values if v is not None]
-    if not known:
-        return "–"
-    deviation = f" ± {statistics.stdev(known):.1f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.1f}{deviation}"
 
 
 if __name__ == "__main__":

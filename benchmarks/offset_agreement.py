@@ -58,6 +58,8 @@ def agreements(predictor: Predictor, data: cimnet.data.RGBTDataset) -> dict[str,
         for name, field in pair.found.items():
             found[name].append(field[:, pair.moving])
         true.append(pair.true[:, pair.moving])
+    if not true:
+        return {}
     truth = np.concatenate(true, axis=1)
     got: dict[str, Agreement] = {n: offset_agreement(np.concatenate(f, axis=1), truth) for n, f in found.items()}
     return {
@@ -71,6 +73,8 @@ def replaced(predictor: Predictor, data: cimnet.data.RGBTDataset) -> dict[str, l
     model = predictor.model
     assert isinstance(model, CIMNet)
     assert isinstance(data, Kust4K)
+    if model.scsfr[0].spatial is None:
+        return {}
     results = {name: Evaluation(predictor.classes) for name in ("learned", "none", "true")}
     for index in range(len(data)):
         sample, truth = data.read(index), data.truth(index)
@@ -87,16 +91,18 @@ def replaced(predictor: Predictor, data: cimnet.data.RGBTDataset) -> dict[str, l
 
 @contextmanager
 def forced(model: CIMNet, offset: torch.Tensor | None) -> Iterator[None]:
-    """Give every tap of every stage the same offset (1, 2, H, W), in pixels of the image; None changes nothing."""
+    """Align (eq. 12) by the same offset (1, 2, H, W) at every tap of every stage, in pixels of the image; None changes
+    nothing."""
 
-    def hook(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
+    def hook(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
         if offset is None:
             return None
-        size = output.shape[-2:]
+        x, learned, *mask = inputs
+        size = learned.shape[-2:]
         scaled = F.interpolate(offset, size=size, mode="area") * (size[0] / offset.shape[-2])
-        return scaled.repeat(1, output.shape[1] // 2, 1, 1).to(output.dtype)
+        return (x, scaled.repeat(1, learned.shape[1] // 2, 1, 1).to(learned.dtype), *mask)
 
-    handles = [stage.spatial.offset_conv.register_forward_hook(hook) for stage in model.scsfr]
+    handles = [s.spatial.align.register_forward_pre_hook(hook) for s in model.scsfr if s.spatial is not None]
     try:
         yield
     finally:

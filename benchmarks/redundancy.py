@@ -8,13 +8,13 @@ A row per kind of run: folders named KIND_seedN are averaged.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 from collections import defaultdict
 from pathlib import Path
 
 import cimnet
+from cimnet.evaluation import evaluate
 from cimnet.evaluation.redundancy import Redundancy, measure_redundancy
 from cimnet.models import CIMNet
 
@@ -34,7 +34,7 @@ def main() -> None:
         if not isinstance(predictor.model, CIMNet):
             parser.error(f"{run}: is no CIMNet")
         data = predictor.open_dataset(options.data, options.split, broken=options.broken)
-        miou = json.loads((run / f"{options.split}.json").read_text())["miou"]
+        miou = evaluate(predictor.model.predict, data, device=predictor.device).scores.miou
         found[run.name.rpartition("_seed")[0]].append(
             (measure_redundancy(predictor.model, data, device=predictor.device), 100 * miou)
         )
@@ -48,7 +48,8 @@ def main() -> None:
 
 def spread(values: list[float], digits: int) -> str:
     """Mean ± sample standard deviation."""
-    if any(math.isnan(value) for value in values):
+    values = [value for value in values if not math.isnan(value)]
+    if not values:
         return "–"
     deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{deviation}"

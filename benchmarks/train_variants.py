@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cimnet.reproduce.runs import Variant, run_variants
+from cimnet.reproduce.runs import Plan, Variant
 from cimnet.reproduce.tables import spread
 
 
@@ -21,10 +21,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variant", nargs="+", action="append", required=True, metavar=("NAME", "SETTING"))
     options = parser.parse_args()
+    plan = Plan(options.recipe, options.data, options.out, options.seeds, say=print)
     for name, *settings in options.variant:
         variant = Variant(name, tuple(settings))
-        found = run_variants([variant], options.recipe, options.data, options.out, options.seeds, say=print)[name]
-        print(f"| {name} | {spread([scores['miou'] for scores in found])} |", flush=True)
+        plan.run([variant])
+        print(f"| {name} | {spread([scores['miou'] for scores in plan.found(variant).values()])} |", flush=True)
 
 
 if __name__ == "__main__":

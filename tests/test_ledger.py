@@ -25,6 +25,11 @@ def _places() -> list[tuple[str, str]]:
     return places
 
 
+def test_every_path_is_checked() -> None:
+    skipped = [name for name in NAMED if ("/" in name or ".py" in name) and not name.startswith(FOLDERS)]
+    assert skipped == []
+
+
 @pytest.mark.parametrize(("path", "test"), _places())
 def test_what_the_ledger_names_exists(path: str, test: str) -> None:
     assert (ROOT / path).is_file(), path
@@ -45,6 +50,11 @@ def _numbers(section: str) -> set[int]:
 def test_nothing_is_missing() -> None:
     assert _numbers("Equations") == set(range(1, 25))
     assert _numbers("Figures") == set(range(1, 18))
+    sections = " ".join(
+        re.findall(r"^\| ([IVX][\w, -]*) \|", LEDGER.split("## Sections\n")[1].split("\n## ")[0], re.MULTILINE)
+    )
+    wanted = ["I", "II", "VI", *(f"III-{c}" for c in "ABCDEF"), *(f"IV-{c}" for c in "ABC"), *(f"V-{c}" for c in "ABC")]
+    assert sorted(re.findall(r"[\w-]+", sections)) == sorted(wanted)
     tables = re.findall(r"^\| ([IV]+) \|", LEDGER.split("## Tables\n")[1], re.MULTILINE)
     assert tables == ["I", "II", "III", "IV", "V", "VI"]
     assert len(_places()) > 40

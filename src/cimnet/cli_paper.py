@@ -57,7 +57,10 @@ def reproduce(
     table: Annotated[Literal["table2", "table3", "table4", "table5", "table6"], typer.Argument(help="Of the paper.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
     budget: Annotated[str, typer.Option(help="Recipe to train by: a file, a name, or the paper's own.")] = "paper",
-    out: Annotated[Path | None, typer.Option(help="Folder for runs and table. Default: runs/TABLE.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for runs and table. Default: runs/TABLE; II, IV and V share runs/table2."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs a row: seeds 0, 1, …")] = 3,
     rows: Annotated[str, typer.Option(help="Rows of Table III, for example 1,8.")] = "1,2,3,4,5,6,7,8",
     checkpoint: Annotated[list[Path], typer.Option(help="Score this model, do not train. Repeatable.")] = [],  # noqa: B006  # typer copies it
@@ -71,7 +74,9 @@ def reproduce(
         numbers = [int(part) for part in rows.split(",")]
     except ValueError as error:
         raise ConfigError(f"--rows {rows}: write numbers with commas, for example 1,8") from error
-    folder = out or Path("runs") / table
+    if checkpoint and set_:
+        raise ConfigError("--set changes how models are trained, but --checkpoint gives trained ones; leave one out")
+    folder = out or Path("runs") / ("table2" if table in ("table4", "table5") else table)
     with training_progress() as report:
         text = run(
             table,
@@ -87,7 +92,7 @@ def reproduce(
             say=say,
         )
     console.print(Markdown(text))
-    say(f"table: {folder / f'{table}.md'}")
+    say(f"table: {folder}")
 
 
 @paper_app.command()

@@ -127,7 +127,7 @@ class TrainingConfig(_Section):
     epochs: PositiveInt = 12
     batch_size: PositiveInt = 4
     learning_rate: float = Field(1e-4, gt=0)
-    offset_rate: float = Field(0.05, ge=0, description="learning rate of the layers that give offsets, as a share")
+    offset_rate: float = Field(1.0, ge=0, description="learning rate of the layers that give offsets, as a share")
     weight_decay: NonNegativeFloat = 0.05
     warmup_iterations: NonNegativeInt = 500
     schedule: Literal["step", "poly", "constant"] = "step"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from PIL import Image
 
 import cimnet
 from cimnet.errors import CimnetError
-from cimnet.evaluation.explain import heat, record, write_explanation
+from cimnet.evaluation.explain import _features, _weights, heat, record, write_explanation
 from cimnet.inference import Predictor
 from cimnet.models import CIMNet, create_model
+from cimnet.models.cipa import CIPAOutput
+from cimnet.models.scsfr import SCSFROutput
 
 from ..conftest import Trained
 
@@ -34,7 +37,7 @@ def test_figure_and_page(trained: Trained, pair: dict[str, Path], tmp_path: Path
         text.index(f"<h2>{n}</h2>") for n in sections
     )
     assert text.count("<figure>") == 4 + 4 + 2 + 4 + 4 + 4 + 4 + 4
-    assert "http" not in text.replace("http-equiv", "")
+    assert "http" not in re.sub(r"data:[^\"]*", "", text).replace("http-equiv", "")
     with Image.open(tmp_path / "explain.png") as figure:
         assert figure.width > 1000
 
@@ -52,6 +55,41 @@ def test_recorded_tensors_are_those_of_the_forward_pass(trained: Trained) -> Non
     logits = model.restore(model.decoder(fused), (64, 96), (64, 96))
     torch.testing.assert_close(logits, output.logits)
     assert all(not module._forward_hooks for module in model.modules())
+
+
+def test_panels_show_the_stream_and_stage_of_their_title(trained: Trained) -> None:
+    """Each recorded tensor is planted with a bright corner of its own; its panel must be bright there."""
+    model = cimnet.load(trained.best).model
+    assert isinstance(model, CIMNet)
+    corners = {name: (row, column) for name, row, column in (("RGB", 0, 0), ("thermal", 1, 1))}
+
+    def planted(name: str, channels: int, stage: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        x = torch.full((1, channels, 64 // 2 ** (stage - 1), 96 // 2 ** (stage - 1)), low)
+        height, width = x.shape[-2] // 2, x.shape[-1] // 2
+        row, column = corners[name]
+        x[:, :, row * height : (row + 1) * height, column * width : (column + 1) * width] = high
+        return x
+
+    rgb, thermal = (planted(name, 16, 1) for name in corners)
+    seen: dict[str, Any] = {"cipa": ((rgb, thermal), CIPAOutput(rgb, thermal, rgb, None))}
+    seen["scsfr1"] = ((), SCSFROutput(rgb, thermal, rgb))
+    for n in (1, 2, 3, 4):
+        seen[f"ffm{n}"] = ((), planted("RGB" if n % 2 else "thermal", 8, n))
+        seen[f"spatial{n}"] = ((), torch.cat([planted(name, 1, n, -5, 5) for name in corners], dim=1))
+        seen[f"channel{n}"] = ((), torch.randn(1, 32))
+    size = (256, 384)
+    panels = [p for s in (*_features(model, seen, size), *_weights(model, seen, size)) for p in s.panels]
+    checked = 0
+    for title, image in panels:
+        if title.startswith("channel"):
+            continue
+        name = "thermal" if "thermal" in title or title in ("fused, stage 2", "fused, stage 4") else "RGB"
+        row, column = corners[name]
+        bright = image.astype(int).sum(2)[64 + 128 * row, 96 + 192 * column]
+        assert bright == image.astype(int).sum(2).max(), title
+        assert image.astype(int).sum(2)[64 + 128 * (1 - row), 96 + 192 * (1 - column)] < bright, title
+        checked += 1
+    assert checked == 6 + 4 + 8
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
@@ -91,6 +129,9 @@ def test_another_family_and_wrong_labels_are_named(trained: Trained, pair: dict[
     small = tmp_path / "small.png"
     Image.fromarray(np.zeros((8, 9), np.uint8)).save(small)
     with pytest.raises(CimnetError, match="9x8"):
+        write_explanation(source, pair["rgb"], pair["thermal"], tmp_path, small)
+    Image.fromarray(np.full((32, 40), 7, np.uint8)).save(small)
+    with pytest.raises(CimnetError, match=r"small\.png: id 7 is outside the 3 classes"):
         write_explanation(source, pair["rgb"], pair["thermal"], tmp_path, small)
 
 

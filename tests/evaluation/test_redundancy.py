@@ -57,7 +57,16 @@ def test_r2_is_scored_on_other_images_than_it_is_fitted_to() -> None:
     x = RNG.normal(size=(2, 300, 4))
     y = np.stack([image @ RNG.normal(size=(4, 3)) for image in x])
     assert ridge_r2(x, y) < 0.5
-    assert ridge_r2(np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)) > ridge_r2(x, y)
+    seen = ridge_r2(np.concatenate([x, x]), np.concatenate([y, y]))
+    assert seen > ridge_r2(np.repeat(x, 2, axis=0), np.repeat(y, 2, axis=0)) + 0.1
+
+
+def test_one_sparse_channel_does_not_swamp_the_others() -> None:
+    """A channel that lives in the first half alone weighs what it varies in the second."""
+    x = RNG.normal(size=(20, 64, 5))
+    y = np.concatenate([x, np.zeros((20, 64, 1))], axis=2)
+    y[0, 0, 5] = 1.0
+    assert ridge_r2(x, y) > 0.9
 
 
 def test_r2_leaves_dead_channels_out() -> None:

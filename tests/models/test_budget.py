@@ -1,4 +1,4 @@
-"""The counter against hand counts: each module of CIMNet, both encoders' kinds, and the paper's Table II."""
+"""The counter against hand counts: CIMNet's modules, MiT, fused attention, and the paper's Table II."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def _widths(parameters: Callable[[int], int]) -> int:
         ("cipa.offset", 64 * 128 + 64 + 64 * 18 + 18, (64 * 128 + 64 * 18) * SIZES[0]),
         ("decoder.project", _widths(lambda c: 512 * c + 512), _stages(lambda c: 512 * c)),
         ("decoder.mix", 2048 * 512 + 1024, 2048 * 512 * SIZES[0]),
+        ("cipa.attention_rgb", 3, 3 * 64),
         ("decoder.classify", 512 * 9 + 9, 512 * 9 * SIZES[0]),
     ],
 )
@@ -68,6 +69,40 @@ def test_ffm_with_its_attention_products(modules: dict[str, tuple[int, int]]) ->
     by_hand = sum(4 * n * c * c // heads for c, n, heads in zip(PAPER_WIDTHS, SIZES, (1, 2, 5, 8), strict=True))
     assert attention == by_hand
     assert macs == linear + embed + by_hand
+
+
+def test_mit_with_its_attention_products() -> None:
+    """MiT-B0 by hand: two blocks a stage, keys and values from maps reduced by 8, 4, 2 and 1 along each axis."""
+    modules = measure_budget(create_model("cimnet_mit_b0", 9), (H, W)).modules
+    macs, before = 0, 3
+    for c, n, reduce, kernel in zip((32, 64, 160, 256), SIZES, (8, 4, 2, 1), (7, 3, 3, 3), strict=True):
+        reduced = n // reduce**2
+        attention = n * c * c + reduced * c * 2 * c + 2 * n * reduced * c + n * c * c  # q; k and v; products; output
+        attention += n * c * c if reduce > 1 else 0  # a convolution as large as its stride
+        mix = n * c * 4 * c + 9 * n * 4 * c + n * 4 * c * c
+        macs += kernel**2 * before * c * n + 2 * (attention + mix)
+        before = c
+    assert modules["encoder_rgb"][1] == modules["encoder_thermal"][1] == macs
+
+
+def test_fused_attention_is_counted_as_two_products() -> None:
+    class Fused(_Toy):
+        def forward(self, rgb: torch.Tensor, thermal: torch.Tensor) -> Output:
+            x = self.parts[0](rgb).flatten(2).transpose(1, 2)
+            return Output(self.parts[1](nn.functional.scaled_dot_product_attention(x, x, x)))
+
+    n = 32
+    assert measure_budget(Fused(), (4, 8)).macs == 12 * n + 2 * 4 * n * n + 20 * n
+
+
+def test_modulation_and_alignment_are_counted() -> None:
+    plain, both = (
+        measure_budget(create_model("cimnet_resnet10t", 9, widths=(8, 16, 20, 32), **options), (H, W), depth=9)
+        for options in ({}, {"modulation": True, "explicit_alignment": True})
+    )
+    mask = sum(9 * 9 * c * n for c, n in zip((8, 16, 20, 32), SIZES, strict=True))
+    search = SIZES[0] * (2 * (9 * 64 * 32 + 9 * 32 * 16) + 16 * 169 + 2 * 9 * 169 * 64)
+    assert both.macs - plain.macs == mask + search
 
 
 def test_the_paper_s_table_2() -> None:

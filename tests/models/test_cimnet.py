@@ -271,38 +271,3 @@ def test_parameters_of_each_part(paper_model: CIMNet) -> None:
     scales_and_attention = 8e-6 + 6e-6
     total = sum(found for found, _ in parts.values()) + scales_and_attention
     assert total == pytest.approx(_millions(model) - _millions(model.cipa.mi_head), abs=1e-6)
-
-
-@pytest.mark.parametrize("off", ["msm", "swr", "cwr"])
-def test_a_switch_takes_out_its_part_alone(off: str) -> None:
-    """Parameters that are gone are those of the part, and the output no longer depends on it."""
-    full, without = _model(), _model(**{off: False})
-    gone = set(dict(full.named_parameters())) - set(dict(without.named_parameters()))
-    assert not set(dict(without.named_parameters())) - set(dict(full.named_parameters()))
-    parts = {"msm": ("cipa.offset.",), "swr": (".spatial.", "cipa.offset."), "cwr": (".channel.",)}[off]
-    assert gone == {name for name, _ in full.named_parameters() if any(part in name for part in parts)}
-    output = without(*_images())
-    assert output.logits.isfinite().all()
-    assert len(output.offsets) == (0 if off == "swr" else 4)
-
-
-def test_without_msm_the_chain_of_offsets_begins_at_zero() -> None:
-    model = _model(msm=False)
-    nn.init.normal_(model.scsfr[0].spatial.offset_conv.weight, std=0.5)
-    spy = _spy(model)
-    model(*_images())
-    assert not spy.inputs["scsfr0"][2].any()
-    assert spy.inputs["scsfr1"][2].abs().max() > 0.01  # the stages still pass theirs on, eq. 13
-
-
-def test_without_rectification_the_streams_meet_in_fusion_alone() -> None:
-    """The baseline of Table III: thermal changes nothing in the RGB stream."""
-    model = _model(swr=False, cwr=False, mutual_information=None)
-    assert not model.leave_rgb
-    spy = _spy(model)
-    rgb, thermal = _images()
-    model(rgb, thermal)
-    before = [spy.outputs[f"rgb{n}"].clone() for n in range(4)]
-    model(rgb, torch.rand_like(thermal))
-    for n in range(4):
-        torch.testing.assert_close(spy.outputs[f"rgb{n}"], before[n], rtol=0, atol=0)

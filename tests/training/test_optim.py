@@ -76,7 +76,7 @@ def test_the_scheduler_sets_every_group() -> None:
 
 
 def test_layers_of_offsets_learn_slower() -> None:
-    """A twentieth of the rate for those that give offsets, the whole rate for all others, each decaying as before."""
+    """``offset_rate`` times the rate for those that give offsets, the whole rate for all others, decaying as before."""
     model = create_model("cimnet_efficientnet_lite0", 3, widths=[16, 16, 20, 32], decoder_channels=16)
     module = TrainStep(model, SegmentationLoss())
     optimizer = create_optimizer(module, TrainingConfig(learning_rate=4e-3, offset_rate=0.25))
@@ -93,3 +93,10 @@ def test_layers_of_offsets_learn_slower() -> None:
     schedule = create_schedule(optimizer, 10, TrainingConfig(warmup_iterations=1))
     assert schedule.get_last_lr() == pytest.approx([group["lr"] for group in optimizer.param_groups])
     assert min(schedule.get_last_lr()) == pytest.approx(max(schedule.get_last_lr()) / 4)
+
+
+def test_at_the_whole_rate_groups_are_those_of_older_runs() -> None:
+    """``last.pt`` of a run before ``offset_rate`` holds two groups."""
+    module = TrainStep(create_model("cimnet_efficientnet_lite0", 3), SegmentationLoss())
+    assert TrainingConfig().offset_rate == 1
+    assert len(create_optimizer(module, TrainingConfig()).param_groups) == 2

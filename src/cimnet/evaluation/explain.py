@@ -1,7 +1,7 @@
 """What happens inside CIMNet for one pair: the panels of the paper's Fig. 3 and 14, offsets, weights and errors.
 
-One PNG figure with all panels, and one HTML page with the same panels and what they mean. Colours: cividis for
-features and weights, which reads alike in grey print and for people who confuse red and green.
+One PNG figure with all panels, and one HTML page with the same panels and what they mean. Features and weights are
+drawn in cividis and errors in one dark tone, which read alike in grey print and for people who confuse red and green.
 """
 
 from __future__ import annotations
@@ -24,27 +24,26 @@ from cimnet.errors import ConfigError, DataError
 from cimnet.evaluation import report_figures as pictures
 from cimnet.evaluation import report_page as html
 from cimnet.evaluation.figures import save_figure
-from cimnet.evaluation.offsets import found_offsets
+from cimnet.evaluation.offsets import offset_fields
 from cimnet.files import write_text
 from cimnet.inference import Predictor
-from cimnet.inference.overlay import blend
+from cimnet.inference.overlay import blend, with_legend
 from cimnet.models import CIMNet
 from cimnet.models.scsfr import SCSFR
 
-Map = npt.NDArray[np.floating[Any]]
+WRONG: pictures.Color = (150, 40, 0)
+Size = tuple[int, int]
 
 
 class Panel(NamedTuple):
-    """One picture: a title and an RGB image (H, W, 3), or offsets (2, H, W) for arrows, or curves by name."""
+    """A title and a picture (H, W, 3)."""
 
     title: str
-    image: pictures.Image8 | None = None
-    offset: Map | None = None
-    curves: dict[str, Map] | None = None
+    image: pictures.Image8
 
 
 class Section(NamedTuple):
-    """Panels that belong together, at most four, and what they show."""
+    """Panels that belong together, and what they show."""
 
     title: str
     note: str
@@ -53,9 +52,9 @@ class Section(NamedTuple):
 
 @contextmanager
 def record(model: CIMNet) -> Iterator[dict[str, Any]]:
-    """Inputs and outputs of CIMNet's modules during one forward pass, by name."""
+    """Inputs and output of CIMNet and of its modules during one forward pass, by name."""
     seen: dict[str, Any] = {}
-    modules: dict[str, nn.Module] = {"cipa": model.cipa}
+    modules: dict[str, nn.Module] = {"model": model, "cipa": model.cipa}
     modules |= {f"scsfr{n}": module for n, module in enumerate(model.scsfr, start=1)}
     modules |= {f"ffm{n}": module for n, module in enumerate(model.ffm, start=1)}
     for n, stage in enumerate(model.scsfr, start=1):
@@ -87,60 +86,71 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
 
     Raises:
         ConfigError: if the model is not a CIMNet.
-        DataError: if a file cannot be read or the sizes differ.
+        DataError: if a file cannot be read, the sizes differ, or the label has ids that the model has not.
     """
-    if not isinstance(predictor.model, CIMNet):
+    model = predictor.model
+    if not isinstance(model, CIMNet):
         raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
     ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)
     image = (255 * ready_rgb.permute(1, 2, 0).numpy()).round().astype(np.uint8)
-    backdrop = (255 * ready_thermal[0].numpy()).round().astype(np.uint8)
-    size = backdrop.shape
-    truth = None if label is None else read_label(label)
-    if truth is not None and truth.shape != size:
-        raise DataError(f"{label}: is {truth.shape[1]}x{truth.shape[0]} but {rgb} is {size[1]}x{size[0]}")
-    with record(predictor.model) as seen:
+    grey = (255 * ready_thermal[0].numpy()).round().astype(np.uint8)
+    truth = None if label is None else _read_truth(label, grey.shape, len(predictor.classes))
+    with record(model) as seen:
         prediction = predictor.predict(ready_rgb, ready_thermal)
     sections = [
-        _images(predictor, image, backdrop, prediction, truth),
-        *_features(predictor.model, seen, size),
-        *_weights(predictor.model, seen, size),
-        _offsets(predictor, ready_rgb, ready_thermal),
+        _images(predictor, image, grey, prediction, truth),
+        *_features(model, seen, grey.shape),
+        *_weights(model, seen, grey.shape),
+        _offsets(model, seen, grey),
     ]
     sections = [section for section in sections if section.panels]
-    save_figure(draw(sections, backdrop), out / "explain.png")
+    save_figure(draw(sections, grey.shape), out / "explain.png")
     page = out / "explain.html"
-    write_text(page, _page(predictor, rgb, sections, backdrop))
+    given = f"--rgb {rgb} --thermal {thermal}" + ("" if label is None else f" --label {label}")
+    write_text(page, _page(predictor, sections, rgb.name, f"cimnet explain CHECKPOINT {given} --out {out}"))
     return page
+
+
+def _read_truth(path: Path, size: Size, classes: int) -> npt.NDArray[Any]:
+    truth = read_label(path)
+    if truth.shape != size:
+        raise DataError(f"{path}: is {truth.shape[1]}x{truth.shape[0]}, the images are {size[1]}x{size[0]}")
+    outside = np.unique(truth[(truth >= classes) & (truth != 255)])
+    if outside.size:
+        raise DataError(f"{path}: id {outside[0]} is outside the {classes} classes of the model (and not 255, ignore)")
+    return truth
 
 
 def _images(
     predictor: Predictor, image: pictures.Image8, grey: pictures.Image8, prediction: Any, truth: Any | None
 ) -> Section:
+    over = with_legend(blend(image, prediction, predictor.colors, 0.6), prediction, predictor.classes, predictor.colors)
     panels = [
         Panel("RGB", image),
         Panel("thermal", np.repeat(grey[..., None], 3, axis=2)),
-        Panel("prediction", blend(image, prediction, predictor.colors, 0.6)),
+        Panel("prediction", np.asarray(over)),
     ]
     if truth is not None:
         wrong = float((prediction != truth)[truth != 255].mean()) if (truth != 255).any() else math.nan
-        errors = pictures.paint_errors(truth, prediction, predictor.colors)
+        errors = pictures.paint_errors(truth, prediction, [WRONG] * len(predictor.classes))
         panels.append(Panel(f"errors, {100 * wrong:.1f} % of pixels", errors))
-    note = "What goes in and what comes out. Wrong pixels of the error map have the colour of the predicted class."
+    note = (
+        "What goes in and what comes out. Wrong pixels of the error map are dark, the lines are the label's outlines."
+    )
     return Section("The pair", note, panels)
 
 
-def _features(model: CIMNet, seen: dict[str, Any], size: tuple[int, int]) -> list[Section]:
+def _features(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
     """Stage 1 as in Fig. 14: before CIPA, after it, after SCSFR; and the fused maps of all stages."""
     before, after, rectified = seen["cipa"][0], seen["cipa"][1], seen["scsfr1"][1]
-    pairs = [
-        ("before CIPA", before[0], before[1]),
-        ("after CIPA", after.rgb, after.thermal),
-        ("after SCSFR", rectified.rgb, rectified.thermal),
-    ]
     panels = [
         Panel(f"{name} {when}", heat(model, x, 1, size))
-        for when, *maps in pairs
-        for name, x in zip(("RGB", "thermal"), maps, strict=True)
+        for when, maps in (
+            ("before CIPA", {"RGB": before[0], "thermal": before[1]}),
+            ("after CIPA", {"RGB": after.rgb, "thermal": after.thermal}),
+            ("after SCSFR", {"RGB": rectified.rgb, "thermal": rectified.thermal}),
+        )
+        for name, x in maps.items()
     ]
     fused = [Panel(f"fused, stage {n}", heat(model, seen[f"ffm{n}"][1], n, size)) for n in (1, 2, 3, 4)]
     note = "Mean size of the features over channels, each panel from its own 1st to 99th percentile; bright is large."
@@ -151,46 +161,41 @@ def _features(model: CIMNet, seen: dict[str, Any], size: tuple[int, int]) -> lis
     ]
 
 
-def _weights(model: CIMNet, seen: dict[str, Any], size: tuple[int, int]) -> list[Section]:
+def _weights(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
     """Spatial weights (eq. 14) as maps and channel weights (eq. 19) as sorted curves, by stage."""
     spatial: dict[str, list[Panel]] = {"RGB": [], "thermal": []}
     channel = []
-    for n in (1, 2, 3, 4):
-        if f"spatial{n}" in seen:
+    for n, stage in enumerate(model.scsfr, start=1):
+        assert isinstance(stage, SCSFR)
+        if stage.spatial is not None:
             both = torch.sigmoid(seen[f"spatial{n}"][1].float())
             for name, x in zip(spatial, both.chunk(2, dim=1), strict=True):
-                title = f"w of {name}, stage {n}: mean {x.mean():.2f}"
+                title = f"w of {name}, stage {n}: mean {x.mean():.2f}, λ {stage.spatial.scale.item():.2f}"
                 spatial[name].append(Panel(title, heat(model, x, n, size, (0.0, 1.0))))
-        if f"channel{n}" in seen:
-            both = torch.sigmoid(seen[f"channel{n}"][1].float())[0].cpu()
-            curves = {
-                name: part.sort(descending=True).values.numpy()
-                for name, part in zip(("RGB", "thermal"), both.chunk(2), strict=True)
-            }
-            channel.append(Panel(f"channel weights, stage {n}", curves=curves))
-    note = "How much of a stream is added to the other at each place (eq. 14), from 0 (dark) to 1 (bright)."
+        if stage.channel is not None:
+            rgb, thermal = torch.sigmoid(seen[f"channel{n}"][1].float())[0].cpu().chunk(2)
+            title = f"channel weights, stage {n}, λ {stage.channel.scale.item():.2f}"
+            channel.append(Panel(title, _curves(rgb, thermal, size)))
+    note = (
+        "How much of a stream, times λ, is added to the other at each place (eq. 14–18), from 0 (dark) to 1 (bright)."
+    )
     return [
         *(Section(f"Spatial weights of {name}", note, panels) for name, panels in spatial.items()),
-        Section("Channel weights", "The same by channel (eq. 19), each curve sorted from its largest weight.", channel),
+        Section("Channel weights", "The same by channel (eq. 19–23), sorted from the largest weight.", channel),
     ]
 
 
-def _offsets(predictor: Predictor, rgb: Tensor, thermal: Tensor) -> Section:
-    found = found_offsets(predictor.model, rgb.to(predictor.device), thermal.to(predictor.device))
-    panels = [
-        Panel(f"{name}: mean {np.hypot(*field).mean():.1f} px", offset=field)
-        for name, field in found.items()
-        if name != "alignment"
-    ]
-    if "alignment" in found:  # in place of the last stage, so that a row has at most four
-        field = found["alignment"]
-        panels = [*panels[:3], Panel(f"alignment: mean {np.hypot(*field).mean():.1f} px", offset=field)]
-    note = "Averaged over the nine taps, in pixels of the image, over the thermal image. Each panel has its own scale."
-    return Section("Offsets", note, panels)
+def _offsets(model: CIMNet, seen: dict[str, Any], grey: pictures.Image8) -> Section:
+    panels = []
+    for name, field in offset_fields(model, seen["model"][1], grey.shape).items():
+        figure, factor = pictures.plot_arrows(grey, field, np.zeros(grey.shape, dtype=bool))
+        title = f"{name}: mean {np.hypot(*field).mean():.1f} px, arrows × {factor:g}"
+        panels.append(Panel(title, pictures.rasterize(figure)))
+    return Section("Offsets", "Averaged over the nine taps, in pixels of the image, over the thermal image.", panels)
 
 
 def heat(
-    model: CIMNet, x: Tensor, stage: int, size: tuple[int, int], limits: tuple[float, float] | None = None
+    model: CIMNet, x: Tensor, stage: int, size: Size, limits: tuple[float, float] | None = None
 ) -> pictures.Image8:
     """A map (1, C, h, w) of a stage as a cividis image (H, W, 3): the mean of absolute values over channels.
 
@@ -207,57 +212,43 @@ def heat(
     return painted
 
 
-def draw(sections: list[Section], backdrop: pictures.Image8) -> Figure:
-    """All sections as rows of one figure."""
-    height, width = backdrop.shape
-    figure = Figure(figsize=(12, len(sections) * (3 * height / width + 0.35)), layout="constrained")
-    axes = figure.subplots(len(sections), 4, squeeze=False)
+def _curves(rgb: Tensor, thermal: Tensor, size: Size) -> pictures.Image8:
+    figure = Figure(figsize=(4.8, 4.8 * size[0] / size[1]), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    for name, values, color, style in (("RGB", rgb, "#0072b2", "-"), ("thermal", thermal, "#e69f00", "--")):
+        ordered = values.sort(descending=True).values.numpy()
+        axes.plot(np.linspace(0, 1, len(ordered)), ordered, color=color, linestyle=style, label=name)
+    axes.set(ylim=(0, 1), xlabel="share of channels")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return pictures.rasterize(figure)
+
+
+def draw(sections: list[Section], size: Size) -> Figure:
+    """All sections as rows of one figure; ``size`` (H, W) of the images gives the rows' height."""
+    columns = max(len(section.panels) for section in sections)
+    figure = Figure(figsize=(3 * columns, len(sections) * (3 * size[0] / size[1] + 0.35)), layout="constrained")
+    axes = figure.subplots(len(sections), columns, squeeze=False)
     for row, section in zip(axes, sections, strict=True):
-        for place in row[len(section.panels) :]:
+        for place in row:
             place.axis("off")
         for place, panel in zip(row, section.panels, strict=False):
-            place.set_title(panel.title, fontsize=9)
-            if panel.curves is not None:
-                _plot_curves(place, panel.curves)
-                continue
-            if panel.offset is not None:
-                pictures.plot_arrows(place, backdrop, panel.offset, np.zeros(backdrop.shape, dtype=bool))
-            else:
-                place.imshow(panel.image)
-            place.set(xticks=[], yticks=[])
+            place.set_title(panel.title, fontsize=8)
+            place.imshow(panel.image)
     return figure
 
 
-def _plot_curves(axes: Any, curves: dict[str, Map]) -> None:
-    for (name, values), color, style in zip(curves.items(), ("#0072b2", "#e69f00"), ("-", "--"), strict=True):
-        axes.plot(np.linspace(0, 1, len(values)), values, color=color, linestyle=style, label=name)
-    axes.set(ylim=(0, 1), xlabel="share of channels")
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
-
-
-def _page(predictor: Predictor, rgb: Path, sections: list[Section], backdrop: pictures.Image8) -> str:
-    def show(panel: Panel) -> str:
-        if panel.offset is not None:
-            still = np.zeros(backdrop.shape, dtype=bool)
-            return pictures.draw_arrows(backdrop, panel.offset, still, panel.title)[0]
-        if panel.curves is not None:
-            figure = Figure(figsize=(4, 4 * backdrop.shape[0] / backdrop.shape[1]), layout="constrained")
-            _plot_curves(figure.add_subplot(), panel.curves)
-            return pictures.embed(figure, panel.title)
-        assert panel.image is not None
-        return pictures.photo(panel.image, panel.title)
-
+def _page(predictor: Predictor, sections: list[Section], name: str, command: str) -> str:
     content = ""
     for section in sections:
-        figures = "".join(html.figure(show(panel), panel.title) for panel in section.panels)
+        figures = "".join(html.figure(pictures.photo(p.image, p.title), p.title) for p in section.panels)
         content += html.section(section.title, section.note, f'<div class="row four">{figures}</div>')
     return html.page(
         title="CIMNet from the inside",
-        subtitle=f"What the modules make of the pair {rgb.name}.",
+        subtitle=f"What the modules make of the pair {name}.",
         tiles=[],
         note="Read from the model's tensors for this one pair: it shows what the model does, not whether it is right.",
         facts=[("model", predictor.info.name), ("classes", str(len(predictor.classes)))],
-        command=f"cimnet explain … --rgb {rgb.name}",
+        command=command,
         content=content,
     )

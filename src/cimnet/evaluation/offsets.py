@@ -87,6 +87,12 @@ def found_offsets(model: RGBTModel, rgb: torch.Tensor, thermal: torch.Tensor) ->
     size = (rgb.shape[-2], rgb.shape[-1])
     with torch.inference_mode():
         output: Output = model(rgb[None], thermal[None])
+    return offset_fields(model, output, size)
+
+
+def offset_fields(model: RGBTModel, output: Output, size: tuple[int, int]) -> dict[str, Field]:
+    """Tap-averaged offsets of a model's output for one pair of a size (H, W); see :func:`found_offsets`."""
+    with torch.inference_mode():
         maps = {f"stage {n}": (4 * 2 ** (n - 1), offset) for n, offset in enumerate(output.offsets, start=1)}
         if output.flow is not None:
             maps["alignment"] = (4, output.flow)

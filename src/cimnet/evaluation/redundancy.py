@@ -55,21 +55,22 @@ def ridge_r2(x: Matrix, y: Matrix, penalty: float = 1e-3) -> float:
 
     Args:
         x, y: (images, cells, C) and (images, cells, D). Channels are standardised by the half that is fitted; those
-            that do not vary there are left out.
+            that hardly vary there (a thousandth of the mean spread of all channels) are left out.
         penalty: of the squared weights, relative to the number of samples.
 
     Returns:
-        R², at most 1, below 0 where the prediction is worse than the mean; the mean over D channels.
+        1 − (squared errors) / (squared distances from the mean of the half that is scored), both summed over all
+        channels: at most 1, below 0 where the prediction is worse than that mean. NaN if nothing varies.
 
     Raises:
         ValueError: with fewer than two images.
     """
     if len(x) < 2 or x.shape[:2] != y.shape[:2]:
         raise ValueError(
-            f"got features {x.shape} and {y.shape}, expected (images, cells, channels) of two images or more"
+            f"got features {x.shape} and {y.shape}, expected (images, cells, channels), two images or more"
         )
-    halves = np.arange(len(x)) % 2 == 0
-    return float(np.mean([_fit_and_score(x, y, fitted, penalty) for fitted in (halves, ~halves)]))
+    first = np.arange(len(x)) < len(x) // 2  # not every second one: neighbours in a list may show the same place
+    return float(np.mean([_fit_and_score(x, y, fitted, penalty) for fitted in (first, ~first)]))
 
 
 def _fit_and_score(x: Matrix, y: Matrix, fitted: npt.NDArray[np.bool_], penalty: float) -> float:
@@ -78,14 +79,14 @@ def _fit_and_score(x: Matrix, y: Matrix, fitted: npt.NDArray[np.bool_], penalty:
         return math.nan
     gram = x_fit.T @ x_fit + penalty * len(x_fit) * np.eye(x_fit.shape[1])
     weights = np.linalg.solve(gram, x_fit.T @ y_fit)
-    errors = ((y_new - x_new @ weights) ** 2).sum(0)
-    return float(np.mean(1 - errors / np.maximum((y_new**2).sum(0), 1e-12)))
+    spread = ((y_new - y_new.mean(0)) ** 2).sum()
+    return float(1 - ((y_new - x_new @ weights) ** 2).sum() / spread) if spread > 0 else math.nan
 
 
 def _standardise(values: Matrix, fitted: npt.NDArray[np.bool_]) -> tuple[Matrix, Matrix]:
     first, second = (values[chosen].reshape(-1, values.shape[2]).astype(np.float64) for chosen in (fitted, ~fitted))
     mean, std = first.mean(0), first.std(0)
-    varies = std > 1e-6
+    varies = std > 1e-3 * std.mean()
     return ((first - mean)[:, varies] / std[varies], (second - mean)[:, varies] / std[varies])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -130,27 +131,23 @@ def draw_curve(history: list[dict[str, float]], key: str) -> Figure:
 
 
 def draw_arrows(backdrop: Image8, offset: Field, moving: npt.NDArray[np.bool_], alt: str) -> tuple[str, float]:
-    """:func:`plot_arrows` as an ``<img>``, and the factor by which the arrows are drawn longer than the offsets."""
-    height, width = backdrop.shape
-    figure = Figure(figsize=(4.8, 4.8 * height / width), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
-    factor = plot_arrows(axes, backdrop, offset, moving)
-    axes.set_aspect("auto")
-    axes.axis("off")
-    return embed(figure, alt), factor
+    """:func:`plot_arrows` as an ``<img>``, and its factor."""
+    figure, factor = plot_arrows(backdrop, offset, moving)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpg", pil_kwargs={"quality": 88})
+    return _img(_uri(buffer.getvalue(), "jpeg"), alt), factor
 
 
-def plot_arrows(axes: Any, backdrop: Image8, offset: Field, moving: npt.NDArray[np.bool_]) -> float:
+def plot_arrows(backdrop: Image8, offset: Field, moving: npt.NDArray[np.bool_]) -> tuple[Figure, float]:
     """Arrows of an offset field over a darkened image.
 
     Args:
-        axes: of matplotlib.
         backdrop: grey, (H, W).
         offset: (2, H, W), (dy, dx) in pixels; arrows start at the pixel.
         moving: (H, W), pixels on moving things: their arrows are denser and of another colour.
 
     Returns:
-        The factor by which the arrows are drawn longer than the offsets.
+        The figure, and the factor by which the arrows are drawn longer than the offsets.
     """
     height, width = backdrop.shape
     step = max(8, width // 16)
@@ -161,21 +158,24 @@ def plot_arrows(axes: Any, backdrop: Image8, offset: Field, moving: npt.NDArray[
     rows, columns = np.nonzero(shown)
     dy, dx = offset[:, rows, columns]
     factor = _round_factor(1.1 * step, np.hypot(dy, dx))
-    axes.imshow(backdrop * 0.55, cmap="gray", vmin=0, vmax=255)
+    figure = Figure(figsize=(4.8, 4.8 * height / width), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(backdrop * 0.55, cmap="gray", vmin=0, vmax=255, aspect="auto")
     colors = np.where(moving[rows, columns], MOVING_ARROW, STATIC_ARROW)
     axes.quiver(
         columns, rows, factor * dx, factor * dy, color=colors, angles="xy", scale_units="xy", scale=1,
         width=0.006, headwidth=4, headlength=4.5, headaxislength=4, minlength=0.3,
     )  # fmt: skip
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    return factor
+    axes.axis("off")
+    return figure, factor
 
 
-def embed(figure: Figure, alt: str) -> str:
-    """A matplotlib figure as an ``<img>``, as JPEG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpg", pil_kwargs={"quality": 88})
-    return _img(_uri(buffer.getvalue(), "jpeg"), alt)
+def rasterize(figure: Figure) -> Image8:
+    """A matplotlib figure as pixels (H, W, 3)."""
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _round_factor(target: float, lengths: Field) -> float:

@@ -129,7 +129,6 @@ class CIMNet(RGBTModel):
         handed_back = stages[:3] if swr or cwr else []
         self.leave_rgb = nn.ModuleList(Leave(*stage) for stage in handed_back)
         self.leave_thermal = nn.ModuleList(Leave(*stage) for stage in handed_back)
-        self.has_offsets = swr
         self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
@@ -154,10 +153,11 @@ class CIMNet(RGBTModel):
             else:
                 offset = halve_offset(offset, (out_rgb.shape[-2], out_rgb.shape[-1]))
             out_rgb, out_thermal, offset = self.scsfr[n](out_rgb, out_thermal, offset)
-            offsets.append(offset)
+            if self.scsfr[n].spatial is not None:
+                offsets.append(offset)
             fused.append(self.ffm[n](out_rgb, out_thermal))
             if n < len(self.leave_rgb):
                 rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
         logits = self.restore(self.decoder(fused), padded, size)
-        return Output(logits, estimate, tuple(offsets) if self.has_offsets else (), flow, alignment_error)
+        return Output(logits, estimate, tuple(offsets), flow, alignment_error)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cimnet.config import Recipe, load_recipe
-from cimnet.errors import ConfigError
+from cimnet.errors import CimnetError, ConfigError
 from cimnet.evaluation import evaluate
 from cimnet.files import write_text
-from cimnet.inference import load
+from cimnet.inference import Predictor, load
+from cimnet.reproduce.tables import Scores
 from cimnet.training import train
 from cimnet.training.loop import Report
+from cimnet.training.run import flatten
 
-Scores = dict[str, Any]  # what `cimnet eval --json` writes
 Say = Callable[[str], object]
+_NO_MATTER = {"data.root", "data.workers", "data.cache"}  # fields that may differ when a table goes on
+_FIRST_EPOCH = {"recipe.yaml", "environment.json", "tensorboard"}  # what a run holds before its first epoch has ended
 
 
 @dataclass(frozen=True)
@@ -29,72 +32,103 @@ class Variant:
     overrides: tuple[str, ...] = ()
 
 
-def run_variants(
-    variants: Sequence[Variant],
-    recipe: str | Path,
-    data: Path,
-    out: Path,
-    seeds: Sequence[int] = (0, 1, 2),
-    overrides: Sequence[str] = (),
-    split: str = "test",
-    report: Report | None = None,
-    say: Say = lambda _: None,
-    after: Callable[[dict[str, list[Scores]]], object] = lambda _: None,
-) -> dict[str, list[Scores]]:
-    """Train every variant with every seed, seed by seed, and score the model chosen on val once on ``split``.
+@dataclass(frozen=True)
+class Plan:
+    """How to train and score the variants of one table.
 
-    ``out/NAME_seedN`` is a run folder with ``SPLIT.json`` beside the checkpoint. Called again, it goes on: with the
-    run that was interrupted from its last whole epoch, past those that are scored.
+    ``out/NAME_seedN`` is a run folder with ``SPLIT.json`` beside the checkpoint. One process at a time may work in it.
 
-    Args:
+    Attributes:
         recipe: path or name, see :func:`cimnet.config.load_recipe`.
         overrides: settings for all variants, ``section.field=value``.
-        report, say: progress of the training steps; a line for each finished run.
-        after: called with all scores so far after each run.
-
-    Returns:
-        Scores by variant, one entry a seed.
-
-    Raises:
-        CimnetError: bad data or recipe, or a folder in ``out`` that was made by another recipe.
+        report, say: progress of the training steps; a line before and after each run.
     """
-    recipes = {
-        (variant.name, seed): load_recipe(
-            recipe, [f"data.root={json.dumps(str(data))}", *overrides, *variant.overrides, f"training.seed={seed}"]
-        )
-        for seed in seeds
-        for variant in variants
-    }
-    scores: dict[str, list[Scores]] = {variant.name: [] for variant in variants}
-    for (name, seed), settings in recipes.items():
-        found = run_once(settings, out / f"{name}_seed{seed}", split, report)
-        scores[name].append(found)
-        say(f"{name}, seed {seed}: mIoU {100 * found['miou']:.1f}")
-        after(scores)
-    return scores
 
+    recipe: str | Path
+    data: Path
+    out: Path
+    seeds: Sequence[int] = (0, 1, 2)
+    overrides: Sequence[str] = ()
+    split: str = "test"
+    report: Report | None = None
+    say: Say = lambda _: None
 
-def run_once(recipe: Recipe, folder: Path, split: str = "test", report: Report | None = None) -> Scores:
-    """Train by one recipe and score, or read the scores of the run in ``folder``."""
-    scored = folder / f"{split}.json"
-    begun = folder / "recipe.yaml"
-    if begun.is_file() and load_recipe(begun) != recipe:
-        raise ConfigError(f"{folder}: was made by another recipe or with other settings; choose another --out")
-    if scored.is_file():
-        scores: Scores = json.loads(scored.read_text(encoding="utf-8"))
+    def settings(self, variant: Variant, seed: int) -> Recipe:
+        """The whole recipe of one run."""
+        root = f"data.root={json.dumps(str(self.data))}"
+        return load_recipe(self.recipe, [root, *self.overrides, *variant.overrides, f"training.seed={seed}"])
+
+    def run(self, variants: Sequence[Variant], after: Callable[[], object] = lambda: None) -> None:
+        """Train and score all variants with all seeds, seed by seed, calling ``after`` each time. Called again, it goes
+        on: with a run that was interrupted from its last whole epoch, past those that are scored.
+
+        Raises:
+            CimnetError: bad data or recipe, or a folder in ``out`` that was made by another recipe.
+        """
+        for variant in variants:
+            self.found(variant)  # refuses folders of another recipe before anything is trained
+        for seed in self.seeds:
+            for variant in variants:
+                self.say(f"{variant.name}, seed {seed} …")
+                scores = self._run_once(self.settings(variant, seed), self.out / f"{variant.name}_seed{seed}")
+                self.say(f"{variant.name}, seed {seed}: mIoU {100 * (scores['miou'] or 0):.1f}")
+                after()
+
+    def found(self, variant: Variant) -> dict[int, Scores]:
+        """What is scored already, by seed.
+
+        Raises:
+            ConfigError: if a run folder of this name was made by another recipe.
+        """
+        scores = {}
+        for folder in sorted(self.out.glob(f"{variant.name}_seed*")):
+            matched = re.fullmatch(r".*_seed(\d+)", folder.name)
+            if matched is None:
+                continue
+            _require_same(self.settings(variant, int(matched[1])), folder)
+            if (folder / f"{self.split}.json").is_file():
+                scores[int(matched[1])] = _read(folder / f"{self.split}.json")
         return scores
-    resume = (folder / "last.pt").is_file()
-    if begun.is_file() and not resume:
-        shutil.rmtree(folder)  # the same run, stopped in its first epoch
-    best = train(recipe, folder, resume=resume, report=report)
-    return score(best, recipe.data.root, split, scored, layout=recipe.data.layout)
+
+    def _run_once(self, recipe: Recipe, folder: Path) -> Scores:
+        scored = folder / f"{self.split}.json"
+        if scored.is_file():
+            return _read(scored)
+        begun = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        best = folder / "best.safetensors"
+        if not {"best.safetensors", "last.pt"} & begun:
+            if begun and begun <= _FIRST_EPOCH:
+                shutil.rmtree(folder)  # the same run, stopped in its first epoch: nothing is lost
+            train(recipe, folder, report=self.report)
+        elif "last.pt" in begun:
+            train(recipe, folder, resume=True, report=self.report)
+        scores = score(load(best), recipe.data.root, self.split, recipe.data.layout)
+        write_text(scored, json.dumps(scores, indent=2) + "\n")
+        return scores
 
 
-def score(checkpoint: Path, data: Path, split: str, out: Path | None = None, layout: str = "auto") -> Scores:
-    """Scores of a checkpoint on a split, as ``cimnet eval --json`` writes them; kept in ``out``."""
-    predictor = load(checkpoint)
+def score(predictor: Predictor, data: Path, split: str, layout: str = "auto") -> Scores:
+    """Scores of a model on a split, as ``cimnet eval --json`` writes them."""
     test_set = predictor.open_dataset(data, split, layout=layout)
-    result = evaluate(predictor.model.predict, test_set, device=predictor.device)
-    if out is not None:
-        write_text(out, result.to_json())
-    return result.to_dict()
+    return evaluate(predictor.model.predict, test_set, device=predictor.device).to_dict()
+
+
+def _require_same(recipe: Recipe, folder: Path) -> None:
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        return
+    began, now = flatten(load_recipe(path)), flatten(recipe)
+    changed = [field for field in now if now[field] != began[field] and field not in _NO_MATTER]
+    if changed:
+        raise ConfigError(
+            f"{folder}: was made with {changed[0]} = {began[changed[0]]!r}, now it is {now[changed[0]]!r}; choose "
+            "another --out or the settings of that run"
+        )
+
+
+def _read(path: Path) -> Scores:
+    try:
+        scores: Scores = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CimnetError(f"{path}: is damaged; delete it, and the run will be scored again") from error
+    return scores

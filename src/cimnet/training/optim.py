@@ -14,15 +14,18 @@ def create_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.A
     """AdamW with weight decay on weight matrices only: norms, biases and scalars such as λ are left out.
 
     Layers that give offsets learn at ``offset_rate`` times the rate. A step of AdamW moves every weight by about the
-    rate, so an offset, a sum over thousands of weights, would move by pixels in each step.
+    rate, and an offset is a sum over thousands of weights: at 0.002 it would move by pixels in each step.
     """
-    slow = {id(parameter) for name, parameter in module.named_parameters() if gives_offsets(name)}
+    slow: set[int] = set()
+    if config.offset_rate != 1:
+        slow = {id(parameter) for name, parameter in module.named_parameters() if gives_offsets(name)}
     groups = []
     for group in param_groups_weight_decay(module, config.weight_decay):
         for factor, chosen in ((1.0, False), (config.offset_rate, True)):
             members = [parameter for parameter in group["params"] if (id(parameter) in slow) == chosen]
-            groups.append({**group, "params": members, "lr": factor * config.learning_rate})
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.learning_rate)
+            if members:
+                groups.append({**group, "params": members, "lr": factor * config.learning_rate})
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 def gives_offsets(name: str) -> bool:

@@ -79,7 +79,7 @@ class RunFolder:
             CheckpointError: if the file is damaged or is not a training state.
             ConfigError: if ``recipe`` differs from the run's in more than :data:`MAY_CHANGE`.
         """
-        began, now = _flat(load_recipe(self.path / "recipe.yaml")), _flat(recipe)
+        began, now = flatten(load_recipe(self.path / "recipe.yaml")), flatten(recipe)
         changed = [field for field in now if now[field] != began[field] and field not in MAY_CHANGE]
         if changed:
             raise ConfigError(
@@ -94,7 +94,8 @@ class RunFolder:
         return state
 
 
-def _flat(recipe: Recipe) -> dict[str, Any]:
+def flatten(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as ``section.field`` and value."""
     sections = recipe.model_dump(mode="json").items()
     return {f"{name}.{field}": value for name, section in sections for field, value in section.items()}
 
