@@ -55,7 +55,10 @@ def test_an_error_through_the_installed_command(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", ["", "train", "eval", "predict", "demo", "list-models", "data", "data synth"])
+VERBS = ["", "train", "eval", "predict", "demo", "list-models", "data", "data synth", "info", "reproduce", "explain"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_help(cli: Cli, verb: str) -> None:
     result = cli(*verb.split(), "--help")
     assert (result.code, result.err) == (0, "")
