@@ -1,5 +1,5 @@
-"""Train explicit alignment by its self-supervision alone, on the frozen stage-1 features of a trained CIMNet, and compare
-the flow that it finds with the true offsets over moving things.
+"""Train explicit alignment by its self-supervision alone, on the frozen stage-1 features of a trained CIMNet, and
+compare the flow that it finds with the true offsets over moving things.
 
 python benchmarks/alignment_alone.py runs/table3/row8_seed0 --data data/late --steps 300
 """
