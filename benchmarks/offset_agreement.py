@@ -10,7 +10,6 @@ scores the test split with the learned offsets, with none, and with the true one
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from cimnet.evaluation.metrics import confusion_matrix
 from cimnet.evaluation.offsets import Agreement, compare_offsets, offset_agreement
 from cimnet.inference import Predictor
 from cimnet.models import CIMNet
+from cimnet.reproduce.tables import mean_and_spread
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     head = ["mIoU"] if options.replace else ["true length", "found length", "end-point error", "r of dx", "r of dy"]
     print(f"| run | offsets | seeds | {' | '.join(head)} |\n|---|---|---:|{'---:|' * len(head)}")
     for (kind, name), seeds in table.items():
-        cells = [spread(values) for values in zip(*seeds, strict=True)]
+        cells = [mean_and_spread(values, 2) for values in zip(*seeds, strict=True)]
         print(f"| {kind} | {name} | {len(seeds)} | {' | '.join(cells)} |")
 
 
@@ -108,12 +108,6 @@ def forced(model: CIMNet, offset: torch.Tensor | None) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def spread(values: tuple[float, ...]) -> str:
-    """Mean ± sample standard deviation."""
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{deviation}"
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ A row per kind of run: folders named KIND_seedN are averaged.
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import cimnet
 from cimnet.evaluation import evaluate
 from cimnet.evaluation.redundancy import Redundancy, measure_redundancy
 from cimnet.models import CIMNet
+from cimnet.reproduce.tables import mean_and_spread
 
 COLUMNS = ("cka", "r2", "r2_reverse", "estimate", "entropy_rgb", "entropy_thermal")
 
@@ -41,18 +40,9 @@ def main() -> None:
     print(f"| run | seeds | mIoU | {' | '.join(COLUMNS)} |")
     print("|---|---:|" + "---:|" * (1 + len(COLUMNS)))
     for kind, results in found.items():
-        cells = [spread([miou for _, miou in results], 1)]
-        cells += [spread([getattr(probe, column) for probe, _ in results], 3) for column in COLUMNS]
+        cells = [mean_and_spread([miou for _, miou in results], 1)]
+        cells += [mean_and_spread([getattr(probe, column) for probe, _ in results], 3) for column in COLUMNS]
         print(f"| {kind} | {len(results)} | {' | '.join(cells)} |")
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Mean ± sample standard deviation."""
-    values = [value for value in values if not math.isnan(value)]
-    if not values:
-        return "–"
-    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 if __name__ == "__main__":

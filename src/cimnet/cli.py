@@ -11,7 +11,7 @@ import typer
 from rich.markdown import Markdown
 
 from cimnet.cli_paper import paper_app
-from cimnet.cli_shared import Checkpoint, Device, bar, console, say, training_progress
+from cimnet.cli_shared import Checkpoint, Device, Overrides, bar, console, say, training_progress
 from cimnet.errors import CimnetError
 from cimnet.version import __version__
 
@@ -55,14 +55,14 @@ def options(
 def train(
     recipe: Annotated[Path, typer.Argument(help="YAML recipe, or the name of one in recipes/, e.g. kust4k_resnet101.")],
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME of the recipe.")] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="Override, e.g. training.epochs=3. Repeatable.")] = [],  # noqa: B006  # typer copies it
+    set_: Overrides = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a model by a recipe; the best on val is kept as best.safetensors."""
     from cimnet.config import load_recipe
     from cimnet.training import train as run
 
-    loaded = load_recipe(recipe, set_)
+    loaded = load_recipe(recipe, set_ or ())
     folder = out or Path("runs") / recipe.stem
     with training_progress() as report:
         best = run(loaded, folder, resume=resume, report=report)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli_shared import Checkpoint, Device, console, say, training_progress
+from cimnet.cli_shared import Checkpoint, Device, Overrides, console, say, training_progress
 from cimnet.errors import CimnetError, ConfigError
 
 paper_app = typer.Typer()
@@ -63,8 +63,8 @@ def reproduce(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs a row: seeds 0, 1, …")] = 3,
     rows: Annotated[str, typer.Option(help="Rows of Table III, for example 1,8.")] = "1,2,3,4,5,6,7,8",
-    checkpoint: Annotated[list[Path], typer.Option(help="Score this model, do not train. Repeatable.")] = [],  # noqa: B006  # typer copies it
-    set_: Annotated[list[str], typer.Option("--set", help="Override for all runs. Repeatable.")] = [],  # noqa: B006
+    checkpoint: Annotated[list[Path] | None, typer.Option(help="Score this model, do not train. Repeatable.")] = None,
+    set_: Overrides = None,
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
 ) -> None:
     """Run a table of the paper: train, score, print beside the paper's figures. Interrupted, it goes on."""
@@ -85,8 +85,8 @@ def reproduce(
             budget=budget,
             seeds=range(seeds),
             rows=numbers,
-            checkpoints=checkpoint,
-            overrides=set_,
+            checkpoints=checkpoint or (),
+            overrides=set_ or (),
             split=split,
             report=report,
             say=say,

@@ -13,6 +13,9 @@ console = Console()
 
 Checkpoint = Annotated[Path, typer.Argument(help="A .safetensors checkpoint or a run folder.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override of the recipe, e.g. training.epochs=3. Repeatable.")
+]
 
 
 def say(text: str, style: str = "") -> None:

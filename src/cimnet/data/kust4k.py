@@ -25,6 +25,9 @@ from cimnet.scenes.classes import CLASSES, COLORS
 
 KUST4K_CLASSES = built_in("kust4k", tuple(zip(CLASSES, COLORS, strict=True)))
 
+FLAG_LISTS = {"rgb_broken": "broke_RGB", "thermal_broken": "broke_TIR", "weakly_aligned": "weakly_aligned"}
+"""Names of the lists (NAME.txt) that hold the pairs with a flag."""
+
 
 class Kust4K(RGBTDataset):
     """`RGB/NAME.png`, `TIR/NAME.png`, `Seg_annos/NAME.png`, `train.txt`, `val.txt`, `test.txt`.
@@ -79,8 +82,7 @@ class Kust4K(RGBTDataset):
 def _flags(root: Path) -> tuple[dict[str, set[str]], bool]:
     """Flags by name, and whether any list of broken pairs exists."""
     flags: dict[str, set[str]] = {}
-    lists = {"rgb_broken": "broke_RGB", "thermal_broken": "broke_TIR", "weakly_aligned": "weakly_aligned"}
-    found = {flag: path for flag, name in lists.items() if (path := find_list(root, name)) is not None}
+    found = {flag: path for flag, name in FLAG_LISTS.items() if (path := find_list(root, name)) is not None}
     for flag, path in found.items():
         for name in read_names(path):
             flags.setdefault(name, set()).add(flag)

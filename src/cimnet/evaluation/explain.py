@@ -92,8 +92,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     if not isinstance(model, CIMNet):
         raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
     ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)
-    image = (255 * ready_rgb.permute(1, 2, 0).numpy()).round().astype(np.uint8)
-    grey = (255 * ready_thermal[0].numpy()).round().astype(np.uint8)
+    image, grey = pictures.to_rgb(ready_rgb), pictures.to_grey(ready_thermal)
     truth = None if label is None else _read_truth(label, grey.shape, len(predictor.classes))
     with record(model) as seen:
         prediction = predictor.predict(ready_rgb, ready_thermal)

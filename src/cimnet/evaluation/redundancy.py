@@ -30,7 +30,8 @@ class Redundancy:
             it was not fitted to, see :func:`ridge_r2`.
         r2_reverse: the same from thermal to RGB.
         estimate: what the model's own head says, nats; NaN without a head.
-        entropy_rgb, entropy_thermal: H(V_r), H(V_t) of the head, nats; near 0: it has collapsed to one category.
+        entropy_rgb, entropy_thermal: H(V_r), H(V_t) of the head, nats. A head that ignores its input has the
+            estimate 0 whatever its entropies; entropies near 0: it knows one category only.
     """
 
     images: int

@@ -170,8 +170,8 @@ def _sample(predictor: Predictor, sample: RGBTSample, evaluation: Evaluation) ->
     score = scores(confusion_matrix(label, prediction, len(evaluation.classes)), evaluation.absent)
     errors = pictures.paint_errors(label, prediction, colors)
     shown = [
-        ("RGB", pictures.photo(_rgb(sample), f"RGB image {sample.id}")),
-        ("thermal", pictures.photo(_grey(sample), f"thermal image {sample.id}")),
+        ("RGB", pictures.photo(pictures.to_rgb(sample.rgb), f"RGB image {sample.id}")),
+        ("thermal", pictures.photo(pictures.to_grey(sample.thermal), f"thermal image {sample.id}")),
         ("true label", pictures.drawing(pictures.paint_label(label, colors), f"true label of {sample.id}")),
         ("prediction", pictures.drawing(pictures.paint_label(prediction, colors), f"prediction for {sample.id}")),
         ("error map", pictures.drawing(errors, f"errors in {sample.id}")),
@@ -247,11 +247,12 @@ def _offsets(predictor: Predictor, dataset: RGBTDataset) -> str:
             cards.append(_arrows(pair))
     if not found:
         return ""
+    joined = {name: np.concatenate(fields, axis=1) for name, fields in found.items()}
     truth, moves = np.concatenate(true, axis=1), np.concatenate(moving)
     rows = ""
     for place, mask in (("static", ~moves), ("moving", moves)):
-        for name, fields in found.items():
-            got = offset_agreement(np.concatenate(fields, axis=1), truth, mask)
+        for name, field in joined.items():
+            got = offset_agreement(field, truth, mask)
             lengths = (got.true_magnitude, got.found_magnitude, got.endpoint_error)
             cells = "".join(html.cell(html.number(value)) for value in lengths)
             cells += "".join(html.cell(html.number(r, "+.2f")) for r in (got.correlation_dx, got.correlation_dy))
@@ -272,20 +273,11 @@ def _offsets(predictor: Predictor, dataset: RGBTDataset) -> str:
 def _arrows(pair: Compared) -> str:
     """Offsets of one pair, drawn over its thermal image; each picture states its own length scale."""
     name = pair.sample.id
-    shown = [("RGB", pictures.photo(_rgb(pair.sample), f"RGB image {name}"))]
+    shown = [("RGB", pictures.photo(pictures.to_rgb(pair.sample.rgb), f"RGB image {name}"))]
+    grey = pictures.to_grey(pair.sample.thermal)
     fields = {"true": pair.true, **{f"found, {which}": field for which, field in pair.found.items()}}
     for which, field in fields.items():
-        image, factor = pictures.draw_arrows(_grey(pair.sample), field, pair.moving, f"{which} offsets of {name}")
+        image, factor = pictures.draw_arrows(grey, field, pair.moving, f"{which} offsets of {name}")
         mean = html.number(float(np.hypot(*field).mean()))
         shown.append((f"{which}: mean length {mean} px, arrows × {factor:g}", image))
     return html.card(name, [pair.sample.scene], "", "three", shown)
-
-
-def _rgb(sample: RGBTSample) -> pictures.Image8:
-    image: pictures.Image8 = (255 * sample.rgb.permute(1, 2, 0).numpy()).round().astype(np.uint8)
-    return image
-
-
-def _grey(sample: RGBTSample) -> pictures.Image8:
-    image: pictures.Image8 = (255 * sample.thermal[0].numpy()).round().astype(np.uint8)
-    return image

@@ -15,14 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cimnet.models.base import zero_conv
+from cimnet.models.deformable import grid_coordinates
+
 
 def sample_at(x: Tensor, flow: Tensor) -> Tensor:
     """x (B, C, H, W) at p + flow(p), flow (B, 2, H, W) in (dy, dx) pixels of x; beyond the border its last pixels."""
     height, width = x.shape[-2:]
     rows = torch.arange(height, device=x.device, dtype=torch.float32).view(height, 1)
     columns = torch.arange(width, device=x.device, dtype=torch.float32)
-    y, x_position = flow[:, 0].float() + rows, flow[:, 1].float() + columns
-    grid = torch.stack(((2 * x_position + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
+    grid = grid_coordinates(flow[:, 0].float() + rows, flow[:, 1].float() + columns, height, width)
     return F.grid_sample(x.float(), grid, padding_mode="border", align_corners=False)
 
 
@@ -90,9 +92,7 @@ class ThermalAlignment(nn.Module):
             for _ in range(2)
         )
         count = (2 * reach + 1) ** 2
-        last = nn.Conv2d(64, count, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # a convolution built with a bias has one
+        last = zero_conv(64, count, kernel_size=3)
         self.refine = nn.Sequential(nn.Conv2d(count, 64, 3, padding=1), nn.ReLU(inplace=True), last)
         self.sharpness = nn.Parameter(torch.tensor(5.0))
 

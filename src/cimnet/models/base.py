@@ -29,6 +29,14 @@ class Output(NamedTuple):
     alignment_error: Tensor | None = None
 
 
+def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Conv2d:
+    """A convolution whose output has the input's size and is zero until it has learned something."""
+    layer = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class RGBTModel(nn.Module):
     """Base of all models: takes images in 0..1 and does the rest itself.
 

@@ -15,7 +15,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from cimnet.models.alignment import ThermalAlignment
-from cimnet.models.base import Output, RGBTModel
+from cimnet.models.base import Output, RGBTModel, zero_conv
 from cimnet.models.cipa import CIPA
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -45,10 +45,7 @@ class Leave(nn.Module):
 
     def __init__(self, native: int, width: int) -> None:
         super().__init__()
-        self.back = None if native == width else nn.Conv2d(width, native, 1)
-        if self.back is not None:
-            nn.init.zeros_(self.back.weight)
-            nn.init.zeros_(self.back.bias)  # type: ignore[arg-type]  # a convolution built with a bias has one
+        self.back = None if native == width else zero_conv(width, native)
 
     def forward(self, native: Tensor, entered: Tensor, rectified: Tensor) -> Tensor:
         """Maps (B, native, H, W), (B, width, H, W) before and after rectification, to (B, native, H, W)."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cimnet.models.base import zero_conv
 from cimnet.models.mutual_information import MIMode, MutualInformationHead
 
 
@@ -59,13 +60,10 @@ class CIPA(nn.Module):
         self.mi_head = None if mutual_information is None else MutualInformationHead(channels, mode=mutual_information)
         self.attention_rgb = ChannelAttention(channels)
         self.attention_thermal = ChannelAttention(channels)
-        self.offset = self._offset_layers(channels) if msm else None
-
-    def _offset_layers(self, channels: int) -> nn.Sequential:
-        last = nn.Conv2d(channels, 2 * self.taps, 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # a convolution built with a bias has one
-        return nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), last)
+        self.offset = None
+        if msm:
+            last = zero_conv(channels, 2 * taps)
+            self.offset = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), last)
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> CIPAOutput:
         """Two maps (B, C, H, W) of stage 1 to :class:`CIPAOutput`. The head runs only in training mode."""

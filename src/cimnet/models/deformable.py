@@ -100,8 +100,12 @@ def _sampling_grid(offset: Tensor, kernel: tuple[int, int]) -> Tensor:
     # At whole pixels, where training starts, rounding must not push a sample below its pixel: the derivative by the
     # offset would be the one towards the other neighbour.
     nudge = 2 * max(height, width) * torch.finfo(offset.dtype).eps
-    y, x = y + nudge, x + nudge
-    # Pixel p of n has its centre at (2p + 1)/n - 1 in grid_sample's coordinates (align_corners=False).
+    return grid_coordinates(y + nudge, x + nudge, height, width)
+
+
+def grid_coordinates(y: Tensor, x: Tensor, height: int, width: int) -> Tensor:
+    """Positions (…) in pixels of a map (height, width) to grid_sample's coordinates (…, 2), align_corners=False: there
+    pixel p of n has its centre at (2p + 1)/n − 1."""
     return torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
 
 

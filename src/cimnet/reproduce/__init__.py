@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cimnet.data import RGBTDataset, open_dataset
+from cimnet.data.kust4k import FLAG_LISTS
 from cimnet.errors import ConfigError, DataError
 from cimnet.files import require_writable, write_text
 from cimnet.inference import load
@@ -20,7 +21,6 @@ PAPER_RECIPES = {"table6": "mfnet_mit_b4"}  # the others: kust4k_resnet101
 ROWS = tuple(row.number for row in TABLE3)
 _CLASSES = {"table2": KUST4K, "table4": TABLE4_CLASSES, "table6": MFNET}
 _FLAGS = {"table4": ("weakly_aligned",), "table5": TABLE5_GROUPS}
-_LISTS = {"weakly_aligned": "weakly_aligned.txt", "rgb_broken": "broke_RGB.txt", "thermal_broken": "broke_TIR.txt"}
 
 
 def reproduce(
@@ -81,7 +81,8 @@ def reproduce(
             return _ablation(plan, rows, checkpoints, source)
         cimnet = Variant("cimnet")
         plan.run([cimnet])
-        scores = [plan.found(cimnet)[seed] for seed in seeds]
+        found = plan.found(cimnet)
+        scores = [found[seed] for seed in seeds]
         model = load(out / f"cimnet_seed{seeds[0]}", "cpu").model
     if table in ("table4", "table5"):
         text = table4(scores) if table == "table4" else table5(scores)
@@ -135,7 +136,7 @@ def _check(table: str, test_set: RGBTDataset) -> None:
         if not any(flag in flags for flags in test_set.flags):
             raise DataError(
                 f"{table}: no pair of split '{test_set.split}' has the flag '{flag}'; name such pairs in "
-                f"{test_set.root / _LISTS[flag]}"
+                f"{test_set.root / FLAG_LISTS[flag]}.txt"
             )
 
 

@@ -17,10 +17,10 @@ from cimnet.inference import Predictor, load
 from cimnet.reproduce.tables import Scores
 from cimnet.training import train
 from cimnet.training.loop import Report
-from cimnet.training.run import flatten
+from cimnet.training.run import first_change
 
 Say = Callable[[str], object]
-_NO_MATTER = {"data.root", "data.workers", "data.cache"}  # fields that may differ when a table goes on
+_NO_MATTER = frozenset({"data.root", "data.workers", "data.cache"})  # fields that may differ when a table goes on
 _FIRST_EPOCH = {"recipe.yaml", "environment.json", "tensorboard"}  # what a run holds before its first epoch has ended
 
 
@@ -117,12 +117,12 @@ def _require_same(recipe: Recipe, folder: Path) -> None:
     path = folder / "recipe.yaml"
     if not path.is_file():
         return
-    began, now = flatten(load_recipe(path)), flatten(recipe)
-    changed = [field for field in now if now[field] != began[field] and field not in _NO_MATTER]
-    if changed:
+    change = first_change(path, recipe, _NO_MATTER)
+    if change is not None:
+        field, began, now = change
         raise ConfigError(
-            f"{folder}: was made with {changed[0]} = {began[changed[0]]!r}, now it is {now[changed[0]]!r}; choose "
-            "another --out or the settings of that run"
+            f"{folder}: was made with {field} = {began!r}, now it is {now!r}; choose another --out or the settings of "
+            "that run"
         )
 
 

@@ -92,10 +92,8 @@ def synthesize(
     try:
         for name in ("RGB", "TIR", "Seg_annos", "truth"):
             (part / name).mkdir(parents=True)
-        jobs = [
-            _Job(part, seed, split, index, 0, size, scale, late) for split, n in counts.items() for index in range(n)
-        ]  # fmt: skip
-        jobs = [_Job(j.folder, seed, j.split, j.index, k + 1, size, scale, late) for k, j in enumerate(jobs)]
+        places = [(split, index) for split, n in counts.items() for index in range(n)]
+        jobs = [_Job(part, seed, *place, number, size, scale, late) for number, place in enumerate(places, start=1)]
         steps = track(_run(jobs, workers), "Drawing scenes", len(jobs), disable=not progress, transient=True)
         _write_lists(part, list(steps))
         about = {

@@ -79,13 +79,12 @@ class RunFolder:
             CheckpointError: if the file is damaged or is not a training state.
             ConfigError: if ``recipe`` differs from the run's in more than :data:`MAY_CHANGE`.
         """
-        began, now = flatten(load_recipe(self.path / "recipe.yaml")), flatten(recipe)
-        changed = [field for field in now if now[field] != began[field] and field not in MAY_CHANGE]
-        if changed:
+        change = first_change(self.path / "recipe.yaml", recipe, MAY_CHANGE)
+        if change is not None:
+            field, began, now = change
             raise ConfigError(
-                f"--resume: {changed[0]} is {now[changed[0]]!r}, but the run in {self.path} began with "
-                f"{began[changed[0]]!r}; go on with {self.path / 'recipe.yaml'}, of which only "
-                f"{', '.join(sorted(MAY_CHANGE))} may change"
+                f"--resume: {field} is {now!r}, but the run in {self.path} began with {began!r}; go on with "
+                f"{self.path / 'recipe.yaml'}, of which only {', '.join(sorted(MAY_CHANGE))} may change"
             )
         try:
             state: State = torch.load(self.last, map_location="cpu", weights_only=True)
@@ -94,8 +93,15 @@ class RunFolder:
         return state
 
 
-def flatten(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as ``section.field`` and value."""
+def first_change(path: Path, recipe: Recipe, may_change: frozenset[str]) -> tuple[str, Any, Any] | None:
+    """The first field in which ``recipe`` differs from the one in a file: its name (``section.field``), the file's
+    value and the recipe's. None if all fields but ``may_change`` agree."""
+    began, now = _flat(load_recipe(path)), _flat(recipe)
+    changed = ((name, began[name], now[name]) for name in now if now[name] != began[name] and name not in may_change)
+    return next(changed, None)
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
     sections = recipe.model_dump(mode="json").items()
     return {f"{name}.{field}": value for name, section in sections for field, value in section.items()}
 
