@@ -31,7 +31,7 @@ def main() -> None:
         options.dataset,
         options.split,
         classes=predictor.classes,
-        thermal_range=predictor.thermal_range,
+        thermal_range=predictor.info.scaling,
         require_labels=False,
     )
     rows = [row(predictor, data, data.ids.index(name), options.width) for name in options.names]

@@ -186,7 +186,7 @@ def test_data_that_cannot_be_trained_on(
         ("model.name=cimnett_resnet18", ("cimnett_resnet18", "did you mean cimnet_resnet18")),
         ("training.batch_size=5", ("training.batch_size is 5", "'train'", "only 4 pairs")),
         ("data.root=nowhere", ("nowhere", "no such folder")),
-        ("data.layout=voc", ("'data.layout'", "kust4k")),
+        ("data.layout=voc", ("layout", "'voc'", "kust4k")),
         ("data.classes=[a, b]", ("data", "background, person, car", "(a, b)")),
         ("data.thermal_range=[5, 3]", ("thermal_range",)),
         ("augmentation.rare_classes=[cat]", ("augmentation.rare_classes", "'cat'")),

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from cimnet.checkpoint import ModelInfo, load_checkpoint, save_checkpoint
+from cimnet.data import ThermalScaling
 from cimnet.errors import CheckpointError, CimnetError
 from cimnet.models import create_model
 
@@ -22,7 +23,7 @@ INFO = ModelInfo(
     options={"dropout": 0.25, "pretrained": True},
     classes=("ground", "Bäume", "car"),
     colors=((0, 0, 0), (10, 200, 30), (255, 0, 128)),
-    thermal_range=(18000.0, 22300.5),
+    scaling=ThermalScaling("range", 18000.0, 22300.5),
     metrics={"miou": 0.5, "epoch": 3},
 )
 
@@ -50,9 +51,9 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["m.safetensors"]
 
 
-def test_without_a_thermal_range(tmp_path: Path) -> None:
+def test_without_a_scaling(tmp_path: Path) -> None:
     info = ModelInfo("pixel_plain", {}, ("a", "b"), ((0, 0, 0), (1, 1, 1)))
-    assert load_checkpoint(_save(tmp_path / "m.safetensors", info))[1].thermal_range is None
+    assert load_checkpoint(_save(tmp_path / "m.safetensors", info))[1].scaling == ThermalScaling()
 
 
 def test_a_run_folder_stands_for_its_best_model(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def _described(**changes: Any) -> dict[str, str]:
         "options": {},
         "classes": ["a", "b"],
         "colors": [[0, 0, 0], [1, 1, 1]],
-        "thermal_range": None,
+        "scaling": None,
         "metrics": {},
         **changes,
     }
@@ -103,7 +104,7 @@ def _described(**changes: Any) -> dict[str, str]:
         (_described(classes="left out"), "no description"),
         (_described(format="left out"), "no description"),
         (_described(colors=[[0, 0], [1]]), "no description"),
-        (_described(thermal_range=[1]), "no description"),
+        (_described(scaling=[1]), "no description"),
         (_described(format=2), "another version of cimnet"),
         (_described(name="pixl_mi"), "does not fit model 'pixl_mi'.*unknown"),
         (_described(options={"wings": 2}), "does not fit.*wings"),

@@ -23,7 +23,7 @@ EXAMPLES = re.findall(
 def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict = {}
     exec(EXAMPLES[0], names)
-    monkeypatch.setitem(LAYOUTS, "pairs", names["Pairs"])
+    monkeypatch.setitem(LAYOUTS, "drone", names["Drone"])
     root = make_folder(tmp_path / "pairs", n=4)
     for old, new in (("rgb", "color"), ("thermal", "ir"), ("labels", "masks")):
         (root / old).rename(root / new)
@@ -31,7 +31,7 @@ def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for mask in (root / "masks").iterdir():
         Image.fromarray((np.asarray(Image.open(mask)) > 3).astype(np.uint8)).save(mask)
     dataset = open_dataset(root, "train")
-    assert dataset.name == "pairs"
+    assert dataset.name == "drone"
     assert dataset.classes == ("background", "vehicle")
     assert set(dataset[0].label.unique().tolist()) <= {0, 1}
 

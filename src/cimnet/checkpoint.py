@@ -10,7 +10,8 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
-from cimnet.errors import CheckpointError, ConfigError
+from cimnet.data.thermal import ThermalScaling, parse_thermal
+from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.files import write_atomically
 from cimnet.models import RGBTModel, create_model
 
@@ -24,7 +25,7 @@ class ModelInfo:
     Attributes:
         name: for :func:`cimnet.create_model`, with ``options`` (weights are never fetched again).
         classes, colors: name and (red, green, blue) of each class id.
-        thermal_range: raw counts that map to 0 and 1; None: the full range of the image's bit depth.
+        scaling: how thermal values become 0..1.
         thermal_dtype: ``uint8``, ``uint16`` or ``float32``, the depth of the thermal images in training: others have
             other units. None: not known.
         metrics: scores on the validation split when the checkpoint was written.
@@ -34,7 +35,7 @@ class ModelInfo:
     options: dict[str, Any]
     classes: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
-    thermal_range: tuple[float, float] | None = None
+    scaling: ThermalScaling = field(default_factory=ThermalScaling)
     thermal_dtype: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -79,11 +80,6 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     return model.eval(), info
 
 
-def _pair(values: list[float]) -> tuple[float, float]:
-    low, high = values
-    return float(low), float(high)
-
-
 def _parse(path: Path, metadata: dict[str, str]) -> ModelInfo:
     try:
         content = json.loads(metadata["cimnet"])
@@ -98,9 +94,9 @@ def _parse(path: Path, metadata: dict[str, str]) -> ModelInfo:
             options=dict(content["options"]),
             classes=tuple(map(str, content["classes"])),
             colors=tuple((int(r), int(g), int(b)) for r, g, b in content["colors"]),
-            thermal_range=None if content["thermal_range"] is None else _pair(content["thermal_range"]),
+            scaling=parse_thermal(content.get("scaling", content.get("thermal_range")), str(path)) or ThermalScaling(),
             thermal_dtype=content.get("thermal_dtype"),
             metrics=dict(content["metrics"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, DataError) as error:
         raise CheckpointError(f"checkpoint {path}: holds no description of a cimnet model") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
 from cimnet.errors import ConfigError
@@ -76,20 +78,46 @@ class ModelConfig(_Section):
         return options
 
 
+class ThermalConfig(_Section):
+    """How thermal values become 0..1, see :class:`cimnet.data.ThermalScaling`."""
+
+    kind: Literal["range", "kelvin", "gain_control"]
+    low: float | None = Field(None, description="counts, kelvin, or a percentile of each image, by kind")
+    high: float | None = None
+    unit: str = Field("counts", description="of the values, for kelvin: kelvin, celsius, centikelvin or decikelvin")
+
+
 class DataConfig(_Section):
     """Where the pairs lie and how they are read."""
 
     root: Path
-    layout: Literal["auto", "folder", "mfnet", "kust4k"] = "auto"
+    layout: str = Field("auto", description="auto or a layout's name, see docs/data.md")
     train: str = "train"
     val: str = "val"
     classes: str | tuple[str, ...] | None = Field(None, description="names, or a built-in list: kust4k, mfnet")
-    thermal_range: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = Field(
-        None, description="raw counts that map to 0 and 1"
+    thermal_range: Annotated[tuple[float, float], AfterValidator(_ascending)] | ThermalConfig | None = Field(
+        None, description="raw counts that map to 0 and 1, or kind, low, high and unit"
     )
-    broken: Literal["keep", "drop", "only"] = Field("keep", description="pairs whose lists say that a sensor is broken")
+    thermal_percentiles: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = Field(
+        None, description="take the range from the training images: these percentiles of their pixels, e.g. [0.1, 99.9]"
+    )
+    broken: Literal["keep", "drop", "only", "rgb", "thermal"] = Field(
+        "keep", description="pairs whose lists say that a sensor is broken"
+    )
     workers: NonNegativeInt = Field(2, description="loader processes")
-    cache: bool = Field(False, description="keep decoded images in memory")
+    cache: Literal["none", "ram", "disk"] = Field("none", description="keep decoded images in memory, or in one file")
+    cache_folder: Path = Field(Path("runs/cache"), description="where the files of cache: disk lie")
+
+    def thermal(self) -> tuple[float, float] | dict[str, Any] | None:
+        """`thermal_range` as :func:`cimnet.data.open_dataset` takes it."""
+        given = self.thermal_range
+        return given.model_dump(exclude_none=True) if isinstance(given, ThermalConfig) else given
+
+    @model_validator(mode="after")
+    def _one_scaling(self) -> DataConfig:
+        if self.thermal_range is not None and self.thermal_percentiles is not None:
+            raise ValueError("give thermal_range or thermal_percentiles, not both")
+        return self
 
 
 class AugmentationConfig(_Section):
@@ -193,7 +221,8 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
         return Recipe.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        # of a field that may have one of several types, pydantic names the type, too
+        field = ".".join(str(part) for part in first["loc"] if re.fullmatch("[a-z0-9_]+", str(part)))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
             raise ConfigError(

@@ -53,7 +53,7 @@ AT_OPENING: dict[str, tuple[Break, list[str]]] = {
     "text named png": (lambda r: (r / "rgb/001.png").write_text("hello"), ["rgb/001.png", "not a PNG"]),
     "no bytes": (lambda r: (r / "labels/001.png").write_bytes(b""), ["labels/001.png", "empty (0 bytes)"]),
     "empty list": (lambda r: (r / "train.txt").write_text("\n \r\n"), ["train.txt", "empty", "one name a line"]),
-    "no list": (lambda r: (r / "train.txt").unlink(), ["no list train.txt", "lists found: test, val"]),
+    "no list": (lambda r: (r / "train.txt").unlink(), ["no list train.txt", "splits found: test, val"]),
     "list names an absent file": (lambda r: write_list(r / "train.txt", ["000", "777"]), ["777", "'train'"]),
     "name twice": (lambda r: write_list(r / "train.txt", ["000", "001", "000.png"]), ["train.txt", "000", "once"]),
     "list in another encoding": (
@@ -73,7 +73,7 @@ AT_OPENING: dict[str, tuple[Break, list[str]]] = {
     ),
     "range upside down": (
         lambda r: (r / "classes.yaml").write_text("classes: [a]\nthermal_range: [9, 1]"),
-        ["classes.yaml", "thermal_range", "low < high"],
+        ["classes.yaml", "thermal range", "low must be less than high"],
     ),
     "range of one number": (
         lambda r: (r / "classes.yaml").write_text("classes: [a]\nthermal_range: 9"),
@@ -92,7 +92,7 @@ AT_READING: dict[str, tuple[Break, list[str]]] = {
     ),
     "truncated rgb": (lambda r: keep_header(r / "rgb/001.png"), ["rgb/001.png", "cannot be read"]),
     "truncated thermal": (lambda r: keep_header(r / "thermal/001.png"), ["thermal/001.png", "cannot be read"]),
-    "label in colours": (lambda r: save(r / "labels/001.png", "RGB"), ["labels/001.png", "colours to ids"]),
+    "label in colours": (lambda r: save(r / "labels/001.png", "RGB"), ["labels/001.png", "label_format: colors"]),
     "label of one bit": (lambda r: save(r / "labels/001.png", "1"), ["labels/001.png", "1-bit"]),
     "rgb and thermal swapped": (
         lambda r: Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)).save(r / "rgb/001.png"),
@@ -148,7 +148,7 @@ def test_missing_partner_without_lists(tmp_path: Path) -> None:
 
 
 def test_unknown_built_in_classes(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there are kust4k, mfnet"):
+    with pytest.raises(DataError, match="there are cart, fmb, kust4k, mfnet, pst900"):
         open_dataset(make_folder(tmp_path), "train", classes="coco")
 
 

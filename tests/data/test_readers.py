@@ -8,15 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from cimnet.data import read_label, read_rgb, read_rgbt, read_thermal, readers
-from cimnet.data.readers import image_size, read_thermal_counts
+from cimnet.data import read_label, read_rgb, read_rgbt, readers
+from cimnet.data.readers import image_size
+from cimnet.data.thermal import ThermalScaling
+from cimnet.data.thermal_files import read_thermal_counts
 from cimnet.errors import DataError
 
 RAMP16 = (np.arange(12, dtype=np.uint16) * 5000).reshape(3, 4)
 RAMP8 = (np.arange(12, dtype=np.uint8) * 20).reshape(3, 4)
+
+
+def read_thermal(path: Path, bounds: tuple[float, float] | None = None) -> npt.NDArray[np.float32]:
+    scaling = ThermalScaling() if bounds is None else ThermalScaling("range", *bounds)
+    return scaling(read_thermal_counts(path), path)
 
 
 def test_rgb_channels_are_red_green_blue(tmp_path: Path) -> None:
@@ -127,7 +135,7 @@ def test_label_with_few_palette_colours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "ext", "words"),
-    [("RGB", "png", "convert the colours to ids"), ("1", "png", "1-bit"), ("L", "jpg", "JPEG changes class ids")],
+    [("RGB", "png", "label_format: colors"), ("1", "png", "1-bit"), ("L", "jpg", "JPEG changes class ids")],
 )
 def test_label_forms_that_cannot_be_ids(tmp_path: Path, mode: str, ext: str, words: str) -> None:
     path = tmp_path / f"label.{ext}"

@@ -56,8 +56,7 @@ def test_groups_by_scene_and_flag_add_up(tmp_path: Path) -> None:
         "night": 3,
         "dark_night": 1,
         "rgb_broken": 1,
-        "thermal_broken": 1,
-        "broken": 1,
+        "thermal_broken": 2,
         "weakly_aligned": 1,
         "unflagged": 4,
     }

@@ -199,7 +199,6 @@ def test_tables_hold_the_numbers_of_the_evaluation(shared: Shared) -> None:
         "night",
         "dark_night",
         "unflagged",
-        "broken",
         "rgb_broken",
         "thermal_broken",
         "weakly_aligned",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import cimnet
 from cimnet.checkpoint import load_checkpoint
-from cimnet.data import open_dataset
+from cimnet.data import ThermalScaling, open_dataset
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.inference import Predictor
 from tests.conftest import Trained
@@ -80,7 +80,7 @@ def test_the_checkpoints_thermal_range_is_applied_to_16_bit_files_and_arrays_ali
 ) -> None:
     root = make_folder(tmp_path, bit_depth=16)
     model, info = load_checkpoint(trained.best)
-    info = replace(info, thermal_range=(18500.0, 20000.0), thermal_dtype="uint16")
+    info = replace(info, scaling=ThermalScaling("range", 18500.0, 20000.0), thermal_dtype="uint16")
     predictor = Predictor(model, info, torch.device("cpu"))
     rgb, thermal = root / "rgb" / "000.png", root / "thermal" / "000.png"
     counts = make_arrays(0)[1].astype(np.uint16) * 20 + 18000
@@ -100,7 +100,7 @@ def test_without_a_range_the_bit_depth_is_the_range(
     predictor: Predictor, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rgb = _paths(trained)[0]
-    assert predictor.thermal_range is None
+    assert predictor.info.scaling.low is None
     predictor = Predictor(predictor.model, replace(predictor.info, thermal_dtype=None), torch.device("cpu"))
     for dtype, top in ((np.uint8, 255), (np.uint16, 65535)):
         heat = np.full((32, 40), top // 5, dtype=dtype)

@@ -325,13 +325,13 @@ def test_rare_classes_become_ids_and_the_models_scale_goes_into_the_zoom(root: P
 
 
 def test_a_cache_is_filled_before_the_workers_are_forked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train_set, _ = open_splits(pixel_recipe(root, data={"cache": True, "workers": 1}))
+    train_set, _ = open_splits(pixel_recipe(root, data={"cache": "ram", "workers": 1}))
     train_set.check()
 
     def read_again(pair: object) -> None:
         raise AssertionError("decoded a second time")
 
-    monkeypatch.setattr(train_set, "_decode", read_again)
+    monkeypatch.setattr(train_set, "decode", read_again)
     assert len([train_set[index] for index in range(len(train_set))]) == 6
 
 

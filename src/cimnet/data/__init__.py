@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cimnet.data.base import Broken, RGBTDataset, Transform
+from cimnet.data.base import Broken, Cache, RGBTDataset, Transform
+from cimnet.data.cart import CART
 from cimnet.data.classes import BUILT_IN, ClassList, palette
+from cimnet.data.fmb import FMB
 from cimnet.data.folder import Folder
+from cimnet.data.forms import case_hint
 from cimnet.data.kust4k import KUST4K_CLASSES, Kust4K
 from cimnet.data.mfnet import MFNET_CLASSES, MFNet
-from cimnet.data.readers import read_label, read_rgb, read_rgbt, read_thermal
+from cimnet.data.msrs import MSRS
+from cimnet.data.pst900 import PST900, PST900Raw
+from cimnet.data.readers import read_label, read_rgb, read_rgbt
 from cimnet.data.sample import IGNORE_INDEX, Batch, RGBTSample, collate
 from cimnet.data.statistics import suggest_thermal_range, thermal_statistics
+from cimnet.data.thermal import ThermalRange, ThermalScaling
+from cimnet.data.thermal_files import read_thermal_counts
 from cimnet.data.transforms import TrainTransform, train_transform
 from cimnet.errors import DataError
 
-LAYOUTS: dict[str, type[RGBTDataset]] = {layout.name: layout for layout in (Folder, MFNet, Kust4K)}
+LAYOUTS: dict[str, type[RGBTDataset]] = {
+    layout.name: layout for layout in (Folder, MFNet, Kust4K, MSRS, PST900, PST900Raw, FMB, CART)
+}
 """Layouts by name; the first that recognises a folder opens it."""
 
 __all__ = [
@@ -32,6 +41,7 @@ __all__ = [
     "MFNet",
     "RGBTDataset",
     "RGBTSample",
+    "ThermalScaling",
     "TrainTransform",
     "collate",
     "open_dataset",
@@ -39,7 +49,7 @@ __all__ = [
     "read_label",
     "read_rgb",
     "read_rgbt",
-    "read_thermal",
+    "read_thermal_counts",
     "suggest_thermal_range",
     "thermal_statistics",
     "train_transform",
@@ -52,10 +62,11 @@ def open_dataset(
     *,
     layout: str = "auto",
     classes: str | Sequence[str] | None = None,
-    thermal_range: tuple[float, float] | None = None,
+    thermal_range: ThermalRange | None = None,
     transform: Transform | None = None,
     require_labels: bool = True,
-    cache: bool = False,
+    cache: Cache = "none",
+    cache_folder: str | Path = "runs/cache",
     broken: Broken = "keep",
     thermal_dtype: str | None = None,
 ) -> RGBTDataset:
@@ -67,7 +78,7 @@ def open_dataset(
         DataError: no such folder, an unknown or unrecognised layout, or data that cannot be used.
     """
     root = Path(root)
-    return _layout(root, layout)(
+    return find_layout(root, layout)(
         root,
         split,
         classes=classes,
@@ -75,12 +86,18 @@ def open_dataset(
         transform=transform,
         require_labels=require_labels,
         cache=cache,
+        cache_folder=cache_folder,
         broken=broken,
         thermal_dtype=thermal_dtype,
     )
 
 
-def _layout(root: Path, name: str) -> type[RGBTDataset]:
+def find_layout(root: Path, name: str = "auto") -> type[RGBTDataset]:
+    """The layout of a folder, recognised or by name.
+
+    Raises:
+        DataError: no such folder, an unknown or unrecognised layout.
+    """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     if name != "auto":
@@ -90,5 +107,9 @@ def _layout(root: Path, name: str) -> type[RGBTDataset]:
     for layout in LAYOUTS.values():
         if layout.recognises(root):
             return layout
-    expected = "; ".join(f"{layout.name}: {layout.expects}" for layout in LAYOUTS.values())
-    raise DataError(f"{root}: not a layout known here; expected one of {expected}")
+    expected = "; ".join(f"{layout.name}: {layout.expects()}" for layout in LAYOUTS.values())
+    forms = [form for layout in LAYOUTS.values() for form in layout.forms]
+    raise DataError(
+        f"{root}: not a layout known here{case_hint(root, forms)}; expected one of {expected}; for other folders write "
+        "patterns under `files:` in classes.yaml"
+    )

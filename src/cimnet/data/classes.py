@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from cimnet.data.thermal import ThermalScaling, parse_thermal
 from cimnet.errors import DataError
 
 Color = tuple[int, int, int]
@@ -101,24 +102,37 @@ def choose_classes(asked: str | Sequence[str] | None, found: ClassList | None, r
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """What the YAML beside a data set says.
+    """What the YAML beside a data set says; every part is optional.
 
-    `ignore_id` is the value in the label files that means "ignore" (255 is always one); citation, licence and
-    home are free text, kept for reports.
+    Attributes:
+        thermal: how thermal values become 0..1.
+        label_table: class id by value in the label files, 255 = ignore; None: values are class ids.
+        ignore_id: value in the label files that means ignore, beside 255.
+        label_colors: whether labels are pictures in the classes' colours.
+        files: patterns rgb, thermal and labels, see `Form`.
+        border: pixels to cut off at the top, right, bottom and left of every image.
+        about: citation, licence, home: free text.
     """
 
     path: Path
-    classes: ClassList | None
-    thermal_range: tuple[float, float] | None = None
+    classes: ClassList | None = None
+    thermal: ThermalScaling | None = None
+    label_table: dict[int, int] | None = None
     ignore_id: int = 255
+    label_colors: bool = False
+    files: dict[str, str] = field(default_factory=dict)
+    border: tuple[int, int, int, int] = (0, 0, 0, 0)
     about: dict[str, str] = field(default_factory=dict)
 
 
 def read_dataset_file(root: Path) -> DatasetFile | None:
     """Read classes.yaml or dataset.yaml in root; None when there is neither.
 
-    Keys: `classes` (or `labels`): names, or entries `{name: …, color: [r, g, b] or "#rrggbb"}`; optional
-    `thermal_range: [low, high]`, `ignore_index`, `citation`, `licence`, `home`. Other keys are left alone.
+    Keys, all optional: `classes` (or `labels`): names, or entries `{name: …, color: [r, g, b] or "#rrggbb"}`;
+    `thermal_range: [low, high]` or a mapping (`parse_thermal`); `ignore_index`: a value of the label files to ignore;
+    `label_table: {value: class name, id or ignore}`; `label_format: ids` or `colors`; `files: {rgb: PATTERN, thermal:
+    PATTERN, labels: PATTERN}`; `border: pixels` or `[top, right, bottom, left]`; `citation`, `licence`, `home`. Other
+    keys are left alone.
 
     Raises:
         DataError: not YAML, or a key of the wrong form.
@@ -133,33 +147,58 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys such as 'classes: [background, person]'")
     entries = content.get("classes", content.get("labels"))
+    classes = None if entries is None else _parse_classes(entries, path)
     ignore_id = content.get("ignore_index", 255)
-    if not isinstance(ignore_id, int) or isinstance(ignore_id, bool) or not 0 <= ignore_id <= 65535:
+    if type(ignore_id) is not int or not 0 <= ignore_id <= 65535:
         raise DataError(f"{path}: ignore_index must be a whole number in 0..65535, not {ignore_id!r}")
+    if content.get("label_format", "ids") not in ("ids", "colors"):
+        raise DataError(f"{path}: label_format must be ids or colors, not {content['label_format']!r}")
     return DatasetFile(
         path=path,
-        classes=None if entries is None else _parse_classes(entries, path),
-        thermal_range=check_range(content.get("thermal_range"), str(path)),
+        classes=classes,
+        thermal=parse_thermal(content.get("thermal_range"), str(path)),
+        label_table=_parse_table(content, classes, path),
         ignore_id=ignore_id,
-        about={key: str(content[key]) for key in ("citation", "licence", "license", "home") if key in content},
+        label_colors=content.get("label_format") == "colors",
+        files=_parse_files(content.get("files") or {}, path),
+        border=_parse_border(content.get("border", 0), path),
+        about={key: str(content[key]) for key in _ABOUT if key in content},
     )
 
 
-def check_range(value: Any, where: str) -> tuple[float, float] | None:
-    """A thermal range as (low, high) with low < high, in raw counts; None stays None.
-
-    Raises:
-        DataError: anything else.
-    """
-    if value is None:
+def _parse_table(content: dict[str, Any], classes: ClassList | None, path: Path) -> dict[int, int] | None:
+    table = content.get("label_table")
+    if table is None:
         return None
-    try:
-        low, high = (float(bound) for bound in value)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: thermal_range must be [low, high] in raw counts, not {value!r}") from error
-    if not -1e30 < low < high < 1e30:
-        raise DataError(f"{where}: thermal_range must be [low, high] with low < high, not [{low:g}, {high:g}]")
-    return low, high
+    if not isinstance(table, dict) or classes is None:
+        raise DataError(f"{path}: label_table must be a mapping such as {{0: background, 7: ignore}}, beside classes")
+    ids: dict[Any, int] = {**{i: i for i in range(len(classes.names))}, 255: 255, "ignore": 255}
+    ids |= {name: i for i, name in enumerate(classes.names)}
+    for value, meaning in table.items():
+        fits = isinstance(meaning, int | str) and not isinstance(meaning, bool) and meaning in ids
+        if type(value) is not int or not 0 <= value <= 65535 or not fits:
+            raise DataError(
+                f"{path}: label_table: {value!r}: {meaning!r} is not a value in 0..65535 and one of "
+                f"{', '.join(classes.names)}, their ids, or ignore"
+            )
+    return {value: ids[meaning] for value, meaning in table.items()}
+
+
+def _parse_files(files: Any, path: Path) -> dict[str, str]:
+    if not isinstance(files, dict) or not files.keys() <= {"rgb", "thermal", "labels"}:
+        raise DataError(f"{path}: files must give patterns for rgb, thermal and labels, not {files!r}")
+    for kind, pattern in files.items():
+        parts = str(pattern).split("/")
+        if not isinstance(pattern, str) or pattern.count("{name}") != 1 or ".." in parts or parts[0] == "":
+            raise DataError(f"{path}: files: {kind}: {pattern!r} must be a path below the folder with {{name}} in it")
+    return dict(files)
+
+
+def _parse_border(border: Any, path: Path) -> tuple[int, int, int, int]:
+    sides = [border] * 4 if type(border) is int else border
+    if not isinstance(sides, list) or len(sides) != 4 or any(type(v) is not int or v < 0 for v in sides):
+        raise DataError(f"{path}: border must be a number of pixels, or [top, right, bottom, left], not {border!r}")
+    return sides[0], sides[1], sides[2], sides[3]
 
 
 def _parse_classes(entries: Any, path: Path) -> ClassList:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cimnet.errors import DataError
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+THERMAL_EXTENSIONS = (*IMAGE_EXTENSIONS, ".npy")
+LIST_PLACES = ("{list}.txt", "splits/{list}.txt")
 ALL = "all"
 """The split that means every file of the folder, whether or not lists exist."""
 
@@ -29,7 +30,7 @@ def folder_names(root: Path) -> set[str]:
     return {entry.name for entry in root.iterdir() if entry.is_dir()}
 
 
-def index_images(folder: Path) -> dict[str, Path]:
+def index_images(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> dict[str, Path]:
     """Stem -> file for the images of one flat folder, sorted; hidden files and other types are skipped.
 
     Raises:
@@ -39,7 +40,7 @@ def index_images(folder: Path) -> dict[str, Path]:
         raise DataError(f"{folder}: no such folder")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_EXTENSIONS or path.name.startswith("."):
+        if path.suffix.lower() not in extensions or path.name.startswith("."):
             continue
         stem = unicodedata.normalize("NFC", path.stem)
         if stem in files:
@@ -49,78 +50,64 @@ def index_images(folder: Path) -> dict[str, Path]:
 
 
 def read_names(path: Path) -> list[str]:
-    """Names in a list file: one a line, with or without folder and image extension.
+    """Names in a list file: one a line, without image extension; folders stay ("rgb/0001").
 
-    Blank lines, surrounding spaces, CRLF and a UTF-8 byte order mark are tolerated.
+    Blank lines, surrounding spaces, CRLF, a UTF-8 byte order mark and further columns (after a tab, or after a comma
+    that follows an image extension) are tolerated.
 
     Raises:
-        DataError: not UTF-8 text, or a name listed twice.
+        DataError: not UTF-8 text.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text; save the list as UTF-8") from error
-    names = [_stem(line) for line in lines if line.strip()]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"{path}: listed more than once: {name_some(twice)}; remove the repetitions")
-    return names
+    return [_without_extension(line) for line in lines if line.strip()]
 
 
-def find_list(root: Path, name: str) -> Path | None:
-    """`NAME.txt` in root or in root/splits; None when there is neither."""
-    for folder in (root, root / "splits"):
-        path = folder / f"{name}.txt"
-        if path.is_file():
-            return path
-    return None
+def find_list(root: Path, name: str, places: Sequence[str] = LIST_PLACES) -> Path | None:
+    """`NAME.txt` in root or in root/splits; None when there is neither. `places`: other patterns below root."""
+    paths = [root / place.replace("{list}", name) for place in places]
+    return next((path for path in paths if path.is_file()), None)
 
 
-def split_names(root: Path, split: str, available: Iterable[str]) -> list[str]:
-    """Names of a split: those in its list, or for "all" without a list every `available` one, sorted.
-
-    Raises:
-        DataError: no such list, or an empty one.
-    """
-    path = find_list(root, split)
-    if path is not None:
-        names = read_names(path)
-        if not names:
-            raise DataError(f"{path}: the list of split {split!r} is empty; write one name a line")
-        return names
-    if split != ALL:
-        found = sorted(file.stem for folder in (root, root / "splits") for file in folder.glob("*.txt"))
-        others = f"lists found: {', '.join(found)}" if found else f"or use split {ALL!r} for every file"
-        raise DataError(f"{root}: no list {split}.txt (nor splits/{split}.txt); write one name a line, {others}")
-    names = sorted(available)
-    if not names:
-        raise DataError(f"{root}: no images found (extensions {', '.join(IMAGE_EXTENSIONS)})")
-    return names
+def list_names(root: Path) -> list[str]:
+    """Names of the lists in root and root/splits, sorted."""
+    return sorted({file.stem for folder in (root, root / "splits") for file in folder.glob("*.txt")})
 
 
-def scenes_of(root: Path, split: str, names: Sequence[str]) -> list[str]:
-    """Scene of each name: from day.txt, night.txt, dark_night.txt or SPLIT_day.txt … where they exist,
-    otherwise from a name like 00012D or 00012N (as in MFNet, MSRS, Kust4K), otherwise ""."""
+def scenes_of(root: Path, split: str, names: Sequence[str], resolve: Callable[[str], str]) -> list[str]:
+    """Scene of each name: from day.txt, night.txt, dark_night.txt or SPLIT_day.txt … where they exist, or from any
+    list in scenes/ (scenes/fog.txt: "fog"); otherwise from a name like 00012D or 00012N, otherwise ""."""
     listed: dict[str, str] = {}
     for scene in _SCENES:
         for list_name in (scene, f"{split}_{scene}"):
             path = find_list(root, list_name)
             if path is not None:
-                listed.update(dict.fromkeys(read_names(path), scene))
-    return [listed.get(name) or _scene_by_name(name) for name in names]
+                listed.update(dict.fromkeys(map(resolve, read_names(path)), scene))
+    for path in sorted((root / "scenes").glob("*.txt")):
+        listed.update(dict.fromkeys(map(resolve, read_names(path)), path.stem))
+    return [listed.get(name) or _scene_by_name(name.rpartition("/")[2]) for name in names]
 
 
-def require_all(names: Sequence[str], files: dict[str, Path], folder: Path, why: str) -> None:
-    """Raise a DataError naming what is missing in `folder` (`why` says who asks for it)."""
-    missing = [name for name in names if name not in files]
-    if missing:
-        raise DataError(f"{folder}: no image for {name_some(missing)} ({why}); add it or remove the name")
+def require_all(names: Sequence[str], part_folder: str, files: Iterable[str], why: str) -> None:
+    """Raise a DataError naming what is missing in a folder (`why` says who asks for it)."""
+    there = set(files)
+    missing = [name for name in names if name not in there]
+    if not missing:
+        return
+    other_case = {name.lower(): name for name in there}.get(missing[0].lower())
+    hint = f"; {other_case} differs in upper and lower case only" if other_case else "; add it or remove the name"
+    raise DataError(f"{part_folder}: no image for {name_some(missing)} ({why}){hint}")
 
 
-def _stem(line: str) -> str:
-    name = unicodedata.normalize("NFC", line.strip()).replace("\\", "/").rsplit("/", 1)[-1]
+def _without_extension(line: str) -> str:
+    name = unicodedata.normalize("NFC", line.split("\t")[0].strip()).replace("\\", "/").removeprefix("./")
+    first, comma, _ = name.partition(",")
+    if comma and Path(first).suffix.lower() in THERMAL_EXTENSIONS:
+        name = first
     extension = Path(name).suffix
-    return name[: -len(extension)] if extension.lower() in IMAGE_EXTENSIONS else name
+    return name[: -len(extension)] if extension.lower() in THERMAL_EXTENSIONS else name
 
 
 def _scene_by_name(name: str) -> str:

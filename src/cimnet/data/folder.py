@@ -1,51 +1,43 @@
-"""The generic layout: rgb/ thermal/ labels/, split lists, and a YAML with the classes."""
+"""The generic layout: rgb/ thermal/ labels/, split lists, and a YAML with the classes; any other names by patterns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from cimnet.data.base import Listing, Pair, RGBTDataset
-from cimnet.data.classes import choose_classes, read_dataset_file
-from cimnet.data.files import folder_names, index_images, require_all, scenes_of, split_names
-from cimnet.errors import DataError
+from cimnet.data.base import RGBTDataset
+from cimnet.data.classes import read_dataset_file
+from cimnet.data.forms import Form, Index
+from cimnet.data.pairs import Info
 
 
 class Folder(RGBTDataset):
     """`rgb/NAME.*`, `thermal/NAME.*`, `labels/NAME.*` (extensions may differ), `train.txt`, `classes.yaml`.
 
-    See `read_dataset_file` for the YAML. Scenes come from day.txt, night.txt, dark_night.txt where they
-    exist, or from names like 00012D and 00012N.
+    NAME may hold folders (`rgb/flight 3/0001.jpg`). Other places are told by `files:` in the YAML, for example
+    `files: {rgb: "{name}_V", thermal: "{name}_T", labels: "masks/{name}"}`; the same pattern for rgb and thermal means
+    4-channel files. See `read_dataset_file` for everything that the YAML may say.
     """
 
     name = "folder"
-    expects = "rgb/, thermal/, labels/ (same names), train.txt, classes.yaml"
+    info = Info("a folder of pairs", classes=None)
+    forms = (Form("rgb/{name}", "thermal/{name}", "labels/{name}", nested=True),)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        return {"rgb", "thermal"} <= folder_names(root)
+        return _described(root) is not None or super().recognises(root)
 
     @classmethod
-    def find(cls, root: Path, split: str, classes: str | Sequence[str] | None, require_labels: bool) -> Listing:
-        about = read_dataset_file(root)
-        chosen = choose_classes(classes, None if about is None else about.classes, root)
-        if chosen is None:
-            raise DataError(
-                f"{root}: no class names; write {root / 'classes.yaml'} with one line such as "
-                "'classes: [background, person, car]' (ids from 0), or give classes"
-            )
-        rgb, thermal = index_images(root / "rgb"), index_images(root / "thermal")
-        labels = index_images(root / "labels") if require_labels or (root / "labels").is_dir() else {}
-        names = split_names(root, split, rgb.keys() | thermal.keys())
-        why = f"named by split {split!r}"
-        require_all(names, rgb, root / "rgb", why)
-        require_all(names, thermal, root / "thermal", why)
-        if require_labels:
-            require_all(names, labels, root / "labels", "labels are required")
-        pairs = [
-            Pair(name, rgb[name], thermal[name], labels.get(name), scene)
-            for name, scene in zip(names, scenes_of(root, split, names), strict=True)
-        ]
-        if about is None:
-            return Listing(pairs, chosen)
-        return Listing(pairs, chosen, about.thermal_range, about.ignore_id)
+    def index(cls, root: Path) -> Index:
+        described = _described(root)
+        return super().index(root) if described is None else described.index(root)
+
+
+def _described(root: Path) -> Form | None:
+    """The form that the folder's YAML gives."""
+    file = read_dataset_file(root)
+    if file is None or not file.files:
+        return None
+    rgb = file.files.get("rgb", "rgb/{name}")
+    thermal = file.files.get("thermal", "thermal/{name}")
+    labels = file.files.get("labels", "labels/{name}")
+    return Form(rgb, None if thermal == rgb else thermal, labels, nested=True)

@@ -1,13 +1,11 @@
-"""MFNet's layout: one RGBA file a pair, thermal in the fourth channel (Ha et al., IROS 2017)."""
+"""MFNet: street scenes from a car, by day and by night (Ha et al., IROS 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from cimnet.data.base import Listing, Pair, RGBTDataset
-from cimnet.data.classes import built_in, choose_classes
-from cimnet.data.files import folder_names, index_images, require_all, scenes_of, split_names
+from cimnet.data.base import RGBTDataset
+from cimnet.data.classes import built_in
+from cimnet.data.forms import Form
+from cimnet.data.pairs import Info
 
 MFNET_CLASSES = built_in(
     "mfnet",
@@ -24,11 +22,9 @@ MFNET_CLASSES = built_in(
     ),
 )
 
-_FLIP = "_flip"
-
 
 class MFNet(RGBTDataset):
-    """`images/NAME.png` (RGBA), `labels/NAME.png`, `train.txt`, `val.txt`, `test.txt`.
+    """The original 4-channel files, or one of the forms with separate files that others made from them.
 
     Scenes come from `SPLIT_day.txt` and `SPLIT_night.txt` where they exist, otherwise from the D or N of the
     name. Some published lists name `NAME_flip` files that exist only after an offline augmentation: where
@@ -36,36 +32,25 @@ class MFNet(RGBTDataset):
     """
 
     name = "mfnet"
-    expects = "images/ (RGBA, thermal in the fourth channel), labels/, train.txt"
-
-    @classmethod
-    def recognises(cls, root: Path) -> bool:
-        return "images" in folder_names(root)
-
-    @classmethod
-    def find(cls, root: Path, split: str, classes: str | Sequence[str] | None, require_labels: bool) -> Listing:
-        images = index_images(root / "images")
-        labels = index_images(root / "labels") if require_labels or (root / "labels").is_dir() else {}
-        names = split_names(root, split, images)
-        source = {name: _source(name, images, labels if require_labels else images) for name in names}
-        require_all(list(source.values()), images, root / "images", f"named by split {split!r}")
-        if require_labels:
-            require_all(list(source.values()), labels, root / "labels", "labels are required")
-        pairs = [
-            Pair(
-                id=name,
-                rgb=images[source[name]],
-                thermal=None,
-                label=labels.get(source[name]),
-                scene=scene,
-                mirrored=source[name] != name,
-            )
-            for name, scene in zip(names, scenes_of(root, split, names), strict=True)
-        ]
-        return Listing(pairs, choose_classes(classes, MFNET_CLASSES, root) or MFNET_CLASSES)
-
-
-def _source(name: str, images: dict[str, Path], labels: dict[str, Path]) -> str:
-    """The files that serve a name: its own, or those of the original where a `_flip` name lacks one of them."""
-    original = name.removesuffix(_FLIP)
-    return original if original in images and not (name in images and name in labels) else name
+    info = Info(
+        "MFNet",
+        MFNET_CLASSES,
+        sizes={"train": 784, "val": 392, "test": 393},
+        citation="Ha et al., MFNet: Towards Real-Time Semantic Segmentation for Autonomous Vehicles with "
+        "Multi-Spectral Scenes, IROS 2017",
+        home="https://www.mi.t.u-tokyo.ac.jp/static/projects/mil_multispectral/",
+        traps=(
+            "92% of the pixels are unlabelled: say whether they count as a class",
+            "a loader that subtracts 1 from ids (right for NYU) turns unlabelled into ignore and shifts all classes",
+            "four test images hold guardrail, and much of it is doubtful: one class can move mIoU by points",
+            "published code trains on train and val, or picks the best epoch on test: compare with care",
+        ),
+    )
+    forms = (
+        Form("images/{name}", None, "labels/{name}"),
+        Form("RGB/{name}", "Thermal/{name}", "Label/{name}"),
+        Form("RGB/{name}", "Modal/{name}", "Label/{name}"),
+        Form("rgb/{name}", "ther/{name}", "labels/{name}"),
+        Form("seperated_images/{name}_rgb", "seperated_images/{name}_th", "labels/{name}"),
+    )
+    flips = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from cimnet.data.base import RGBTDataset
-from cimnet.data.readers import scale_thermal
 from cimnet.errors import DataError
 
 
@@ -19,7 +18,7 @@ def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> tuple[fl
     pixels = 0
     for index in _spread(dataset, max_samples):
         pair = dataset.pairs[index]
-        values = scale_thermal(dataset.arrays(index).thermal, dataset.thermal_range, pair.thermal or pair.rgb)
+        values = dataset.scaling(dataset.arrays(index).thermal, pair.thermal or pair.rgb)
         total += float(values.sum(dtype=np.float64))
         squares += float(np.square(values, dtype=np.float64).sum())
         pixels += values.size
@@ -28,9 +27,9 @@ def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> tuple[fl
 
 
 def suggest_thermal_range(
-    dataset: RGBTDataset, max_samples: int = 50, clip_percent: float = 0.1
+    dataset: RGBTDataset, max_samples: int = 50, percentiles: tuple[float, float] = (0.1, 99.9)
 ) -> tuple[float, float]:
-    """(low, high) in raw counts that hold all but `clip_percent` of the pixels at either end.
+    """(low, high) in raw counts: the lowest and highest of these percentiles over up to `max_samples` images.
 
     Raw 16-bit counts of a scene fill a few per cent of 0..65535: use this as `thermal_range`, from the
     training split, unless the camera's range is known.
@@ -38,10 +37,7 @@ def suggest_thermal_range(
     Raises:
         DataError: all thermal images have one constant value.
     """
-    ends = [
-        np.percentile(dataset.arrays(index).thermal, (clip_percent, 100 - clip_percent))
-        for index in _spread(dataset, max_samples)
-    ]
+    ends = [np.percentile(dataset.arrays(index).thermal, percentiles) for index in _spread(dataset, max_samples)]
     low, high = min(float(end[0]) for end in ends), max(float(end[1]) for end in ends)
     if not low < high:
         raise DataError(f"{dataset.root}: the thermal images are constant ({low:g}); no range to suggest")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cimnet.data import RGBTDataset, RGBTSample
-from cimnet.data.base import BROKEN_FLAGS
+from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.errors import DataError
 from cimnet.evaluation import report_figures as pictures
 from cimnet.evaluation import report_page as html

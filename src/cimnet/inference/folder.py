@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cimnet.data.files import index_images
+from cimnet.data.files import THERMAL_EXTENSIONS, index_images
 from cimnet.data.readers import image_size, read_rgb, read_rgbt
 from cimnet.errors import CimnetError, DataError
 from cimnet.files import require_writable, write_atomically
@@ -39,7 +39,7 @@ def match_pairs(rgb: Path, thermal: Path) -> Matched:
         return Matched([(rgb.stem, rgb, thermal)], [])
     if rgb.is_file() or thermal.is_file():
         raise DataError(f"--rgb {rgb} and --thermal {thermal}: give two files or two folders")
-    left, right = index_images(rgb), index_images(thermal)
+    left, right = index_images(rgb), index_images(thermal, THERMAL_EXTENSIONS)
     pairs = [(name, left[name], right[name]) for name in sorted(left.keys() & right.keys())]
     if not pairs:
         raise DataError(

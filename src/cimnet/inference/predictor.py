@@ -14,7 +14,8 @@ from torch import Tensor
 from cimnet.checkpoint import ModelInfo, load_checkpoint
 from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.base import Broken
-from cimnet.data.readers import as_uint16, check_depth, read_pair, read_rgb, read_thermal_counts, scale_thermal
+from cimnet.data.readers import read_rgb
+from cimnet.data.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
 from cimnet.errors import ConfigError, DataError
 from cimnet.models import RGBTModel
 
@@ -53,7 +54,7 @@ class Predictor:
 
     Attributes:
         model: in evaluation mode on ``device``.
-        info: classes, colours, thermal range, scores.
+        info: classes, colours, thermal scaling, scores.
     """
 
     def __init__(self, model: RGBTModel, info: ModelInfo, device: torch.device) -> None:
@@ -73,15 +74,10 @@ class Predictor:
         """(red, green, blue) by class id."""
         return self.info.colors
 
-    @property
-    def thermal_range(self) -> tuple[float, float] | None:
-        """Raw counts that map to 0 and 1."""
-        return self.info.thermal_range
-
     def open_dataset(
         self, root: str | Path, split: str, *, layout: str = "auto", broken: Broken = "keep"
     ) -> RGBTDataset:
-        """Open a split to be scored with this model: its classes and thermal range are the checkpoint's.
+        """Open a split to be scored with this model: its classes and thermal scaling are the checkpoint's.
 
         Raises:
             DataError: if the data cannot be used or names other classes than the model was trained on.
@@ -91,7 +87,7 @@ class Predictor:
             split,
             layout=layout,
             classes=self.classes,
-            thermal_range=self.thermal_range,
+            thermal_range=self.info.scaling,
             broken=broken,
             thermal_dtype=self.info.thermal_dtype,
         )
@@ -102,7 +98,7 @@ class Predictor:
         Args:
             rgb: path, PIL image, array (H, W, 3) or tensor (3, H, W); uint8 in 0..255, or floats in 0..1.
             thermal: path, PIL image, array (H, W) or tensor (1, H, W); integers (and a PIL image of any kind) are raw
-                counts that ``thermal_range`` maps to 0..1, floats are in 0..1 already. The same path as ``rgb`` for a
+                counts that ``info.scaling`` maps to 0..1, floats are in 0..1 already. The same path as ``rgb`` for a
                 4-channel file.
 
         Returns:
@@ -157,7 +153,7 @@ class Predictor:
             return _unit(torch.from_numpy(values.astype(np.float32))[None], "thermal")
         counts = values if values.dtype in (np.uint8, np.float32) else as_uint16(values, name)
         check_depth(counts, self.info.thermal_dtype, name)
-        return torch.from_numpy(scale_thermal(counts, self.thermal_range, name))[None]
+        return torch.from_numpy(self.info.scaling(counts, name))[None]
 
 
 def _unit(image: Tensor, name: str) -> Tensor:

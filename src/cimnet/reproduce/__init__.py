@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cimnet.data import RGBTDataset, open_dataset
-from cimnet.data.kust4k import FLAG_LISTS
+from cimnet.data.flags import FLAG_LISTS
 from cimnet.errors import ConfigError, DataError
 from cimnet.files import require_writable, write_text
 from cimnet.inference import load
@@ -74,7 +74,7 @@ def reproduce(
         given = settings.data
         _check(
             table,
-            open_dataset(data, split, layout=given.layout, classes=given.classes, thermal_range=given.thermal_range),
+            open_dataset(data, split, layout=given.layout, classes=given.classes, thermal_range=given.thermal()),
         )
         source = f"{settings.model.name}, recipe {recipe}{''.join(f', {setting}' for setting in overrides)}"
         if table == "table3":

@@ -20,7 +20,8 @@ from cimnet.training.loop import Report
 from cimnet.training.run import first_change
 
 Say = Callable[[str], object]
-_NO_MATTER = frozenset({"data.root", "data.workers", "data.cache"})  # fields that may differ when a table goes on
+# fields that may differ when a table goes on
+_NO_MATTER = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
 _FIRST_EPOCH = {"recipe.yaml", "environment.json", "tensorboard"}  # what a run holds before its first epoch has ended
 
 

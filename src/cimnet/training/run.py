@@ -23,7 +23,9 @@ from cimnet.errors import CheckpointError, CimnetError, ConfigError
 from cimnet.evaluation.figures import save_figure
 from cimnet.files import require_new_folder, require_writable, write_atomically, write_text
 
-MAY_CHANGE = frozenset({"data.root", "data.workers", "data.cache", "training.epochs", "training.evaluate_every"})
+MAY_CHANGE = frozenset(
+    {"data.root", "data.workers", "data.cache", "data.cache_folder", "training.epochs", "training.evaluate_every"}
+)
 PACKAGES = ("cimnet", "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "pillow")
 State = dict[str, Any]
 

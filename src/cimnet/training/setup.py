@@ -11,7 +11,14 @@ import torch
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.config import Recipe
-from cimnet.data import RGBTDataset, open_dataset, suggest_thermal_range, thermal_statistics, train_transform
+from cimnet.data import (
+    RGBTDataset,
+    ThermalScaling,
+    open_dataset,
+    suggest_thermal_range,
+    thermal_statistics,
+    train_transform,
+)
 from cimnet.errors import ConfigError
 from cimnet.losses import SegmentationLoss
 from cimnet.models import RGBTModel, create_model
@@ -27,11 +34,15 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
     common: dict[str, Any] = {
         "layout": data.layout,
         "classes": data.classes,
-        "thermal_range": data.thermal_range,
+        "thermal_range": data.thermal(),
         "cache": data.cache,
+        "cache_folder": data.cache_folder,
         "broken": data.broken,
     }
     train_set = open_dataset(data.root, data.train, **common)
+    if data.thermal_percentiles is not None:
+        common["thermal_range"] = suggest_thermal_range(train_set, percentiles=data.thermal_percentiles)
+        train_set.scaling = ThermalScaling("range", *common["thermal_range"])
     val_set = open_dataset(data.root, data.val, **common)
     if len(train_set) < recipe.training.batch_size * processes:
         each = f" in each of {processes} processes" if processes > 1 else ""
@@ -78,11 +89,11 @@ def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, Mode
     options = recipe.model.options()
     model = create_model(recipe.model.name, len(train_set.classes), **options)
     model.set_thermal_statistics(*thermal_statistics(train_set))
-    if train_set.thermal_dtype == "uint16" and train_set.thermal_range is None:
+    if train_set.thermal_dtype == "uint16" and train_set.scaling.low is None:
         low, high = suggest_thermal_range(train_set)
         warnings.warn(
             f"data.thermal_range is not set: 0 to 65535 become 0 to 1, but nearly all counts lie in {low:.0f} to "
-            f"{high:.0f}; `--set data.thermal_range=[{low:.0f},{high:.0f}]` uses the range of these images",
+            f"{high:.0f}; `--set data.thermal_percentiles=[0.1,99.9]` uses the range of these images",
             stacklevel=2,
         )
     info = ModelInfo(
@@ -90,7 +101,7 @@ def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, Mode
         options,
         train_set.classes,
         train_set.colors,
-        train_set.thermal_range,
+        train_set.scaling,
         train_set.thermal_dtype,
     )
     return model, info

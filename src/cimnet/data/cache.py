@@ -1,0 +1,91 @@
+"""Decoded pairs in one file that is mapped into memory: decoded once, shared by all processes and later runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.data.pairs import Arrays, Pair
+from cimnet.files import write_atomically, write_text
+
+_THREADS = 4
+
+
+class DiskCache:
+    """The decoded arrays of a list of pairs, by position.
+
+    The file is named by a hash of the pairs' paths, sizes and times of change and of `settings`, so that a changed
+    image or setting makes a new one. It is written whole or not at all.
+
+    Args:
+        folder: where the file lies; made if need be. It takes (3 + bytes of a thermal value + 1) bytes a pixel.
+        pairs: what to decode, by `decode`.
+        settings: whatever else changes the arrays.
+
+    Raises:
+        DataError: a file that cannot be decoded.
+        CimnetError: the cache cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, pairs: Sequence[Pair], decode: Callable[[Pair], Arrays], settings: Sequence[Any]
+    ) -> None:
+        self.path = folder / f"{_fingerprint(pairs, settings)}.bin"
+        index = self.path.with_suffix(".json")
+        if not (self.path.is_file() and index.is_file()):
+            places = _write(self.path, pairs, decode)
+            write_text(index, json.dumps(places))
+        self.places = json.loads(index.read_text(encoding="utf-8"))
+        self.values: npt.NDArray[np.uint8] | None = None
+
+    def __getitem__(self, index: int) -> Arrays:
+        """Arrays of a pair. Writing into them changes neither the file nor what other processes read."""
+        if self.values is None:  # mapped by each process for itself
+            self.values = np.memmap(self.path, np.uint8, "c")
+        return Arrays(*(self._array(place) for place in self.places[index]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "values": None}
+
+    def _array(self, place: tuple[int, str, list[int]] | None) -> Any:
+        if place is None or self.values is None:
+            return None
+        start, dtype, shape = place
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return np.asarray(self.values[start : start + size]).view(dtype).reshape(shape)
+
+
+def _fingerprint(pairs: Sequence[Pair], settings: Sequence[Any]) -> str:
+    digest = hashlib.sha256(repr([settings, [(pair.id, pair.mirrored) for pair in pairs]]).encode())
+    for path in dict.fromkeys(path for pair in pairs for path in (pair.rgb, pair.thermal, pair.label) if path):
+        about = path.stat()
+        digest.update(repr((str(path.absolute()), about.st_size, about.st_mtime_ns)).encode())
+    return digest.hexdigest()[:24]
+
+
+def _write(path: Path, pairs: Sequence[Pair], decode: Callable[[Pair], Arrays]) -> list[list[Any]]:
+    """Write all arrays one after the other, each at a multiple of 8 bytes; [start, type, shape] of each by pair."""
+    places: list[list[Any]] = []
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file, ThreadPoolExecutor(_THREADS) as pool:
+            for first in range(0, len(pairs), 64):  # few in memory at a time
+                for arrays in pool.map(decode, pairs[first : first + 64]):
+                    places.append([])
+                    for array in arrays:
+                        if array is None:
+                            places[-1].append(None)
+                            continue
+                        file.write(b"\0" * (-file.tell() % 8))
+                        places[-1].append([file.tell(), array.dtype.name, list(array.shape)])
+                        file.write(np.ascontiguousarray(array).tobytes())
+
+    write_atomically(path, write)
+    return places

@@ -1,0 +1,50 @@
+"""Lists of pairs with a flag: a broken sensor, weak alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cimnet.data.files import find_list, read_names
+from cimnet.data.readers import read_rgb
+
+if TYPE_CHECKING:
+    from cimnet.data.pairs import Pair
+
+FLAG_LISTS = {"rgb_broken": "broke_RGB", "thermal_broken": "broke_TIR", "weakly_aligned": "weakly_aligned"}
+"""Names of the lists (NAME.txt) that hold the pairs with a flag."""
+BROKEN_FLAGS = frozenset({"rgb_broken", "thermal_broken", "broken"})
+_BLACK_BYTES = 40_000  # a black image compresses to less than this; larger files need no look
+
+
+def read_flags(root: Path, resolve: Callable[[str], str]) -> tuple[dict[str, set[str]], bool]:
+    """Flags by name, and whether the folder has any list of broken pairs.
+
+    A name in a broken_in_*.txt (Kust4K's lists, which do not say which sensor) is flagged "broken" unless another
+    list says more; `name_sensor` finds out.
+    """
+    flags: dict[str, set[str]] = {}
+    found = {flag: path for flag, name in FLAG_LISTS.items() if (path := find_list(root, name)) is not None}
+    for flag, path in found.items():
+        for name in map(resolve, read_names(path)):
+            flags.setdefault(name, set()).add(flag)
+    either = sorted(path for folder in (root, root / "splits") for path in folder.glob("broken_in_*.txt"))
+    for path in either:
+        for name in map(resolve, read_names(path)):
+            if not flags.get(name, set()) & BROKEN_FLAGS:
+                flags.setdefault(name, set()).add("broken")
+    return flags, bool(either) or not BROKEN_FLAGS.isdisjoint(found)
+
+
+def name_sensor(pair: Pair) -> Pair:
+    """Say which sensor of a pair flagged "broken" failed: RGB if its image is black, else thermal.
+
+    Those are the two failures that Kust4K's authors made (paper, IV-B): RGB set to 0, or thermal blurred.
+    """
+    if "broken" not in pair.flags:
+        return pair
+    small = pair.rgb.suffix.lower() not in (".png", ".jpg", ".jpeg") or pair.rgb.stat().st_size < _BLACK_BYTES
+    sensor = "rgb_broken" if small and int(read_rgb(pair.rgb).max()) == 0 else "thermal_broken"
+    return replace(pair, flags=pair.flags - {"broken"} | {sensor})

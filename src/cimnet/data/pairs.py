@@ -1,0 +1,86 @@
+"""What is known of a data set, where a pair lies, what its files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.data.classes import ClassList
+from cimnet.data.readers import image_size
+from cimnet.data.thermal import Counts
+from cimnet.data.thermal_files import thermal_size
+from cimnet.errors import DataError
+
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a data set.
+
+    Attributes:
+        title: how it is called.
+        classes: names and colours by id; None: its folder says.
+        label_table: class id by value in the label files, 255 = ignore; None: values are class ids.
+        sizes: pairs by split, as published.
+        licence, citation, home: as stated by its authors.
+        traps: what one should know before training on it.
+    """
+
+    title: str
+    classes: ClassList | None
+    label_table: dict[int, int] | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    licence: str = "not stated"
+    citation: str = ""
+    home: str = ""
+    traps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where one sample lies. `thermal` None: fourth channel of the file `rgb`; `mirrored`: flip left-right."""
+
+    id: str
+    rgb: Path
+    thermal: Path | None
+    label: Path | None
+    scene: str = ""
+    flags: frozenset[str] = frozenset()
+    mirrored: bool = False
+
+
+class Arrays(NamedTuple):
+    """A decoded pair: rgb (H, W, 3) uint8, thermal (H, W) raw counts, label (H, W) uint8 or None."""
+
+    rgb: npt.NDArray[np.uint8]
+    thermal: Counts
+    label: npt.NDArray[np.uint8] | None
+
+
+def check_sizes(pairs: Sequence[Pair]) -> None:
+    """Compare image sizes by the headers alone."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        problems = [problem for problem in pool.map(size_problem, pairs) if problem]
+    if problems:
+        more = f" (and {len(problems) - 1} more pairs)" if len(problems) > 1 else ""
+        raise DataError(
+            f"{problems[0]}{more}; register and resample to the size of the RGB image first (`cimnet data align`)"
+        )
+
+
+def size_problem(pair: Pair) -> str | None:
+    """How the sizes of a pair's files differ, by their headers; None if they fit."""
+    height, width = image_size(pair.rgb)
+    sizes = [] if pair.thermal is None else [(pair.thermal, thermal_size(pair.thermal))]
+    sizes += [] if pair.label is None else [(pair.label, image_size(pair.label))]
+    for path, size in sizes:
+        if size != (height, width):
+            return f"{path} is {size[1]}x{size[0]} but {pair.rgb} is {width}x{height}"
+    return None

@@ -1,0 +1,133 @@
+"""Thermal values to 0..1: named ways of scaling, each stored beside the weights of a model trained with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.errors import DataError
+
+Counts = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+
+UNITS: dict[str, tuple[float, float]] = {
+    "kelvin": (1.0, 0.0),
+    "celsius": (1.0, 273.15),
+    "centikelvin": (0.01, 0.0),
+    "decikelvin": (0.1, 0.0),
+}
+"""Units of thermal values: kelvin = factor · value + offset. FLIR's TLinear writes centikelvin or decikelvin."""
+
+
+@dataclass(frozen=True)
+class ThermalScaling:
+    """How the values of a thermal image become 0..1.
+
+    Attributes:
+        kind: "range": low..high in the unit of the file, the same for every image; both None: the whole range of the
+            bit depth. "kelvin": low..high in kelvin, of values in `unit`. "gain_control": the low-th and high-th
+            percentile of each image, as a camera's automatic gain does; temperatures are lost.
+        low, high: see kind; what lies outside is clipped.
+        unit: of the values, one of `UNITS`; for kelvin only.
+
+    Raises:
+        DataError: values that do not fit the kind.
+    """
+
+    kind: Literal["range", "kelvin", "gain_control"] = "range"
+    low: float | None = None
+    high: float | None = None
+    unit: str = "counts"
+
+    def __post_init__(self) -> None:
+        low, high = self.low, self.high
+        if (low is None) != (high is None) or (low is None and self.kind != "range"):
+            raise DataError(f"thermal {self.kind}: give both low and high")
+        if low is not None and high is not None and not -1e30 < low < high < 1e30:
+            raise DataError(f"thermal {self.kind}: low must be less than high, not {low:g} and {high:g}")
+        if self.kind == "gain_control" and not ((low or 0) >= 0 and (high or 0) <= 100):
+            raise DataError(f"thermal gain_control: low and high are percentiles in 0..100, not {low:g} and {high:g}")
+        if self.kind == "kelvin" and self.unit not in UNITS:
+            raise DataError(f"thermal kelvin: unit {self.unit!r}; give one of {', '.join(UNITS)}")
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return "the whole range of the bit depth"
+        return {
+            "range": f"{self.low:g} to {self.high:g}",
+            "kelvin": f"{self.low:g} K to {self.high:g} K ({self.unit})",
+            "gain_control": f"percentiles {self.low:g} to {self.high:g} of each image",
+        }[self.kind]
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """(low, high) in raw counts of the kind "range"."""
+        return (
+            (self.low, self.high) if self.kind == "range" and self.low is not None and self.high is not None else None
+        )
+
+    def __call__(self, counts: Counts, path: Path | str = "thermal") -> npt.NDArray[np.float32]:
+        """Scale (H, W) raw values; `path` is named in errors.
+
+        Raises:
+            DataError: float values without a range, or values that are not finite.
+        """
+        if counts.dtype == np.float32 and not np.isfinite(counts).all():
+            raise DataError(f"{path}: thermal values that are not finite (NaN or infinite); fill them first")
+        low, high = self._bounds(counts, path)
+        scaled = counts.astype(np.float32)
+        scaled -= np.float32(low)
+        scaled *= np.float32(1.0 / (high - low))
+        return np.clip(scaled, 0.0, 1.0, out=scaled)
+
+    def _bounds(self, counts: Counts, path: Path | str) -> tuple[float, float]:
+        """(low, high) in the unit of the values."""
+        if self.low is None or self.high is None:
+            if counts.dtype == np.float32:
+                raise DataError(f"{path}: float thermal values need a thermal_range, e.g. thermal_range: [270, 330]")
+            return 0.0, 255.0 if counts.dtype == np.uint8 else 65535.0
+        if self.kind == "kelvin":
+            factor, offset = UNITS[self.unit]
+            return (self.low - offset) / factor, (self.high - offset) / factor
+        if self.kind == "gain_control":
+            low, high = (float(v) for v in np.percentile(counts, (self.low, self.high)))
+            return low, max(high, low + 1e-6)
+        return self.low, self.high
+
+
+ThermalRange = ThermalScaling | tuple[float, float] | Mapping[str, Any]
+"""What a caller may give, see `parse_thermal`."""
+
+
+def parse_thermal(value: Any, where: str) -> ThermalScaling | None:
+    """A scaling from what a YAML file or recipe says: `[low, high]`, or a mapping such as
+    `{kind: kelvin, low: 270, high: 330, unit: celsius}` or `{kind: gain_control}` (1st to 99th percentile).
+
+    Raises:
+        DataError: anything else; `where` is named.
+    """
+    if value is None or isinstance(value, ThermalScaling):
+        return value
+    try:
+        if isinstance(value, Mapping):
+            given = dict(value)
+            if given.get("kind") == "gain_control":
+                given = {"low": 1.0, "high": 99.0, **given}
+            if given.get("kind", "range") not in ("range", "kelvin", "gain_control"):
+                raise DataError(f"thermal kind {given['kind']!r}: there are range, kelvin and gain_control")
+            numbers = {
+                key: None if given[key] is None else float(given[key]) for key in ("low", "high") if key in given
+            }
+            return ThermalScaling(**{**given, **numbers})
+        low, high = (float(bound) for bound in value)
+        return ThermalScaling("range", low, high)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: thermal_range must be [low, high] in raw counts, or kind, low, high and unit, not {value!r}"
+        ) from error
