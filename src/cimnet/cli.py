@@ -10,13 +10,15 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
+from cimnet.cli_align import align
+from cimnet.cli_data import data_app
 from cimnet.cli_paper import paper_app
 from cimnet.cli_shared import Checkpoint, Device, Overrides, bar, console, say, training_progress
 from cimnet.errors import CimnetError
 from cimnet.version import __version__
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RGB-thermal semantic segmentation.")
-data_app = typer.Typer(no_args_is_help=True, help="Make data sets.")
+data_app.command()(align)
 app.add_typer(data_app, name="data")
 app.add_typer(paper_app)
 
@@ -78,9 +80,10 @@ def evaluate(
         Literal["ignore", "zero"], typer.Option(help="Classes absent from truth and prediction: left out, or count 0.")
     ] = "ignore",
     broken: Annotated[
-        Literal["keep", "drop", "only"], typer.Option(help="Pairs whose lists say that a sensor is broken.")
+        Literal["keep", "drop", "only", "rgb", "thermal"],
+        typer.Option(help="Pairs whose lists say that a sensor is broken: keep, drop, only, or one sensor's."),
     ] = "keep",
-    layout: Annotated[str, typer.Option(help="auto, folder, mfnet or kust4k.")] = "auto",
+    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
     json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a picture.")] = None,
@@ -161,29 +164,6 @@ def list_models(pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g.
     if not found:
         raise CimnetError(f"no model matches '{pattern}'; `cimnet list-models` prints all")
     print("\n".join(found))
-
-
-@data_app.command()
-def synth(
-    out: Annotated[Path, typer.Argument(help="New folder for the data set.")],
-    train: Annotated[int, typer.Option(min=0, help="Pairs for training.")] = 200,
-    val: Annotated[int, typer.Option(min=0, help="Pairs for validation.")] = 40,
-    test: Annotated[int, typer.Option(min=0, help="Pairs for testing.")] = 80,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pixels everywhere.")] = 0,
-    height: Annotated[int, typer.Option(min=32, help="Pixels.")] = 512,
-    width: Annotated[int, typer.Option(min=32, help="Pixels.")] = 640,
-    scale: Annotated[float, typer.Option(min=0.1, max=2.0, help="Pixels per native pixel of the world.")] = 1.0,
-    late: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of pairs whose cameras are badly synchronised.")
-    ] = 0.2,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-) -> None:
-    """Write a made-up data set in Kust4K's layout, with the true offsets."""
-    from cimnet.scenes import synthesize
-
-    size = (height, width)
-    synthesize(out, train=train, val=val, test=test, seed=seed, size=size, scale=scale, late=late, workers=workers)
-    say(f"{train + val + test} pairs in {out}")
 
 
 if __name__ == "__main__":

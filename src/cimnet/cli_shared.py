@@ -39,6 +39,26 @@ class bar:
         self.progress.stop()
 
 
+class counter:
+    """A progress bar whose total comes with the first call: yields `report(done, total)`."""
+
+    def __init__(self, text: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console, transient=True)
+        self.task = self.progress.add_task(text, total=None)
+
+    def __enter__(self) -> Any:
+        self.progress.start()
+        return self.report
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def report(self, done: int, total: int) -> None:
+        """So many of so many."""
+        self.progress.update(self.task, completed=done, total=total)
+
+
 class training_progress:
     """A progress bar of optimiser steps with loss, L_mi, λ and rate; one line per evaluated epoch."""
 
