@@ -158,8 +158,7 @@ def test_eval_by_scene_and_flag(cli: Cli, tmp_path: Path, pixel: None) -> None:
         "night": 1,
         "dark_night": 1,
         "rgb_broken": 1,
-        "thermal_broken": 1,
-        "broken": 1,
+        "thermal_broken": 2,
         "weakly_aligned": 1,
     }
     assert "dark_night" in result.out

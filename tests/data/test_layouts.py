@@ -203,7 +203,7 @@ def test_kust4k_broken_pairs(tmp_path: Path) -> None:
 def test_layout_by_name_and_unknown(tmp_path: Path) -> None:
     make_folder(tmp_path / "a")
     assert len(open_dataset(tmp_path / "a", "train", layout="folder")) == 3
-    with pytest.raises(DataError, match="there are auto, folder, mfnet, kust4k"):
+    with pytest.raises(DataError, match=r"there are auto, .*folder, mfnet, kust4k"):
         open_dataset(tmp_path / "a", "train", layout="voc")
     with pytest.raises(DataError, match="mfnet: images/"):
         open_dataset(tmp_path, "train")

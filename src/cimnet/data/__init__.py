@@ -8,6 +8,7 @@ from pathlib import Path
 from cimnet.data.base import Broken, Cache, RGBTDataset, Transform
 from cimnet.data.cart import CART
 from cimnet.data.classes import BUILT_IN, ClassList, palette
+from cimnet.data.coco import CocoPanoptic
 from cimnet.data.fmb import FMB
 from cimnet.data.folder import Folder
 from cimnet.data.forms import case_hint
@@ -24,7 +25,7 @@ from cimnet.data.transforms import TrainTransform, train_transform
 from cimnet.errors import DataError
 
 LAYOUTS: dict[str, type[RGBTDataset]] = {
-    layout.name: layout for layout in (Folder, MFNet, Kust4K, MSRS, PST900, PST900Raw, FMB, CART)
+    layout.name: layout for layout in (CocoPanoptic, Folder, MFNet, Kust4K, MSRS, PST900, PST900Raw, FMB, CART)
 }
 """Layouts by name; the first that recognises a folder opens it."""
 

@@ -141,11 +141,12 @@ class RGBTDataset(Dataset[RGBTSample]):
         source = {name: self._source(name, index, require_labels) for name in names}
         why = f"named by split {self.split!r}" if self.split != ALL else "its partner is there"
         for part in (rgb, thermal):
-            require_all(list(source.values()), part.folder, part.files, why)
+            require_all(list(source.values()), index.place(part, self.split), part.files, why, index.hint)
         if require_labels:
-            if not labels.files and not Path(labels.folder).is_dir() and not index.folders:
-                raise DataError(f"{labels.folder}: no such folder; labels are required")
-            require_all(list(source.values()), labels.folder, labels.files, "labels are required")
+            place = index.place(labels, self.split)
+            if not labels.files and not Path(place).is_dir():
+                raise DataError(f"{place}: no such folder{index.hint}; labels are required")
+            require_all(list(source.values()), place, labels.files, "labels are required", index.hint)
         flags, self.broken_known = read_flags(self.root, index.resolve)
         return [
             Pair(

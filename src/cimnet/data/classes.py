@@ -142,7 +142,7 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
         return None
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: also of dates like 2020-99-99
         raise DataError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys such as 'classes: [background, person]'")
@@ -151,19 +151,36 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     ignore_id = content.get("ignore_index", 255)
     if type(ignore_id) is not int or not 0 <= ignore_id <= 65535:
         raise DataError(f"{path}: ignore_index must be a whole number in 0..65535, not {ignore_id!r}")
-    if content.get("label_format", "ids") not in ("ids", "colors"):
-        raise DataError(f"{path}: label_format must be ids or colors, not {content['label_format']!r}")
+    label_colors = _parse_label_format(content, classes, path)
     return DatasetFile(
         path=path,
         classes=classes,
         thermal=parse_thermal(content.get("thermal_range"), str(path)),
         label_table=_parse_table(content, classes, path),
         ignore_id=ignore_id,
-        label_colors=content.get("label_format") == "colors",
-        files=_parse_files(content.get("files") or {}, path),
+        label_colors=label_colors,
+        files=_parse_files(content.get("files"), path),
         border=_parse_border(content.get("border", 0), path),
         about={key: str(content[key]) for key in _ABOUT if key in content},
     )
+
+
+def _parse_label_format(content: dict[str, Any], classes: ClassList | None, path: Path) -> bool:
+    """Whether labels are in colours."""
+    if content.get("label_format", "ids") not in ("ids", "colors"):
+        raise DataError(f"{path}: label_format must be ids or colors, not {content['label_format']!r}")
+    if content.get("label_format") != "colors":
+        return False
+    if content.get("label_table") is not None:
+        raise DataError(f"{path}: label_table and label_format: colors exclude each other; remove one")
+    names: dict[Color, str] = {}
+    for name, color in zip(classes.names, classes.colors, strict=True) if classes else ():
+        if color in names:
+            raise DataError(
+                f"{path}: label_format: colors needs different colours, not the same for {names[color]} and {name}"
+            )
+        names[color] = name
+    return True
 
 
 def _parse_table(content: dict[str, Any], classes: ClassList | None, path: Path) -> dict[int, int] | None:
@@ -185,6 +202,8 @@ def _parse_table(content: dict[str, Any], classes: ClassList | None, path: Path)
 
 
 def _parse_files(files: Any, path: Path) -> dict[str, str]:
+    if files is None:
+        return {}
     if not isinstance(files, dict) or not files.keys() <= {"rgb", "thermal", "labels"}:
         raise DataError(f"{path}: files must give patterns for rgb, thermal and labels, not {files!r}")
     for kind, pattern in files.items():

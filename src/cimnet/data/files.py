@@ -71,9 +71,14 @@ def find_list(root: Path, name: str, places: Sequence[str] = LIST_PLACES) -> Pat
     return next((path for path in paths if path.is_file()), None)
 
 
-def list_names(root: Path) -> list[str]:
-    """Names of the lists in root and root/splits, sorted."""
-    return sorted({file.stem for folder in (root, root / "splits") for file in folder.glob("*.txt")})
+def list_names(root: Path, places: Sequence[str] = LIST_PLACES) -> list[str]:
+    """Names of the lists that there are in these places, sorted."""
+    names = set()
+    for place in places:
+        folder, _, file_name = place.rpartition("/")
+        before, after = file_name.split("{list}")
+        names |= {path.name[len(before) : -len(after)] for path in (root / folder).glob(f"{before}*{after}")}
+    return sorted(names)
 
 
 def scenes_of(root: Path, split: str, names: Sequence[str], resolve: Callable[[str], str]) -> list[str]:
@@ -90,15 +95,16 @@ def scenes_of(root: Path, split: str, names: Sequence[str], resolve: Callable[[s
     return [listed.get(name) or _scene_by_name(name.rpartition("/")[2]) for name in names]
 
 
-def require_all(names: Sequence[str], part_folder: str, files: Iterable[str], why: str) -> None:
-    """Raise a DataError naming what is missing in a folder (`why` says who asks for it)."""
+def require_all(names: Sequence[str], part_folder: str, files: Iterable[str], why: str, hint: str = "") -> None:
+    """Raise a DataError naming what is missing in a folder (`why` says who asks for it; `hint`: what is wrong with the
+    folders)."""
     there = set(files)
     missing = [name for name in names if name not in there]
     if not missing:
         return
     other_case = {name.lower(): name for name in there}.get(missing[0].lower())
-    hint = f"; {other_case} differs in upper and lower case only" if other_case else "; add it or remove the name"
-    raise DataError(f"{part_folder}: no image for {name_some(missing)} ({why}){hint}")
+    remedy = f"; {other_case} differs in upper and lower case only" if other_case else "; add it or remove the name"
+    raise DataError(f"{part_folder}: no image for {name_some(missing)} ({why}){hint or remedy}")
 
 
 def _without_extension(line: str) -> str:

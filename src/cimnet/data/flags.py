@@ -45,6 +45,9 @@ def name_sensor(pair: Pair) -> Pair:
     """
     if "broken" not in pair.flags:
         return pair
-    small = pair.rgb.suffix.lower() not in (".png", ".jpg", ".jpeg") or pair.rgb.stat().st_size < _BLACK_BYTES
+    try:
+        small = pair.rgb.suffix.lower() not in (".png", ".jpg", ".jpeg") or pair.rgb.stat().st_size < _BLACK_BYTES
+    except OSError:  # a link to nothing, for example; reading says so
+        small = True
     sensor = "rgb_broken" if small and int(read_rgb(pair.rgb).max()) == 0 else "thermal_broken"
     return replace(pair, flags=pair.flags - {"broken"} | {sensor})

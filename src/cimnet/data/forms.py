@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cimnet.data.files import (
@@ -29,7 +30,7 @@ SPLIT_FOLDERS = ("train", "val", "validation", "test")
 
 @dataclass(frozen=True)
 class Part:
-    """The images of one kind: `folder` as errors name it, and the files by the name of their pair."""
+    """The images of one kind: `folder` (see `Index.place`), and the files by the name of their pair."""
 
     folder: str
     files: dict[str, Path]
@@ -38,13 +39,18 @@ class Part:
 @dataclass(frozen=True)
 class Index:
     """What lies in a folder, whether or not it fits together. `thermal` None: fourth channel of the RGB files;
-    `folders`: names by split folder, for layouts that have them; `patterns`: of file names."""
+    `folders`: names by split folder, for layouts that have them; `patterns`: of file names; `hint`: see `case_hint`."""
 
     rgb: Part
     thermal: Part | None
     labels: Part
     folders: dict[str, list[str]] = field(default_factory=dict)
     patterns: tuple[re.Pattern[str], ...] = ()
+    hint: str = ""
+
+    def place(self, part: Part, split: str) -> str:
+        """The folder of a part, as errors name it: the split's own, or all that there are."""
+        return part.folder.replace("{split}", split if split in self.folders else "{" + ",".join(self.folders) + "}")
 
     def names(self) -> list[str]:
         """Every name that an RGB or thermal image goes by, sorted."""
@@ -52,14 +58,21 @@ class Index:
 
     def resolve(self, listed: str) -> str:
         """The name that a line of a list means: as it is, without leading folders, or as the file name of one of its
-        images; the line's last part where nothing goes by any of these."""
+        images; where nothing goes by any of these, what its last part would mean."""
         parts = listed.split("/")
-        for tail in ("/".join(parts[start:]) for start in range(len(parts))):
+        last = next((n for n, part in enumerate(parts) if part.lower() in self._tops), len(parts) - 1)
+        for tail in ("/".join(parts[start:]) for start in range(last + 1)):
             matches = [match for pattern in self.patterns if (match := pattern.fullmatch(tail))]
             for name in (tail, *map(_name, matches)):
                 if name in self.rgb.files or (self.thermal is not None and name in self.thermal.files):
                     return name
-        return parts[-1]
+        return _name(matches[0]) if matches else tail
+
+    @cached_property
+    def _tops(self) -> set[str]:
+        """First folders of names that hold folders: where they stand in a line, the name begins."""
+        names = [] if self.folders else self.names()
+        return {name.partition("/")[0].lower() for name in names if "/" in name}
 
 
 @dataclass(frozen=True)
@@ -88,19 +101,28 @@ class Form:
         """List the files.
 
         Raises:
-            DataError: two files of one kind share a name.
+            DataError: two files of one kind share a name, or a folder cannot be read.
         """
-        splits: dict[str, list[str]] = {}
-        parts = {}
-        for kind, pattern in (("rgb", self.rgb), ("thermal", self.thermal), ("labels", self.labels)):
-            extensions = THERMAL_EXTENSIONS if kind == "thermal" else IMAGE_EXTENSIONS
-            parts[kind] = None if pattern is None else self._part(root, pattern, extensions, splits)
-        rgb, labels = parts["rgb"], parts["labels"]
-        assert rgb is not None
-        assert labels is not None
-        folders = {split: sorted(set(names)) for split, names in splits.items()}
-        patterns = tuple(_file_pattern(p) for p in (self.rgb, self.thermal, self.labels) if p is not None)
-        return Index(rgb, parts["thermal"], labels, folders, patterns)
+        rgb = self._files(root, self.rgb, IMAGE_EXTENSIONS)
+        thermal = {} if self.thermal is None else self._files(root, self.thermal, THERMAL_EXTENSIONS)
+        labels = self._files(root, self.labels, IMAGE_EXTENSIONS)
+        keys = sorted(rgb.keys() | thermal.keys() | labels.keys())
+        uses = Counter(name for split, name in keys if split)
+        # a name in two split folders, whatever lies there: the folder tells them apart
+        names = {(split, name): f"{split}/{name}" if split and uses[name] > 1 else name for split, name in keys}
+        folders = {split: [names[key] for key in keys if key[0] == split] for split in SPLIT_FOLDERS}
+
+        def part(pattern: str, files: dict[tuple[str, str], Path]) -> Part:
+            return Part(str(root / _static(pattern)), {names[key]: path for key, path in files.items()})
+
+        return Index(
+            part(self.rgb, rgb),
+            None if self.thermal is None else part(self.thermal, thermal),
+            part(self.labels, labels),
+            {split: found for split, found in folders.items() if found},
+            tuple(_file_pattern(p) for p in (self.rgb, self.thermal, self.labels) if p is not None),
+            case_hint(root, [self]),
+        )
 
     def path(self, kind: str, name: str, split: str, extension: str | None = None) -> str:
         """The relative path of a file to be written; kind is rgb, thermal or labels."""
@@ -123,8 +145,9 @@ class Form:
         found = [(split, _exact(root, static.replace("{split}", split))) for split in splits]
         return [(split, folder) for split, folder in found if folder is not None]
 
-    def _part(self, root: Path, pattern: str, extensions: Sequence[str], splits: dict[str, list[str]]) -> Part:
-        static, file_pattern = _static(pattern), _file_pattern(pattern)
+    def _files(self, root: Path, pattern: str, extensions: Sequence[str]) -> dict[tuple[str, str], Path]:
+        """Files of one kind by (split, name)."""
+        file_pattern = _file_pattern(pattern)
         found: dict[tuple[str, str], Path] = {}
         for split, folder in self._folders(root, pattern):
             for relative in images_below(folder, self.nested, extensions):
@@ -137,15 +160,7 @@ class Form:
                         f"{folder}: {found[key].name} and {Path(relative).name} share a name; keep one of them"
                     )
                 found[key] = folder / relative
-        uses = Counter(name for _, name in found)
-        files = {}
-        for (split, name), path in found.items():
-            # the same name in two split folders: the folder tells them apart
-            full = name if uses[name] == 1 or not split else f"{split}/{name}"
-            files[full] = path
-            if split:
-                splits.setdefault(split, []).append(full)
-        return Part(str(root / static.replace("{split}", "{" + ",".join(SPLIT_FOLDERS) + "}")), files)
+        return found
 
 
 def _static(pattern: str) -> str:
@@ -165,12 +180,21 @@ def _name(match: re.Match[str]) -> str:
 
 def images_below(folder: Path, nested: bool, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Iterator[str]:
     """Paths of the image files of a folder, relative to it with "/", sorted; with `nested` those of folders inside,
-    too. Hidden files are skipped, and a folder that links lead to twice is entered once."""
-    yield from _below(folder, "", nested, tuple(extensions), {os.path.realpath(folder)})
+    too. Hidden files are skipped. A folder that links lead to twice is entered once, and a link to one above never.
+
+    Raises:
+        DataError: a folder that cannot be read.
+    """
+    real = Path(os.path.realpath(folder))
+    yield from _below(folder, "", nested, tuple(extensions), {str(real), *map(str, real.parents)})
 
 
 def _below(folder: Path, prefix: str, nested: bool, extensions: tuple[str, ...], seen: set[str]) -> Iterator[str]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read ({error.strerror}); allow it") from error
+    for entry in entries:
         if entry.name.startswith("."):
             continue
         if nested and _is_folder(entry):
@@ -217,20 +241,50 @@ def split_names(root: Path, split: str, index: Index, places: Sequence[str] = LI
     if split in index.folders:
         return index.folders[split]
     if split != ALL:
-        found = [*index.folders, *list_names(root)]
+        first, *further = (place.replace("{list}", split) for place in places)
+        found = [*index.folders, *list_names(root, places)]
         others = f"splits found: {', '.join(found)}" if found else f"or use split {ALL!r} for every file"
-        raise DataError(f"{root}: no list {split}.txt (nor splits/{split}.txt); write one name a line, {others}")
+        raise DataError(
+            f"{root}: no list {first} (nor {', '.join(further)}){index.hint}; write one name a line, {others}"
+        )
     if not (names := index.names()):
         raise DataError(f"{root}: no images found (extensions {', '.join(IMAGE_EXTENSIONS)})")
     return names
 
 
 def case_hint(root: Path, forms: Sequence[Form]) -> str:
-    """Which folders are there under another spelling, if that is all that is wrong."""
-    there = {entry.name.lower(): entry.name for entry in root.iterdir() if entry.is_dir()}
+    """Which folders are there under another spelling, by the form that fits best; "" where there is none."""
+    found = []
     for form in forms:
-        wanted = [p.split("/")[0] for p in (form.rgb, form.thermal) if p is not None and "{" not in p.split("/")[0]]
-        wrong = [name for name in wanted if there.get(name.lower(), name) != name]
-        if wrong:
-            return f" (found {there[wrong[0].lower()]}/: rename it to {wrong[0]}/)"
-    return ""
+        rgb, thermal, labels = (_renames(root, p) for p in (form.rgb, form.thermal or form.rgb, form.labels))
+        if rgb is not None and thermal is not None and (wrong := {**rgb, **thermal, **(labels or {})}):
+            found.append((labels is None, len(wrong), wrong))
+    if not found:
+        return ""
+    best = min(found, key=lambda entry: entry[:2])[2]
+    return f" ({'; '.join(f'found {there}/: rename it to {name}/' for there, name in best.items())})"
+
+
+def _renames(root: Path, pattern: str) -> dict[str, str] | None:
+    """Folders of a pattern that are spelt otherwise, with their right names; None where none of them is there."""
+    static = _static(pattern)
+    splits = SPLIT_FOLDERS if "{split}" in static else ("",)
+    found = [
+        spelling for split in splits if (spelling := _spelling(root, static.replace("{split}", split))) is not None
+    ]
+    return {there: name for spelling in found for there, name in spelling.items()} if found else None
+
+
+def _spelling(root: Path, relative: str) -> dict[str, str] | None:
+    """Folders of a path below root that are spelt otherwise, with their right names; None where one is not there."""
+    wrong: dict[str, str] = {}
+    there = ""
+    for part in relative.split("/") if relative else []:
+        names = folder_names(root / there)
+        name = part if part in names else next((n for n in sorted(names) if n.lower() == part.lower()), None)
+        if name is None:
+            return None
+        there = f"{there}/{name}".lstrip("/")
+        if name != part:
+            wrong[there] = part
+    return wrong

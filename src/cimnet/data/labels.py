@@ -23,7 +23,8 @@ def label_lookup(table: dict[int, int] | None, classes: int, ignore_id: int = IG
         lookup[value] = class_id
     if lookup[IGNORE_INDEX] < 0:
         lookup[IGNORE_INDEX] = IGNORE_INDEX
-    lookup[ignore_id] = IGNORE_INDEX
+    if ignore_id != IGNORE_INDEX:
+        lookup[ignore_id] = IGNORE_INDEX
     return lookup
 
 

@@ -14,15 +14,16 @@ _NEAR = 12.0  # mean distance in 0..255 that JPEG and resampling may leave
 
 def name_palette(values: npt.NDArray[np.uint8]) -> str | None:
     """The palette (matplotlib's name; "gnuplot2" and "inferno" resemble FLIR's iron) whose colours an image (H, W, 3)
-    uint8 is made of; None for no known one."""
+    uint8 is made of; None for no known one, or where greys are not much further from it than these."""
     from matplotlib import colormaps  # takes a while, and is needed for error messages only
 
     pixels = values.reshape(-1, 3)
     pixels = pixels[:: max(1, len(pixels) // 1500)].astype(np.float32)
     ramp = np.linspace(0, 1, 128)
     distances = {}
-    for name in _KNOWN:
+    for name in (*_KNOWN, "gray"):
         colors = (255 * colormaps[name](ramp)[:, :3]).astype(np.float32)
-        distances[name] = float(np.linalg.norm(pixels[:, None] - colors[None], axis=2).min(axis=1).mean())
-    best = min(distances, key=distances.__getitem__)
-    return best if distances[best] < _NEAR else None
+        squares = (pixels**2).sum(1)[:, None] - 2 * pixels @ colors.T + (colors**2).sum(1)
+        distances[name] = float(np.sqrt(squares.min(axis=1).clip(0)).mean())
+    best = min(_KNOWN, key=distances.__getitem__)
+    return best if distances[best] < min(_NEAR, distances["gray"] / 2) else None  # a photo at night is nearly grey

@@ -7,6 +7,7 @@ carries one, so that a photograph and its mask come out the same way up. All fai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ MAX_PIXELS = 150_000_000
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _SWAPPED_ORIENTATIONS = {5, 6, 7, 8}
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION_TAG, _BITS_TAG = 0x0112, 0x0102
 LOSSY = ("JPEG", "MPO")  # MPO: a JPEG with further pictures behind it, as drones and FLIR cameras write
 
 
@@ -72,7 +73,7 @@ def read_label(path: Path, grey: bool = False) -> Ids:
             raise DataError(f"{path}: a 1-bit label; save class ids as an 8-bit grey or palette PNG")
         if image.mode == "P" or image.mode == "L":
             ids = np.array(upright(image))
-            depth = png_bit_depth(image, path)
+            depth = channel_bits(image, path)
             if image.mode == "L" and depth in (2, 4):  # Pillow stretches 2- and 4-bit grey to 0..255
                 ids //= np.uint8(255 // (2**depth - 1))
             return ids
@@ -100,7 +101,7 @@ def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
                 f"{path}: mode {image.mode}, expected RGBA with the thermal image in the fourth channel; "
                 "with separate thermal files use the layout rgb/ thermal/ labels/"
             )
-        if png_bit_depth(image, path) == 16:
+        if channel_bits(image, path) == 16:
             raise DataError(f"{path}: 16-bit RGBA would be cut to 8 bits; save RGB and 16-bit thermal separately")
         values = np.array(upright(image))
     if values[..., 3].min() == 255:
@@ -115,22 +116,46 @@ def opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(_too_large(path))
-            if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_ORIENTATION_TAG, 1) != 1:
-                raise DataError(f"{path}: a TIFF with an orientation tag; save it upright, without the tag")
+            if isinstance(image, TiffImagePlugin.TiffImageFile):
+                _check_tiff(image, path)
             yield image
     except DataError:
         raise
     except Image.DecompressionBombError as error:
         raise DataError(_too_large(path)) from error
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except UnidentifiedImageError as error:
-        empty = path.stat().st_size == 0
-        reason = "the file is empty (0 bytes)" if empty else "not a PNG, JPEG, TIFF or BMP image"
+        reason = "a link to a file that is not there" if path.is_symlink() else "no such file"
         raise DataError(f"{path}: {reason}; restore or remove it") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: {_unidentified(path)}") from error
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
+
+
+def _check_tiff(image: TiffImagePlugin.TiffImageFile, path: Path) -> None:
+    if image.tag_v2.get(_ORIENTATION_TAG, 1) != 1:
+        raise DataError(f"{path}: a TIFF with an orientation tag; save it upright, without the tag")
+    codec, raw_mode = (image.tile[0][0], image.tile[0][3]) if image.tile else ("", "")
+    if codec == "libtiff" and isinstance(raw_mode, tuple) and re.search(r";\d+B", str(raw_mode[0])):
+        # libtiff has swapped the bytes already, and Pillow (seen in 13.0) swaps them again
+        raise DataError(
+            f"{path}: a compressed big-endian TIFF of signed or float values would be read wrongly; save it without "
+            "compression or little-endian"
+        )
+
+
+def _unidentified(path: Path) -> str:
+    """What is wrong with a file that Pillow does not know, and what to do."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return (
+            "a damaged TIFF, or of a kind that cannot be read (64-bit values, for example); save it with 8- or 16-bit "
+            "integers or 32-bit floats"
+        )
+    reason = "not a PNG, JPEG, TIFF or BMP image" if start else "the file is empty (0 bytes)"
+    return f"{reason}; restore or remove it"
 
 
 def _too_large(path: Path) -> str:
@@ -148,8 +173,10 @@ def upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
 
 
-def png_bit_depth(image: Image.Image, path: Path) -> int | None:
-    """Bits a channel as written in a PNG header; None for other formats (Pillow does not tell)."""
+def channel_bits(image: Image.Image, path: Path) -> int | None:
+    """Bits a channel as written in a PNG or TIFF file (Pillow's mode does not tell); None for other formats."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(image.tag_v2.get(_BITS_TAG, (1,))[0])
     if image.format != "PNG":
         return None
     with path.open("rb") as file:

@@ -123,6 +123,8 @@ def parse_thermal(value: Any, where: str) -> ThermalScaling | None:
                 key: None if given[key] is None else float(given[key]) for key in ("low", "high") if key in given
             }
             return ThermalScaling(**{**given, **numbers})
+        if isinstance(value, str):
+            raise TypeError("text, of which each letter would be a number")
         low, high = (float(bound) for bound in value)
         return ThermalScaling("range", low, high)
     except DataError as error:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data.palettes import name_palette
-from cimnet.data.readers import image_size, opened, png_bit_depth, read_rgb, read_rgbt, upright
+from cimnet.data.readers import LOSSY, channel_bits, image_size, opened, read_rgb, read_rgbt, upright
 from cimnet.data.thermal import Counts
 from cimnet.errors import DataError
 
-_GREY_TOLERANCE = {"JPEG": 16}  # largest difference between "equal" channels; JPEG rounds colours
+_GREY_TOLERANCE = 16  # largest difference between "equal" channels of a JPEG, which rounds colours
 
 
 def thermal_size(path: Path) -> tuple[int, int]:
@@ -46,15 +46,15 @@ def read_thermal_counts(path: Path) -> Counts:
     with opened(path) as image:
         if _holds_temperatures(image):
             return _read_radiometric(path)
-        deep_colour = image.mode in ("RGB", "RGBA", "LA") and png_bit_depth(image, path) == 16
+        deep_colour = image.mode in ("RGB", "RGBA", "LA") and channel_bits(image, path) == 16
         if deep_colour:
             raise DataError(
-                f"{path}: 16-bit thermal values in a PNG of mode {image.mode} would be cut to 8 bits; "
+                f"{path}: 16-bit thermal values in a {image.format} of mode {image.mode} would be cut to 8 bits; "
                 "save one 16-bit grey channel"
             )
         if image.mode == "1":
             raise DataError(f"{path}: a 1-bit image holds two values only; save thermal images with 8 or 16 bits")
-        tolerance = _GREY_TOLERANCE.get(image.format or "", 0)
+        tolerance = _GREY_TOLERANCE if image.format in LOSSY else 0
         picture = upright(image)
         if picture.mode == "L":
             return np.array(picture)
@@ -114,10 +114,10 @@ def _read_radiometric(path: Path) -> npt.NDArray[np.float32]:
             f"{path}: a radiometric FLIR JPEG; `pip install cimnet[thermal]` reads its temperatures"
         ) from error
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, np.errstate(all="ignore"):  # counts without a temperature become NaN
             return np.ascontiguousarray(flyr.unpack(file).kelvin, dtype=np.float32)
     except Exception as error:  # flyr raises many kinds on damaged records
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(f"{path}: its FLIR temperature record cannot be read ({reason}); export it as TIFF") from error
 
 
@@ -127,7 +127,7 @@ def _open_npy(path: Path) -> npt.NDArray[Any]:
     except Exception as error:  # numpy raises many kinds on damaged files
         reason = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: cannot be read as a .npy array ({reason}); save it with numpy.save") from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "uif":
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or not values.size or values.dtype.kind not in "uif":
         shape = getattr(values, "shape", None)
         raise DataError(f"{path}: an array {shape} of {getattr(values, 'dtype', None)}; expected numbers (H, W)")
     return values
@@ -145,9 +145,11 @@ def _grey(values: npt.NDArray[np.uint8], tolerance: int, path: Path) -> npt.NDAr
     spread = int((values.max(axis=2) - values.min(axis=2)).max())
     if spread > tolerance:
         name = name_palette(values)
-        which = f"a palette much like '{name}'" if name else "a palette"
+        which = (
+            f"a palette much like '{name}' was burnt in" if name else "a palette was burnt in, or it is an RGB image"
+        )
         raise DataError(
-            f"{path}: a thermal image with colours (channels differ by up to {spread}): {which} was "
-            "burnt in and hides the temperatures; export it in grey (white hot), 8 or 16 bit"
+            f"{path}: a thermal image with colours (channels differ by up to {spread}), which hide the temperatures: "
+            f"{which}; export it in grey (white hot), 8 or 16 bit"
         )
     return np.ascontiguousarray(values[..., 1])

@@ -1,0 +1,87 @@
+"""Everything that a folder holds, whichever way its splits are told: what converting and dividing start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cimnet.data import find_layout
+from cimnet.data.base import Broken, RGBTDataset
+from cimnet.data.files import ALL, find_list, list_names, read_names
+from cimnet.data.flags import FLAG_LISTS
+from cimnet.data.forms import SPLIT_FOLDERS, Index
+from cimnet.data.pairs import Pair
+from cimnet.data.thermal import ThermalRange
+from cimnet.errors import DataError
+
+SCENE_LISTS = ("day", "night", "dark_night")
+"""Scenes whose lists lie beside the split lists; others lie in scenes/."""
+FLIP = "_flip"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Pairs by id and ids by split; `dataset` reads the pairs (`decode`), whichever split they are of."""
+
+    dataset: RGBTDataset
+    pairs: dict[str, Pair]
+    splits: dict[str, list[str]]
+
+
+def read_contents(
+    root: str | Path,
+    splits: Sequence[str] | None = None,
+    *,
+    layout: str = "auto",
+    classes: str | Sequence[str] | None = None,
+    thermal_range: ThermalRange | None = None,
+    broken: Broken = "keep",
+) -> Contents:
+    """Open splits of a folder, with or without labels; None: every split and "all".
+
+    A pair's scene is that of the first split which says one.
+
+    Raises:
+        DataError: see `RGBTDataset`.
+    """
+    root = Path(root)
+    kind = find_layout(root, layout)
+    names = [*find_splits(root, kind), ALL] if splits is None else list(splits)
+    opened = {
+        name: kind(
+            root, name, classes=classes, thermal_range=thermal_range, require_labels=False, broken=broken
+        )
+        for name in names
+    }  # fmt: skip
+    pairs: dict[str, Pair] = {}
+    for dataset in opened.values():
+        for pair in dataset.pairs:
+            if pair.id not in pairs or not pairs[pair.id].scene:
+                pairs[pair.id] = pair
+    return Contents(opened[names[0]], pairs, {name: dataset.ids for name, dataset in opened.items()})
+
+
+def find_splits(root: Path, layout: type[RGBTDataset]) -> list[str]:
+    """Names of the splits of a folder: its split folders, and its lists that name pairs and tell neither scenes nor
+    flags; train, val and test come first."""
+    index = layout.index(root)
+    lists = list_names(root, layout.lists)
+    telling = {*SCENE_LISTS, *FLAG_LISTS.values()}
+    telling |= {f"{split}_{scene}" for split in (*lists, *index.folders) for scene in SCENE_LISTS}
+    named = {name for name in lists if name not in telling and not name.startswith("broken_in_")}
+    found = {name for name in named if _is_split(root, name, layout, index)} | index.folders.keys()
+    return [*(name for name in SPLIT_FOLDERS if name in found), *sorted(found.difference(SPLIT_FOLDERS))]
+
+
+def _is_split(root: Path, name: str, layout: type[RGBTDataset], index: Index) -> bool:
+    """Whether a text file is a list of pairs, and not empty or, say, a README."""
+    path = find_list(root, name, layout.lists)
+    try:
+        lines = [] if path is None else read_names(path)
+    except DataError:
+        if name in SPLIT_FOLDERS:
+            raise
+        return False
+    there = index.rgb.files
+    return any(found in there or found.removesuffix(FLIP) in there for found in map(index.resolve, lines))

@@ -1,0 +1,64 @@
+"""What the doctor finds: one thing that is wrong or worth knowing, with its remedy and everything it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""error: the data cannot be used as it is, or scores would be wrong; warning: a likely mistake; note: worth knowing."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A pair, file or class that a finding concerns: its name, in words how, and the pairs that it is like."""
+
+    name: str
+    detail: str = ""
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault.
+
+    Attributes:
+        code: short and stable, e.g. "missing-partner".
+        message: what is wrong, one line.
+        remedy: what to do, one line; empty where nothing needs to be done.
+        items: all that it concerns; none where it is about the whole set.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    remedy: str = ""
+    items: tuple[Item, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many pairs, files or classes are concerned; 0: the whole set."""
+        return len(self.items)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            "remedy": self.remedy,
+            "count": self.count,
+            "items": [{"name": item.name, "detail": item.detail, "others": list(item.others)} for item in self.items],
+        }
+
+
+def items_of(names: Iterable[str]) -> tuple[Item, ...]:
+    """Items without details, sorted by name."""
+    return tuple(Item(name) for name in sorted(names))
+
+
+def number(count: int, what: str, many: str = "") -> str:
+    """'1 pair', '3 pairs'; `many`: a plural that is not made with s."""
+    return f"{count:,} {what if count == 1 else many or what + 's'}"

@@ -1,0 +1,243 @@
+"""Every layout with every kind of damage: a one-line error that names the file, or what was written is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cimnet.data import RGBTDataset
+from cimnet.errors import DataError
+from tests.fakes.known import FAKES, Fake
+
+from . import broken
+from .broken import NUMBER, Victim
+
+PARTS = ("rgb", "thermal", "labels")
+
+
+def make_victim(fake: Fake, root: Path) -> Victim:
+    return Victim(root, fake, fake.open(root).pairs)
+
+
+@pytest.fixture(params=FAKES)
+def victim(request: pytest.FixtureRequest, fresh: Callable[[Fake], Path]) -> Victim:
+    fake = FAKES[request.param]
+    return make_victim(fake, fresh(fake))
+
+
+@pytest.fixture(scope="module", params=FAKES)
+def shared(request: pytest.FixtureRequest, fresh: Callable[[Fake], Path]) -> Victim:
+    """For damage to one file, which is mended after the test."""
+    fake = FAKES[request.param]
+    return make_victim(fake, fresh(fake))
+
+
+def error_of(victim: Victim) -> str:
+    """The message when the split is opened and read."""
+    with pytest.raises(DataError) as caught:
+        list(victim.fake.open(victim.root))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def read_as_written(victim: Victim, name: str | None = None, split: str = "train") -> RGBTDataset:
+    """Open, and compare the pair with what was written."""
+    dataset = victim.fake.open(victim.root, split)
+    index = dataset.ids.index(name or victim.pair.id)
+    for got, written in zip(dataset.arrays(index), victim.fake.arrays(NUMBER), strict=True):
+        np.testing.assert_array_equal(got, written)
+    return dataset
+
+
+def check_damage(victim: Victim, part: str, damage: broken.Damage, words: list[str]) -> None:
+    path = victim.file(part)
+    with broken.mended_later(path):
+        damage(path)
+        message = error_of(victim)
+    assert str(path) in message or f"{victim.folder(part)}: no image for {victim.pair.id}" in message, message
+    for word in words:
+        assert word in message, message
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("case", broken.FILES)
+def test_a_damaged_file(shared: Victim, case: str, part: str) -> None:
+    if part == "thermal" and shared.four_channels:
+        pytest.skip("in the file of RGB")
+    check_damage(shared, part, *broken.FILES[case])
+
+
+@pytest.mark.parametrize("case", broken.LABELS)
+def test_a_bad_label(shared: Victim, case: str) -> None:
+    check_damage(shared, "labels", *broken.LABELS[case])
+
+
+@pytest.mark.parametrize("case", sorted(broken.THERMAL.keys() | broken.FOUR_CHANNELS.keys()))
+def test_a_bad_thermal_image(shared: Victim, case: str) -> None:
+    cases, part = (broken.FOUR_CHANNELS, "rgb") if shared.four_channels else (broken.THERMAL, "thermal")
+    if case not in cases:
+        pytest.skip("of the other kind of layouts")
+    check_damage(shared, part, *cases[case])
+
+
+def test_no_list_or_split_folder(victim: Victim) -> None:
+    if victim.listed is None:
+        shutil.rmtree(victim.root / "train")
+    else:
+        victim.listed.unlink()
+    message = error_of(victim)
+    assert "no list train.txt" in message
+    assert str(victim.root) in message
+    found = message.rpartition("splits found: ")[2].split(", ")
+    assert "test" in found
+    assert "train" not in found
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_folder_in_another_case(shared: Victim, part: str) -> None:
+    if part == "thermal" and shared.four_channels:
+        pytest.skip("in the file of RGB")
+    folder = shared.folder(part)
+    if folder == shared.root:
+        pytest.skip("no folder of its own")
+    other = folder.rename(folder.with_name(folder.name.swapcase()))
+    message = error_of(shared)
+    other.rename(folder)
+    assert f"{other.name}/: rename it to {folder.name}/" in message, message
+
+
+def test_a_split_folder_in_another_case(shared: Victim) -> None:
+    if shared.listed is not None:
+        pytest.skip("no split folders")
+    train, test = shared.root / "train", shared.root / "test"
+    train.rename(shared.root / "Train")
+    one = error_of(shared)
+    test.rename(shared.root / "TEST")
+    both = error_of(shared)
+    (shared.root / "Train").rename(train)
+    (shared.root / "TEST").rename(test)
+    assert "found Train/: rename it to train/)" in one
+    assert "found Train/: rename it to train/; found TEST/: rename it to test/" in both
+
+
+def test_a_listed_name_in_another_case(victim: Victim) -> None:
+    if victim.listed is None:
+        pytest.skip("no lists")
+    name = victim.rename("Frame 00007x")
+    lines = victim.listed.read_text().splitlines()
+    lines[NUMBER] = lines[NUMBER].replace("Frame 00007x", "fRAME 00007X")
+    victim.listed.write_text("\n".join(lines))
+    message = error_of(victim)
+    assert name in message
+    assert "differs in upper and lower case only" in message, message
+
+
+@pytest.mark.parametrize("word", ["Bäume und Häuser 二 🌡", "[x]{name}, $1$ a.b (1)_rgb_flip"])
+def test_names_of_any_kind(victim: Victim, word: str) -> None:
+    read_as_written(victim, victim.rename(word)).plot(0)
+
+
+def test_labels_as_palette_or_16_bit(shared: Victim) -> None:
+    path = shared.file("labels")
+    values = broken.values_of(path)
+    with broken.mended_later(path):
+        broken.resave(path, broken.to_palette(values, broken.RANDOM_COLORS))
+        read_as_written(shared)
+        broken.resave(path, Image.fromarray(values.astype(np.uint16)))
+        read_as_written(shared)
+
+
+def test_rgb_as_palette(shared: Victim) -> None:
+    if shared.four_channels:
+        pytest.skip("an error, see above")
+    image = Image.fromarray(shared.fake.arrays(NUMBER)[0]).quantize(64)
+    with broken.mended_later(shared.file("rgb")):
+        broken.resave(shared.file("rgb"), image)
+        rgb = shared.fake.open(shared.root).arrays(NUMBER).rgb
+    np.testing.assert_array_equal(rgb, np.array(image.convert("RGB")))
+
+
+def test_thermal_as_grey_palette(shared: Victim) -> None:
+    """Palette images hold indices; what counts are the greys that they stand for."""
+    if shared.four_channels or shared.fake.deep:
+        pytest.skip("no 8-bit thermal files")
+    thermal = shared.fake.arrays(NUMBER)[1]
+    greys = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 3, axis=1)
+    with broken.mended_later(shared.file("thermal")):
+        broken.resave(shared.file("thermal"), broken.to_palette(255 - thermal, greys))
+        read_as_written(shared)
+
+
+def test_links_to_folders(victim: Victim) -> None:
+    folders = {victim.folder(part) for part in PARTS if part != "thermal" or not victim.four_channels}
+    for folder in [*folders - {victim.root}, victim.root]:
+        broken.move_and_link(victim.root, folder)
+        assert folder.is_symlink()
+        read_as_written(victim)
+
+
+def test_folders_that_link_to_those_above_them(victim: Victim) -> None:
+    for part in ("rgb", "labels"):
+        for number, target in enumerate((".", "..", "../..", victim.root, victim.root.parent)):
+            link = victim.folder(part) / f"up {number}"
+            if not link.is_symlink():
+                link.symlink_to(target, target_is_directory=True)
+    read_as_written(victim)
+    read_as_written(victim, split="all")
+
+
+def test_other_files_in_the_folders(victim: Victim) -> None:
+    before = victim.fake.open(victim.root, "all").ids
+    for part in PARTS:
+        folder = victim.folder(part) if part != "thermal" or not victim.four_channels else victim.root
+        for name in ("Thumbs.db", ".DS_Store", "._0001.png", "notes.txt", "desktop.ini", "0001.xml"):
+            (folder / name).write_bytes(b"\0\1\2")
+    assert read_as_written(victim, split="all").ids == before
+
+
+@pytest.mark.parametrize("kind", ["link to itself", "folder"])
+def test_something_odd_that_no_list_names(shared: Victim, kind: str) -> None:
+    """Where a list says what belongs to the split, it does not matter; else it is named."""
+    odd = shared.file("rgb").with_name(f"z{shared.file('rgb').name}")
+    odd.mkdir() if kind == "folder" else odd.symlink_to(odd.name)
+    try:
+        if shared.listed is not None:
+            read_as_written(shared)
+        else:
+            assert f"no image for {odd.stem}" in error_of(shared)
+    finally:
+        odd.rmdir() if kind == "folder" else odd.unlink()
+
+
+def test_an_extension_in_capitals(victim: Victim) -> None:
+    for part in PARTS:
+        if part != "thermal" or not victim.four_channels:
+            path = victim.file(part)
+            path.rename(path.with_suffix(path.suffix.upper()))
+    read_as_written(victim)
+
+
+def test_a_folder_that_may_not_be_listed(shared: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, folder = os.scandir, shared.folder("labels")
+
+    def scandir(path: str | Path) -> object:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    message = error_of(shared)
+    assert str(folder) in message
+    assert "Permission denied" in message
+
+
+def test_all_is_mended(shared: Victim) -> None:
+    """After the tests above."""
+    read_as_written(shared)
