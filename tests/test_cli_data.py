@@ -89,7 +89,7 @@ def test_download_from_a_mirror(tmp_path: Path, cli: Cli, monkeypatch: pytest.Mo
         report("list.txt", 4, None)
         return out
 
-    monkeypatch.setattr("cimnet.data.sources.download", fetch)
+    monkeypatch.setattr("cimnet.download.download", fetch)
     result = cli("data", "download", "kust4k", tmp_path / "k", "--mirror", "http://127.0.0.1:1/x", "--keep-partial")
     assert result.code == 0, result.err
     assert calls == [("kust4k", "http://127.0.0.1:1/x", True)]

@@ -79,8 +79,8 @@ def download(
     ] = False,
 ) -> None:
     """Fetch a public data set: resumes, verifies, unpacks; nothing is left when it fails."""
-    from cimnet.data.sources import download as fetch
-    from cimnet.data.sources import licence_note
+    from cimnet.download import download as fetch
+    from cimnet.download import licence_note
 
     say(licence_note(name))
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -200,7 +200,7 @@ def convert(
     workers: Workers = 1,
 ) -> None:
     """Write a data set in another layout, pixel by pixel the same."""
-    from cimnet.data.convert import convert as run
+    from cimnet.convert import convert as run
 
     splits = None if split is None else {old: new or old for old, _, new in (text.partition("=") for text in split)}
     with counter("convert") as progress:
@@ -239,7 +239,7 @@ def split_(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace lists of these names.")] = False,
 ) -> None:
     """Divide a data set: sequences stay whole, scenes and classes keep their shares."""
-    from cimnet.data.split import PARTS, split_dataset
+    from cimnet.split import PARTS, split_dataset
 
     shares = {}
     for name, share in _pairs(part or [], "--part").items():

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cimnet.data import LAYOUTS, Folder
+from cimnet.data.forms import Index
 from cimnet.doctor import check_dataset
 from cimnet.errors import DataError
 from tests.data.test_broken_folders import AT_OPENING, AT_READING, save
@@ -141,8 +143,7 @@ def test_upper_and_lower_case(tmp_path: Path) -> None:
     write_list(tmp_path / "test.txt", ["D"])
     findings = by_code(check(tmp_path))
     assert [(item.name, item.detail) for item in findings["case"].items] == [("B", "b in thermal, b in labels")]
-    assert "missing-partner" not in findings
-    assert "leftover-label" not in findings
+    assert set(findings) == {"case", "listed-missing", "unlisted"}
     assert findings["listed-missing"].items[0].detail == "named in test.txt; d differs in upper and lower case only"
 
 
@@ -201,6 +202,17 @@ def test_patterns_in_the_yaml_with_two_files_of_one_name(tmp_path: Path) -> None
     report = check(tmp_path)
     assert [f.code for f in report.findings] == ["same-name"]
     assert report.summary["pairs"] == 6
+
+
+def test_a_layout_with_a_will_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(Folder):
+        @classmethod
+        def index(cls, root: Path) -> Index:
+            raise DataError(f"{root}: too odd")
+
+    monkeypatch.setitem(LAYOUTS, "odd", Odd)
+    report = check(make_folder(tmp_path), layout="odd")
+    assert [(f.code, f.message) for f in report.findings] == [("layout", "too odd")]
 
 
 def test_strange_names_and_links(tmp_path: Path) -> None:

@@ -254,6 +254,15 @@ def test_a_constant_edge_of_some_images_is_no_border(tmp_path: Path) -> None:
     assert not check_broken(tmp_path, sky)
 
 
+def test_a_border_that_some_images_seem_to_widen(tmp_path: Path) -> None:
+    def black(root: Path, number: int, rows: int) -> None:
+        change(root / f"thermal/{number:03d}.png", lambda v: np.where(np.arange(HEIGHT)[:, None] < rows, 0, v).astype(
+            np.uint8))  # fmt: skip
+
+    findings = check_broken(tmp_path, lambda r: [black(r, number, 6 if number < 4 else 8) for number in range(12)])
+    assert "border: [6, 0, 0, 0]" in findings["border-dead"].remedy
+
+
 def test_each_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_folder(tmp_path, n=1)
     decoded: list[str] = []

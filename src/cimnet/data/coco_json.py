@@ -15,7 +15,7 @@ from cimnet.data.files import IMAGE_EXTENSIONS
 from cimnet.errors import DataError
 
 if TYPE_CHECKING:
-    from cimnet.data.writers import Written
+    from cimnet.convert.writers import Written
 
 _MARK = "panoptic_"
 

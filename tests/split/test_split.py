@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from cimnet.data import open_dataset
-from cimnet.data.division import Division
-from cimnet.data.groups import PLAIN
-from cimnet.data.split import PARTS, split_dataset
-from cimnet.data.stratify import stratify
 from cimnet.errors import CimnetError, DataError
+from cimnet.split import PARTS, split_dataset
+from cimnet.split.division import Division
+from cimnet.split.groups import PLAIN
+from cimnet.split.stratify import stratify
 from tests.fakes.layouts import HEIGHT, WIDTH, make_fmb, make_folder, make_kust4k, make_mfnet, save_array, write_list
 
 DRIVES = 24

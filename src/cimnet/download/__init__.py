@@ -17,14 +17,14 @@ from urllib.parse import quote
 
 from cimnet.data.base import RGBTDataset
 from cimnet.data.cart import CART
-from cimnet.data.download import Pause, Remote, Report, fetch, require_http
 from cimnet.data.files import name_some
 from cimnet.data.fmb import FMB
 from cimnet.data.kust4k import Kust4K
 from cimnet.data.mfnet import MFNet
 from cimnet.data.msrs import MSRS
 from cimnet.data.pst900 import PST900
-from cimnet.data.unpack import require_space, unpack, words
+from cimnet.download.archives import require_space, unpack, words
+from cimnet.download.transfer import Pause, Remote, Report, fetch, require_http
 from cimnet.errors import DataError
 from cimnet.files import require_new_folder
 

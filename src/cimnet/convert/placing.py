@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cimnet.convert.targets import PANOPTIC, Target
+from cimnet.convert.writers import Place
 from cimnet.data.files import name_some
 from cimnet.data.forms import SPLIT_FOLDERS, Form
-from cimnet.data.targets import PANOPTIC, Target
-from cimnet.data.writers import Place
 from cimnet.errors import DataError
 
 

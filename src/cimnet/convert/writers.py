@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cimnet.convert.targets import PANOPTIC, Target
 from cimnet.data.base import RGBTDataset
 from cimnet.data.pairs import Arrays, Pair
 from cimnet.data.readers import opened, upright
-from cimnet.data.targets import PANOPTIC, Target
 from cimnet.data.thermal import Counts, ThermalScaling
 from cimnet.data.thermal_files import is_radiometric
 from cimnet.errors import DataError

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from cimnet.convert import convert
 from cimnet.data import LAYOUTS, open_dataset
-from cimnet.data.convert import convert
 from cimnet.errors import CimnetError, DataError
 from tests.fakes import layouts as fakes
 from tests.fakes.layouts import HEIGHT, WIDTH, make_arrays, save_array, write_list

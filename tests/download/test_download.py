@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from cimnet.data import open_dataset, sources
-from cimnet.data import unpack as unpacking
-from cimnet.data.download import ATTEMPTS, LONGEST_PAUSE, Remote, fetch
-from cimnet.data.sources import SOURCES, Source, download, fetch_source, licence_note
-from cimnet.data.unpack import unpack
+import cimnet.download as sources
+from cimnet.data import open_dataset
+from cimnet.download import SOURCES, Source, download, fetch_source, licence_note
+from cimnet.download import archives as unpacking
+from cimnet.download.archives import unpack
+from cimnet.download.transfer import ATTEMPTS, LONGEST_PAUSE, Remote, fetch
 from cimnet.errors import CimnetError, DataError
 from tests.fakes.layouts import make_kust4k
 from tests.fakes.server import Move, Server, answer, drop, replaced, running, slowly, stall, without_length

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from cimnet.convert import convert
 from cimnet.data import LAYOUTS, RGBTDataset, open_dataset
-from cimnet.data.convert import convert
 from cimnet.errors import DataError
 from tests.fakes import layouts as fakes
 from tests.fakes.layouts import make_arrays, save_array, to_16_bit, write_list

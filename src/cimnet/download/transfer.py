@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import urlsplit
 
-from cimnet.data.unpack import require_space, words
+from cimnet.download.archives import require_space, words
 from cimnet.errors import DataError
 from cimnet.version import __version__
 

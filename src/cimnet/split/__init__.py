@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from cimnet.data.base import RGBTDataset
 from cimnet.data.contents import SCENE_LISTS, find_splits, read_contents
-from cimnet.data.division import Division, refuse_to_replace
 from cimnet.data.files import ALL, name_some
 from cimnet.data.flags import FLAG_LISTS
 from cimnet.data.forms import split_names
-from cimnet.data.groups import find_groups
 from cimnet.data.pairs import Pair
-from cimnet.data.stratify import stratify
 from cimnet.errors import DataError
+from cimnet.split.division import Division, refuse_to_replace
+from cimnet.split.groups import find_groups
+from cimnet.split.stratify import stratify
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
 _THREADS = 4

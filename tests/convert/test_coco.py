@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
+from cimnet.convert import convert
 from cimnet.data import open_dataset, palette
 from cimnet.data.coco import CocoPanoptic
-from cimnet.data.convert import convert
 from cimnet.errors import DataError
 from tests.fakes.layouts import HEIGHT, WIDTH, make_arrays, make_folder, make_kust4k, save_array, write_list
 

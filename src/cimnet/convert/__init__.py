@@ -16,6 +16,9 @@ from typing import Any, Literal
 
 import yaml
 
+from cimnet.convert.placing import place_pairs
+from cimnet.convert.targets import COLORS, PANOPTIC, Target, choose_target
+from cimnet.convert.writers import Job, Place, Written, write_pair
 from cimnet.data.base import Broken, RGBTDataset
 from cimnet.data.classes import ClassList
 from cimnet.data.coco_json import panoptic_json
@@ -23,10 +26,7 @@ from cimnet.data.contents import SCENE_LISTS, Contents, read_contents
 from cimnet.data.files import ALL
 from cimnet.data.flags import BROKEN_FLAGS, FLAG_LISTS
 from cimnet.data.pairs import Pair
-from cimnet.data.placing import place_pairs
-from cimnet.data.targets import COLORS, PANOPTIC, Target, choose_target
 from cimnet.data.thermal import ThermalRange
-from cimnet.data.writers import Job, Place, Written, write_pair
 from cimnet.errors import DataError
 from cimnet.files import require_new_folder
 
