@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,9 +140,10 @@ def test_a_listed_name_in_another_case(victim: Victim) -> None:
     assert "differs in upper and lower case only" in message, message
 
 
-@pytest.mark.parametrize("word", ["Bäume und Häuser 二 🌡", "[x]{name}, $1$ a.b (1)_rgb_flip"])
+@pytest.mark.parametrize("word", ["Ba\u0308ume und Häuser 二 🌡", "[x]{name}, $1$ a.b (1)_rgb_flip"])
 def test_names_of_any_kind(victim: Victim, word: str) -> None:
-    read_as_written(victim, victim.rename(word)).plot(0)
+    """Letters with marks may be written in two ways: macOS puts the marks behind."""
+    read_as_written(victim, unicodedata.normalize("NFC", victim.rename(word))).plot(0)
 
 
 def test_labels_as_palette_or_16_bit(shared: Victim) -> None:

@@ -71,6 +71,18 @@ def test_split_folders(tmp_path: Path) -> None:
     assert dataset[0].rgb.shape == (3, HEIGHT, WIDTH)
 
 
+def test_labels_alone_in_split_folders(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    (tmp_path / "train" / "gt").mkdir(parents=True)
+    for name in ("000", "001"):
+        (tmp_path / "labels" / f"{name}.png").rename(tmp_path / "train" / "gt" / f"{name}.png")
+    (tmp_path / "train.txt").unlink()
+    describe(tmp_path, files={"labels": "{split}/gt/{name}"})
+    dataset = open_dataset(tmp_path, "train")
+    assert dataset.ids == ["000", "001"]
+    assert_read(dataset, 1, 1)
+
+
 def test_the_same_name_in_two_split_folders(tmp_path: Path) -> None:
     """Pairs are never put together across the folders, whatever is missing."""
     files = {"rgb": "{split}/rgb/{name}", "thermal": "{split}/th/{name}", "labels": "{split}/gt/{name}"}
@@ -121,6 +133,11 @@ def test_label_table(tmp_path: Path, meanings: list[Any], values: list[int]) -> 
     describe(make_folder(tmp_path), label_table=dict(zip(values, meanings, strict=True)))
     ids = write_label(tmp_path, dict(enumerate(values)), np.uint16 if max(values) > 255 else np.uint8)
     np.testing.assert_array_equal(open_dataset(tmp_path, "train").arrays(1).label, ids)
+    Image.fromarray(np.full((HEIGHT, WIDTH), 65536 + max(values), np.int32)).save(
+        tmp_path / "labels" / "001.png", "TIFF"
+    )
+    with pytest.raises(DataError, match=rf"id {65536 + max(values)} \(1280 pixels\) outside"):
+        open_dataset(tmp_path, "train")[1]
 
 
 @pytest.mark.parametrize("ignore", ["ignore", 255])

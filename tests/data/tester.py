@@ -154,6 +154,9 @@ class LayoutTester:
         with monkeypatch.context() as patch:
             patch.setattr(RGBTDataset, "decode", lambda self, pair: pytest.fail(f"{pair.id} is decoded again"))
             again = self.fake.open(root, **options)
+            again.arrays(0).rgb[:] = 0
+            again.arrays(0).thermal[:] = 0
+            again = self.fake.open(root, **options)
             for left, right in zip(expected, again, strict=True):
                 assert_same(left, right)
         pair = again.pairs[1]

@@ -91,6 +91,15 @@ def test_nearly_equal_pairs(root: Path) -> None:
     assert across.items[1].others[0] in ("001", "002")
 
 
+def test_one_other_pixel_is_not_equal(root: Path) -> None:
+    copy(root, "000", "009")
+    for folder in ("rgb", "thermal"):
+        values = np.array(Image.open(root / folder / "009.png"))
+        values[1, 1] += 1
+        Image.fromarray(values).save(root / folder / "009.png")
+    assert set(by_code(check(root))) == {"near-duplicate-across-splits"}
+
+
 def test_only_one_sensor_nearly_equal(root: Path) -> None:
     nearly(root, "000", "009", "rgb")
     nearly(root, "001", "010", "thermal")

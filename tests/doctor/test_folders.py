@@ -189,6 +189,8 @@ def test_mirrored_names_of_mfnet(tmp_path: Path) -> None:
     assert not check(tmp_path).findings
     write_list(tmp_path / "val.txt", ["00003N", "00001N_flip"])
     assert names(by_code(check(tmp_path))["in-two-splits"]) == ["00001N"]
+    write_list(make_folder(tmp_path / "other") / "val.txt", ["003", "000_flip"])
+    assert names(by_code(check(tmp_path / "other"))["listed-missing"]) == ["000_flip"]
 
 
 def test_patterns_in_the_yaml_with_two_files_of_one_name(tmp_path: Path) -> None:
