@@ -74,7 +74,7 @@ def test_types_and_scales_of_values_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["black rgb", "flat thermal", "another scene", "noise", "empty halves"]
+    "case", ["black rgb", "flat thermal", "blurred thermal", "another scene", "noise", "both black"]
 )  # fmt: skip
 def test_unknown_rather_than_wrong(case: str) -> None:
     pair, other = scene(0, "day"), scene(40, "day")
@@ -84,7 +84,8 @@ def test_unknown_rather_than_wrong(case: str) -> None:
         "flat thermal": (pair.rgb, np.full_like(pair.thermal, 90)),
         "another scene": (pair.rgb, other.thermal),
         "noise": (pair.rgb, noise),
-        "empty halves": (np.zeros_like(pair.rgb), np.zeros_like(pair.thermal)),
+        "blurred thermal": (pair.rgb, blur(torch.from_numpy(pair.thermal)[None, None].float(), 5.0)[0, 0].numpy()),
+        "both black": (np.zeros_like(pair.rgb), np.zeros_like(pair.thermal)),
     }[case]
     found = align_pair(rgb, thermal)
     assert (found.status, found.matrix, found.dx, found.dy) == ("unknown", None, None, None)

@@ -302,3 +302,14 @@ def test_an_mfnet_flip_whose_label_is_missing_is_the_mirrored_original(tmp_path:
         assert left is not None
         assert right is not None
         assert torch.equal(left.flip(-1), right)
+
+
+@pytest.mark.parametrize("end", [".bin", ".json"])
+def test_a_damaged_disk_cache_is_made_anew(tmp_path: Path, end: str) -> None:
+    root, folder = make_folder(tmp_path / "a"), tmp_path / "cache"
+    first = open_dataset(root, "train", cache="disk", cache_folder=folder)[0]
+    (path,) = folder.glob(f"*{end}")
+    path.write_bytes(path.read_bytes()[:100])
+    again = open_dataset(root, "train", cache="disk", cache_folder=folder)
+    assert torch.equal(again[0].rgb, first.rgb)
+    assert torch.equal(again[2].thermal, open_dataset(root, "train")[2].thermal)

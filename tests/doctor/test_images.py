@@ -11,6 +11,7 @@ from PIL import Image, ImageFile, ImageFilter
 
 from cimnet.doctor.decoding import Job, Settings
 from cimnet.doctor.looks import look
+from cimnet.doctor.measures import dead_border
 from tests.data.test_broken_folders import keep_header, save
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder, make_kust4k, make_mfnet, write_list
 
@@ -243,6 +244,15 @@ def test_dead_border(tmp_path: Path, ext: str) -> None:
     text = (tmp_path / "classes.yaml").read_text().replace("[20,", "[24,")
     (tmp_path / "classes.yaml").write_text(text)
     assert not check(tmp_path).findings
+
+
+def test_noise_of_jpeg_in_a_border() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(20, 200, (40, 60), np.uint8)
+    values[:9], values[:, -7:] = rng.integers(251, 256, (9, 60)), rng.integers(251, 256, (40, 7))
+    assert dead_border(values) == (9, 7, 0, 0)
+    assert dead_border(values.astype(np.uint16)) == (0, 0, 0, 0)
+    assert dead_border(np.full((40, 60), 255, np.uint8)) == (0, 0, 0, 0)
 
 
 def test_a_constant_edge_of_some_images_is_no_border(tmp_path: Path) -> None:

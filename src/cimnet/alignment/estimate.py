@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.alignment.matrices import Matrix, compose, corner_offsets, resize
-from cimnet.alignment.structure import blur, correlation, orientation
+from cimnet.alignment.structure import blur, correlation, orientation, sharpness
 from cimnet.errors import DataError
 
 Model = Literal["translation", "affine"]
 SURE = 0.6
+BLURRED = 0.22  # sharpness of a thermal image below which it is not trusted
 SMALLEST = 64  # pixels: in smaller images anything resembles anything
 LONGEST = 1024  # pixels: larger images are shrunk for the search
 _COARSE = 4  # the search for the translation and the first refinements run at a quarter of the size
@@ -107,7 +108,8 @@ def align_rig(
             differ (with both images at the same size).
 
     Returns:
-        "unknown" where the evidence is thin: a black or flat image, blur, or halves of the image that disagree.
+        "unknown" where the evidence is thin: a black or flat image, a blurred thermal image (also one enlarged before:
+        give it at its own size), or halves of the image that disagree.
 
     Raises:
         DataError: images of the wrong shape or of several sizes.
@@ -150,7 +152,8 @@ class _Images(NamedTuple):
 
 
 def _prepare(pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> _Images | None:
-    """The pairs of which neither image is flat; None if there are none, or if they are too small."""
+    """The pairs of which neither image is flat and the thermal image is not blurred; None if there are none, or if they
+    are too small."""
     if not pairs:
         raise DataError("alignment needs at least one pair")
     for rgb, thermal in pairs:
@@ -168,6 +171,7 @@ def _prepare(pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> _Ima
     color = torch.stack([torch.from_numpy(_unit(rgb)).permute(2, 0, 1) for rgb, _ in pairs])
     heat = torch.stack([torch.from_numpy(_unit(thermal))[None] for _, thermal in pairs])
     lively = (color.flatten(1).std(1) > 1e-4) & (heat.flatten(1).std(1) > 1e-4)
+    lively &= torch.tensor([sharpness(image[None]) > BLURRED for image in heat])
     if not lively.any() or min(full) < SMALLEST:
         return None
     color, heat = (F.interpolate(images[lively], work, mode="bilinear", antialias=True) for images in (color, heat))

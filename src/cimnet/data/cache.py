@@ -39,10 +39,10 @@ class DiskCache:
     ) -> None:
         self.path = folder / f"{_fingerprint(pairs, settings)}.bin"
         index = self.path.with_suffix(".json")
-        if not (self.path.is_file() and index.is_file()):
-            places = _write(self.path, pairs, decode)
-            write_text(index, json.dumps(places))
-        self.places = json.loads(index.read_text(encoding="utf-8"))
+        self.places = _read_places(index, self.path)
+        if not self.places:
+            self.places = _write(self.path, pairs, decode)
+            write_text(index, json.dumps({"bytes": self.path.stat().st_size, "places": self.places}))
         self.values: npt.NDArray[np.uint8] | None = None
 
     def __getitem__(self, index: int) -> Arrays:
@@ -60,6 +60,16 @@ class DiskCache:
         start, dtype, shape = place
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return np.asarray(self.values[start : start + size]).view(dtype).reshape(shape)
+
+
+def _read_places(index: Path, values: Path) -> list[list[Any]]:
+    """Where the arrays lie; [] if the cache is not there or was damaged."""
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+        places: list[list[Any]] = content["places"]
+        return places if content["bytes"] == values.stat().st_size else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _fingerprint(pairs: Sequence[Pair], settings: Sequence[Any]) -> str:
