@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,26 @@ def test_nothing_is_left_where_it_fails(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
     with pytest.raises(CimnetError, match="not empty"):
         register_dataset(root, root, mapping=SHIFT)
+    with pytest.raises(DataError, match="lies inside"):
+        register_dataset(root, root / "out", mapping=SHIFT)
+
+
+def test_cameras_of_different_size_and_field_of_view(crooked: Path, tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    shutil.copytree(crooked, root)
+    for path in (root / "thermal").iterdir():
+        with Image.open(path) as image:  # four fifths of the field, at half the size
+            image.crop((32, 26, 288, 230)).resize((128, 102), Image.Resampling.BOX).save(path, quality=95)
+    for path in root.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    done = register_dataset(root, tmp_path / "out")
+    assert done.rig is not None
+    assert done.rig.matrix is not None
+    # RGB (x, y) → whole thermal (x + 9, y − 6) → cropped → half the size
+    np.testing.assert_allclose(done.rig.matrix[:, :2], np.eye(2) / 2, atol=0.02)
+    x, y = done.rig.matrix @ [160, 128, 1]
+    assert np.hypot(x - ((160 + 9 - 32 + 0.5) / 2 - 0.5), y - ((128 - 6 - 26 + 0.5) / 2 - 0.5)) < 1.5
+    assert open_dataset(tmp_path / "out", "train").arrays(0).thermal.shape == (256, 320)
 
 
 def test_command_for_one_pair(crooked: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:

@@ -14,15 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.alignment.matrices import Matrix, compose, corner_offsets, resize
-from cimnet.alignment.structure import blur, correlation, orientation, sharpness
-from cimnet.errors import DataError
+from cimnet.alignment.prepare import COARSE, Images, prepare
+from cimnet.alignment.structure import blur, correlation, orientation
 
 Model = Literal["translation", "affine"]
 SURE = 0.6
-BLURRED = 0.22  # sharpness of a thermal image below which it is not trusted
-SMALLEST = 64  # pixels: in smaller images anything resembles anything
-LONGEST = 1024  # pixels: larger images are shrunk for the search
-_COARSE = 4  # the search for the translation and the first refinements run at a quarter of the size
 _STARTS = 5
 
 
@@ -79,8 +75,8 @@ def align_pair(
     thermal: npt.NDArray[Any],
     *,
     model: Model = "affine",
-    max_offset: float = 0.1,
-    zooms: Sequence[float] = (1.0,),
+    max_offset: float | None = None,
+    zooms: Sequence[float] | None = None,
 ) -> Alignment:
     """Estimate how the thermal image of a pair is displaced; see `align_rig`."""
     return align_rig([(rgb, thermal)], model=model, max_offset=max_offset, zooms=zooms)
@@ -90,8 +86,8 @@ def align_rig(
     pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
     *,
     model: Model = "affine",
-    max_offset: float = 0.1,
-    zooms: Sequence[float] = (1.0,),
+    max_offset: float | None = None,
+    zooms: Sequence[float] | None = None,
 ) -> Alignment:
     """Estimate one matrix for pairs that were all taken with the same cameras, or for a single pair.
 
@@ -103,9 +99,9 @@ def align_rig(
         pairs: RGB (H, W, 3) and thermal (H, W) arrays of any type and scale; all RGB images of one size, all thermal
             images of one size.
         model: "translation" or "affine".
-        max_offset: how far to search, as a share of the width.
-        zooms: field of view of the thermal image over that of the RGB image to try, for cameras whose fields of view
-            differ (with both images at the same size).
+        max_offset: how far to search, as a share of the width; None: 0.1, or 0.2 where several zooms are tried.
+        zooms: fields of view of the thermal camera over that of the RGB camera to try; None: 1, or 0.5 to 2 where the
+            images differ in size, so that the fields of view may, too.
 
     Returns:
         "unknown" where the evidence is thin: a black or flat image, a blurred thermal image (also one enlarged before:
@@ -114,12 +110,14 @@ def align_rig(
     Raises:
         DataError: images of the wrong shape or of several sizes.
     """
-    images = _prepare(pairs)
+    images = prepare(pairs)
     if images is None:
         return Alignment("unknown", None, None, None, 0.0, 0.0, math.inf)
     size, work = images.full, (images.rgb.shape[-2], images.rgb.shape[-1])
     first = _maps(images, _STAGES[0])
-    starts = _search(images, max_offset, zooms)
+    if zooms is None:
+        zooms = (1.0,) if images.full == images.thermal_full else [1.1**step for step in range(-7, 8)]
+    starts = _search(images, max_offset or (0.1 if len(zooms) == 1 else 0.2), zooms)
     tried = [(_refine(*first, start, _STAGES[0], model, zoom), zoom) for zoom, start in starts]
     (matrix, similarity), zoom = max(tried, key=lambda item: item[0][1])
     for stage in _STAGES[1:]:
@@ -142,58 +140,15 @@ def pair_offset(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any]) -> tuple[float
     return None if found.dx is None or found.dy is None else (found.dx, found.dy)
 
 
-class _Images(NamedTuple):
-    """RGB (B, 3, H, W) and thermal (B, 1, H, W) at the working size, and the sizes that were given."""
-
-    rgb: Tensor
-    thermal: Tensor
-    full: tuple[int, int]
-    thermal_full: tuple[int, int]
-
-
-def _prepare(pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> _Images | None:
-    """The pairs of which neither image is flat and the thermal image is not blurred; None if there are none, or if they
-    are too small."""
-    if not pairs:
-        raise DataError("alignment needs at least one pair")
-    for rgb, thermal in pairs:
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or thermal.ndim != 2:
-            raise DataError(f"alignment: shapes {rgb.shape} and {thermal.shape}, expected (H, W, 3) and (H, W)")
-        if rgb.shape != pairs[0][0].shape or thermal.shape != pairs[0][1].shape:
-            raise DataError(
-                f"alignment: images of several sizes ({rgb.shape[1]}x{rgb.shape[0]} and "
-                f"{pairs[0][0].shape[1]}x{pairs[0][0].shape[0]}); one matrix needs one size: align pair by pair"
-            )
-    full, thermal_full = pairs[0][0].shape[:2], pairs[0][1].shape[:2]
-    shrink = min(1.0, LONGEST / max(full))
-    # a multiple of the coarsest factor, so that every level covers the same field
-    work = [max(8 * _COARSE, round(length * shrink / _COARSE) * _COARSE) for length in full]
-    color = torch.stack([torch.from_numpy(_unit(rgb)).permute(2, 0, 1) for rgb, _ in pairs])
-    heat = torch.stack([torch.from_numpy(_unit(thermal))[None] for _, thermal in pairs])
-    lively = (color.flatten(1).std(1) > 1e-4) & (heat.flatten(1).std(1) > 1e-4)
-    lively &= torch.tensor([sharpness(image[None]) > BLURRED for image in heat])
-    if not lively.any() or min(full) < SMALLEST:
-        return None
-    color, heat = (F.interpolate(images[lively], work, mode="bilinear", antialias=True) for images in (color, heat))
-    return _Images(color, heat, (full[0], full[1]), (thermal_full[0], thermal_full[1]))
-
-
-def _unit(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Floats in 0..1, by the image's own 1st and 99th percentile: only gradients matter."""
-    values = np.nan_to_num(image.astype(np.float32))
-    low, high = np.percentile(values[::4, ::4], (1, 99))
-    return np.clip((values - low) / max(float(high - low), 1e-6), 0, 1).astype(np.float32)
-
-
-def _maps(images: _Images, stage: _Stage) -> tuple[Tensor, Tensor]:
+def _maps(images: Images, stage: _Stage) -> tuple[Tensor, Tensor]:
     small = [F.avg_pool2d(image, stage.factor) for image in (images.rgb, images.thermal)]
     rgb, thermal = (blur(orientation(image, stage.sigma), stage.reach) for image in small)
     return rgb, thermal
 
 
-def _search(images: _Images, max_offset: float, zooms: Sequence[float]) -> list[tuple[float, Matrix]]:
+def _search(images: Images, max_offset: float, zooms: Sequence[float]) -> list[tuple[float, Matrix]]:
     """Zooms and matrices of the best translations at the coarse level."""
-    small = [F.avg_pool2d(image, _COARSE) for image in (images.rgb, images.thermal)]
+    small = [F.avg_pool2d(image, COARSE) for image in (images.rgb, images.thermal)]
     size = (small[0].shape[-2], small[0].shape[-1])
     reach = max(1, min(round(max_offset * size[1]), min(size) // 2))
     found: list[tuple[float, float, Matrix]] = []
@@ -223,9 +178,9 @@ def _zoomed(thermal: Tensor, zoom: float) -> Tensor:
 
 def _start(dx: int, dy: int, zoom: float, size: tuple[int, int]) -> Matrix:
     """A translation at the coarse level, and a zoom about the centre, in pixels of the working size."""
-    cx, cy = (size[1] * _COARSE - 1) / 2, (size[0] * _COARSE - 1) / 2
+    cx, cy = (size[1] * COARSE - 1) / 2, (size[0] * COARSE - 1) / 2
     s = 1 / zoom
-    return np.array([[s, 0, cx + s * (dx * _COARSE - cx)], [0, s, cy + s * (dy * _COARSE - cy)]])
+    return np.array([[s, 0, cx + s * (dx * COARSE - cx)], [0, s, cy + s * (dy * COARSE - cy)]])
 
 
 def _refine(
@@ -280,7 +235,7 @@ def _refine(
     return found, similarity
 
 
-def _disagreement(images: _Images, matrix: Matrix, model: Model, zoom: float) -> float:
+def _disagreement(images: Images, matrix: Matrix, model: Model, zoom: float) -> float:
     """Half the mean distance, at the corners, of estimates from two halves of the image that interleave as on a
     chess board, in working pixels."""
     stage = _STAGES[2]._replace(steps=8)

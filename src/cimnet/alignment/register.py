@@ -65,20 +65,15 @@ class Registration:
         return json.dumps({"rig": rig, "pairs": pairs, "fallback": self.fallback}, indent=2) + "\n"
 
 
-def estimate_rig(index: Index, *, sample: int = SAMPLE, zooms: tuple[float, ...] | None = None) -> Alignment:
-    """One matrix for all pairs of a folder, from some of them. Where RGB and thermal images differ in size, their
-    fields of view may, too, and zooms from 0.5 to 2 are tried.
+def estimate_rig(index: Index, *, sample: int = SAMPLE) -> Alignment:
+    """One matrix for all pairs of a folder, from some of them; see `align_rig`.
 
     Raises:
         DataError: no pairs, or images of several sizes.
     """
     names = _names(index)
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(sample, len(names))).round().astype(int)]
-    pairs = [_read(index, name) for name in chosen]
-    if zooms is None:
-        differ = pairs[0][0].shape[:2] != pairs[0][1].shape
-        zooms = tuple(1.1**step for step in range(-7, 8)) if differ else (1.0,)
-    return align_rig(pairs, zooms=zooms, max_offset=0.2 if len(zooms) > 1 else 0.1)
+    return align_rig([_read(index, name) for name in chosen])
 
 
 def register_dataset(
@@ -106,6 +101,8 @@ def register_dataset(
         CimnetError: `out` exists or cannot be written.
     """
     require_new_folder(out, "give a new one")
+    if root.resolve() in (out.resolve(), *out.resolve().parents):
+        raise DataError(f"{out}: lies inside {root}; give a folder elsewhere")
     index = find_layout(root, layout).index(root)
     rig = estimate_rig(index) if mapping is None else None
     if mapping is None:
@@ -131,6 +128,8 @@ def register_dataset(
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         shutil.copytree(root, part, ignore=shutil.ignore_patterns("truth"))
+        for path in (part, *part.rglob("*")):  # the source may be read-only
+            path.chmod(path.stat().st_mode | (0o700 if path.is_dir() else 0o600))
         box = _common_box(index, mappings) if crop else None
         for number, (name, mapping) in enumerate(mappings.items(), start=1):
             _replace(part, root, index, name, mapping, box)
