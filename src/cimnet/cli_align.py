@@ -31,9 +31,21 @@ def align(
     crop: Annotated[bool, typer.Option("--crop", help="Cut to the area that all thermal images cover.")] = False,
 ) -> None:
     """Estimate how RGB and thermal are displaced (--rgb, --thermal), or register a whole data set (DIR OUT)."""
-    if rgb is not None and thermal is not None and root is None:
+    for_pair = {"--rgb": rgb, "--thermal": thermal, "--label": label, "--movable": movable, "--json": json_}
+    for_pair |= {"--figure": figure, "--click": click}
+    for_set = {"DIR": root, "OUT": out, "--calibration": calibration, "--per-pair": per_pair, "--crop": crop}
+    for_set |= {"--layout": layout != "auto"}
+    extra = [name for name, given in (for_set if rgb or thermal else for_pair).items() if given]
+    if extra:
+        kind = "a data set (DIR OUT)" if rgb or thermal else "one pair (--rgb, --thermal)"
+        raise ConfigError(f"{extra[0]} is for {kind}")
+    if (click or calibration) and points:
+        raise ConfigError("give one of --points, --click and --calibration")
+    if movable and label is None:
+        raise ConfigError("--movable names classes of a --label")
+    if rgb is not None and thermal is not None:
         _one_pair(rgb, thermal, label, movable, json_, figure, click, points)
-    elif root is not None and out is not None and rgb is None and thermal is None:
+    elif root is not None and out is not None:
         _data_set(root, out, layout, points, calibration, per_pair, crop)
     else:
         raise ConfigError("give --rgb and --thermal for one pair, or DIR and OUT for a data set")
@@ -54,6 +66,7 @@ def _one_pair(
     from cimnet.alignment import align_pair
     from cimnet.alignment.calibration import fit_points, pick_points, read_points
     from cimnet.alignment.figures import plot_pair
+    from cimnet.alignment.matrices import Matrix, corner_offsets
     from cimnet.alignment.objects import object_offsets
     from cimnet.data import read_label
     from cimnet.data.thermal_files import read_pair
@@ -68,21 +81,21 @@ def _one_pair(
     content: dict[str, Any]
     if points is not None:
         fit = fit_points(read_points(points), str(points))
-        matrix = fit.matrix
-        content = {"status": "ok", "matrix": matrix.tolist(), "residual": fit.residual, "left_out": fit.left_out}
+        matrix: Matrix | None = fit.matrix
+        dx, dy = corner_offsets(fit.matrix, (rgb.shape[0], rgb.shape[1])).mean(axis=0).tolist()
+        content = {"status": "ok", "matrix": fit.matrix.tolist(), "dx": dx, "dy": dy}
+        content |= {"confidence": None, "residual": fit.residual, "left_out": fit.left_out}
     else:
         found = align_pair(rgb, thermal)
-        if found.matrix is None:
-            content = found.to_dict()
-            matrix = None
-        else:
-            content, matrix = found.to_dict(), found.matrix
+        content, matrix = found.to_dict(), found.matrix
+    if label_path is not None:
+        content["objects"] = []
     if label_path is not None and matrix is not None:
         label = read_label(label_path)
         ids = _ids(movable) if movable else sorted(set(label.ravel().tolist()) - {0, 255})
         content["objects"] = [asdict(thing) for thing in object_offsets(rgb, thermal, label, ids, matrix)]
     if json_:
-        print(json.dumps(content))
+        print(json.dumps(content, allow_nan=False))
     elif content["status"] == "unknown":
         say(f"unknown (confidence {content['confidence']:.2f}): the images do not tell", "yellow")
     else:
@@ -106,8 +119,6 @@ def _data_set(
     from cimnet.data.readers import image_size
     from cimnet.errors import DataError
 
-    if points is not None and calibration is not None:
-        raise ConfigError("give --points or --calibration, not both")
     mapping = None
     if points is not None:
         fit = fit_points(read_points(points), str(points))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -145,15 +146,21 @@ def stats(
         bool, typer.Option("--write-lists", help="Write day, night, dark_night and weakly_aligned lists.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace such lists.")] = False,
-    workers: Workers = 1,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
 ) -> None:
     """Count a data set as the paper counts Kust4K: splits, light, flags, classes (Fig. 9), misalignment (Fig. 11)."""
     from cimnet.evaluation.figures import save_figure
     from cimnet.files import require_writable, write_text
     from cimnet.stats import dataset_stats
-    from cimnet.stats.figures import plot_classes, plot_offsets
+    from cimnet.stats.figures import plot_classes, plot_offsets, refuse_lists
     from cimnet.stats.figures import write_lists as write
 
+    if overwrite and not write_lists:
+        raise ConfigError("--overwrite is for --write-lists")
+    if write_lists and split:
+        raise ConfigError("--write-lists needs the whole data set; leave --split out")
+    if write_lists and not overwrite:
+        refuse_lists(root)
     for folder in (out, root if write_lists else None):
         if folder is not None:
             require_writable(folder)
@@ -164,7 +171,7 @@ def stats(
             classes=_classes(classes),
             splits=split or (),
             sample=sample,
-            workers=workers,
+            workers=workers or os.cpu_count() or 1,
             progress=progress,
         )
     console.print(Markdown(found.to_markdown()))

@@ -50,6 +50,7 @@ def test_a_point_that_is_wrong_shows_in_the_one_left_out() -> None:
         (np.zeros((0, 4)), "no points"),
         (np.array([[1, 1, 2, 2], [1, 1, 2, 2.0]]), "the two points are the same"),
         (matched(np.array([[0, 0], [10, 10], [50, 50], [70, 70.0]])), "on one line"),
+        (np.array([[1, 1, 2, 2.0]] * 3), "on one line"),
     ],
 )
 def test_points_that_determine_nothing(points: np.ndarray, words: str) -> None:
@@ -150,3 +151,26 @@ def test_files_that_are_no_calibration(tmp_path: Path) -> None:
     (tmp_path / "d.yaml").write_text("a: [")
     with pytest.raises(DataError, match="cannot be read as YAML"):
         read_calibration(tmp_path / "d.yaml", (24, 32))
+
+
+def test_points_of_which_three_lie_on_one_line() -> None:
+    fit = fit_points(matched(np.array([[0, 0], [100, 0], [200, 0], [0, 100.0]])))
+    np.testing.assert_allclose(fit.matrix, TRUE, atol=1e-9)
+    assert fit.left_out is None
+
+
+def test_a_file_as_opencv_writes_it(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    file = cv2.FileStorage(str(tmp_path / "c.yml"), cv2.FILE_STORAGE_WRITE)
+    for key, value in {"K1": K, "K2": K, "R": np.eye(3), "T": [[0.1], [0], [0]]}.items():
+        file.write(key, np.array(value))
+    file.write("distance", 20.0)
+    file.release()
+    positions = read_calibration(tmp_path / "c.yml", (24, 32)).positions
+    assert positions is not None
+    np.testing.assert_allclose(positions[3, 5], [5 + 400 * 0.1 / 20, 3], atol=1e-6)
+
+
+def test_an_alignment_that_is_unknown_is_no_calibration(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="status is unknown"):
+        read_calibration(write(tmp_path / "c.yaml", {"status": "unknown", "matrix": None}), (24, 32))

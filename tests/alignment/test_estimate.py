@@ -113,6 +113,17 @@ def test_fields_of_view_that_differ() -> None:
     assert error(found.matrix, offset(expected, SIZE)) < 1
 
 
+@pytest.mark.parametrize(("rows", "columns"), [((0, 256), (60, 260)), ((40, 216), (0, 320))])
+def test_shapes_that_differ(rows: tuple[int, int], columns: tuple[int, int]) -> None:
+    """A squarer or a wider thermal sensor: pixels stay square."""
+    pair = scene(6, "day")
+    whole = align_pair(pair.rgb, pair.thermal)
+    found = align_pair(pair.rgb, pair.thermal[slice(*rows), slice(*columns)])
+    assert whole.matrix is not None
+    expected = compose(np.array([[1.0, 0, -columns[0]], [0, 1, -rows[0]]]), whole.matrix)
+    assert error(found.matrix, offset(expected, SIZE)) < 1
+
+
 def test_one_matrix_for_all_pairs_of_a_rig() -> None:
     applied = np.array([[1.01, 0.0, 5.0], [0.0, 1.01, -6.0]])
     pairs = [scene(index, seed=8) for index in (0, 5, 10, 15, 20, 25)]

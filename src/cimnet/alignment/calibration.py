@@ -71,7 +71,10 @@ def fit_points(points: npt.NDArray[np.float64], where: str = "points") -> PointF
     if len(points) < 4:
         return PointFit(matrix, residual, None)
     others = [np.delete(points, i, axis=0) for i in range(len(points))]
-    left = [_distances(_fit(rest, where), points[i : i + 1])[0] for i, rest in enumerate(others)]
+    try:
+        left = [_distances(_fit(rest, where), points[i : i + 1])[0] for i, rest in enumerate(others)]
+    except DataError:  # without one of them the rest lie on one line
+        return PointFit(matrix, residual, None)
     return PointFit(matrix, residual, float(np.sqrt(np.mean(np.square(left)))))
 
 
@@ -89,14 +92,26 @@ def _fit(points: npt.NDArray[np.float64], where: str) -> Matrix:
         linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
         return np.column_stack([linear, thermal[0] - linear @ rgb[0]])
     system = np.column_stack([rgb, np.ones(len(rgb))])
-    spread = np.linalg.svd(rgb - rgb.mean(0), compute_uv=False)
-    if spread[1] < 1e-3 * spread[0]:
+    spreads = [np.linalg.svd(places - places.mean(0), compute_uv=False) for places in (rgb, thermal)]
+    if any(spread[1] <= 1e-3 * spread[0] for spread in spreads):
         raise DataError(f"{where}: the points lie on one line; spread them over the image")
     return np.linalg.lstsq(system, thermal, rcond=None)[0].T
 
 
 def _distances(matrix: Matrix, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.linalg.norm(points[:, :2] @ matrix[:, :2].T + matrix[:, 2] - points[:, 2:], axis=1)
+
+
+class _OpenCV(yaml.SafeLoader):
+    """YAML with the matrices of OpenCV's FileStorage."""
+
+
+def _opencv_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
+    assert isinstance(node, yaml.MappingNode)
+    return loader.construct_mapping(node, deep=True)
+
+
+yaml.add_constructor("tag:yaml.org,2002:opencv-matrix", _opencv_matrix, _OpenCV)
 
 
 def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
@@ -114,11 +129,14 @@ def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
         DataError: not such a file, or a value of the wrong form; it names the key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8").replace("%YAML:1.0", ""))
+        text = path.read_text(encoding="utf-8").replace("%YAML:1.0", "")
+        content = yaml.load(text, _OpenCV)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read as YAML or JSON ({' '.join(str(error).split())[:120]})") from error
     if not isinstance(content, dict) or not ("matrix" in content or {"K1", "K2", "R", "T"} <= content.keys()):
         raise DataError(f"{path}: holds neither 'matrix' nor a stereo calibration (K1, D1, K2, D2, R, T, distance)")
+    if content.get("status") == "unknown":
+        raise DataError(f"{path}: its status is unknown: there is no matrix in it")
     if "matrix" in content:
         return _from_matrix(_numbers(content, "matrix", path), path, size)
     return _from_cameras(content, path, size)
@@ -132,7 +150,7 @@ def _from_matrix(matrix: Matrix, path: Path, size: tuple[int, int]) -> Mapping:
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     u, v, w = np.tensordot(matrix, np.stack([x, y, np.ones_like(x)]), axes=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        positions = np.stack([u / w, v / w], axis=-1)
+        positions = np.where(w[..., None] > 0, np.stack([u / w, v / w], axis=-1), np.nan)  # w ≤ 0: behind the camera
     return Mapping(positions=np.where(np.isfinite(positions), positions, -1e6))
 
 

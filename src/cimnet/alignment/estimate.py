@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,8 @@ from cimnet.alignment.structure import blur, correlation, orientation
 
 Model = Literal["translation", "affine"]
 SURE = 0.6
+VERY_SURE = 0.98  # for what is rare: an offset of more than NEAR times the width, or one of several fields of view
+NEAR = 0.05
 _STARTS = 5
 
 
@@ -49,10 +51,12 @@ class Alignment:
     Attributes:
         status: "ok", or "unknown": then there is no matrix and no offset.
         matrix: 2×3, the pixel (x, y) of the thermal image in which the RGB image's pixel (x, y) is seen.
-        dx, dy: offset at the centre of the image, in RGB pixels, the thermal image resized to the RGB image's size.
-        confidence: 0..1, estimated probability that the mean endpoint error is below 3 pixels; "ok" from 0.6.
+        dx, dy: offset at the centre of the image, in RGB pixels, the thermal image enlarged to the RGB image's size.
+        confidence: 0..1, estimated probability that the mean endpoint error is below 3 pixels; "ok" from 0.6, and from
+            0.98 for offsets of more than 5% of the width and where several fields of view were tried.
         similarity: correlation of the edges' orientation under the matrix, -1..1.
-        error: how far estimates from two halves of the image lie apart at its corners, in RGB pixels, halved.
+        error: how far estimates from two halves of the image lie apart at its corners, in RGB pixels, halved;
+            None where there was nothing to estimate from.
     """
 
     status: Literal["ok", "unknown"]
@@ -61,7 +65,7 @@ class Alignment:
     dy: float | None
     confidence: float
     similarity: float
-    error: float
+    error: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -83,7 +87,7 @@ def align_pair(
 
 
 def align_rig(
-    pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+    pairs: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
     *,
     model: Model = "affine",
     max_offset: float | None = None,
@@ -112,7 +116,7 @@ def align_rig(
     """
     images = prepare(pairs)
     if images is None:
-        return Alignment("unknown", None, None, None, 0.0, 0.0, math.inf)
+        return Alignment("unknown", None, None, None, 0.0, 0.0, None)
     size, work = images.full, (images.rgb.shape[-2], images.rgb.shape[-1])
     first = _maps(images, _STAGES[0])
     if zooms is None:
@@ -124,13 +128,13 @@ def align_rig(
         matrix, similarity = _refine(*_maps(images, stage), matrix, stage, model, zoom)
     error = _disagreement(images, matrix, model, zoom)
     scale = max(size) / max(work)
-    back = compose(compose(resize(work, size), matrix), resize(size, work))  # thermal at the RGB image's size
+    at_size = compose(compose(resize(work, size), matrix), resize(size, work))  # thermal at the RGB image's size
+    dx, dy = (float(v) for v in corner_offsets(at_size, size).mean(axis=0))
     confidence = _confidence(similarity, error)
-    if confidence < SURE:
+    plain = len(zooms) == 1 and math.hypot(dx, dy) < NEAR * size[1]
+    if confidence < (SURE if plain else VERY_SURE):
         return Alignment("unknown", None, None, None, confidence, similarity, error * scale)
-    dx, dy = corner_offsets(back, size).mean(axis=0)
-    full = compose(resize(size, images.thermal_full), back)
-    return Alignment("ok", full, float(dx), float(dy), confidence, similarity, error * scale)
+    return Alignment("ok", compose(images.back, at_size), dx, dy, confidence, similarity, error * scale)
 
 
 def pair_offset(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any]) -> tuple[float, float] | None:
@@ -142,8 +146,8 @@ def pair_offset(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any]) -> tuple[float
 
 def _maps(images: Images, stage: _Stage) -> tuple[Tensor, Tensor]:
     small = [F.avg_pool2d(image, stage.factor) for image in (images.rgb, images.thermal)]
-    rgb, thermal = (blur(orientation(image, stage.sigma), stage.reach) for image in small)
-    return rgb, thermal
+    rgb, thermal = (orientation(image, stage.sigma) for image in small)
+    return blur(rgb, stage.reach), blur(thermal * F.avg_pool2d(images.inside, stage.factor), stage.reach)
 
 
 def _search(images: Images, max_offset: float, zooms: Sequence[float]) -> list[tuple[float, Matrix]]:
@@ -153,9 +157,9 @@ def _search(images: Images, max_offset: float, zooms: Sequence[float]) -> list[t
     reach = max(1, min(round(max_offset * size[1]), min(size) // 2))
     found: list[tuple[float, float, Matrix]] = []
     for zoom in zooms:
-        thermal = _zoomed(small[1], zoom)
+        thermal, inside = _zoomed(small[1], zoom), _zoomed(F.avg_pool2d(images.inside, COARSE), zoom)
         scores = sum(
-            correlation(blur(orientation(small[0], s), 1.5), blur(orientation(thermal, s), 1.5), reach)
+            correlation(blur(orientation(small[0], s), 1.5), blur(orientation(thermal, s) * inside, 1.5), reach)
             for s in (1.0, 2.0)
         )
         assert isinstance(scores, Tensor)

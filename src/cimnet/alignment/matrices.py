@@ -57,7 +57,7 @@ def corner_offsets(matrix: Matrix, size: tuple[int, int]) -> Matrix:
     return corners @ (matrix[:, :2].T - np.eye(2)) + matrix[:, 2]
 
 
-def warp(image: Tensor, matrix: Matrix, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def warp(image: Tensor, matrix: Matrix, size: tuple[int, int], edge: bool = False) -> tuple[Tensor, Tensor]:
     """Bring a thermal image into the frame of the RGB image.
 
     Args:
@@ -65,13 +65,19 @@ def warp(image: Tensor, matrix: Matrix, size: tuple[int, int]) -> tuple[Tensor, 
         size: (height, width) of the RGB image.
 
     Returns:
-        (B, C, height, width), bilinear, 0 where the thermal image has nothing; and (height, width) bool: where it has.
+        (B, C, height, width), bilinear, where the thermal image has nothing 0, or with `edge` the nearest value that it
+        has; and (height, width) bool: where it has any.
     """
     m = torch.as_tensor(matrix, dtype=torch.float32)
     y, x = torch.meshgrid(torch.arange(size[0]) * 1.0, torch.arange(size[1]) * 1.0, indexing="ij")
     u, v = m[0, 0] * x + m[0, 1] * y + m[0, 2], m[1, 0] * x + m[1, 1] * y + m[1, 2]
+    return sample(image, u, v, edge)
+
+
+def sample(image: Tensor, u: Tensor, v: Tensor, edge: bool = False) -> tuple[Tensor, Tensor]:
+    """Values of images (B, C, H, W) at columns u and rows v, each (h, w); results and `edge` as for `warp`."""
     height, width = image.shape[-2:]
     inside = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
     grid = torch.stack(((2 * u + 1) / width - 1, (2 * v + 1) / height - 1), dim=-1)
-    sampled = F.grid_sample(image, grid.expand(len(image), -1, -1, -1), padding_mode="border", align_corners=False)
-    return sampled * inside, inside
+    values = F.grid_sample(image, grid.expand(len(image), -1, -1, -1), padding_mode="border", align_corners=False)
+    return (values if edge else values * inside), inside

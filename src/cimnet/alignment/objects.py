@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from cimnet.alignment.matrices import Matrix, offset, warp
+from cimnet.alignment.matrices import Matrix, compose, offset, warp
 from cimnet.alignment.structure import orientation
+from cimnet.errors import DataError
 
 SURE = 0.8
 MIN_PIXELS = 60
@@ -60,15 +61,23 @@ def object_offsets(
     by the pair's matrix, within `reach` pixels.
 
     Args:
-        rgb, thermal, label: (H, W, 3), (H, W) and (H, W) class ids, all of one size.
+        rgb, thermal, label: (H, W, 3), (h, w) and (H, W) class ids.
         class_ids: classes whose objects may move (cars, people).
         matrix: of the pair, from `align_pair`.
+
+    Raises:
+        DataError: a label of another size than the RGB image.
     """
     size = (rgb.shape[0], rgb.shape[1])
+    if label.shape != size:
+        raise DataError(
+            f"label {label.shape[1]}x{label.shape[0]}, RGB image {size[1]}x{size[0]}: give a label of the same size"
+        )
     image = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
-    moved, _ = warp(torch.from_numpy(thermal.astype(np.float32))[None, None], matrix, size)
+    moved, _ = warp(torch.from_numpy(np.nan_to_num(thermal.astype(np.float32)))[None, None], matrix, size)
     maps = orientation(image, _SIGMA), orientation(moved, _SIGMA)
-    static = offset(matrix, size)
+    enlarge = size[1] / thermal.shape[1]  # offsets are in RGB pixels
+    static = offset(compose(np.diag([enlarge, enlarge, 1.0])[:2], matrix), size)
     found = []
     for class_id in class_ids:
         regions, count = ndimage.label(label == class_id, np.ones((3, 3)))

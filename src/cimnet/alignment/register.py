@@ -12,20 +12,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
-from torch.nn import functional as F
+from PIL import Image
 
 from cimnet.alignment.estimate import Alignment, align_pair, align_rig
-from cimnet.alignment.matrices import Matrix, warp
+from cimnet.alignment.matrices import Matrix, sample, warp
 from cimnet.data import find_layout
+from cimnet.data.classes import read_dataset_file
 from cimnet.data.forms import Index
-from cimnet.data.readers import image_size
+from cimnet.data.readers import image_size, read_label, read_rgb
 from cimnet.data.thermal import Counts
 from cimnet.data.thermal_files import read_pair, thermal_size
 from cimnet.errors import DataError
 from cimnet.files import require_new_folder
 
 Box = tuple[int, int, int, int]
+_CARRIED = ("*.txt", "*.yaml", "*.yml", "*.json", "splits/*.txt", "scenes/*.txt", "**/rgbt_splits/*.txt")
 SAMPLE = 24
 """Pairs, evenly spaced, that a rig's matrix is estimated from."""
 
@@ -38,34 +39,52 @@ class Mapping:
     positions: npt.NDArray[np.float64] | None = None
 
     def apply(self, thermal: Counts, size: tuple[int, int]) -> tuple[Counts, npt.NDArray[np.bool_]]:
-        """The thermal image in the frame of an RGB image (height, width), of the same type, 0 where it has nothing;
-        and where it has something."""
+        """The thermal image in the frame of an RGB image (height, width), of the same type, where it has nothing the
+        nearest value that it has (zeros would widen the range of 16-bit and float images); and where it has any.
+
+        Raises:
+            DataError: positions for another size.
+        """
         values = torch.from_numpy(thermal.astype(np.float32))[None, None]
-        if self.matrix is not None:
-            moved, inside = warp(values, self.matrix, size)
+        if self.positions is None:
+            assert self.matrix is not None
+            moved, inside = warp(values, self.matrix, size, edge=True)
+        elif self.positions.shape[:2] != size:
+            height, width = self.positions.shape[:2]
+            raise DataError(f"an RGB image of {size[1]}x{size[0]}, but the calibration was read for {width}x{height}")
         else:
-            assert self.positions is not None
-            moved, inside = _sample(values, self.positions)
+            u, v = (torch.from_numpy(self.positions[..., axis].astype(np.float32)) for axis in (0, 1))
+            moved, inside = sample(values, u, v, edge=True)
         array = moved[0, 0].numpy()
         return array if thermal.dtype == np.float32 else np.rint(array).astype(thermal.dtype), inside.numpy()
 
 
 @dataclass
 class Registration:
-    """What was done: the rig's alignment where one was estimated, and by name the alignment used for each pair."""
+    """What was done.
 
-    rig: Alignment | None
+    Attributes:
+        mapping: given by the caller or estimated for the rig; None where every pair has a matrix of its own.
+        rig: the estimate for the rig, where there is one.
+        pairs: each pair's own estimate by name, where these were asked for.
+        fallback: pairs that took the mapping for want of a matrix of their own.
+    """
+
+    mapping: Mapping | None
+    rig: Alignment | None = None
     pairs: dict[str, Alignment] = field(default_factory=dict)
     fallback: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
-        """Matrices and confidences; `fallback` lists pairs that took the rig's matrix for want of their own."""
+        """Everything but positions."""
+        matrix = None if self.mapping is None or self.mapping.matrix is None else self.mapping.matrix.tolist()
         rig = None if self.rig is None else self.rig.to_dict()
         pairs = {name: found.to_dict() for name, found in self.pairs.items()}
-        return json.dumps({"rig": rig, "pairs": pairs, "fallback": self.fallback}, indent=2) + "\n"
+        content = {"matrix": matrix, "rig": rig, "pairs": pairs, "fallback": self.fallback}
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def estimate_rig(index: Index, *, sample: int = SAMPLE) -> Alignment:
+def estimate_rig(index: Index, sample: int = SAMPLE) -> Alignment:
     """One matrix for all pairs of a folder, from some of them; see `align_rig`.
 
     Raises:
@@ -73,7 +92,7 @@ def estimate_rig(index: Index, *, sample: int = SAMPLE) -> Alignment:
     """
     names = _names(index)
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(sample, len(names))).round().astype(int)]
-    return align_rig([_read(index, name) for name in chosen])
+    return align_rig(_read(index, name) for name in chosen)
 
 
 def register_dataset(
@@ -90,51 +109,39 @@ def register_dataset(
 
     Args:
         root: folder in any layout; RGB and thermal images may differ in size.
-        out: new folder in the same layout; everything but thermal images is copied as it is (`truth/` is left out: it
-            holds the old offsets). It also gets `alignment.json`.
+        out: new folder in the same layout, with the pairs, their labels, lists and classes, and `alignment.json`.
         mapping: from a calibration or points; None: one matrix is estimated from the images.
         per_pair: estimate each pair's own matrix; where that is unknown, the common one is used.
         crop: cut all images to the largest rectangle, common to all pairs, where the thermal images have values.
+        progress: called with the numbers of pairs done and in all.
 
     Raises:
         DataError: nothing to register, images that cannot be read, or a matrix that cannot be estimated.
         CimnetError: `out` exists or cannot be written.
     """
+    out = out.absolute()
     require_new_folder(out, "give a new one")
     if root.resolve() in (out.resolve(), *out.resolve().parents):
         raise DataError(f"{out}: lies inside {root}; give a folder elsewhere")
-    index = find_layout(root, layout).index(root)
-    rig = estimate_rig(index) if mapping is None else None
-    if mapping is None:
-        if rig is None or rig.matrix is None:
-            raise DataError(
-                f"{root}: the images do not tell how the cameras lie to each other; give matched points (--points) or "
-                "a calibration (--calibration)"
-            )
-        mapping = Mapping(rig.matrix)
-    done = Registration(rig)
-    names = _names(index)
-    mappings = dict.fromkeys(names, mapping)
-    if per_pair:
-        for number, name in enumerate(names, start=1):
-            done.pairs[name] = align_pair(*_read(index, name))
-            matrix = done.pairs[name].matrix
-            if matrix is None:
-                done.fallback.append(name)
-            else:
-                mappings[name] = Mapping(matrix)
-            if progress is not None:
-                progress(number, len(names))
+    layout_class = find_layout(root, layout)
+    file = read_dataset_file(root)
+    if crop and (layout_class.name == "coco_panoptic" or (file is not None and any(file.border))):
+        raise DataError(
+            f"{root}: panoptic labels and images with a border cannot be cropped; `cimnet data convert` first"
+        )
+    index = layout_class.index(root)
+    done, mappings = _mappings(root, index, mapping, per_pair, progress)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        shutil.copytree(root, part, ignore=shutil.ignore_patterns("truth"))
-        for path in (part, *part.rglob("*")):  # the source may be read-only
-            path.chmod(path.stat().st_mode | (0o700 if path.is_dir() else 0o600))
+        part.mkdir(parents=True)
         box = _common_box(index, mappings) if crop else None
-        for number, (name, mapping) in enumerate(mappings.items(), start=1):
-            _replace(part, root, index, name, mapping, box)
+        for number, (name, its) in enumerate(mappings.items(), start=1):
+            _write(part, root, index, name, its, box)
             if progress is not None:
-                progress(number, len(names))
+                progress(number, len(mappings))
+        for path in [path for pattern in _CARRIED for path in root.glob(pattern)]:
+            (part / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, part / path.relative_to(root))
         (part / "alignment.json").write_text(done.to_json(), encoding="utf-8")
         if out.exists():
             out.rmdir()
@@ -146,34 +153,74 @@ def register_dataset(
     return done
 
 
-def _replace(part: Path, root: Path, index: Index, name: str, mapping: Mapping, box: Box | None) -> None:
-    """Put the warped thermal image of a pair in place of the copied one, and crop all of the pair's images."""
+def _mappings(
+    root: Path,
+    index: Index,
+    mapping: Mapping | None,
+    per_pair: bool,
+    progress: Callable[[int, int], object] | None,
+) -> tuple[Registration, dict[str, Mapping]]:
+    """The mapping of each pair by name: its own, the one given, or that of the rig."""
+    names, done = _names(index), Registration(mapping)
+    own: dict[str, Mapping] = {}
+    for number, name in enumerate(names if per_pair else (), start=1):
+        done.pairs[name] = align_pair(*_read(index, name))
+        matrix = done.pairs[name].matrix
+        if matrix is not None:
+            own[name] = Mapping(matrix)
+        if progress is not None:
+            progress(number, len(names))
+    done.fallback = [name for name in names if per_pair and name not in own]
+    if mapping is None and len(own) < len(names):
+        done.rig = estimate_rig(index)
+        if done.rig.matrix is None:
+            raise DataError(
+                f"{root}: the images do not tell how the cameras lie to each other; give matched points (--points) or "
+                "a calibration (--calibration)"
+            )
+        done.mapping = mapping = Mapping(done.rig.matrix)
+    return done, {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
+
+
+def _write(part: Path, root: Path, index: Index, name: str, mapping: Mapping, box: Box | None) -> None:
+    """A pair with its label: thermal warped, everything cropped to the box."""
     rgb, counts = _read(index, name)
-    thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
-    area = slice(None), slice(None)
-    if box is not None:
-        area = slice(box[0], box[1]), slice(box[2], box[3])
-        for files in (index.rgb.files, index.labels.files):
-            if name in files:
-                _crop(part / files[name].relative_to(root), box)
+    try:
+        thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
+    except DataError as error:
+        raise DataError(f"{index.rgb.files[name]}: {error}") from error
+    area = (slice(None), slice(None)) if box is None else (slice(box[0], box[1]), slice(box[2], box[3]))
+    if name in index.labels.files:
+        _copy(index.labels.files[name], root, part, box)
     if index.thermal is None:
-        path = part / index.rgb.files[name].relative_to(root)
-        Image.fromarray(np.dstack([rgb, thermal])[area]).save(path)
+        Image.fromarray(np.dstack([rgb, thermal])[area]).save(_target(index.rgb.files[name], root, part))
         return
-    path = part / index.thermal.files[name].relative_to(root)
-    path.unlink()
+    _copy(index.rgb.files[name], root, part, box)
+    path = _target(index.thermal.files[name], root, part)
     if path.suffix.lower() == ".npy":
         np.save(path, thermal[area])
     else:  # JPEG cannot hold the values as they are
         Image.fromarray(thermal[area]).save(path.with_suffix(".tiff" if thermal.dtype == np.float32 else ".png"))
 
 
-def _crop(path: Path, box: Box) -> None:
-    """Cut a copied image to a box, losslessly, its mode and palette kept."""
-    with Image.open(path) as image:
-        cut = ImageOps.exif_transpose(image).crop((box[2], box[0], box[3], box[1]))
-    path.unlink()
-    cut.save(path.with_suffix(".png") if path.suffix.lower() in (".jpg", ".jpeg") else path)
+def _target(path: Path, root: Path, part: Path) -> Path:
+    target = part / path.relative_to(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _copy(path: Path, root: Path, part: Path, box: Box | None) -> None:
+    """Copy an image, or write its pixels within the box: labels their values, whatever the bits a pixel."""
+    target = _target(path, root, part)
+    if box is None:
+        shutil.copyfile(path, target)
+        return
+    try:
+        values = np.asarray(read_label(path, grey=True))
+    except DataError:  # colours
+        values = read_rgb(path)
+    values = values.astype(np.uint16) if values.dtype == np.int32 else values
+    Image.fromarray(values[box[0] : box[1], box[2] : box[3]]).save(target.with_suffix(".png"))
 
 
 def _common_box(index: Index, mappings: dict[str, Mapping]) -> Box:
@@ -209,11 +256,3 @@ def _names(index: Index) -> list[str]:
 def _read(index: Index, name: str) -> tuple[npt.NDArray[np.uint8], Counts]:
     rgb = index.rgb.files[name]
     return read_pair(rgb, index.thermal.files[name] if index.thermal else rgb)
-
-
-def _sample(values: torch.Tensor, positions: npt.NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
-    height, width = values.shape[-2:]
-    u, v = (torch.from_numpy(positions[..., axis].astype(np.float32)) for axis in (0, 1))
-    inside = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5)
-    grid = torch.stack(((2 * u + 1) / width - 1, (2 * v + 1) / height - 1), dim=-1)[None]
-    return F.grid_sample(values, grid, padding_mode="border", align_corners=False) * inside, inside

@@ -130,6 +130,8 @@ class RGBTDataset(Dataset[RGBTSample]):
         self._kept: dict[int, Arrays] | None = {} if cache == "ram" else None
         check_sizes(self.pairs)
         self._disk: DiskCache | None = None
+        if cache not in get_args(Cache):
+            raise DataError(f"cache must be one of {', '.join(get_args(Cache))}, not {cache!r}")
         if cache == "disk":
             settings = (self.name, self.file.border, self._table.tobytes(), self.file.label_colors and self.colors)
             self._disk = DiskCache(Path(cache_folder), self.pairs, self.decode, settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cimnet.data.files import find_list, read_names
 from cimnet.data.readers import read_rgb
+from cimnet.errors import DataError
 
 if TYPE_CHECKING:
     from cimnet.data.pairs import Pair
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 FLAG_LISTS = {"rgb_broken": "broke_RGB", "thermal_broken": "broke_TIR", "weakly_aligned": "weakly_aligned"}
 """Names of the lists (NAME.txt) that hold the pairs with a flag."""
 BROKEN_FLAGS = frozenset({"rgb_broken", "thermal_broken", "broken"})
-_BLACK_BYTES = 40_000  # a black image compresses to less than this; larger files need no look
 
 
 def read_flags(root: Path, resolve: Callable[[str], str]) -> tuple[dict[str, set[str]], bool]:
@@ -46,8 +46,8 @@ def name_sensor(pair: Pair) -> Pair:
     if "broken" not in pair.flags:
         return pair
     try:
-        small = pair.rgb.suffix.lower() not in (".png", ".jpg", ".jpeg") or pair.rgb.stat().st_size < _BLACK_BYTES
-    except OSError:  # a link to nothing, for example; reading says so
-        small = True
-    sensor = "rgb_broken" if small and int(read_rgb(pair.rgb).max()) == 0 else "thermal_broken"
+        black = int(read_rgb(pair.rgb).max()) == 0
+    except DataError:  # reading it says so again, where it is asked for
+        black = False
+    sensor = "rgb_broken" if black else "thermal_broken"
     return replace(pair, flags=pair.flags - {"broken"} | {sensor})

@@ -39,6 +39,8 @@ def suggest_thermal_range(
     """
     ends = [np.percentile(dataset.arrays(index).thermal, percentiles) for index in _spread(dataset, max_samples)]
     low, high = min(float(end[0]) for end in ends), max(float(end[1]) for end in ends)
+    if not np.isfinite((low, high)).all():
+        raise DataError(f"{dataset.root}: thermal values that are not finite (NaN or infinite); fill them first")
     if not low < high:
         raise DataError(f"{dataset.root}: the thermal images are constant ({low:g}); no range to suggest")
     return low, high

@@ -51,6 +51,8 @@ class ThermalScaling:
             raise DataError(f"thermal {self.kind}: low must be less than high, not {low:g} and {high:g}")
         if self.kind == "gain_control" and not ((low or 0) >= 0 and (high or 0) <= 100):
             raise DataError(f"thermal gain_control: low and high are percentiles in 0..100, not {low:g} and {high:g}")
+        if self.kind != "kelvin" and self.unit != "counts":
+            raise DataError(f"thermal {self.kind}: unit {self.unit!r} is for kind: kelvin; say so, or leave it out")
         if self.kind == "kelvin" and self.unit not in UNITS:
             raise DataError(f"thermal kelvin: unit {self.unit!r}; give one of {', '.join(UNITS)}")
 

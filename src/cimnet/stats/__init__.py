@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout, open_dataset
-from cimnet.data.files import list_names
+from cimnet.data.files import find_list, list_names, read_names
 from cimnet.data.kust4k import Kust4K
-from cimnet.stats.look import DYNAMIC, STATIC, Job, PairStats, look_all
+from cimnet.stats.look import DYNAMIC, STATIC, Job, PairStats, has_truth, look_all
 
 __all__ = ["LIGHT", "PairStats", "Stats", "dataset_stats"]
 
@@ -150,11 +150,12 @@ def dataset_stats(
     root = Path(root)
     kind = find_layout(root, layout)
     there = {*list_names(root), *kind.index(root).folders}
-    chosen = list(splits) or [name for name in ("train", "val", "test") if name in there] or ["all"]
+    whole = [name for name in ("train", "val", "test") if name in there and not _empty(root, name)]
+    chosen = list(splits) or whole or ["all"]
     options: dict[str, Any] = {"layout": kind.name, "classes": classes, "require_labels": False}
     sets = {name: open_dataset(root, name, **options) for name in chosen}
     first = sets[chosen[0]]
-    truth = any(isinstance(data, Kust4K) and data.truth(0) is not None for data in sets.values())
+    truth = all(isinstance(data, Kust4K) and has_truth(data) for data in sets.values())
     result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth)
     jobs = _jobs(sets, sample, truth)
     for done, (name, pair) in enumerate(look_all(sets, jobs, workers), start=1):
@@ -162,6 +163,11 @@ def dataset_stats(
         if progress is not None:
             progress(done, len(jobs))
     return result
+
+
+def _empty(root: Path, split: str) -> bool:
+    path = find_list(root, split)
+    return path is not None and not read_names(path)
 
 
 def _jobs(sets: dict[str, RGBTDataset], sample: int, truth: bool) -> list[Job]:

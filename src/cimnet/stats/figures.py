@@ -62,19 +62,33 @@ def plot_offsets(stats: Stats) -> Figure:
 
 
 def write_lists(stats: Stats, folder: Path, overwrite: bool = False) -> list[Path]:
-    """day.txt, night.txt and dark_night.txt by brightness, and weakly_aligned.txt of the pairs whose offsets were
-    looked at: lists that `open_dataset` reads. Scenes that a list or name gives already are only refined.
+    """day.txt, night.txt and dark_night.txt by brightness and, if the offsets of all pairs were looked at,
+    weakly_aligned.txt: lists that `open_dataset` reads. Scenes that a list or name gives already are only refined.
 
     Raises:
         DataError: a list is there already, and not `overwrite`.
     """
     pairs = stats.pairs()
     names: dict[str, list[str]] = {light: [pair.id for pair in pairs if pair.light == light] for light in LIGHT}
-    names[FLAG_LISTS["weakly_aligned"]] = [pair.id for pair in pairs if pair.weak]
-    paths = {folder / f"{name}.txt": ids for name, ids in names.items() if ids}
-    there = [path for path in paths if path.exists()]
-    if there and not overwrite:
-        raise DataError(f"{there[0]}: is there already; --overwrite replaces it")
+    if all(pair.asked for pair in pairs):
+        names[FLAG_LISTS["weakly_aligned"]] = [pair.id for pair in pairs if pair.weak]
+    if not overwrite:
+        refuse_lists(folder)
+    paths = {folder / f"{name}.txt": ids for name, ids in names.items()}
     for path, ids in paths.items():
-        write_text(path, "".join(f"{name}\n" for name in sorted(set(ids))))
-    return list(paths)
+        if ids:
+            write_text(path, "".join(f"{name}\n" for name in sorted(set(ids))))
+        else:  # one of an earlier time would say more than is so
+            path.unlink(missing_ok=True)
+    return [path for path, ids in paths.items() if ids]
+
+
+def refuse_lists(folder: Path) -> None:
+    """Refuse a folder that has one of these lists already.
+
+    Raises:
+        DataError: naming it.
+    """
+    there = [path for name in (*LIGHT, FLAG_LISTS["weakly_aligned"]) if (path := folder / f"{name}.txt").exists()]
+    if there:
+        raise DataError(f"{there[0]}: is there already; --overwrite replaces it")

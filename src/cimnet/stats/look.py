@@ -133,6 +133,11 @@ def _offsets(data: RGBTDataset, index: int) -> tuple[Offset | None, tuple[Offset
     return (found.dx, found.dy), tuple(moved for moved in own if np.hypot(*moved) > STILL)
 
 
+def has_truth(data: Kust4K) -> bool:
+    """Whether every pair carries its true offset."""
+    return all((data.root / "truth" / f"{name}.npz").is_file() for name in data.ids)
+
+
 def _true_offsets(offset: npt.NDArray[Any], moving: npt.NDArray[np.bool_]) -> tuple[Offset, tuple[Offset, ...]]:
     """The mean of what stands still, and what each region that moves has beyond the nearest thing that does not."""
     dy, dx = (float(v) for v in offset[:, ~moving].mean(axis=1))

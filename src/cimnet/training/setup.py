@@ -41,6 +41,10 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
     }
     train_set = open_dataset(data.root, data.train, **common)
     if data.thermal_percentiles is not None:
+        if train_set.file.thermal is not None:
+            raise ConfigError(
+                f"data.thermal_percentiles: {train_set.file.path} gives a thermal_range already; take one of them out"
+            )
         common["thermal_range"] = suggest_thermal_range(train_set, percentiles=data.thermal_percentiles)
         train_set.scaling = ThermalScaling("range", *common["thermal_range"])
     val_set = open_dataset(data.root, data.val, **common)
