@@ -114,19 +114,23 @@ def _data_set(
     crop: bool,
 ) -> None:
     from cimnet.alignment.calibration import fit_points, read_calibration, read_points
-    from cimnet.alignment.register import Mapping, register_dataset
+    from cimnet.alignment.register import Mapping, register_dataset, sizes_differ
     from cimnet.data import find_layout
     from cimnet.data.readers import image_size
     from cimnet.errors import DataError
 
     mapping = None
+    index = find_layout(root, layout).index(root)
     if points is not None:
-        fit = fit_points(read_points(points), str(points))
+        matched = read_points(points)
+        if len(matched) < 3 and any(sizes_differ(index)):
+            raise DataError(f"{points}: {len(matched)} points, but the images differ in size: give three or more")
+        fit = fit_points(matched, str(points))
         others = "" if fit.left_out is None else f"; each predicted from the others: {fit.left_out:.2f} px"
         say(f"{points}: root mean square residual {fit.residual:.2f} px{others}")
         mapping = Mapping(fit.matrix)
     elif calibration is not None:
-        files = find_layout(root, layout).index(root).rgb.files
+        files = index.rgb.files
         if not files:
             raise DataError(f"{root}: no RGB images")
         mapping = read_calibration(calibration, image_size(next(iter(files.values()))))

@@ -134,7 +134,7 @@ def test_every_layout_to_every_other(sources: dict[str, Path], tmp_path: Path, o
             convert(source, tmp_path / "there", to, **options)
         return
     if deep and to not in (*DEEP, "folder", "colors", "coco_panoptic"):
-        with pytest.raises(DataError, match=f"uint16 thermal values, but {to} holds uint8 alone; give thermal='scale'"):
+        with pytest.raises(DataError, match=f"uint16 thermal values, but {to} holds uint8 alone; say --thermal scale"):
             convert(source, tmp_path / "there", to, **options)
         options |= {"thermal": "scale", "thermal_range": (18000, 24000)}
     after = open_dataset(convert(source, tmp_path / "there", to, **options), "all")

@@ -195,3 +195,8 @@ def test_gain_control_of_a_data_set(tmp_path: Path) -> None:
         counts = to_16_bit(make_arrays(number)[1]).astype(float)
         low, high = np.percentile(counts, [5, 95])
         np.testing.assert_allclose(sample.thermal[0].numpy(), np.clip((counts - low) / (high - low), 0, 1), atol=1e-5)
+
+
+def test_a_unit_needs_the_kind_kelvin() -> None:
+    with pytest.raises(DataError, match="unit 'celsius' is for kind: kelvin"):
+        parse_thermal({"low": 270, "high": 330, "unit": "celsius"}, "here")

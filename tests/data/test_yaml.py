@@ -266,3 +266,11 @@ def test_which_sensor_is_broken(tmp_path: Path) -> None:
     (tmp_path / "rgb" / "003.png").symlink_to("nowhere")
     with pytest.raises(DataError, match=r"rgb/003\.png: a link to a file that is not there"):
         open_dataset(tmp_path, "all")
+
+
+def test_a_key_that_is_nearly_right_is_pointed_out(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    with (root / "classes.yaml").open("a") as file:
+        file.write("boarder: 3\nlabels_fine: {0: x}\n")
+    with pytest.raises(DataError, match="key 'boarder': did you mean 'border'"):
+        open_dataset(root, "train")

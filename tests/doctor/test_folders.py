@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,7 +15,7 @@ from cimnet.errors import DataError
 from tests.data.test_broken_folders import AT_OPENING, AT_READING, save
 from tests.fakes.layouts import make_folder, make_kust4k, make_mfnet, write_list
 
-from .sets import Break, by_code, check, check_broken, make_msrs, names
+from .sets import Break, by_code, change, check, check_broken, make_msrs, names
 
 NO_ERRORS = {"missing labels folder", "no list"}
 """What `open_dataset` refuses if asked for it, but what a set for prediction, or for tests alone, may lack."""
@@ -238,8 +239,12 @@ def test_classes_asked_for(tmp_path: Path) -> None:
     assert [f.code for f in report.findings] == ["other-classes"]
     (tmp_path / "classes.yaml").unlink()
     assert not check(tmp_path, classes=["a", "b", "c"]).findings
-    rows = check(tmp_path).summary["classes"]
-    assert [row["name"] for row in rows] == ["id 0", "id 1", "id 2"]
+    for path in (tmp_path / "labels").iterdir():
+        change(path, lambda v: np.where(v == 2, 4, v).astype(np.uint8))
+    report = check(tmp_path)
+    assert [f.code for f in report.findings] == ["no-classes"]
+    rows = {row["name"]: row["images"] for row in report.summary["classes"]}
+    assert rows == {"id 0": 6, "id 1": 6, "id 2": 0, "id 3": 0, "id 4": 6}
 
 
 def test_arguments_that_mean_nothing(tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ def test_names_that_markdown_could_mistake(tmp_path: Path) -> None:
     make_folder(tmp_path, names=["a*b_c_[1]", "x`y", "z"])
     for name in ("a*b_c_[1]", "x`y"):
         (tmp_path / f"labels/{name}.png").unlink()
+    (tmp_path / "classes.yaml").write_text("classes: ['*x*', _y_, '<z>|']\n")
     shown = printed(check(tmp_path))
+    assert all(name in shown for name in ("*x*", "_y_", "<z>|"))
     assert "a*b_c_[1]" in shown
     assert "x'y" in shown
 

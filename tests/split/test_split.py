@@ -17,39 +17,9 @@ from cimnet.split import PARTS, split_dataset
 from cimnet.split.division import Division
 from cimnet.split.groups import PLAIN
 from cimnet.split.stratify import stratify
-from tests.fakes.layouts import HEIGHT, WIDTH, make_fmb, make_folder, make_kust4k, make_mfnet, save_array, write_list
+from tests.fakes.layouts import HEIGHT, WIDTH, make_fmb, make_folder, make_kust4k, write_list
 
-DRIVES = 24
-
-
-@pytest.fixture(scope="module")
-def drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 drives of 2 to 5 frames; each class is in some drives only, much of it in few. Do not write into it."""
-    return make_drives(tmp_path_factory.mktemp("drives"))
-
-
-def make_drives(root: Path, drives: int = DRIVES) -> Path:
-    random = np.random.default_rng(5)
-    night, broken = [], []
-    for drive in range(drives):
-        ground = random.integers(0, 256, 3)
-        held = random.random(3) < (0.8, 0.5, 0.3)
-        size = random.lognormal(1.5, 0.7, 3)
-        for frame in range(2 + drive % 4):
-            name = f"drive{drive:02d}_{frame:04d}"
-            label = np.zeros((HEIGHT, WIDTH), np.uint8)
-            for class_id in np.flatnonzero(held) + 1:
-                label[: min(int(size[class_id - 1]), HEIGHT), 10 * class_id : 10 * class_id + 8] = class_id
-            label[-1] = 255
-            save_array(root / "rgb" / f"{name}.png", np.full((HEIGHT, WIDTH, 3), ground, np.uint8))
-            save_array(root / "thermal" / f"{name}.png", np.full((HEIGHT, WIDTH), 10 * frame, np.uint8))
-            save_array(root / "labels" / f"{name}.png", label)
-            night += [name] * (drive % 3 == 0)
-            broken += [name] * (random.random() < 0.2)
-    write_list(root / "night.txt", night)
-    write_list(root / "broke_TIR.txt", broken)
-    (root / "classes.yaml").write_text("classes: [ground, car, person, bus]\n")
-    return root
+from .conftest import DRIVES, make_drives
 
 
 def part_by_name(division: Division) -> dict[str, str]:
@@ -140,74 +110,6 @@ def test_stratify_places_few_large_groups_better_than_greedily() -> None:
     assert parts[0] == parts[2] != parts[1] == parts[3] == parts[4]
 
 
-def test_regular_expressions(drives: Path) -> None:
-    division = split_dataset(drives, groups=r"drive(\d)\d_\d+", parts={"a": 0.5, "b": 0.3, "c": 0.2})
-    assert set(division.groups.values()) == {"0", "1", "2"}
-    for groups, message in (
-        ("(", r"'\(' is not auto, near or a regular expression"),
-        (r"drive\d+_.*", "has no group in brackets"),
-        (r"drive(0\d)_\d+", "does not match drive10_0000, drive10_0001 and .* more; write one"),
-        (r"drive(\d)", "does not match"),
-    ):
-        with pytest.raises(DataError, match=message):
-            split_dataset(drives, groups=groups)
-
-
-@pytest.mark.parametrize(
-    ("names", "groups"),
-    [
-        (["a/1", "a/2", "b/1", "b/2"], ["a", "a", "b", "b"]),
-        (["A_1", "A_2", "B_1", "B_2N"], ["A", "A", "B", "B"]),
-        (["20-01-02_x_1", "20-01-02_x_2", "21-01-02_x_1", "21-01-02_x_3"], ["20-01-02_x"] * 2 + ["21-01-02_x"] * 2),
-        (["0_bag1_f1", "1_bag1_f2", "2_bag2_f3", "3_bag2_f4"], ["bag1_f"] * 2 + ["bag2_f"] * 2),
-        (["a/1", "a/2", "b/1", "b/2", "c"], ["a", "a", "b", "b", "c"]),
-        (["train/s1_1", "train/s1_2", "test/s2_1", "test/s2_2"], ["s1", "s1", "s2", "s2"]),
-        (["00001D", "00002N", "00003D"], None),
-        (["frame1", "frame2", "frame3"], None),
-        (["2020-01-02_03", "2020-01-02_04", "2020-02-02_03"], None),
-        (["train/01", "train/02", "test/01", "test/02"], None),
-    ],
-)  # fmt: skip
-def test_groups_by_name(tmp_path: Path, names: list[str], groups: list[str] | None) -> None:
-    (tmp_path / "classes.yaml").write_text("classes: [a]\n")
-    for name in names:
-        save_array(tmp_path / "rgb" / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
-        save_array(tmp_path / "thermal" / f"{name}.png", np.zeros((4, 4), np.uint8))
-    division = split_dataset(tmp_path, parts={"train": 0.5, "test": 0.5})
-    assert [division.groups[name] for name in names] == (groups or names)
-    assert division.notes == (() if groups else (PLAIN,))
-
-
-def test_mirrored_pairs_stay_with_their_originals(tmp_path: Path) -> None:
-    root = make_mfnet(tmp_path, n=8)
-    names = [f"{index:05d}{'DN'[index % 2]}" for index in range(8)]
-    write_list(root / "train.txt", [f"{name}{end}" for name in names for end in ("", "_flip")])
-    for groups in ("auto", "near", "([0-9]+)[DN]"):
-        division = split_dataset(root, of="train", parts={"train": 0.5, "val": 0.5}, groups=groups, overwrite=True)
-        parts = part_by_name(division)
-        assert [parts[name] for name in names] == [parts[f"{name}_flip"] for name in names]
-        assert len(parts) == 16
-
-
-def test_frames_that_look_alike_are_one_group(tmp_path: Path) -> None:
-    """Three shots of several frames each, numbered without leading zeros; light drifts slowly."""
-    random = np.random.default_rng(0)
-    (tmp_path / "classes.yaml").write_text("classes: [a]\n")
-    number = 0
-    expected = {}
-    for shot, frames in enumerate((9, 1, 5)):
-        picture = random.integers(0, 200, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
-        for frame in range(frames):
-            number += 1
-            noisy = picture + 4 * frame + random.integers(0, 20, picture.shape)
-            save_array(tmp_path / "rgb" / f"{number}.png", noisy.astype(np.uint8))
-            save_array(tmp_path / "thermal" / f"{number}.png", np.zeros(picture.shape[:2], np.uint8))
-            expected[str(number)] = shot
-    division = split_dataset(tmp_path, groups="near")
-    assert {division.groups[name]: shot for name, shot in expected.items()} == {"1": 0, "10": 1, "11": 2}
-    assert division.notes == ()
-
-
 def test_val_out_of_train(tmp_path: Path) -> None:
     root = make_fmb(tmp_path, n=12)
     whole = open_dataset(root, "train").ids
@@ -217,7 +119,7 @@ def test_val_out_of_train(tmp_path: Path) -> None:
     train, val = open_dataset(root, "train").ids, open_dataset(root, "val").ids
     assert sorted(train + val) == whole
     assert len(open_dataset(root, "test")) == 4
-    with pytest.raises(DataError, match=r"train.txt: is there already; say overwrite, or out"):
+    with pytest.raises(DataError, match=r"train.txt: is there already; --overwrite replaces it, --out"):
         split_dataset(root, of="train", parts={"train": 0.75, "val": 0.25})
     with pytest.raises(DataError, match=r"split.json: is there already"):
         split_dataset(root, of="train", parts={"a": 0.75, "b": 0.25})
@@ -330,15 +232,6 @@ def test_parts_that_cannot_be(drives: Path, parts: dict[str, float], message: st
 
 def test_shares_may_be_off_by_rounding(drives: Path) -> None:
     assert split_dataset(drives, parts={"a": 1 / 3, "b": 1 / 3, "c": 0.3333334}).names.keys() == {"a", "b", "c"}
-
-
-def test_too_few_groups_and_unknown_splits(drives: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"1 groups \(drive\) cannot fill 3 parts; give fewer parts, or tell"):
-        split_dataset(drives, groups=r"(drive)\d+_\d+")
-    with pytest.raises(DataError, match=r"no list train.txt"):
-        split_dataset(drives, of="train")
-    with pytest.raises(DataError, match="no such folder"):
-        split_dataset(tmp_path / "nowhere")
 
 
 def test_the_border_does_not_count(tmp_path: Path) -> None:

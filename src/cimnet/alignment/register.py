@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -243,6 +243,13 @@ def _common_box(index: Index, mappings: dict[str, Mapping]) -> Box:
     if top >= bottom or left >= right:
         raise DataError("--crop: the thermal images have no area in common in the frame of the RGB images")
     return top, bottom, left, right
+
+
+def sizes_differ(index: Index) -> Iterator[bool]:
+    """Whether the RGB and the thermal image of each pair differ in size."""
+    if index.thermal is not None:
+        for name in _names(index):
+            yield image_size(index.rgb.files[name]) != thermal_size(index.thermal.files[name])
 
 
 def _names(index: Index) -> list[str]:

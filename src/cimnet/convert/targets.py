@@ -119,7 +119,7 @@ def match_classes(
     if missing:
         raise DataError(
             f"{where}: {to} has no class {', '.join(missing.values())}; it has {', '.join(target.names)}: give each a "
-            f"partner or {IGNORE!r} by class_map, such as {{{next(iter(missing))!r}: {target.names[0]!r}}}, or "
+            f"partner or {IGNORE!r} by --map (class_map), such as {next(iter(missing))}={target.names[0]}, or "
             "convert to the layout folder, which takes any classes"
         )
     return target, ids

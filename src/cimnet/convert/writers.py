@@ -100,7 +100,7 @@ def _fit(counts: Counts, job: Job, path: Path) -> Counts:
     if counts.dtype.name in target.depths:
         return counts
     if target.depths == ("uint8",):
-        remedy = "give thermal='scale' (and a thermal_range), or convert to the layout folder"
+        remedy = "say --thermal scale (and --range), or convert to the layout folder"
     else:
         remedy = "a sensor's counts cannot be made up: convert to the layout folder"
     raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ Color = tuple[int, int, int]
 
 YAML_NAMES = ("classes.yaml", "dataset.yaml", "classes.yml", "dataset.yml")
 _ABOUT = ("citation", "licence", "license", "home")
+_KEYS = (
+    *_ABOUT, "classes", "labels", "thermal_range", "ignore_index", "label_table", "label_format", "files", "border",
+)  # fmt: skip
 MAX_CLASSES = 255  # ids 0..254 in 8 bits; 255 is "ignore"
 
 _FIRST_COLORS: tuple[Color, ...] = (
@@ -146,6 +150,10 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
         raise DataError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys such as 'classes: [background, person]'")
+    for key in content:
+        near = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.8)
+        if near and key not in _KEYS:
+            raise DataError(f"{path}: key {key!r}: did you mean {near[0]!r}?")
     entries = content.get("classes", content.get("labels"))
     classes = None if entries is None else _parse_classes(entries, path)
     ignore_id = content.get("ignore_index", 255)

@@ -51,8 +51,6 @@ class ThermalScaling:
             raise DataError(f"thermal {self.kind}: low must be less than high, not {low:g} and {high:g}")
         if self.kind == "gain_control" and not ((low or 0) >= 0 and (high or 0) <= 100):
             raise DataError(f"thermal gain_control: low and high are percentiles in 0..100, not {low:g} and {high:g}")
-        if self.kind != "kelvin" and self.unit != "counts":
-            raise DataError(f"thermal {self.kind}: unit {self.unit!r} is for kind: kelvin; say so, or leave it out")
         if self.kind == "kelvin" and self.unit not in UNITS:
             raise DataError(f"thermal kelvin: unit {self.unit!r}; give one of {', '.join(UNITS)}")
 
@@ -121,6 +119,8 @@ def parse_thermal(value: Any, where: str) -> ThermalScaling | None:
                 given = {"low": 1.0, "high": 99.0, **given}
             if given.get("kind", "range") not in ("range", "kelvin", "gain_control"):
                 raise DataError(f"thermal kind {given['kind']!r}: there are range, kelvin and gain_control")
+            if given.get("kind", "range") != "kelvin" and given.get("unit", "counts") != "counts":
+                raise DataError(f"thermal unit {given['unit']!r} is for kind: kelvin; say so, or leave it out")
             numbers = {
                 key: None if given[key] is None else float(given[key]) for key in ("low", "high") if key in given
             }

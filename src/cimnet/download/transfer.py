@@ -203,7 +203,7 @@ def _refused(url: str, error: urllib.error.HTTPError) -> NoReturn:
     if error.code in (408, 425, 429) or error.code >= 500:
         raise _Again(what, _retry_after(error.headers.get("Retry-After", ""))) from error
     remedy = "fetch it with a browser" if error.code in (401, 403) else "look for it at the data set's home page"
-    raise DataError(f"{url}: {what}; {remedy}, or give a mirror") from error
+    raise DataError(f"{url}: {what}; {remedy}, or give a --mirror") from error
 
 
 def _take(job: _Job, answer: http.client.HTTPResponse, start: int) -> None:
@@ -212,7 +212,7 @@ def _take(job: _Job, answer: http.client.HTTPResponse, start: int) -> None:
     if answer.status not in (200, 206):
         raise _Again(_NOT_READY if answer.status == 202 else f"HTTP {answer.status} {answer.reason}")
     if answer.headers.get("Content-Encoding", "identity") != "identity":
-        raise DataError(f"{url}: sent as {answer.headers['Content-Encoding']}, which was not asked for; give a mirror")
+        raise DataError(f"{url}: sent as {answer.headers['Content-Encoding']}, not asked for; give a --mirror")
     state, total = _state(answer.headers), None
     if answer.status == 206:
         part = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
@@ -266,7 +266,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         require_http(newurl)
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise DataError(f"{req.full_url}: redirects to {newurl}, which is not encrypted; give a mirror")
+            raise DataError(f"{req.full_url}: redirects to {newurl}, which is not encrypted; give a --mirror")
         return super().redirect_request(req, fp, 307 if code == 308 else code, msg, headers, newurl)
 
     http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302  # Python 3.10 does not know it

@@ -41,6 +41,9 @@ def match_pairs(rgb: Path, thermal: Path) -> Matched:
         raise DataError(f"--rgb {rgb} and --thermal {thermal}: give two files or two folders")
     left, right = index_images(rgb), index_images(thermal, THERMAL_EXTENSIONS)
     pairs = [(name, left[name], right[name]) for name in sorted(left.keys() & right.keys())]
+    for option, path, found in (("--rgb", rgb, left), ("--thermal", thermal, right)):
+        if not found:
+            raise DataError(f"{option} {path}: no images in it; folders inside are not read, give the right one")
     if not pairs:
         raise DataError(
             f"--rgb {rgb} ({len(left)} images) and --thermal {thermal} ({len(right)}): no two files share a name; "

@@ -118,7 +118,7 @@ def _refuse_to_hide(dataset: RGBTDataset, parts: Mapping[str, float], of: str, o
     if hidden and not overwrite:
         raise DataError(
             f"{dataset.root}: a list {hidden[0]}.txt of pairs of {of} would hide the pairs of the folder {hidden[0]}; "
-            "name the part otherwise, or say overwrite"
+            "name the part otherwise, or say --overwrite"
         )
 
 

@@ -23,7 +23,7 @@ _PREFIX = r"(.*[^\W\d_].*?)[\W_]*\d+[A-Za-z]?"  # letters, then a number: flight
 _PATTERNS = ("(.+)/[^/]+", _PREFIX, rf"\d+_{_PREFIX}")  # a folder; what precedes the number; the same after a counter
 PLAIN = (
     "the names tell no sequences: every pair is a group of its own, and frames of one drive or flight may come into "
-    "different parts; groups: near, or a regular expression, keeps them together"
+    "different parts; --groups near, or a regular expression, keeps them together"
 )
 
 
