@@ -159,6 +159,7 @@ def test_broken_pairs_may_be_left_out(tmp_path: Path) -> None:
     assert open_dataset(there, "all", broken="drop").ids == ["00003N", "00004D", "00005N", "00006D", "00007N"]
 
 
+@pytest.mark.slow  # two processes that load torch
 def test_processes_change_nothing(tmp_path: Path) -> None:
     source = fakes.make_kust4k(tmp_path / "source", n=12)
     steps: list[tuple[int, int]] = []

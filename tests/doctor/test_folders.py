@@ -158,11 +158,8 @@ def test_labels_that_are_not_needed(tmp_path: Path) -> None:
     write_list(tmp_path / "README.txt", ["These pairs", "were made", "up 001"])
     report = check(tmp_path)
     assert [(f.severity, f.code, names(f)) for f in report.findings] == [("note", "unlabelled", ["006", "007"])]
-    assert {split: row["pairs"] for split, row in report.summary["splits"].items()} == {
-        "train": 4,
-        "val": 2,
-        "unlabelled": 2,
-    }
+    counts = {split: (row["pairs"], row["labelled"]) for split, row in report.summary["splits"].items()}
+    assert counts == {"train": (4, 4), "val": (2, 2), "unlabelled": (2, 0)}
 
 
 def test_lists_that_are_parts_of_splits(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def test_json(tmp_path: Path) -> None:
     assert_types(content["summary"], SUMMARY)
     assert content["version"] == 1
     assert content["counts"] == {"error": 4, "warning": 1, "note": 2}
+    severities = [finding["severity"] for finding in content["findings"]]
+    assert severities == ["error"] * 4 + ["warning"] + ["note"] * 2
     for finding in content["findings"]:
         assert_types(
             finding,
@@ -127,6 +129,7 @@ def test_contact_sheet(tmp_path: Path, suffix: str) -> None:
     titles = [group.title for group in report.sheet.groups]
     assert titles[:3] == ["train: 6 pairs", "val: 3 pairs", "test: 3 pairs"]
     assert any(title.startswith("rgb-black: 1 RGB image") for title in titles)
+    assert [job.name for job, _ in report.sheet.groups[1].pairs] == ["00008D"]  # the others have findings
     assert list(path.parent.iterdir()) == [path]
     with pytest.raises(CimnetError, match=r"\.png, \.jpg"):
         report.contact_sheet(tmp_path / "sheet.gif")
