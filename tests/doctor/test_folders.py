@@ -160,6 +160,8 @@ def test_labels_that_are_not_needed(tmp_path: Path) -> None:
     assert [(f.severity, f.code, names(f)) for f in report.findings] == [("note", "unlabelled", ["006", "007"])]
     counts = {split: (row["pairs"], row["labelled"]) for split, row in report.summary["splits"].items()}
     assert counts == {"train": (4, 4), "val": (2, 2), "unlabelled": (2, 0)}
+    (tmp_path / "rgb/000.png").write_bytes(b"")
+    assert [f.code for f in check(tmp_path).findings] == ["empty-file", "unlabelled"]  # the worst comes first
 
 
 def test_lists_that_are_parts_of_splits(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_regular_expressions(drives: Path) -> None:
         (r"drive\d+_.*", "has no group in brackets"),
         (r"drive(0\d)_\d+", "does not match drive10_0000, drive10_0001 and .* more; write one"),
         (r"drive(\d)", "does not match"),
+        (r"drive(0\d)?.*", "does not match drive10_0000"),
     ):
         with pytest.raises(DataError, match=message):
             split_dataset(drives, groups=groups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,17 @@ def test_stratify_gives_every_part_a_group() -> None:
 
 def test_stratify_places_few_large_groups_better_than_greedily() -> None:
     """10 + 7 + 5 + 4 + 4 divided in halves: only 10 + 5 and 7 + 4 + 4 are even."""
-    parts = stratify(np.array([[10], [7], [5], [4], [4]]), [0.5, 0.5], seed=0)
-    assert parts[0] == parts[2] != parts[1] == parts[3] == parts[4]
+    for seed in range(10):
+        parts = stratify(np.array([[10], [7], [5], [4], [4]]), [0.5, 0.5], seed)
+        assert parts[0] == parts[2] != parts[1] == parts[3] == parts[4]
+
+
+def test_stratify_places_well_before_it_improves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("cimnet.split.stratify"), "_PASSES", 0)
+    kinds = np.repeat(np.eye(4), 10, axis=0)
+    for seed in range(5):
+        parts = stratify(kinds, [0.7, 0.1, 0.2], seed)
+        assert [np.bincount(parts[k : k + 10]).tolist() for k in range(0, 40, 10)] == [[7, 1, 2]] * 4
 
 
 def test_val_out_of_train(tmp_path: Path) -> None:
@@ -201,6 +211,7 @@ def test_report(tmp_path: Path) -> None:
     for what in ("scene dark_night", "rgb_broken", "weakly_aligned", "pixels of truck", "pairs with tree", "groups"):
         assert f"| {what} | " in text
     worst = division.deviations()[0]
+    assert "groups" not in {deviation.what for deviation in division.deviations()}
     assert worst.size == max(
         abs(counts[part] / sum(counts.values()) - share)
         for what, counts in division.counts.items()
