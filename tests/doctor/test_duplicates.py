@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
             (120, 96), Image.Resampling.BICUBIC
         )
         warm = Image.fromarray(rng.integers(30, 220, (8, 10), np.uint8)).resize((120, 96), Image.Resampling.BICUBIC)
-        noise = rng.integers(0, 8, (96, 120), np.uint8)
+        noise = rng.integers(0, 3, (96, 120), np.uint8)
         Image.fromarray(np.asarray(coarse) + noise[..., None]).save(tmp_path / f"rgb/{number:03d}.png")
         Image.fromarray(np.asarray(warm) + noise.T.reshape(96, 120)).save(tmp_path / f"thermal/{number:03d}.png")
         Image.fromarray(rng.integers(0, 3, (96, 120), np.uint8)).save(tmp_path / f"labels/{number:03d}.png")
@@ -45,9 +45,9 @@ def copy(root: Path, source: str, target: str, *folders: str) -> None:
 
 
 def nearly(root: Path, source: str, target: str, *folders: str) -> None:
-    """A copy after JPEG, half the size and back, and another gain."""
+    """A copy after JPEG, another size and back, and another gain."""
     for folder in folders or ("rgb", "thermal"):
-        image = Image.open(root / folder / f"{source}.png").resize((60, 48)).resize((120, 96))
+        image = Image.open(root / folder / f"{source}.png").resize((110, 88)).resize((120, 96))
         image.point(lambda v: 0.9 * v + 8).save(root / "x.jpg", quality=50 + int(target))
         Image.open(root / "x.jpg").save(root / folder / f"{target}.png")
     (root / "x.jpg").unlink()

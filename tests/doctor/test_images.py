@@ -11,7 +11,7 @@ from PIL import Image, ImageFile, ImageFilter
 
 from cimnet.doctor.decoding import Job, Settings
 from cimnet.doctor.looks import look
-from cimnet.doctor.measures import dead_border
+from cimnet.doctor.measures import dead_border, stretched
 from tests.data.test_broken_folders import keep_header, save
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder, make_kust4k, make_mfnet, write_list
 
@@ -253,6 +253,13 @@ def test_noise_of_jpeg_in_a_border() -> None:
     assert dead_border(values) == (9, 7, 0, 0)
     assert dead_border(values.astype(np.uint16)) == (0, 0, 0, 0)
     assert dead_border(np.full((40, 60), 255, np.uint8)) == (0, 0, 0, 0)
+
+
+def test_a_border_does_not_flatten_what_is_shown() -> None:
+    values = np.random.default_rng(0).integers(18000, 18400, (40, 60), np.uint16)
+    values[:8] = 0
+    assert stretched(values)[8:].std() > 0.2
+    assert stretched(values)[:8].max() == 0
 
 
 def test_a_constant_edge_of_some_images_is_no_border(tmp_path: Path) -> None:

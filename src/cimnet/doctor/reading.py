@@ -29,7 +29,7 @@ _READING = (
     ("would be cut", "cut-depth", "{files} of 16 bits in several channels", "save one 16-bit grey channel"),
     ("fourth channel", "no-fourth-channel", "{files} without a thermal fourth channel", "use RGBA, or the layout rgb/ "
      "thermal/ labels/"),
-    ("pixels; cut", "too-large", "{files} too large to be decoded", "cut them into tiles (`cimnet data tile`)"),
+    ("pixels; cut", "too-large", "{files} too large to be decoded", "cut them into tiles"),
     ("not finite", "not-finite", "{files} with thermal values that are not finite", "fill NaN and infinite values"),
     ("nothing inside the border", "border", "{files} smaller than the border in classes.yaml", "correct the border"),
     ("offset cannot", "estimate", "{pairs} whose offset could not be measured", "report this as a bug"),

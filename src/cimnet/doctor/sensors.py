@@ -12,7 +12,7 @@ from cimnet.doctor.looks import Look, RGBLook, ThermalLook
 from cimnet.doctor.reading import code_of
 
 _BRIGHT = 0.5  # share of overexposed pixels; real street scenes: up to 0.08
-_BLURRED = 1 / 8  # of the median sharpness; the flattest sound images of three sets: 0.2, blurred by 2 pixels: 0.14
+_BLURRED = 1 / 6  # of the median sharpness; the flattest sound images of three sets: 0.2; blurred by 2 pixels: 0.07
 _STILL_CONTRAST = 1 / 4  # sharpness falls with contrast, too: a blurred image loses more than its contrast
 _AT_LOW, _AT_HIGH = 0.25, 0.1  # share of pixels at the ends; sound images: up to 0.034 and 0.016
 _FEW_LEVELS = 24  # sound images: 78 and more
