@@ -26,6 +26,8 @@ class RGBTSample:
         id: file stem, e.g. "00012N".
         scene: "day", "night", "dark_night" or "" (unknown).
         flags: what is special about the pair, e.g. {"rgb_broken"}, {"weakly_aligned"}.
+        offset: (2, H, W) float32, (dy, dx) in pixels: displacement that was added on purpose; what RGB shows at p lies
+            at p + offset(p) in the thermal image. None where none was added.
 
     Raises:
         DataError: the shapes do not fit each other (checked on construction; values are not looked at).
@@ -37,6 +39,7 @@ class RGBTSample:
     id: str
     scene: str = ""
     flags: frozenset[str] = frozenset()
+    offset: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.rgb.ndim != 3 or self.rgb.shape[0] != 3:
@@ -57,7 +60,8 @@ class Batch(NamedTuple):
     """Samples of one size, stacked.
 
     rgb (B, 3, H, W) and thermal (B, 1, H, W) float32 in 0..1; label (B, H, W) int64 or None when no sample of
-    the batch has one; ids, scenes and flags have one entry a sample.
+    the batch has one; ids, scenes and flags have one entry a sample; offset (B, 2, H, W) or None when no sample has
+    one, zero for those that have none.
     """
 
     rgb: Tensor
@@ -66,6 +70,7 @@ class Batch(NamedTuple):
     ids: list[str]
     scenes: list[str]
     flags: list[frozenset[str]]
+    offset: Tensor | None = None
 
 
 def collate(samples: Sequence[RGBTSample]) -> Batch:
@@ -94,7 +99,15 @@ def collate(samples: Sequence[RGBTSample]) -> Batch:
         ids=[sample.id for sample in samples],
         scenes=[sample.scene for sample in samples],
         flags=[sample.flags for sample in samples],
+        offset=_offsets(samples),
     )
+
+
+def _offsets(samples: Sequence[RGBTSample]) -> Tensor | None:
+    if all(sample.offset is None for sample in samples):
+        return None
+    none = samples[0].rgb.new_zeros(2, *samples[0].rgb.shape[1:])
+    return torch.stack([none if sample.offset is None else sample.offset for sample in samples])
 
 
 def _size(sample: RGBTSample) -> str:

@@ -1,0 +1,154 @@
+"""Defects of RGB-thermal pairs, each in five severities, seeded: ``corrupt(sample, "translation", severity=3)``.
+
+The same seed, pair and corruption give the same pixels in any process and order, and a higher severity is more of the
+same defect.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Collection
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from cimnet.data.base import RGBTDataset
+from cimnet.data.corruptions import geometry, rgb, thermal
+from cimnet.data.corruptions.base import Context, Corruption, Group
+from cimnet.data.sample import RGBTSample
+from cimnet.errors import ConfigError
+
+CORRUPTIONS: dict[str, Corruption] = {
+    corruption.name: corruption
+    for corruption in (
+        Corruption("translation", "geometry", (2, 5, 10, 15, 20), "px", geometry.translation),
+        Corruption("rotation", "geometry", (0.5, 1, 2, 4, 6), "°", geometry.rotation),
+        Corruption("scale", "geometry", (1, 2, 4, 7, 10), "%", geometry.scale),
+        Corruption("affine", "geometry", (4, 8, 12, 16, 20), "px", geometry.affine),
+        Corruption("warp", "geometry", (2, 5, 10, 15, 20), "px", geometry.warp),
+        Corruption("parallax", "geometry", (2, 5, 10, 15, 20), "px", geometry.parallax),
+        Corruption("time_lag", "geometry", (2, 5, 10, 15, 20), "px", geometry.time_lag),
+        Corruption("rolling_shutter", "geometry", (2, 5, 10, 20, 40), "px", geometry.rolling_shutter),
+        *rgb.CORRUPTIONS,
+        *thermal.CORRUPTIONS,
+    )
+}
+"""All corruptions by name, in the order of reports."""
+
+MOVING_CLASSES = frozenset(
+    {"car", "truck", "bus", "van", "person", "human", "pedestrian", "motorcycle", "motorbike", "bike", "bicycle"}
+    | {"rider", "cyclist", "train", "animal", "survivor"}
+)
+"""Names of classes whose things move."""
+
+
+def moving_ids(classes: Collection[str]) -> frozenset[int]:
+    """Ids of the classes in `MOVING_CLASSES`."""
+    return frozenset(k for k, name in enumerate(classes) if name.lower() in MOVING_CLASSES)
+
+
+def corrupt(
+    sample: RGBTSample,
+    name: str,
+    severity: int | None = None,
+    *,
+    level: float | None = None,
+    seed: int = 0,
+    moving: Collection[int] = (),
+    other: Callable[[int], RGBTSample] | None = None,
+) -> RGBTSample:
+    """A corrupted copy of a pair; geometric corruptions tell the offset that they added in `RGBTSample.offset`.
+
+    Args:
+        severity: 1 to 5, or give `level` in the corruption's own unit.
+        moving: ids of classes whose things move (`time_lag`).
+        other: gives the pair so many places earlier (dropped frames).
+
+    Raises:
+        ConfigError: an unknown name, a level below 0 (but of `inversion`), or neither or both of severity and level.
+        DataError: the pair lacks what the corruption needs (a label, an earlier pair).
+    """
+    corruption, level = _level(name, severity, level)
+    key = zlib.crc32(name.encode())
+    context = Context(
+        rng=np.random.default_rng([seed, key, zlib.crc32(sample.id.encode())]),
+        fixed=np.random.default_rng([seed, key]),
+        moving=frozenset(moving),
+        other=other,
+    )
+    return corruption.apply(sample, level, context)
+
+
+def _level(name: str, severity: int | None, level: float | None) -> tuple[Corruption, float]:
+    corruption = find_corruption(name)
+    if (severity is None) == (level is None) or severity not in (None, 1, 2, 3, 4, 5):
+        raise ConfigError(f"{name}: give a severity from 1 to 5, or a level in {corruption.unit}")
+    if level is None:
+        return corruption, corruption.levels[int(severity or 1) - 1]
+    if not math.isfinite(level) or (level < 0 and name != "inversion"):
+        raise ConfigError(f"{name}: the level must be a number from 0 in {corruption.unit}, not {level}")
+    return corruption, level
+
+
+def find_corruption(name: str) -> Corruption:
+    """By name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in CORRUPTIONS:
+        raise ConfigError(f"corruption '{name}' is unknown; choose from {', '.join(CORRUPTIONS)}")
+    return CORRUPTIONS[name]
+
+
+class CorruptedDataset(Dataset[RGBTSample]):
+    """A data set seen through one corruption. Arguments as for `corrupt`; the data set's transform is not applied.
+
+    Pairs earlier than the first (dropped frames) are taken from the end.
+    """
+
+    def __init__(
+        self,
+        dataset: RGBTDataset,
+        name: str,
+        severity: int | None = None,
+        *,
+        level: float | None = None,
+        seed: int = 0,
+        moving: Collection[int] | None = None,
+    ) -> None:
+        self.dataset, self.name, self.severity, self.level, self.seed = dataset, name, severity, level, seed
+        self.moving = moving_ids(dataset.classes) if moving is None else frozenset(moving)
+        _level(name, severity, level)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> RGBTSample:
+        def other(places: int) -> RGBTSample:
+            return self.dataset.read((index - places) % len(self.dataset))
+
+        sample = self.dataset.read(index)
+        return corrupt(
+            sample,
+            self.name,
+            self.severity,
+            level=self.level,
+            seed=self.seed,
+            moving=self.moving,
+            other=other,
+        )
+
+
+__all__ = [
+    "CORRUPTIONS",
+    "MOVING_CLASSES",
+    "Context",
+    "CorruptedDataset",
+    "Corruption",
+    "Group",
+    "corrupt",
+    "find_corruption",
+    "moving_ids",
+]
