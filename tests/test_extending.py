@@ -40,7 +40,7 @@ def test_a_model_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     families = dict(_FAMILIES)
     try:
         exec(EXAMPLES[1], {})
-        model = create_model("early_resnet18", 3)
+        model = create_model("stacked_resnet18", 3)
         assert model.predict(torch.rand(1, 3, 33, 47), torch.rand(1, 1, 33, 47)).shape == (1, 33, 47)
     finally:
         _FAMILIES.clear()

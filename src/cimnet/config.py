@@ -135,6 +135,12 @@ class AugmentationConfig(_Section):
     )
     rare_class_prob: float = Field(0.0, ge=0, le=1, description="share of crops placed on a pixel of a rare class")
     rare_classes: tuple[str, ...] = ()
+    modality_dropout: float = Field(0.0, ge=0, le=1, description="share of pairs that lose one sensor's image")
+    misalignment: NonNegativeFloat = Field(
+        0.0, description="largest displacement added to thermal images, pixels of the crop; 0 for none"
+    )
+    misalignment_prob: float = Field(0.5, ge=0, le=1, description="share of pairs that are displaced so")
+    corruption_prob: float = Field(0.0, ge=0, le=1, description="share of pairs with a defect of one sensor")
 
 
 class LossConfig(_Section):

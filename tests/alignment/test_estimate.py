@@ -11,7 +11,7 @@ import torch
 
 from cimnet.alignment import align_pair, align_rig, pair_offset
 from cimnet.alignment.matrices import compose, corner_offsets, identity, invert, offset, resize, warp
-from cimnet.alignment.structure import blur, correlation, orientation
+from cimnet.models.structure import blur, correlation, orientation
 from cimnet.errors import DataError
 from cimnet.scenes import render
 from cimnet.scenes.pair import ScenePair

@@ -1,4 +1,4 @@
-"""Explicit alignment: known displacements are found again, and what the self-supervision asks for is true."""
+"""Explicit alignment: shifts are found without training, the rest can be learned, the loss is what it says."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from cimnet.models import create_model
-from cimnet.models.alignment import ThermalAlignment, displace, sample_at
+from cimnet.models.alignment import ThermalAlignment, matching_error, sample_at
 
 from .test_cimnet import SMALL
 
 
-def _smooth(*shape: int) -> torch.Tensor:
-    return F.avg_pool2d(torch.randn(*shape[:2], shape[2] + 4, shape[3] + 4), 5, 1)
+def _things(batch: int, height: int, width: int) -> torch.Tensor:
+    """Images (B, 3, H, W) with edges in all directions and flat ground between them."""
+    noise = F.interpolate(torch.randn(batch, 1, height // 8, width // 8), size=(height, width), mode="bilinear")
+    colors = torch.rand(1, 3, 1, 1)
+    return (noise > 0.3).float() * colors + 0.02 * torch.rand(batch, 3, height, width)
 
 
 @pytest.mark.parametrize("shift", [(2, -3), (0, 0), (-4, 1)])
@@ -26,72 +29,80 @@ def test_sample_at_whole_pixels_is_a_slice(shift: tuple[int, int]) -> None:
     torch.testing.assert_close(inside, expected)
 
 
-def test_displaced_features_are_found_by_the_flow() -> None:
-    """Where ``seen`` says so, sampling the moved map by the flow gives the first map back, up to interpolation."""
-    torch.manual_seed(0)
-    x = _smooth(8, 3, 40, 50)
-    moved, flow, seen = displace(x, 5.0)
-    assert moved.shape == x.shape
-    assert flow.shape == (8, 2, 40, 50)
-    assert flow.abs().max() <= 5
-    assert 0.5 < seen.float().mean() < 1
-    error = (sample_at(moved, flow) - x).abs().mean(1)
-    assert error[seen].mean() < 0.3 * x.abs().mean()  # two bilinear samplings blur
-    assert error[~seen].mean() > 2 * error[seen].mean()
-    two = [len(set(field[0, seen[n]].tolist())) for n, field in enumerate(flow)]
-    assert max(two) == 2  # a rectangle moves by another amount than the rest
-
-
-def test_whole_pixel_displacements_are_found_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size, 0.9))
-    x = torch.randn(1, 2, 30, 30)
-    moved, flow, seen = displace(x, 5.0)  # by 4 px along both axes, everywhere
-    torch.testing.assert_close(flow, torch.full_like(flow, 4.0))
-    torch.testing.assert_close(sample_at(moved, flow)[:, :, :25, :25], x[:, :, :25, :25], rtol=0, atol=1e-4)
-    assert seen[:, :25, :25].all()
-    assert not seen[:, 27:].any()
-
-
-def test_it_learns_to_find_a_displacement() -> None:
-    """Thermal shows the negative of what RGB shows, moved: 150 steps of self-supervision on other images suffice."""
-    torch.manual_seed(0)
-    align = ThermalAlignment(4, embedding=8, reach=4)
-    optimizer = torch.optim.Adam(align.parameters(), lr=3e-3)
-    mix = torch.randn(4, 4)
-    align.train()
-    for _ in range(150):
-        rgb = _smooth(4, 4, 24, 24)
-        error = align(rgb, -torch.einsum("oc,bchw->bohw", mix, rgb)).error
-        optimizer.zero_grad()
-        error.backward()
-        optimizer.step()
-    align.eval()
-    rgb = _smooth(2, 4, 24, 24)
-    shift = torch.tensor((2.0, -3.0)).view(1, 2, 1, 1).expand(2, 2, 24, 24)
-    thermal = sample_at(-torch.einsum("oc,bchw->bohw", mix, rgb), -shift)
-    output = align(rgb, thermal)
-    assert output.error is None
+@pytest.mark.parametrize("shift", [(8, -12), (0, 0), (-4, 16)])
+def test_a_shift_is_found_without_training(shift: tuple[int, int]) -> None:
+    """The thermal image shows the same edges with the contrast turned round, elsewhere."""
+    rgb = _things(2, 128, 160)
+    flow = torch.tensor(shift, dtype=torch.float32).view(1, 2, 1, 1).expand(2, 2, 128, 160)
+    seen = sample_at(1 - rgb.mean(1, keepdim=True), -flow)
+    output = ThermalAlignment()(rgb, seen)
+    assert output.flow.shape == (2, 2, 32, 40)
     inner = (..., slice(5, -5), slice(5, -5))
-    assert (output.flow - shift)[inner].abs().mean() < 0.7  # 2.5 without learning
-    torch.testing.assert_close(output.thermal, sample_at(thermal, output.flow))
+    assert (4 * output.flow - flow[..., ::4, ::4])[inner].abs().mean() < 1.0  # pixels
+    back = (..., slice(20, -20), slice(20, -20))
+    wrong = (seen - (1 - rgb.mean(1, keepdim=True)))[back].abs().mean()
+    left = (output.thermal - (1 - rgb.mean(1, keepdim=True)))[back].abs().mean()
+    assert shift == (0, 0) or left < 0.5 * wrong
 
 
-def test_the_model_aligns_before_cipa() -> None:
-    model = create_model("cimnet_resnet10t", 3, explicit_alignment=True, **SMALL)
-    seen = []
-    model.cipa.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
-    rgb, thermal = torch.rand(2, 3, 64, 96), torch.rand(2, 1, 64, 96)
-    output = model(rgb, thermal)
-    assert output.flow.shape == (2, 2, 16, 24)
-    assert output.alignment_error.ndim == 0
-    output.alignment_error.backward(retain_graph=True)
-    touched = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
-    assert touched == {"alignment"}  # the error teaches the search, not the features
-    model.eval()
-    plain = model(rgb, thermal)
-    assert plain.alignment_error is None
-    before = seen[-1]
+def test_images_without_anything_in_common_stay_nearly_where_they_are() -> None:
+    flow = ThermalAlignment()(_things(1, 128, 160), torch.full((1, 1, 128, 160), 0.5)).flow
+    assert flow.abs().max() < 0.05
+    missing = ThermalAlignment()(_things(1, 64, 64), _things(1, 64, 64), torch.tensor([False])).flow
+    assert not missing.any()
+
+
+def test_it_learns_what_moves_by_itself() -> None:
+    """Half of the image moves against the other: 120 steps on other images bring the error down."""
+    torch.manual_seed(0)
+    align = ThermalAlignment(reach=3)
+    optimizer = torch.optim.Adam(align.parameters(), lr=1e-2)
+    true = torch.zeros(2, 2, 64, 96)
+    true[:, 1, :, :48], true[:, 1, :, 48:] = 8, -4
+
+    def error() -> torch.Tensor:
+        rgb = _things(2, 64, 96)
+        return matching_error(align(rgb, sample_at(1 - rgb.mean(1, keepdim=True), -true)).matching, true)
+
     with torch.no_grad():
-        model.alignment.sharpness.zero_()  # all displacements alike: no displacement on average inside the image
-    model(rgb, thermal)
-    assert not torch.equal(seen[-1], before)
+        before = torch.stack([error() for _ in range(8)]).mean()
+    for _ in range(120):
+        loss = error()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        after = torch.stack([error() for _ in range(8)]).mean()
+    assert after < 0.6 * before
+
+
+def test_the_error_by_hand() -> None:
+    """Nine displacements; all logits are 0 but that of (0, +1), which is log 8: its share is 1/2, the others' 1/16."""
+    matching = torch.zeros(1, 9, 1, 2)
+    matching[:, 5] = torch.log(torch.tensor(8.0))
+    offset = torch.zeros(1, 2, 4, 8)
+    offset[:, 1, :, :4] = 2.0  # half a cell to the right: halfway between (0, 0) and (0, +1)
+    offset[:, 1, :, 4:] = 40.0  # out of reach
+    expected = -(0.5 * torch.log(torch.tensor(1 / 16)) + 0.5 * torch.log(torch.tensor(0.5)))
+    torch.testing.assert_close(matching_error(matching, offset), expected)
+    assert matching_error(matching, torch.full_like(offset, 40.0)) == 0
+
+
+def test_the_model_aligns_before_its_encoders() -> None:
+    model = create_model("cimnet_resnet10t", 3, explicit_alignment=True, **SMALL).train()
+    seen = []
+    model.encoder_thermal.stages[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    rgb = _things(2, 64, 96)
+    flow = torch.tensor((4.0, -8.0)).view(1, 2, 1, 1).expand(2, 2, 64, 96)
+    thermal = sample_at(rgb.mean(1, keepdim=True), -flow)
+    output = model(rgb, thermal)
+    given = (thermal - model.thermal_mean) / model.thermal_std
+    moved = sample_at(given, 4 * F.interpolate(output.flow, scale_factor=4.0, mode="bilinear"))
+    torch.testing.assert_close(seen[0][:, :1], moved.detach())
+    assert (seen[0][:, :1] - given).abs().mean() > 0.05
+    matching_error(output.matching, flow).backward(retain_graph=True)
+    touched = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+    assert touched == {"alignment"}
+    model.zero_grad()
+    output.logits.square().mean().backward()
+    assert all(p.grad is None or not p.grad.any() for p in model.alignment.parameters())

@@ -6,19 +6,16 @@ import pytest
 import torch
 
 from cimnet.models import RGBTModel, SingleStream, create_model, list_models
+from cimnet.models.early import add_channel
+from cimnet.models.encoder import create_encoder
+from cimnet.models.parallel import ParallelRectification
 
-from .tester import CLASSES, SMALL, ModelTester, images
+from .tester import CLASSES, SMALL, ModelTester, TwoStreamTester, images
 
 
-class CIMNetTester(ModelTester):
+class CIMNetTester(TwoStreamTester):
     family = "cimnet"
     number_of_offsets = 4
-
-    def test_both_images_count(self, shared: RGBTModel) -> None:
-        rgb, thermal = images(1, (64, 64))
-        logits = shared(rgb, thermal).logits
-        assert (shared(torch.rand_like(rgb), thermal).logits - logits).abs().max() > 1e-4
-        assert (shared(rgb, torch.rand_like(thermal)).logits - logits).abs().max() > 1e-4
 
 
 class RGBOnlyTester(ModelTester):
@@ -85,6 +82,77 @@ class TestThermalOnlyEfficientNet(ThermalOnlyTester):
 
 class TestThermalOnlyResNet(ThermalOnlyTester):
     encoder = "resnet18"
+
+
+class TestCIMNetAligned(CIMNetTester):
+    encoder = "efficientnet_lite0"
+
+    def build(self, **options: object) -> RGBTModel:
+        return super().build(explicit_alignment=True, **options)
+
+
+class TestEarlyFusion(ModelTester):
+    family = "early_fusion"
+    encoder = "efficientnet_lite0"
+
+    def test_the_fourth_channel_begins_as_the_mean_of_the_others(self) -> None:
+        """A pair whose images all agree, grey and normalised alike, is seen as three channels saw it."""
+        three, four = create_encoder("resnet10t"), create_encoder("resnet10t")
+        four.load_state_dict(three.state_dict())
+        add_channel(four)
+        grey = torch.rand(1, 1, 64, 64)
+        torch.testing.assert_close(
+            four.eval()(grey.expand(-1, 4, -1, -1)), three.eval()(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.slow
+class TestEarlyFusionMiT(ModelTester):
+    family = "early_fusion"
+    encoder = "mit_b0"
+
+
+class TestAddition(TwoStreamTester):
+    family = "addition"
+    encoder = "efficientnet_lite0"
+
+    def test_what_goes_on_is_the_sum(self, model: RGBTModel) -> None:
+        """With a thermal encoder that gives zeros the model is the one-stream model of RGB."""
+        single = create_model("rgb_only_efficientnet_lite0", CLASSES, **SMALL).eval()
+        single.encoder, single.enter, single.decoder = model.encoder_rgb, model.enter, model.decoder
+        rgb, thermal = images(1, (64, 64))
+        torch.testing.assert_close(model(rgb, None).logits, single(rgb, None).logits)
+        assert (model(rgb, thermal).logits - single(rgb, None).logits).abs().max() > 1e-4
+
+
+class TestParallelRectification(TwoStreamTester):
+    family = "parallel_rectification"
+    encoder = "efficientnet_lite0"
+
+
+@pytest.mark.slow
+class TestParallelRectificationMiT(TwoStreamTester):
+    family = "parallel_rectification"
+    encoder = "mit_b0"
+
+
+def test_parallel_rectification_by_hand() -> None:
+    """All weights 1/2: each stream gets half of the other one; both kinds of weights see the maps as they came."""
+    module = ParallelRectification(2)
+    for layer in (module.channel[-1], module.spatial[-1]):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    rgb, thermal = torch.randn(2, 1, 2, 3, 4)
+    out_rgb, out_thermal = module(rgb, thermal)
+    torch.testing.assert_close(out_rgb, rgb + 0.5 * thermal)
+    torch.testing.assert_close(out_thermal, thermal + 0.5 * rgb)
+    given = []
+    for part in (module.channel, module.spatial):
+        part.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    module(rgb, thermal)
+    maps = (rgb.amax((2, 3)), rgb.mean((2, 3)), thermal.amax((2, 3)), thermal.mean((2, 3)))
+    torch.testing.assert_close(given[0], torch.cat(maps, dim=1))
+    torch.testing.assert_close(given[1], torch.cat((rgb, thermal), dim=1))
 
 
 def test_an_unknown_modality_is_named() -> None:

@@ -27,7 +27,14 @@ def _backward(model: RGBTModel, rgb: Tensor, thermal: Tensor) -> None:
     loss = output.logits.square().mean()
     if output.mutual_information is not None:
         loss = loss + output.mutual_information
+    if output.matching is not None:
+        loss = loss + output.matching.square().mean()
     loss.backward()
+
+
+def batch_statistics(module: nn.Module) -> list[Tensor]:
+    """Copies of all running statistics."""
+    return [buffer.clone() for name, buffer in module.named_buffers() if "running_" in name]
 
 
 class ModelTester:
@@ -87,6 +94,24 @@ class ModelTester:
                 nn.init.normal_(parameter, std=0.1)
         _backward(model, *(x.double() for x in images(2, (64, 64))))
         assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+    def test_a_missing_image_is_a_black_one(self, shared: RGBTModel) -> None:
+        rgb, thermal = images(2, (40, 64))
+        same = {"rtol": 0, "atol": 0}
+        torch.testing.assert_close(shared(None, thermal).logits, shared(0 * rgb, thermal).logits, **same)
+        torch.testing.assert_close(shared(rgb, None).logits, shared(rgb, 0 * thermal).logits, **same)
+        torch.testing.assert_close(shared.predict(rgb, None), shared(rgb, None).logits.argmax(1), **same)
+        with pytest.raises(ValueError, match="both None"):
+            shared(None, None)
+
+    def test_training_with_missing_images(self, model: RGBTModel) -> None:
+        rgb, thermal = images(4, (64, 64))
+        rgb[0], thermal[1], rgb[2], thermal[2] = 0, 0, 0, 0
+        _backward(model.train(), rgb, thermal)
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+        _backward(model, 0 * rgb, thermal)
+        _backward(model, rgb, 0 * thermal)
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
     def test_predict(self, shared: RGBTModel) -> None:
         rgb, thermal = images(2, (33, 47))
@@ -210,3 +235,33 @@ class ModelTester:
         ready = shared.prepare(rgb, thermal)[0]
         assert ready.shape[-2:] == (64, 64)
         torch.testing.assert_close(ready[:, :, 33:], ready[:, :, 32:33].expand(-1, -1, 31, -1))
+
+
+class TwoStreamTester(ModelTester):
+    """What the models with one encoder a sensor do besides."""
+
+    def test_both_images_count(self, shared: RGBTModel) -> None:
+        rgb, thermal = images(1, (64, 64))
+        logits = shared(rgb, thermal).logits
+        assert (shared(torch.rand_like(rgb), thermal).logits - logits).abs().max() > 1e-4
+        assert (shared(rgb, torch.rand_like(thermal)).logits - logits).abs().max() > 1e-4
+
+    @pytest.mark.parametrize("lost", ["rgb", "thermal"])
+    def test_the_first_stage_of_a_missing_image_says_nothing(self, model: RGBTModel, lost: str) -> None:
+        """Whatever its weights are, and whatever one value its pixels have."""
+        pair = dict(zip(("rgb", "thermal"), images(1, (64, 64)), strict=True))
+        black = model(**{**pair, lost: torch.zeros_like(pair[lost])}).logits
+        grey = model(**{**pair, lost: torch.full_like(pair[lost], 0.7)}).logits
+        torch.testing.assert_close(grey, black, rtol=0, atol=0)
+        with torch.no_grad():
+            for parameter in getattr(model, f"encoder_{lost}").stages[0].parameters():
+                parameter.add_(torch.randn_like(parameter))
+        torch.testing.assert_close(model(**{**pair, lost: None}).logits, black, rtol=0, atol=0)
+
+    def test_missing_images_stay_out_of_batch_statistics(self, model: RGBTModel) -> None:
+        rgb, thermal = images(3, (64, 64))
+        other = copy.deepcopy(model)
+        model.train()(torch.cat((rgb[:2], 0 * rgb[2:])), thermal)
+        other.train()(rgb[:2], thermal[:2])
+        ours, theirs = (batch_statistics(m.encoder_rgb.stages[0]) for m in (model, other))
+        torch.testing.assert_close(ours, theirs)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cimnet.alignment.matrices import Matrix, compose, corner_offsets, resize
 from cimnet.alignment.prepare import COARSE, Images, prepare
-from cimnet.alignment.structure import blur, correlation, orientation
+from cimnet.models.structure import blur, correlation, orientation
 
 Model = Literal["translation", "affine"]
 SURE = 0.6

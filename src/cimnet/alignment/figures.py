@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from cimnet.alignment.matrices import Matrix, resize, warp
-from cimnet.alignment.structure import blur
+from cimnet.models.structure import blur
 
 
 def plot_pair(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any], matrix: Matrix | None) -> Figure:

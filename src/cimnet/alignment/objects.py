@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage
 
 from cimnet.alignment.matrices import Matrix, compose, offset, warp
-from cimnet.alignment.structure import orientation
+from cimnet.models.structure import orientation
 from cimnet.errors import DataError
 
 SURE = 0.8

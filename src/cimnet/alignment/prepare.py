@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.alignment.matrices import Matrix, compose, resize
-from cimnet.alignment.structure import sharpness
+from cimnet.models.structure import sharpness
 from cimnet.errors import DataError
 
 BLURRED = 0.22  # sharpness of a thermal image below which it is not trusted

@@ -105,7 +105,7 @@ class TrainTransform:
         padded = F.pad(values, padding, fill=0)
         if label is not None:
             label = F.pad(label, padding, fill=IGNORE_INDEX).as_subclass(Tensor).to(torch.int64)
-        return replace(sample, rgb=padded[:3], thermal=padded[3:], label=label)
+        return replace(sample, rgb=padded[:3], thermal=padded[3:], label=label, offset=None)
 
 
 def train_transform(

@@ -1,10 +1,12 @@
-"""Explicit alignment of the thermal stream, by name; not in the paper.
+"""Explicit alignment of the thermal image, by name; not in the paper.
 
 In the paper's form, offsets move the samples of a map into which both streams are already mixed (eq. 11, 12): they
-cannot bring one stream to the other, and nothing rewards them for it (docs/benchmarks.md). Here a cost volume compares
-the RGB map with the thermal map at all displacements within reach, a small network turns it into one displacement for
-each pixel, and the thermal map is sampled there before CIPA. It learns from the segmentation loss, and from itself:
-thermal features are displaced by known amounts, and the network has to say by how much. No true offsets are needed.
+cannot bring one stream to the other, and nothing rewards them for it (docs/benchmarks.md). Here the thermal image is
+brought to the RGB image before the encoders. Both become maps of edge directions, which sensors share whatever their
+contrast (:func:`cimnet.models.structure.orientation`); a cost volume holds how well they agree at all displacements
+within reach: around each pixel, further around, and over the whole image. That alone finds a shift without any
+training. What is local, it learns from displacements that the training transform adds and tells
+(``augmentation.misalignment``); the loss of the segmentation takes no part in it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from torch import Tensor, nn
 
 from cimnet.models.base import zero_conv
 from cimnet.models.deformable import grid_coordinates
+from cimnet.models.structure import blur, orientation
+
+CELL = 4  # image pixels along a cell of the cost volume
 
 
 def sample_at(x: Tensor, flow: Tensor) -> Tensor:
@@ -28,96 +33,102 @@ def sample_at(x: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(x.float(), grid, padding_mode="border", align_corners=False)
 
 
-def displace(x: Tensor, reach: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Move features by random amounts, a rectangle of each image by another amount than the rest, as a moving thing is.
-
-    Args:
-        x: (B, C, H, W).
-        reach: largest displacement along an axis, pixels of x.
-
-    Returns:
-        The moved features; the flow (B, 2, H, W) that finds what was at p; where that can be found, (B, H, W) bool.
-    """
-    batch, _, height, width = x.shape
-    whole, part = ((2 * torch.rand(batch, 2, 1, 1, device=x.device) - 1) * reach for _ in range(2))
-    low = torch.rand(batch, 2, device=x.device) * 0.7
-    high = low + 0.15 + torch.rand(batch, 2, device=x.device) * 0.35
-    rows = torch.arange(height, device=x.device).view(1, height, 1)
-    columns = torch.arange(width, device=x.device).view(1, 1, width)
-
-    def inside(y: Tensor, x_position: Tensor) -> Tensor:
-        (top, left), (bottom, right) = ([e.view(-1, 1, 1) for e in edge.unbind(1)] for edge in (low, high))
-        y, x_position = y / height, x_position / width
-        return (y >= top) & (y < bottom) & (x_position >= left) & (x_position < right)
-
-    moved = sample_at(x, -torch.where(inside(rows, columns)[:, None], part, whole))
-    lands_inside = inside(rows + part[:, 0], columns + part[:, 1])
-    flow = torch.where(lands_inside[:, None], part, whole).expand(-1, -1, height, width)
-    covered = inside(rows + whole[:, 0], columns + whole[:, 1])
-    y, x_position = rows + flow[:, 0], columns + flow[:, 1]
-    seen = (y >= 0) & (y <= height - 1) & (x_position >= 0) & (x_position <= width - 1)
-    return moved, flow, seen & (lands_inside | ~covered)
-
-
 class AlignmentOutput(NamedTuple):
-    """The aligned thermal map (B, C, H, W), the flow (B, 2, H, W), (dy, dx) in pixels of the map, and in training mode
-    the error of the self-supervision, a scalar in pixels of the map (None otherwise)."""
+    """The thermal image (B, C, H, W) as RGB sees it; the flow (B, 2, h, w), (dy, dx) in cells of four pixels; logits of
+    all displacements (B, (2·reach + 1)², h, w), row by row from −reach."""
 
     thermal: Tensor
     flow: Tensor
-    error: Tensor | None
+    matching: Tensor
 
 
 class ThermalAlignment(nn.Module):
-    """Find for each RGB pixel where the thermal map shows the same, and sample the thermal map there.
+    """Find for each place in the RGB image where the thermal image shows the same, and sample the thermal image there.
 
     Args:
-        channels: C of both maps.
-        embedding: width in which pixels are compared, by the cosine of their angle.
-        reach: largest displacement along an axis, in pixels of the map.
+        reach: largest displacement along an axis, in cells of four pixels.
 
-    The cost volume's windows take embedding · (2·reach + 1)² numbers a pixel of the map: 0.2 GB for 480×640 at the
-    defaults, and as much again for gradients.
+    The cost volumes take 3 · (2·reach + 1)² numbers a cell: 39 MB for 480×640 at the default.
     """
 
-    def __init__(self, channels: int, embedding: int = 16, reach: int = 6) -> None:
+    near, far = 1.5, 6.0  # cells, standard deviations of the Gaussian windows in which costs are summed
+
+    def __init__(self, reach: int = 6) -> None:
         super().__init__()
         self.reach = reach
-        self.embed_rgb, self.embed_thermal = (
-            nn.Sequential(
-                nn.Conv2d(channels, 2 * embedding, 3, padding=1),
-                nn.ReLU(inplace=True),
-                nn.Conv2d(2 * embedding, embedding, 3, padding=1),
-            )
-            for _ in range(2)
-        )
         count = (2 * reach + 1) ** 2
-        last = zero_conv(64, count, kernel_size=3)
-        self.refine = nn.Sequential(nn.Conv2d(count, 64, 3, padding=1), nn.ReLU(inplace=True), last)
-        self.sharpness = nn.Parameter(torch.tensor(5.0))
-
-    def find(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Two maps (B, C, H, W) to the flow (B, 2, H, W): the expected displacement under a softmax over the costs."""
-        key, query = (
-            F.normalize(embed(x).float(), dim=1) for embed, x in ((self.embed_rgb, rgb), (self.embed_thermal, thermal))
+        self.refine = nn.Sequential(
+            nn.Conv2d(3 * count, 32, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, 32, 3, padding=1),
+            nn.ReLU(inplace=True),
+            zero_conv(32, count),
         )
-        width = 2 * self.reach + 1
-        batch, channels, height, columns = key.shape
-        windows = F.unfold(query, width, padding=self.reach).view(batch, channels, width**2, height, columns)
-        cost = torch.einsum("bckhw,bchw->bkhw", windows, key)
-        share = torch.softmax(self.sharpness * cost + self.refine(cost).float(), dim=1)
-        steps = torch.arange(-self.reach, self.reach + 1, device=cost.device, dtype=share.dtype)
-        along = share.view(batch, width, width, height, columns)
-        dy = (along.sum(2) * steps.view(1, -1, 1, 1)).sum(1)
-        dx = (along.sum(1) * steps.view(1, -1, 1, 1)).sum(1)
-        return torch.stack((dy, dx), dim=1)
+        self.sharpness = nn.Parameter(torch.tensor([10.0, 20.0, 40.0]))  # of the costs near, far and overall
 
-    def forward(self, rgb: Tensor, thermal: Tensor) -> AlignmentOutput:
-        """Two maps (B, C, H, W) of one stage to :class:`AlignmentOutput`."""
-        error = None
-        if self.training:
-            moved, flow, seen = displace(thermal.detach(), self.reach - 1)
-            distance = F.smooth_l1_loss(self.find(rgb.detach(), moved), flow, reduction="none").sum(1)
-            error = (distance * seen).sum() / seen.sum().clamp_min(1)
-        flow = self.find(rgb, thermal)
-        return AlignmentOutput(sample_at(thermal, flow).to(thermal.dtype), flow, error)
+    @torch.no_grad()
+    def costs(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (B, C, H, W) to normalised correlations −1..1, (B, k², h, w) near, far and (B, k², 1, 1) overall."""
+        key, query = _describe(rgb), F.pad(_describe(thermal), (self.reach,) * 4)
+        height, width = key.shape[-2:]
+        places = [(i, j) for i in range(2 * self.reach + 1) for j in range(2 * self.reach + 1)]
+        shifted = [query[:, :, i : i + height, j : j + width] for i, j in places]
+        products = torch.stack([(key * there).sum(1) for there in shifted], dim=1)
+        power = query.square().sum(1)
+        energy_query = torch.stack([power[:, i : i + height, j : j + width] for i, j in places], dim=1)
+        energy_key = key.square().sum(1, keepdim=True)
+
+        def agreement(sigma: float) -> Tensor:
+            power = blur(energy_query, sigma) * blur(energy_key, sigma)
+            return blur(products, sigma) / (power + 1e-4).sqrt()
+
+        power = energy_query.mean((2, 3), keepdim=True) * energy_key.mean((2, 3), keepdim=True)
+        overall = products.mean((2, 3), keepdim=True) / (power + 1e-6).sqrt()
+        return agreement(self.near), agreement(self.far), overall
+
+    def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> AlignmentOutput:
+        """Images (B, C, H, W), H and W multiples of four, to :class:`AlignmentOutput`; where not ``both`` (B,) images
+        are there, the flow is zero. The flow is the expected displacement under a softmax over the logits."""
+        with torch.autocast(rgb.device.type, enabled=False):
+            dtype = self.sharpness.dtype
+            costs = self.costs(rgb.to(dtype), thermal[:, :1].to(dtype))
+            spread = [cost.expand_as(costs[0]) for cost in costs]
+            weighed = [s * cost for s, cost in zip(self.sharpness, spread, strict=True)]
+            matching = sum(weighed[1:], weighed[0]) + self.refine(torch.cat(spread, dim=1))
+            flow = self._expected(matching)
+        if both is not None:
+            flow = flow * both.view(-1, 1, 1, 1)
+        per_pixel = CELL * F.interpolate(flow.detach(), scale_factor=float(CELL), mode="bilinear", align_corners=False)
+        return AlignmentOutput(sample_at(thermal, per_pixel).to(thermal.dtype), flow, matching)
+
+    def _expected(self, matching: Tensor) -> Tensor:
+        batch, _, height, columns = matching.shape
+        share = torch.softmax(matching, dim=1).view(batch, 2 * self.reach + 1, -1, height, columns)
+        steps = torch.arange(-self.reach, self.reach + 1, device=share.device, dtype=share.dtype).view(1, -1, 1, 1)
+        return torch.stack(((share.sum(2) * steps).sum(1), (share.sum(1) * steps).sum(1)), dim=1)
+
+
+def _describe(image: Tensor) -> Tensor:
+    """Edge directions of images (B, C, H, W) at two scales in each quarter of a cell: (B, 16, H/4, W/4)."""
+    half = F.avg_pool2d(image, CELL // 2)
+    return F.pixel_unshuffle(torch.cat([orientation(half, sigma) for sigma in (0.7, 1.5)], dim=1), 2)
+
+
+def matching_error(matching: Tensor, offset: Tensor) -> Tensor:
+    """Cross entropy of displacement logits (B, k², h, w) against true offsets (B, 2, H, W) in pixels of the image, each
+    shared out between the four nearest displacements; those out of reach are left out. Mean over the rest, a scalar."""
+    height, width = matching.shape[-2:]
+    edge = round(matching.shape[1] ** 0.5)
+    reach = edge // 2
+    padded = F.pad(offset, (0, CELL * width - offset.shape[-1], 0, CELL * height - offset.shape[-2]), mode="replicate")
+    true = F.avg_pool2d(padded, CELL) / CELL + reach
+    known = (true > 0).all(1) & (true < edge - 1).all(1)
+    low = true.clamp(0, edge - 1.001).floor()
+    part, row, column = true - low, *low.long().unbind(1)
+    logs = torch.log_softmax(matching.float(), dim=1)
+    total = logs.new_zeros(())
+    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        share = (part[:, 0] if down else 1 - part[:, 0]) * (part[:, 1] if right else 1 - part[:, 1])
+        chosen = logs.gather(1, ((row + down) * edge + column + right)[:, None])[:, 0]
+        total = total - torch.where(known, share * chosen, 0.0).sum()
+    return total / known.sum().clamp_min(1)

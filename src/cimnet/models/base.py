@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,14 +19,15 @@ class Output(NamedTuple):
         offsets: per stage (B, 2·K², h, w), order (dy, dx) per tap, in pixels of that stage; empty for models without
             them.
         flow: (B, 2, H/4, W/4) of explicit alignment, (dy, dx) in pixels of stage 1; None without it.
-        alignment_error: in training mode, what explicit alignment adds to the loss, a scalar; None otherwise.
+        matching: logits of the displacements from which the flow comes, see
+            :class:`cimnet.models.alignment.AlignmentOutput`.
     """
 
     logits: Tensor
     mutual_information: Tensor | None = None
     offsets: tuple[Tensor, ...] = ()
     flow: Tensor | None = None
-    alignment_error: Tensor | None = None
+    matching: Tensor | None = None
 
 
 def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Conv2d:
@@ -37,8 +38,28 @@ def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.C
     return layer
 
 
+def is_there(image: Tensor) -> Tensor:
+    """Which images (B, C, H, W) show anything: (B,) bool, false where all pixels have one value."""
+    return image.amax((1, 2, 3)) > image.amin((1, 2, 3))
+
+
+def where_there(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor, training: bool) -> Tensor:
+    """Run a module on the images (B, …) that are there; the maps of missing ones are zero.
+
+    In training, missing ones are left out of the batch, so that they do not take part in batch statistics either.
+    """
+    shape = (-1,) + (1,) * (x.ndim - 1)
+    if not training or there.all() or not there.any():
+        return module(x) * there.view(shape).to(x.dtype)
+    found = module(x[there])
+    return found.new_zeros(len(x), *found.shape[1:]).index_copy(0, there.nonzero()[:, 0], found)
+
+
 class RGBTModel(nn.Module):
     """Base of all models: takes images in 0..1 and does the rest itself.
+
+    A missing image (None) is one that shows nothing: black. Models of two streams give both the same treatment: the
+    stream of an image that shows nothing (all pixels of one value) is zero, see :func:`where_there`.
 
     The statistics for normalisation are buffers, so they travel with the weights. Images are scaled by
     ``input_scale``, padded to a multiple of ``stride`` by repeating the border, and the logits are cropped and
@@ -71,16 +92,26 @@ class RGBTModel(nn.Module):
         self.thermal_mean.fill_(mean)
         self.thermal_std.fill_(max(std, 1e-4))
 
-    def prepare(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """Check, normalise, scale and pad. Returns both as (B, 3, h, w), h and w multiples of ``stride``.
+    def complete(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The pair (B, 3, H, W) and (B, 1, H, W), with zeros for an image that is missing.
 
         Raises:
-            ValueError: if a shape is not (B, 3, H, W) and (B, 1, H, W) of equal B, H, W.
+            ValueError: if both are missing, or a shape is not (B, 3, H, W) and (B, 1, H, W) of equal B, H, W.
         """
+        if rgb is None:
+            if thermal is None:
+                raise ValueError("rgb and thermal are both None; give at least one image")
+            rgb = thermal.new_zeros(len(thermal), 3, *thermal.shape[2:])
+        if thermal is None:
+            thermal = rgb.new_zeros(len(rgb), 1, *rgb.shape[2:])
         if rgb.ndim != 4 or rgb.shape[1] != 3 or thermal.shape != (rgb.shape[0], 1, *rgb.shape[2:]):
             raise ValueError(
                 f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and (B, 1, H, W)"
             )
+        return rgb, thermal
+
+    def prepare(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise, scale and pad. Returns both as (B, 3, h, w), h and w multiples of ``stride``."""
         rgb = (rgb - self.rgb_mean) / self.rgb_std
         thermal = ((thermal - self.thermal_mean) / self.thermal_std).expand(-1, 3, -1, -1)
         return self._fit(rgb), self._fit(thermal)
@@ -106,8 +137,9 @@ class RGBTModel(nn.Module):
         return logits
 
     @torch.inference_mode()
-    def predict(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Class ids (B, H, W), int64, from images (B, 3, H, W) and (B, 1, H, W) in 0..1. Runs in evaluation mode."""
+    def predict(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        """Class ids (B, H, W), int64, from images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of which may be None. Runs
+        in evaluation mode."""
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:

@@ -15,7 +15,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from cimnet.models.alignment import ThermalAlignment
-from cimnet.models.base import Output, RGBTModel, zero_conv
+from cimnet.models.base import Output, RGBTModel, is_there, where_there, zero_conv
 from cimnet.models.cipa import CIPA
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -84,7 +84,7 @@ class CIMNet(RGBTModel):
             Without both steps nothing is handed back to the encoders.
         offset_update: ``replace`` or ``residual``, see :class:`cimnet.models.scsfr.SCSFR`.
         modulation: DCN v2's mask in the alignment.
-        explicit_alignment: bring the thermal stream to the RGB stream before CIPA, not in the paper; see
+        explicit_alignment: bring the thermal image to the RGB image first, not in the paper; see
             :class:`cimnet.models.alignment.ThermalAlignment`.
         pretrained: ImageNet weights for both encoders.
         input_scale: see :class:`cimnet.models.base.RGBTModel`.
@@ -118,7 +118,7 @@ class CIMNet(RGBTModel):
         stages = list(zip(encoder_rgb.channels, widths, strict=True))
         self.enter_rgb = nn.ModuleList(enter(*stage) for stage in stages)
         self.enter_thermal = nn.ModuleList(enter(*stage) for stage in stages)
-        self.alignment = ThermalAlignment(stages[0][0]) if explicit_alignment else None
+        self.alignment = ThermalAlignment() if explicit_alignment else None
         self.cipa = CIPA(widths[0], mutual_information=mutual_information, msm=msm and swr)
         self.scsfr = nn.ModuleList(
             SCSFR(c, offset_update=offset_update, modulation=modulation, swr=swr, cwr=cwr) for c in widths
@@ -129,24 +129,29 @@ class CIMNet(RGBTModel):
         self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
-    def forward(self, rgb: Tensor, thermal: Tensor) -> Output:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, to :class:`cimnet.models.base.Output`."""
+    def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
+        :class:`cimnet.models.base.Output`."""
+        rgb, thermal = self.complete(rgb, thermal)
         size = (rgb.shape[-2], rgb.shape[-1])
+        has_rgb, has_thermal = is_there(rgb), is_there(thermal)
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])
-        offset: Tensor | None = None
         flow: Tensor | None = None
-        alignment_error: Tensor | None = None
+        matching: Tensor | None = None
+        if self.alignment is not None:
+            thermal, flow, matching = self.alignment(rgb, thermal, has_rgb & has_thermal)
+        offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
         for n in range(4):
-            rgb, thermal = self.encoder_rgb.forward_stage(n, rgb), self.encoder_thermal.forward_stage(n, thermal)
-            if n == 0 and self.alignment is not None:
-                thermal, flow, alignment_error = self.alignment(rgb, thermal)
-            entered_rgb, entered_thermal = self.enter_rgb[n](rgb), self.enter_thermal[n](thermal)
+            rgb = where_there(self.encoder_rgb.stages[n], rgb, has_rgb, self.training)
+            thermal = where_there(self.encoder_thermal.stages[n], thermal, has_thermal, self.training)
+            entered_rgb = where_there(self.enter_rgb[n], rgb, has_rgb, self.training)
+            entered_thermal = where_there(self.enter_thermal[n], thermal, has_thermal, self.training)
             out_rgb, out_thermal = entered_rgb, entered_thermal
             if offset is None:
-                out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal)
+                out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal, has_rgb & has_thermal)
             else:
                 offset = halve_offset(offset, (out_rgb.shape[-2], out_rgb.shape[-1]))
             out_rgb, out_thermal, offset = self.scsfr[n](out_rgb, out_thermal, offset)
@@ -157,4 +162,4 @@ class CIMNet(RGBTModel):
                 rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
         logits = self.restore(self.decoder(fused), padded, size)
-        return Output(logits, estimate, tuple(offsets), flow, alignment_error)
+        return Output(logits, estimate, tuple(offsets), flow, matching)

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from cimnet.errors import ConfigError
+from cimnet.models.addition import Addition
 from cimnet.models.base import RGBTModel
 from cimnet.models.cimnet import LIGHT_WIDTHS, CIMNet
+from cimnet.models.early import EarlyFusion
 from cimnet.models.encoder import MIT_ENCODERS
+from cimnet.models.parallel import ParallelNet
 from cimnet.models.single import SingleStream
 
 ENCODERS = {
@@ -37,6 +40,9 @@ def register_model(family: str) -> Callable[[Builder], Builder]:
 
 
 register_model("cimnet")(CIMNet)
+register_model("early_fusion")(EarlyFusion)
+register_model("addition")(Addition)
+register_model("parallel_rectification")(ParallelNet)
 
 
 @register_model("rgb_only")

@@ -41,8 +41,10 @@ class SingleStream(RGBTModel):
         self.enter = nn.ModuleList(enter(*stage) for stage in zip(network.channels, widths, strict=True))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
-    def forward(self, rgb: Tensor, thermal: Tensor) -> Output:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to :class:`cimnet.models.base.Output`."""
+    def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them may be None, to
+        :class:`cimnet.models.base.Output`."""
+        rgb, thermal = self.complete(rgb, thermal)
         size = (rgb.shape[-2], rgb.shape[-1])
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])

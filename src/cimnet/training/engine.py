@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from cimnet.config import Recipe
-from cimnet.data import RGBTDataset, collate
+from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.errors import ConfigError
 from cimnet.losses import Loss, SegmentationLoss
 from cimnet.models import RGBTModel
@@ -28,9 +28,9 @@ class TrainStep(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, rgb: Tensor, thermal: Tensor, label: Tensor, progress: float) -> Loss:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, labels (B, H, W), share of training done, to loss terms."""
-        return self.loss(self.model(rgb, thermal), label, progress)
+    def forward(self, batch: Batch, progress: float) -> Loss:
+        """A batch with labels and the share of training done to loss terms."""
+        return self.loss(self.model(batch.rgb, batch.thermal), batch.label, progress, batch.offset)
 
 
 @dataclass

@@ -121,7 +121,7 @@ def train_epoch(engine: Engine, progress: Progress, report: Report | None) -> di
     batch: Batch
     for number, batch in enumerate(engine.loader):
         with accelerator.accumulate(engine.module):
-            loss: Loss = engine.module(batch.rgb, batch.thermal, batch.label, progress.step / engine.steps)
+            loss: Loss = engine.module(batch, progress.step / engine.steps)
             engine.step(loss, number)
         values = torch.stack((loss.total.detach(), loss.cross_entropy, loss.mutual_information)).double().cpu().numpy()
         if not np.isfinite(values).all():

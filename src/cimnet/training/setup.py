@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from torchvision.transforms import v2
+
 from cimnet.checkpoint import ModelInfo
 from cimnet.config import Recipe
 from cimnet.data import (
@@ -19,6 +21,8 @@ from cimnet.data import (
     thermal_statistics,
     train_transform,
 )
+from cimnet.data.corruptions import moving_ids
+from cimnet.data.spoil import Spoil
 from cimnet.errors import ConfigError
 from cimnet.losses import SegmentationLoss
 from cimnet.models import RGBTModel, create_model
@@ -76,7 +80,7 @@ def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
         raise ConfigError(
             f"augmentation.rare_classes: '{unknown[0]}' is no class of the data set ({', '.join(classes)})"
         )
-    return train_transform(
+    transform = train_transform(
         crop=config.crop,
         scale=(zoom * config.scale[0], zoom * config.scale[1]),
         hflip=config.hflip,
@@ -86,6 +90,14 @@ def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
         rare_class_prob=config.rare_class_prob,
         rare_classes=[classes.index(name) for name in config.rare_classes],
     )
+    spoil = Spoil(
+        modality_dropout=config.modality_dropout,
+        misalignment=config.misalignment,
+        misalignment_prob=config.misalignment_prob,
+        corruption_prob=config.corruption_prob,
+        moving=moving_ids(classes),
+    )
+    return v2.Compose([transform, spoil])
 
 
 def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, ModelInfo]:

@@ -1,0 +1,56 @@
+"""Early fusion, a reference point: one encoder whose first convolution takes four channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cimnet.models.base import Output, RGBTModel
+from cimnet.models.cimnet import PAPER_WIDTHS, check_options, enter
+from cimnet.models.decoder import MLPDecoder
+from cimnet.models.encoder import StagedEncoder, create_encoder
+
+
+class EarlyFusion(RGBTModel):
+    """Stack the thermal image onto RGB as a fourth channel. Arguments are those of
+    :class:`cimnet.models.single.SingleStream`."""
+
+    def __init__(
+        self,
+        encoder: str,
+        num_classes: int,
+        widths: Sequence[int] = PAPER_WIDTHS,
+        decoder_channels: int = 512,
+        pretrained: bool = False,
+        input_scale: float = 1.0,
+        dropout: float = 0.1,
+    ) -> None:
+        check_options(widths, decoder_channels, None, "replace")
+        network = create_encoder(encoder, pretrained)
+        super().__init__(network.mean, network.std, input_scale)
+        add_channel(network)
+        self.encoder = network
+        self.enter = nn.ModuleList(enter(*stage) for stage in zip(network.channels, widths, strict=True))
+        self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
+
+    def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them may be None, to
+        :class:`cimnet.models.base.Output`."""
+        rgb, thermal = self.complete(rgb, thermal)
+        size = (rgb.shape[-2], rgb.shape[-1])
+        rgb, thermal = self.prepare(rgb, thermal)
+        padded = (rgb.shape[-2], rgb.shape[-1])
+        maps = self.encoder(torch.cat((rgb, thermal[:, :1]), dim=1))
+        features = [project(x) for project, x in zip(self.enter, maps, strict=True)]
+        return Output(self.restore(self.decoder(features), padded, size))
+
+
+def add_channel(encoder: StagedEncoder) -> None:
+    """Let the first convolution take a fourth channel, with the mean weight of the other three. All are scaled by 3/4,
+    so that its output stays about as large as pretraining left it."""
+    first = next(module for module in encoder.modules() if isinstance(module, nn.Conv2d))
+    weight = first.weight.detach()
+    first.in_channels = 4
+    first.weight = nn.Parameter(0.75 * torch.cat((weight, weight.mean(1, keepdim=True)), dim=1))
