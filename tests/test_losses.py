@@ -43,16 +43,6 @@ def test_equation_24_by_hand() -> None:
     assert loss.total.item() == pytest.approx(CROSS_ENTROPY + 0.3 * 2.0)
 
 
-def test_the_error_of_explicit_alignment_is_added_with_its_factor() -> None:
-    output, label = _output()
-    error = torch.tensor(3.0, requires_grad=True)
-    loss = SegmentationLoss("fixed", alignment=0.5)(output._replace(alignment_error=error), label)
-    assert loss.total.item() == pytest.approx(CROSS_ENTROPY + 1.5)
-    loss.total.backward()
-    assert error.grad is not None
-    assert error.grad.item() == 0.5
-
-
 @pytest.mark.parametrize("mode", ["fixed", "free", "balanced"])
 def test_a_model_of_one_sensor_has_cross_entropy_alone(mode: LambdaMode) -> None:
     loss = SegmentationLoss(mode)(*_output())

@@ -68,7 +68,7 @@ class ModelConfig(_Section):
     cwr: bool | None = Field(None, description="channel rectification, eq. 19-23")
     offset_update: Literal["replace", "residual"] | None = None
     modulation: bool | None = None
-    explicit_alignment: bool | None = Field(None, description="align the thermal stream before CIPA; not in the paper")
+    explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
 
     def options(self) -> dict[str, Any]:
         """Arguments for :func:`cimnet.create_model` besides name and classes."""
@@ -135,7 +135,9 @@ class AugmentationConfig(_Section):
     )
     rare_class_prob: float = Field(0.0, ge=0, le=1, description="share of crops placed on a pixel of a rare class")
     rare_classes: tuple[str, ...] = ()
-    modality_dropout: float = Field(0.0, ge=0, le=1, description="share of pairs that lose one sensor's image")
+    modality_dropout: float = Field(
+        0.0, ge=0, le=1, description="share of a batch's pairs that it holds once more with one sensor missing"
+    )
     misalignment: NonNegativeFloat = Field(
         0.0, description="largest displacement added to thermal images, pixels of the crop; 0 for none"
     )
@@ -150,7 +152,6 @@ class LossConfig(_Section):
     initial_weight: float = Field(0.1, gt=0, description="λ at the start")
     class_weights: Literal["none", "inverse_sqrt"] = "none"
     class_weights_end: float = Field(1.0, ge=0, le=1, description="power that class weights fall to; 1 keeps them")
-    alignment: NonNegativeFloat = Field(1.0, description="weight of explicit alignment's own error")
     dice: NonNegativeFloat = 0.0
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 

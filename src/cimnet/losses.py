@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cimnet.models.alignment import matching_error
 from cimnet.models.base import Output
 
 LambdaMode = Literal["balanced", "fixed", "free"]
@@ -80,8 +79,6 @@ class SegmentationLoss(nn.Module):
         dice: factor of the Dice loss (0: none; the paper has none). Classes absent from the batch add nothing to its
             mean over all K.
         label_smoothing: of the cross entropy.
-        alignment: factor of explicit alignment's error (:func:`cimnet.models.alignment.matching_error`), where the
-            training transform displaced thermal images and told by how much.
     """
 
     class_weights: Tensor | None
@@ -94,7 +91,6 @@ class SegmentationLoss(nn.Module):
         class_weights_end: float = 1.0,
         dice: float = 0.0,
         label_smoothing: float = 0.0,
-        alignment: float = 1.0,
     ) -> None:
         super().__init__()
         self.mutual_information = MutualInformationWeight(weight_mode, initial_weight)
@@ -103,11 +99,9 @@ class SegmentationLoss(nn.Module):
         self.dice_factor = dice
         self.dice = smp.losses.DiceLoss(mode="multiclass", ignore_index=IGNORE_INDEX) if dice else None
         self.label_smoothing = label_smoothing
-        self.alignment = alignment
 
-    def forward(self, output: Output, label: Tensor, progress: float = 0.0, offset: Tensor | None = None) -> Loss:
-        """Model output, labels (B, H, W), int64, 255 = ignore, share 0..1 of training done, displacements (B, 2, H, W)
-        that the training transform added, if any, to :class:`Loss`."""
+    def forward(self, output: Output, label: Tensor, progress: float = 0.0) -> Loss:
+        """Model output, labels (B, H, W), int64, 255 = ignore, share 0..1 of training done, to :class:`Loss`."""
         logits = output.logits.float()
         weights = self.class_weights
         if weights is not None:
@@ -124,9 +118,6 @@ class SegmentationLoss(nn.Module):
         total = cross_entropy
         if self.dice is not None:
             total = total + self.dice_factor * self.dice(logits, label)
-        if output.matching is not None:
-            error = 0.0 * output.matching.sum() if offset is None else matching_error(output.matching, offset)
-            total = total + self.alignment * error
         estimate, weight = logits.new_zeros(()), logits.new_zeros(())
         if output.mutual_information is not None:
             term, weight = self.mutual_information(output.mutual_information)

@@ -11,8 +11,8 @@ import torch
 
 from cimnet.alignment import align_pair, align_rig, pair_offset
 from cimnet.alignment.matrices import compose, corner_offsets, identity, invert, offset, resize, warp
-from cimnet.models.structure import blur, correlation, orientation
 from cimnet.errors import DataError
+from cimnet.models.structure import blur, correlation, orientation
 from cimnet.scenes import render
 from cimnet.scenes.pair import ScenePair
 

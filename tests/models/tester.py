@@ -27,8 +27,6 @@ def _backward(model: RGBTModel, rgb: Tensor, thermal: Tensor) -> None:
     loss = output.logits.square().mean()
     if output.mutual_information is not None:
         loss = loss + output.mutual_information
-    if output.matching is not None:
-        loss = loss + output.matching.square().mean()
     loss.backward()
 
 

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from cimnet.checkpoint import load_checkpoint
 from cimnet.config import Recipe, load_recipe
-from cimnet.data import thermal_statistics
+from cimnet.data import Batch, collate, thermal_statistics
+from cimnet.data.spoil import Spoil
 from cimnet.errors import CheckpointError, CimnetError, ConfigError, DataError
 from cimnet.evaluation import Evaluation
 from cimnet.losses import Loss
 from cimnet.training import loop, train
 from cimnet.training.engine import Engine, TrainStep
 from cimnet.training.optim import learning_rate_factor
-from cimnet.training.setup import build_loss, open_splits
+from cimnet.training.setup import build_loss, build_model, open_splits
 from tests.conftest import Trained, pixel_recipe
 from tests.fakes.layouts import make_folder
 
@@ -299,13 +300,29 @@ def test_the_loss_knows_how_much_of_the_training_is_done(
     seen: list[float] = []
     forward = TrainStep.forward
 
-    def watch(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor, progress: float) -> Loss:
+    def watch(self: TrainStep, batch: Batch, progress: float) -> Loss:
         seen.append(progress)
-        return forward(self, rgb, thermal, label, progress)
+        return forward(self, batch, progress)
 
     monkeypatch.setattr(TrainStep, "forward", watch)
     train(pixel_recipe(root, training={"epochs": 2}), tmp_path / "run")
     assert seen == [0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6]
+
+
+def test_missing_sensors_are_added_to_batches_in_training_alone(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = pixel_recipe(root, augmentation={"modality_dropout": 1.0, "misalignment": 3.0, "corruption_prob": 0.5})
+    train_set, _ = open_splits(recipe)
+    model, _ = build_model(recipe, train_set)
+    step = TrainStep(model, build_loss(recipe, np.array([1, 1, 1])), 1.0)
+    sizes: list[int] = []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    batch = collate([train_set[0], train_set[1]])
+    step.train()(batch, 0.0)
+    step.eval()(batch, 0.0)
+    assert sizes == [4, 2]
+    train(recipe, tmp_path / "run")
 
 
 def test_a_free_weight_warns(root: Path) -> None:
@@ -316,7 +333,9 @@ def test_a_free_weight_warns(root: Path) -> None:
 def test_rare_classes_become_ids_and_the_models_scale_goes_into_the_zoom(root: Path) -> None:
     changes = {"rare_classes": ["car"], "rare_class_prob": 0.5, "scale": [0.5, 2.0]}
     train_set, val_set = open_splits(pixel_recipe(root, augmentation=changes, model={"input_scale": 0.5}))
-    transform: Any = train_set.transform
+    composed: Any = train_set.transform
+    transform, spoil = composed.transforms
+    assert spoil == Spoil(moving=frozenset({1, 2}))
     assert transform.rare_classes == (2,)
     assert transform.scale == (0.25, 1.0)
     assert val_set.transform is None
@@ -338,8 +357,8 @@ def test_a_cache_is_filled_before_the_workers_are_forked(root: Path, monkeypatch
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pairs(
     root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor, progress: float) -> Loss:
-        loss: Loss = self.loss(self.model(rgb, thermal), label, progress)
+    def forward(self: TrainStep, batch: Batch, progress: float) -> Loss:
+        loss: Loss = self.loss(self.model(batch.rgb, batch.thermal), batch.label, progress)
         return loss._replace(total=loss.total * float("nan"))
 
     monkeypatch.setattr(TrainStep, "forward", forward)

@@ -13,8 +13,8 @@ import torch
 from scipy import ndimage
 
 from cimnet.alignment.matrices import Matrix, compose, offset, warp
-from cimnet.models.structure import orientation
 from cimnet.errors import DataError
+from cimnet.models.structure import orientation
 
 SURE = 0.8
 MIN_PIXELS = 60

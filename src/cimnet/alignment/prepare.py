@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.alignment.matrices import Matrix, compose, resize
-from cimnet.models.structure import sharpness
 from cimnet.errors import DataError
+from cimnet.models.structure import sharpness
 
 BLURRED = 0.22  # sharpness of a thermal image below which it is not trusted
 SMALLEST = 64  # pixels: in smaller images anything resembles anything

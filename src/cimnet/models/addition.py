@@ -43,9 +43,8 @@ class Addition(RGBTModel):
         padded = (rgb.shape[-2], rgb.shape[-1])
         features = []
         for n in range(4):
-            rgb = where_there(
-                self.encoder_rgb.stages[n], rgb, has_rgb if n == 0 else has_rgb | has_thermal, self.training
-            )
+            has_any = has_rgb if n == 0 else None  # later stages get the sum
+            rgb = where_there(self.encoder_rgb.stages[n], rgb, has_any, self.training)
             thermal = where_there(self.encoder_thermal.stages[n], thermal, has_thermal, self.training)
             rgb = rgb + thermal
             features.append(self.enter[n](rgb))

@@ -19,15 +19,12 @@ class Output(NamedTuple):
         offsets: per stage (B, 2·K², h, w), order (dy, dx) per tap, in pixels of that stage; empty for models without
             them.
         flow: (B, 2, H/4, W/4) of explicit alignment, (dy, dx) in pixels of stage 1; None without it.
-        matching: logits of the displacements from which the flow comes, see
-            :class:`cimnet.models.alignment.AlignmentOutput`.
     """
 
     logits: Tensor
     mutual_information: Tensor | None = None
     offsets: tuple[Tensor, ...] = ()
     flow: Tensor | None = None
-    matching: Tensor | None = None
 
 
 def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Conv2d:
@@ -43,11 +40,13 @@ def is_there(image: Tensor) -> Tensor:
     return image.amax((1, 2, 3)) > image.amin((1, 2, 3))
 
 
-def where_there(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor, training: bool) -> Tensor:
-    """Run a module on the images (B, …) that are there; the maps of missing ones are zero.
+def where_there(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, training: bool) -> Tensor:
+    """Run a module on the images (B, …) that are there, None: all of them; the maps of missing ones are zero.
 
     In training, missing ones are left out of the batch, so that they do not take part in batch statistics either.
     """
+    if there is None:
+        return module(x)
     shape = (-1,) + (1,) * (x.ndim - 1)
     if not training or there.all() or not there.any():
         return module(x) * there.view(shape).to(x.dtype)
@@ -58,8 +57,8 @@ def where_there(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor, tr
 class RGBTModel(nn.Module):
     """Base of all models: takes images in 0..1 and does the rest itself.
 
-    A missing image (None) is one that shows nothing: black. Models of two streams give both the same treatment: the
-    stream of an image that shows nothing (all pixels of one value) is zero, see :func:`where_there`.
+    A missing image (None) is one that shows nothing: black. In models of two streams, the stream of an image that shows
+    nothing (all pixels of one value) holds zeros, see :func:`where_there`.
 
     The statistics for normalisation are buffers, so they travel with the weights. Images are scaled by
     ``input_scale``, padded to a multiple of ``stride`` by repeating the border, and the logits are cropped and

@@ -138,9 +138,8 @@ class CIMNet(RGBTModel):
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])
         flow: Tensor | None = None
-        matching: Tensor | None = None
         if self.alignment is not None:
-            thermal, flow, matching = self.alignment(rgb, thermal, has_rgb & has_thermal)
+            thermal, flow = self.alignment(rgb, thermal, has_rgb & has_thermal)
         offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
@@ -162,4 +161,4 @@ class CIMNet(RGBTModel):
                 rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
         logits = self.restore(self.decoder(fused), padded, size)
-        return Output(logits, estimate, tuple(offsets), flow, matching)
+        return Output(logits, estimate, tuple(offsets), flow)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from cimnet.config import Recipe
 from cimnet.data import Batch, RGBTDataset, collate
+from cimnet.data.spoil import with_missing
 from cimnet.errors import ConfigError
 from cimnet.losses import Loss, SegmentationLoss
 from cimnet.models import RGBTModel
@@ -22,15 +23,20 @@ from cimnet.training.run import State
 
 
 class TrainStep(nn.Module):
-    """Model and loss as one module, so that gradients of both are synchronised in distributed runs."""
+    """Model and loss as one module, so that gradients of both are synchronised in distributed runs.
 
-    def __init__(self, model: RGBTModel, loss: SegmentationLoss) -> None:
+    In training, ``missing`` of a batch's pairs are there once more with one image missing.
+    """
+
+    def __init__(self, model: RGBTModel, loss: SegmentationLoss, missing: float = 0.0) -> None:
         super().__init__()
-        self.model, self.loss = model, loss
+        self.model, self.loss, self.missing = model, loss, missing
 
     def forward(self, batch: Batch, progress: float) -> Loss:
         """A batch with labels and the share of training done to loss terms."""
-        return self.loss(self.model(batch.rgb, batch.thermal), batch.label, progress, batch.offset)
+        if self.training:
+            batch = with_missing(batch, self.missing)
+        return self.loss(self.model(batch.rgb, batch.thermal), batch.label, progress)
 
 
 @dataclass
@@ -61,7 +67,7 @@ class Engine:
         train_set: RGBTDataset,
     ) -> None:
         self.accelerator, self.config, self.model = accelerator, recipe.training, model
-        module: Any = TrainStep(model, loss).to(memory_format=torch.channels_last)
+        module: Any = TrainStep(model, loss, recipe.augmentation.modality_dropout).to(memory_format=torch.channels_last)
         self.shuffle = torch.Generator()
         loader: Any = DataLoader(
             train_set,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from torchvision.transforms import v2
 
 from cimnet.checkpoint import ModelInfo
@@ -91,7 +90,6 @@ def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
         rare_classes=[classes.index(name) for name in config.rare_classes],
     )
     spoil = Spoil(
-        modality_dropout=config.modality_dropout,
         misalignment=config.misalignment,
         misalignment_prob=config.misalignment_prob,
         corruption_prob=config.corruption_prob,
@@ -141,5 +139,4 @@ def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
         recipe.loss.class_weights_end,
         recipe.loss.dice,
         recipe.loss.label_smoothing,
-        recipe.loss.alignment,
     )
