@@ -29,6 +29,8 @@ class ModelInfo:
         thermal_dtype: ``uint8``, ``uint16`` or ``float32``, the depth of the thermal images in training: others have
             other units. None: not known.
         metrics: scores on the validation split when the checkpoint was written.
+        temperature: logits are divided by it for calibrated probabilities. None: not calibrated.
+        alarm: what :class:`cimnet.confidence.alarm.AlarmModel` keeps, plain JSON. None: not calibrated.
     """
 
     name: str
@@ -38,6 +40,8 @@ class ModelInfo:
     scaling: ThermalScaling = field(default_factory=ThermalScaling)
     thermal_dtype: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    temperature: float | None = None
+    alarm: dict[str, Any] | None = None
 
 
 def save_checkpoint(path: Path, model: RGBTModel, info: ModelInfo) -> None:
@@ -97,6 +101,8 @@ def _parse(path: Path, metadata: dict[str, str]) -> ModelInfo:
             scaling=parse_thermal(content.get("scaling", content.get("thermal_range")), str(path)) or ThermalScaling(),
             thermal_dtype=content.get("thermal_dtype"),
             metrics=dict(content["metrics"]),
+            temperature=None if content.get("temperature") is None else float(content["temperature"]),
+            alarm=None if content.get("alarm") is None else dict(content["alarm"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, DataError) as error:
         raise CheckpointError(f"checkpoint {path}: holds no description of a cimnet model") from error

@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markdown import Markdown
 
 from cimnet.cli_align import align
+from cimnet.cli_confidence import calibrate
 from cimnet.cli_data import data_app
 from cimnet.cli_paper import paper_app
+from cimnet.cli_robustness import robustness
 from cimnet.cli_shared import Checkpoint, Device, Overrides, bar, console, say, training_progress
 from cimnet.errors import CimnetError
 from cimnet.version import __version__
+
+if TYPE_CHECKING:
+    from cimnet.confidence.alarm import Alarm
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RGB-thermal semantic segmentation.")
 data_app.command()(align)
 app.add_typer(data_app, name="data")
 app.add_typer(paper_app)
+app.command()(calibrate)
+app.command()(robustness)
 
 
 def main() -> None:
@@ -128,12 +135,16 @@ def predict(
     matched = match_pairs(rgb, thermal)
     predictor = load(checkpoint, device)
     with bar("predict", len(matched.pairs)) as advance:
-        predict_pairs(predictor, matched.pairs, out, lambda: advance(None), overwrite)
+        predict_pairs(predictor, matched.pairs, out, lambda: advance(None), overwrite, _say_alarm)
     say(f"{len(matched.pairs)} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
     if matched.unmatched:
         names = ", ".join(path.name for path in matched.unmatched[:5])
         more = f" and {len(matched.unmatched) - 5} more" if len(matched.unmatched) > 5 else ""
         say(f"{len(matched.unmatched)} files without a partner: {names}{more}", "yellow")
+
+
+def _say_alarm(name: str, alarm: Alarm) -> None:
+    say(f"{name}: {'; '.join(alarm.texts.values())}", "yellow")
 
 
 @app.command()

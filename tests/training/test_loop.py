@@ -386,10 +386,10 @@ def test_half_precision_and_a_second_run_in_another(
     monkeypatch.setattr(AcceleratorState, "_shared_state", {})
     seen: set[torch.dtype] = set()
 
-    def forward(self: TrainStep, rgb: Tensor, thermal: Tensor, label: Tensor, progress: float) -> Loss:
-        output = self.model(rgb, thermal)
+    def forward(self: TrainStep, batch: Batch, progress: float) -> Loss:
+        output = self.model(batch.rgb, batch.thermal)
         seen.add(output.logits.dtype)
-        loss: Loss = self.loss(output, label, progress)
+        loss: Loss = self.loss(output, batch.label, progress)
         return loss
 
     monkeypatch.setattr(TrainStep, "forward", forward)

@@ -54,7 +54,7 @@ i { display: inline-block; flex: none; width: 14px; height: 14px; margin-right: 
 .five { grid-template-columns: repeat(5, 1fr); }
 .three { grid-template-columns: repeat(3, 1fr); }
 .four { grid-template-columns: repeat(4, 1fr); }
-.curves { grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); }
+.curves { grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
 figure { margin: 0; min-width: 0; }
 figcaption { color: var(--soft); font-size: .8rem; margin-top: 3px; }
 img { display: block; width: 100%; height: auto; border-radius: 4px; }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from cimnet.confidence.alarm import Alarm
+from cimnet.confidence.defects import ALARMS
 from cimnet.data.files import THERMAL_EXTENSIONS, index_images
 from cimnet.data.readers import image_size, read_rgb, read_rgbt
 from cimnet.errors import CimnetError, DataError
-from cimnet.files import require_writable, write_atomically
+from cimnet.files import require_writable, write_atomically, write_text
 from cimnet.inference.overlay import blend, with_legend
 from cimnet.inference.predictor import Predictor
 
@@ -61,15 +65,24 @@ def predict_pairs(
     out: Path,
     progress: Callable[[], None] | None = None,
     overwrite: bool = False,
+    on_alarm: Callable[[str, Alarm], None] | None = None,
 ) -> None:
-    """Write ``out/masks/NAME.png`` (class ids) and ``out/overlays/NAME.png`` for each (name, rgb, thermal).
+    """Write ``out/masks/NAME.png`` (class ids) and ``out/overlays/NAME.png`` for each (name, rgb, thermal),
+    and of all of them ``out/alarms.csv`` if the checkpoint has an alarm.
 
     Before anything is written, sizes are compared by the headers and existing files refused unless ``overwrite``.
+
+    Args:
+        progress: called after each pair.
+        on_alarm: called with the name of each pair that raises an alarm, and that alarm.
 
     Raises:
         DataError, CimnetError: at the first pair that cannot be read or written; what is complete stays.
     """
     targets = [out / folder / f"{name}.png" for folder in ("masks", "overlays") for name, _, _ in pairs]
+    alarms: dict[str, Alarm] | None = None if predictor.info.alarm is None else {}
+    if alarms is not None:
+        targets.append(out / "alarms.csv")
     existing = [] if overwrite else [path for path in targets if path.exists()]
     if existing:
         raise CimnetError(f"{existing[0]}: exists; choose another --out, or --overwrite to replace such files")
@@ -78,17 +91,30 @@ def predict_pairs(
     for folder in (out / "masks", out / "overlays"):
         require_writable(folder)
     for name, rgb, thermal in pairs:
-        if rgb.samefile(thermal):
-            image, heat = read_rgbt(rgb)
-            mask = predictor.predict(image, heat)
-        else:
-            image = read_rgb(rgb)
-            mask = predictor.predict(image, thermal)
+        image, heat = read_rgbt(rgb) if rgb.samefile(thermal) else (read_rgb(rgb), thermal)
+        tensors = predictor.tensors(image, heat)
+        mask = predictor.predict(*tensors)
+        if alarms is not None:
+            alarms[name] = predictor.alarm(*tensors)
+            if on_alarm is not None and alarms[name].raised:
+                on_alarm(name, alarms[name])
         overlay = with_legend(blend(image, mask, predictor.colors), mask, predictor.classes, predictor.colors)
         write_atomically(out / "masks" / f"{name}.png", Image.fromarray(mask).save)
         write_atomically(out / "overlays" / f"{name}.png", overlay.save)
         if progress is not None:
             progress()
+    if alarms is not None:
+        write_text(out / "alarms.csv", _table(alarms))
+
+
+def _table(alarms: dict[str, Alarm]) -> str:
+    """A row for each pair: its name, the probability of each alarm, the raised ones with spaces between."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["name", *ALARMS, "raised"])
+    for name, alarm in alarms.items():
+        rows.writerow([name, *(f"{alarm.probabilities[kind]:.4f}" for kind in ALARMS), " ".join(alarm.raised)])
+    return text.getvalue()
 
 
 def _check_sizes(rgb: Path, thermal: Path) -> None:

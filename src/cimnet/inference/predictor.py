@@ -12,11 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo, load_checkpoint
+from cimnet.confidence.alarm import Alarm, AlarmModel
+from cimnet.confidence.signals import measure
 from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.base import Broken
 from cimnet.data.readers import read_rgb
 from cimnet.data.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
-from cimnet.errors import ConfigError, DataError
+from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.models import RGBTModel
 
 ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
@@ -110,6 +112,30 @@ class Predictor:
         rgb_tensor, thermal_tensor = self.tensors(rgb, thermal)
         ids = self.model.predict(rgb_tensor[None].to(self.device), thermal_tensor[None].to(self.device))
         return ids[0].cpu().numpy().astype(np.uint8)
+
+    @torch.inference_mode()
+    def predict_proba(self, rgb: ImageLike, thermal: ImageLike) -> npt.NDArray[np.float32]:
+        """Probabilities of the classes for one pair; arguments and errors as in `predict`.
+
+        Returns:
+            (K, H, W) float32, summing to 1 over the classes; with the checkpoint's temperature where `cimnet calibrate`
+            has fitted one, which changes no class.
+        """
+        rgb_tensor, thermal_tensor = self.tensors(rgb, thermal)
+        logits = self.model(rgb_tensor[None].to(self.device), thermal_tensor[None].to(self.device)).logits[0]
+        return (logits.float() / (self.info.temperature or 1.0)).softmax(0).cpu().numpy()
+
+    def alarm(self, rgb: ImageLike, thermal: ImageLike) -> Alarm:
+        """Whether a sensor looks broken or the pair misaligned; three passes of the model. Arguments as in `predict`.
+
+        Raises:
+            CheckpointError: the checkpoint has no alarm, or one of another version.
+            DataError: as in `predict`.
+        """
+        if self.info.alarm is None:
+            raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
+        judge = AlarmModel.from_dict(self.info.alarm)
+        return judge(measure(self.model, *self.tensors(rgb, thermal), self.device))
 
     def tensors(self, rgb: ImageLike, thermal: ImageLike) -> tuple[Tensor, Tensor]:
         """What the model gets for one pair, (3, H, W) and (1, H, W) in 0..1; arguments and errors as in predict."""

@@ -1,0 +1,142 @@
+"""What a model is put through: a corruption at one level, or a subset of the pairs as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cimnet.data import RGBTDataset
+from cimnet.data.corruptions import CORRUPTIONS, find_corruption
+from cimnet.errors import ConfigError
+
+CLEAN = "clean"
+SEVERITIES = (1, 2, 3, 4, 5)
+_QUICK = (
+    "translation", "parallax", "time_lag", "low_light", "fog", "rgb_noise", "thermal_blur", "thermal_noise",
+)  # fmt: skip
+_FAILURES = (
+    ("blackout", 5), ("low_light", 5), ("rgb_dropped", 5), ("thermal_blur", 3), ("thermal_blur", 5),
+    ("thermal_dropped", 5),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One corruption at one level, or ``clean``.
+
+    Attributes:
+        name: of the corruption, or ``clean``.
+        severity: 1 to 5, or give `level` in the corruption's unit; neither for ``clean``.
+        flag: score only the pairs with this flag, broken ones included, for example ``weakly_aligned``.
+        stands_for: the flag of pairs that the set lacks and that this condition imitates.
+
+    Raises:
+        ConfigError: an unknown corruption, or not exactly one of severity and level.
+    """
+
+    name: str
+    severity: int | None = None
+    level: float | None = None
+    flag: str = ""
+    stands_for: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name == CLEAN:
+            if self.severity is not None or self.level is not None:
+                raise ConfigError("clean has neither a severity nor a level")
+            return
+        unit = find_corruption(self.name).unit
+        if (self.severity is None) == (self.level is None) or self.severity not in (None, *SEVERITIES):
+            raise ConfigError(f"{self.name}: give a severity from 1 to 5, or a level in {unit}")
+        if self.level is not None and not math.isfinite(self.level):
+            raise ConfigError(f"{self.name}: the level must be a number in {unit}, not {self.level}")
+
+    @property
+    def amount(self) -> float:
+        """The level in the corruption's unit, 0 for ``clean``."""
+        if self.severity is not None:
+            return float(CORRUPTIONS[self.name].levels[self.severity - 1])
+        return float(self.level or 0)
+
+    @property
+    def key(self) -> str:
+        """The name of its file: the same for a severity and for its level."""
+        parts = [self.name] if self.name == CLEAN else [self.name, f"{self.amount:g}"]
+        return "-".join([*parts, *([self.flag] if self.flag else [])])
+
+    @property
+    def title(self) -> str:
+        """In words, for example ``translation, 10 px``."""
+        text = self.name.replace("_", " ")
+        if self.name != CLEAN:
+            text += f", {amount_in_words(self.name, self.amount)}"
+        return text + (f", pairs {self.flag}" if self.flag else "")
+
+
+def amount_in_words(name: str, amount: float) -> str:
+    """A level with its unit."""
+    unit = CORRUPTIONS[name].unit
+    return f"{amount:g}{'' if unit == '°' else ' '}{unit}".strip()
+
+
+def preset(name: str, dataset: RGBTDataset | None = None) -> tuple[Condition, ...]:
+    """The conditions of a preset: full, quick, misalignment, failure, table4 or table5.
+
+    Args:
+        dataset: what table5 is asked for: a failure that no pair of it is flagged with is imitated on the sound pairs.
+
+    Raises:
+        ConfigError: there is no preset of that name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset '{name}' is unknown; choose from {', '.join(PRESETS)}")
+    return PRESETS[name](dataset)
+
+
+def parse_corruption(text: str) -> tuple[Condition, ...]:
+    """``fog`` to its five severities, ``translation=0,5,10`` to levels in the corruption's unit.
+
+    Raises:
+        ConfigError: an unknown corruption, or levels that are no numbers.
+    """
+    name, given, levels = text.partition("=")
+    if name == CLEAN:
+        raise ConfigError("--corruption clean: clean is always measured; leave it out")
+    if not given:
+        return _graded((name,))
+    try:
+        return tuple(Condition(name, level=float(part)) for part in levels.split(","))
+    except ValueError as error:
+        unit = find_corruption(name).unit
+        raise ConfigError(f"--corruption {text}: write levels in {unit} with commas, for example {name}=1,2") from error
+
+
+def _graded(names: tuple[str, ...], severities: tuple[int, ...] = SEVERITIES) -> tuple[Condition, ...]:
+    return tuple(Condition(name, severity) for name in names for severity in severities)
+
+
+def _misalignment(_: RGBTDataset | None) -> tuple[Condition, ...]:
+    return _graded(tuple(name for name, corruption in CORRUPTIONS.items() if corruption.group == "geometry"))
+
+
+def _table5(dataset: RGBTDataset | None) -> tuple[Condition, ...]:
+    stand_ins = (
+        Condition("blackout", level=100, stands_for="rgb_broken"),
+        Condition("thermal_blur", severity=4, stands_for="thermal_broken"),
+    )
+    return tuple(
+        Condition(CLEAN, flag=flag) if dataset is None or any(flag in flags for flags in dataset.flags) else stand_in
+        for flag, stand_in in zip(("rgb_broken", "thermal_broken"), stand_ins, strict=True)
+    )
+
+
+PRESETS: dict[str, Callable[[RGBTDataset | None], tuple[Condition, ...]]] = {
+    "full": lambda _: _graded(tuple(CORRUPTIONS)),
+    "quick": lambda _: _graded(_QUICK, (1, 3, 5)),
+    "misalignment": _misalignment,
+    "failure": lambda _: tuple(Condition(name, severity) for name, severity in _FAILURES),
+    "table4": lambda _: (Condition(CLEAN, flag="weakly_aligned"),),
+    "table5": _table5,
+}
+"""By name; each makes its conditions for a data set."""
