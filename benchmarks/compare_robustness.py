@@ -10,15 +10,17 @@ and rows; --table prints what is there and trains nothing.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
 from pathlib import Path
 
-from cimnet.data import RGBTDataset
+import numpy as np
+from matplotlib.figure import Figure
+
 from cimnet.evaluation.figures import save_figure
 from cimnet.inference import load
 from cimnet.reproduce.runs import Plan, Variant
 from cimnet.reproduce.tables import spread
-from cimnet.robustness import Condition, RobustnessReport, measure_robustness, parse_corruption
+from cimnet.robustness import Condition, measure_robustness, parse_corruption
 
 ENCODER = "efficientnet_lite0"
 WHOLE = "augmentation.modality_dropout=0"  # a model of one sensor learns nothing from pairs that lack it …
@@ -32,6 +34,7 @@ MODELS = {
     "RGB only": ("rgb_only", WHOLE),
     "thermal only": ("thermal_only", WHOLE, "augmentation.misalignment=0"),
 }
+Scores = dict[str, dict]  # "clean", "translation 5" … "strong offsets" to what robustness.json says of it
 DEFAULT = ("translation=5,10,20", "affine=20", "time_lag=15", "blackout=100", "thermal_blur=4")
 
 
@@ -46,76 +49,97 @@ def main() -> None:
     parser.add_argument("--corruption", nargs="+", default=DEFAULT, help="NAME=LEVELS")
     parser.add_argument("--set", nargs="+", default=[], help="settings of all runs, section.field=value")
     parser.add_argument("--figure", type=Path, help="curves over translation")
-    parser.add_argument("--table", action="store_true", help="print the tables of finished runs, train nothing")
+    parser.add_argument("--table", action="store_true", help="print the tables of finished runs, run nothing")
     options = parser.parse_args()
-    conditions = [condition for text in options.corruption for condition in parse_corruption(text)]
-    found: dict[str, list[dict[str, RobustnessReport]]] = {name: [] for name in options.models}
-    for seed in options.seeds:
-        for name in options.models:
-            family, *settings = MODELS[name]
-            variant = Variant(name.replace(" ", "_"), (f"model.name={family}_{ENCODER}", *settings))
-            plan = Plan(options.recipe, options.data, options.out, [seed], options.set, say=print)
-            folder = options.out / f"{variant.name}_seed{seed}"
-            if options.table and not (folder / "test.json").is_file():
-                continue
-            if not (folder / "test.json").is_file():
-                plan.run([variant])
-            found[name].append(measure(folder, options, conditions))
-    for score in ("miou", "moving"):
-        print(f"\n{score}\n" + table(found, score), flush=True)
+    if not options.table:
+        run(options)
+    found = {name: [read(options.out, name, seed) for seed in options.seeds] for name in options.models}
+    found = {name: kept for name, runs in found.items() if (kept := [scores for scores in runs if scores])}
+    for key in ("miou", "moving"):
+        print(f"\n{key}\n" + table(found, key), flush=True)
+    print("\nthe test set as it is, by its own lists, mIoU\n" + groups(options), flush=True)
     if options.figure:
         save_figure(plot(found), options.figure)
 
 
-def measure(folder: Path, options: argparse.Namespace, conditions: list[Condition]) -> dict[str, RobustnessReport]:
-    """Reports of one trained model on both sets."""
-    predictor = load(folder)
-    reports = {}
-    for place, root, wanted in (("robustness", options.data, conditions), ("strong", options.strong, [])):
-        if root is not None:
-            dataset: RGBTDataset = predictor.open_dataset(root, "test")
-            reports[place] = measure_robustness(folder, dataset, folder / place, conditions=wanted, batch_size=8)
-    return reports
+def run(options: argparse.Namespace) -> None:
+    """Train and score what is not there yet, seed by seed."""
+    conditions = [condition for text in options.corruption for condition in parse_corruption(text)]
+    for seed in options.seeds:
+        for name in options.models:
+            family, *settings = MODELS[name]
+            variant = Variant(name.replace(" ", "_"), (f"model.name={family}_{ENCODER}", *settings))
+            Plan(options.recipe, options.data, options.out, [seed], options.set, say=print).run([variant])
+            folder = options.out / f"{variant.name}_seed{seed}"
+            measure(folder, folder / "robustness", options.data, conditions)
+            if options.strong is not None:
+                measure(folder, folder / "strong", options.strong, [])
 
 
-def columns(reports: dict[str, RobustnessReport]) -> dict[str, Callable[[dict[str, RobustnessReport]], object]]:
-    """What is shown of a run: a point of a report by title."""
-    wanted = {p.condition.title: ("robustness", k) for k, p in enumerate(reports["robustness"].points)}
-    if "strong" in reports:
-        wanted["strong offsets"] = ("strong", 0)
-    return {title: (lambda r, place=place, k=k: r[place].points[k]) for title, (place, k) in wanted.items()}
+def measure(run: Path, out: Path, data: Path, conditions: list[Condition]) -> None:
+    """Score a trained model under all conditions; what is measured already is not done again."""
+    measured = sum(1 for _ in out.glob("conditions/*.json"))
+    if not (out / "robustness.json").is_file() or measured < 1 + len(conditions):
+        dataset = load(run).open_dataset(data, "test")
+        measure_robustness(run, dataset, out, conditions=conditions, batch_size=8)
 
 
-def table(found: dict[str, list[dict[str, RobustnessReport]]], score: str) -> str:
+def read(out: Path, name: str, seed: int) -> Scores:
+    """Scores of one run by condition; nothing if it was not measured."""
+    folder = out / f"{name.replace(' ', '_')}_seed{seed}"
+    scores: Scores = {}
+    if (folder / "robustness" / "robustness.json").is_file():
+        report = json.loads((folder / "robustness" / "robustness.json").read_text())
+        scores["clean"] = report["clean"]
+        for corruption, curve in report["corruptions"].items():
+            scores |= {f"{corruption} {point['level']:g}": point for point in curve["points"]}
+    if scores and (folder / "strong" / "robustness.json").is_file():
+        scores["strong offsets"] = json.loads((folder / "strong" / "robustness.json").read_text())["clean"]
+    return scores
+
+
+def table(found: dict[str, list[Scores]], key: str) -> str:
     """Markdown: a row per model, mean ± standard deviation over the seeds."""
-    first = next(runs[0] for runs in found.values() if runs)
-    cells = columns(first)
-    lines = ["| model | seeds | " + " | ".join(cells) + " |", "|---|---:|" + "---:|" * len(cells)]
+    titles = list(next(iter(found.values()))[0])
+    if next(iter(found.values()))[0]["clean"][key] is None:
+        return "no such classes"
+    lines = ["| model | seeds | " + " | ".join(titles) + " |", "|---|---:|" + "---:|" * len(titles)]
     for name, runs in found.items():
-        if runs:
-            row = [spread([getattr(point(run), score) for run in runs]) for point in cells.values()]
-            lines.append(f"| {name} | {len(runs)} | " + " | ".join(row) + " |")
+        row = [spread([scores[title][key] for scores in runs]) for title in titles]
+        lines.append(f"| {name} | {len(runs)} | " + " | ".join(row) + " |")
     return "\n".join(lines)
 
 
-def plot(found: dict[str, list[dict[str, RobustnessReport]]]):
-    """mIoU of all and of moving classes over the added translation, with the spread over seeds."""
-    import numpy as np
-    from matplotlib.figure import Figure
+def groups(options: argparse.Namespace) -> str:
+    """Markdown: mIoU of all test pairs, broken ones included, and of those that the set's lists name."""
+    lines: list[str] = []
+    for name in options.models:
+        folders = [options.out / f"{name.replace(' ', '_')}_seed{seed}" / "test.json" for seed in options.seeds]
+        runs = [json.loads(path.read_text()) for path in folders if path.is_file()]
+        if not runs:
+            continue
+        named = list(runs[0]["groups"])
+        if not lines:
+            lines = ["| model | all | " + " | ".join(named) + " |", "|---|---:|" + "---:|" * len(named)]
+        cells = [spread([run["miou"] for run in runs])]
+        cells += [spread([run["groups"][group]["miou"] for run in runs]) for group in named]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
+
+def plot(found: dict[str, list[Scores]]) -> Figure:
+    """mIoU of all and of moving classes over the added translation, with the spread over seeds."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
-    for place, score in enumerate(("miou", "moving"), start=1):
-        axes = figure.add_subplot(1, 2, place)
+    keys = [key for key in ("miou", "moving") if next(iter(found.values()))[0]["clean"][key] is not None]
+    for place, key in enumerate(keys, start=1):
+        axes = figure.add_subplot(1, len(keys), place)
         for name, runs in found.items():
-            if not runs:
-                continue
-            reports = [run["robustness"] for run in runs]
-            levels = [0.0, *(p.condition.amount for p in reports[0].curves["translation"].points)]
-            points = [[r.clean, *r.curves["translation"].points] for r in reports]
-            values = 100 * np.array([[getattr(p, score) for p in row] for row in points])
+            titles = ["clean", *(title for title in runs[0] if title.startswith("translation"))]
+            levels = [0.0, *(float(title.split()[1]) for title in titles[1:])]
+            values = 100 * np.array([[scores[title][key] for title in titles] for scores in runs])
             (line,) = axes.plot(levels, values.mean(0), marker=".", label=name)
             axes.fill_between(levels, values.min(0), values.max(0), color=line.get_color(), alpha=0.15)
-        axes.set_title("mIoU" if score == "miou" else "mIoU of moving classes")
+        axes.set_title("mIoU" if key == "miou" else "mIoU of moving classes")
         axes.set_xlabel("added translation, px")
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
