@@ -101,7 +101,9 @@ def test_modulation_and_alignment_are_counted() -> None:
         for options in ({}, {"modulation": True, "explicit_alignment": True})
     )
     mask = sum(9 * 9 * c * n for c, n in zip((8, 16, 20, 32), SIZES, strict=True))
-    search = SIZES[0] * (2 * (9 * 64 * 32 + 9 * 32 * 16) + 16 * 169 + 2 * 9 * 169 * 64)
+    blurred = 2 * 37 * SIZES[0] * (2 * 169 + 1)  # σ 6 in two passes: products and energies at 169 places, energy of RGB
+    edges = 2 * (5 + 9) * 4 * SIZES[0] * (3 + 1)  # σ 0.7 and 1.5 at half the size, three channels and one
+    search = blurred + edges
     assert both.macs - plain.macs == mask + search
 
 
