@@ -19,9 +19,10 @@ import numpy as np
 import cimnet
 from cimnet.confidence.alarm import AlarmModel, Measured, fit_alarm
 from cimnet.confidence.calibrate import measure_cases
-from cimnet.confidence.defects import ALARMS, DEFECTS, DROPPED, alarm_of
+from cimnet.confidence.defects import ALARMS, DEFECTS, alarm_of
 from cimnet.confidence.figures import plot_roc
 from cimnet.confidence.roc import Array, auc, roc
+from cimnet.data.corruptions import DROPPED
 from cimnet.errors import CimnetError
 from cimnet.evaluation.figures import save_figure
 

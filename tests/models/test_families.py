@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from cimnet.models import RGBTModel, SingleStream, create_model, list_models
-from cimnet.models.early import add_channel
 from cimnet.models.encoder import create_encoder
 from cimnet.models.parallel import ParallelRectification
+from cimnet.models.single import add_channel
 
 from .tester import CLASSES, SMALL, ModelTester, TwoStreamTester, images
 

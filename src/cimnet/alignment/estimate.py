@@ -227,11 +227,11 @@ def _refine(
         bent = base + free
         bent = (bent - bent.mean(1, keepdim=True)) / width
         value = 1000 * (stage.stiffness * bent.square().mean() - score())  # a scale at which first steps are pixels
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         return value
 
     optimiser = torch.optim.LBFGS([free], max_iter=stage.steps, line_search_fn="strong_wolfe", tolerance_change=1e-3)
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)  # type: ignore[no-untyped-call]  # untyped in torch
     with torch.no_grad():
         final = start + free.expand(2, 3) @ solve
         similarity = float(score())

@@ -18,6 +18,7 @@ from cimnet.confidence.pairs import Pairs
 from cimnet.confidence.reliability import Reliability, fit_temperature, predictions, sample_pixels
 from cimnet.confidence.roc import Array, auc, roc
 from cimnet.confidence.signals import measure
+from cimnet.evaluation.evaluate import json_number
 from cimnet.evaluation.figures import save_figure
 from cimnet.files import write_text
 from cimnet.models import RGBTModel
@@ -52,9 +53,9 @@ class Calibration:
         """Plain JSON; None where there was nothing to judge by."""
         alarms = {
             name: {
-                "auc": _number(self.curves[name][2]),
+                "auc": json_number(self.curves[name][2]),
                 "threshold": self.alarm.detectors[name].threshold,
-                "false_alarms": _number(self.false_alarms[name]),
+                "false_alarms": json_number(self.false_alarms[name]),
             }
             for name in ALARMS
         }
@@ -148,7 +149,3 @@ def write_report(folder: Path, calibration: Calibration) -> None:
         plot_reliability({"before": calibration.before, "after": calibration.after}), folder / "reliability.png"
     )
     save_figure(plot_roc(calibration.curves), folder / "roc.png")
-
-
-def _number(value: float) -> float | None:
-    return value if value == value else None

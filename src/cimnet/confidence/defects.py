@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cimnet.confidence.pairs import Pairs
-from cimnet.data.corruptions import CORRUPTIONS, corrupt, moving_ids
+from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt, moving_ids
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.sample import RGBTSample
 
 ALARMS = ("rgb_broken", "thermal_broken", "misaligned")
 _GROUPS = {"rgb": "rgb_broken", "thermal": "thermal_broken", "geometry": "misaligned"}
-DROPPED = ("rgb_dropped", "thermal_dropped")
-"""Corruptions of which one pair cannot show which camera is at fault: only that the images do not belong together."""
 DEFECTS = tuple(name for name in CORRUPTIONS if name not in DROPPED)
 """Corruptions that the alarms are fitted on."""
 

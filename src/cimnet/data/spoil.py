@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from cimnet.data.corruptions import CORRUPTIONS, corrupt
+from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt
 from cimnet.data.sample import Batch, RGBTSample
 
-DEFECTS = tuple(c.name for c in CORRUPTIONS.values() if c.group != "geometry" and not c.name.endswith("_dropped"))
+DEFECTS = tuple(c.name for c in CORRUPTIONS.values() if c.group != "geometry" and c.name not in DROPPED)
 """Defects of a sensor that `Spoil` draws from: all that need no second pair."""
 
 

@@ -57,8 +57,8 @@ class Evaluation:
         """What ``--json`` writes: numbers in 0..1, null where a class cannot be judged."""
         total = self.scores
         return {
-            "miou": _number(total.miou),
-            "pixel_accuracy": _number(total.pixel_accuracy),
+            "miou": json_number(total.miou),
+            "pixel_accuracy": json_number(total.pixel_accuracy),
             "iou": self._by_class(total.iou),
             "accuracy": self._by_class(total.accuracy),
             "f1": self._by_class(total.f1),
@@ -66,7 +66,7 @@ class Evaluation:
             "absent": self.absent,
             "groups": {
                 name: {
-                    "miou": _number(scores(matrix, self.absent).miou),
+                    "miou": json_number(scores(matrix, self.absent).miou),
                     "iou": self._by_class(scores(matrix, self.absent).iou),
                     "images": count,
                 }
@@ -95,7 +95,7 @@ class Evaluation:
         return "\n".join(lines) + "\n"
 
     def _by_class(self, values: np.ndarray) -> dict[str, float | None]:
-        return {name: _number(value) for name, value in zip(self.classes, values, strict=True)}
+        return {name: json_number(value) for name, value in zip(self.classes, values, strict=True)}
 
 
 def percent(value: float) -> str:
@@ -103,7 +103,8 @@ def percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.1f}"
 
 
-def _number(value: float) -> float | None:
+def json_number(value: float) -> float | None:
+    """A number for JSON, which has no NaN: None instead."""
     return None if math.isnan(value) else float(value)
 
 

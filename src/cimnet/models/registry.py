@@ -11,7 +11,6 @@ from cimnet.errors import ConfigError
 from cimnet.models.addition import Addition
 from cimnet.models.base import RGBTModel
 from cimnet.models.cimnet import LIGHT_WIDTHS, CIMNet
-from cimnet.models.early import EarlyFusion
 from cimnet.models.encoder import MIT_ENCODERS
 from cimnet.models.parallel import ParallelNet
 from cimnet.models.single import SingleStream
@@ -40,7 +39,13 @@ def register_model(family: str) -> Callable[[Builder], Builder]:
 
 
 register_model("cimnet")(CIMNet)
-register_model("early_fusion")(EarlyFusion)
+
+
+@register_model("early_fusion")
+def _early_fusion(encoder: str, num_classes: int, **options: Any) -> RGBTModel:
+    return SingleStream(encoder, num_classes, "stacked", **options)
+
+
 register_model("addition")(Addition)
 register_model("parallel_rectification")(ParallelNet)
 

@@ -1,30 +1,33 @@
-"""One-sensor reference points: the encoder and decoder of CIMNet with nothing between them."""
+"""Reference points of one encoder: one sensor, or both stacked (early fusion); CIMNet's encoder and decoder with
+nothing between them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from cimnet.models.base import Output, RGBTModel
 from cimnet.models.cimnet import PAPER_WIDTHS, check_options, enter
 from cimnet.models.decoder import MLPDecoder
-from cimnet.models.encoder import create_encoder
+from cimnet.models.encoder import StagedEncoder, create_encoder
 
 
 class SingleStream(RGBTModel):
-    """Segment from one sensor. Takes the pair like every model of this package and looks at one half of it.
+    """Segment with one encoder. Takes the pair like every model of this package.
 
     Args:
-        modality: ``rgb`` or ``thermal``; the others are those of :class:`cimnet.models.cimnet.CIMNet`.
+        modality: what the encoder sees: ``rgb``, ``thermal``, or ``stacked``, thermal as a fourth channel; the
+            others are those of :class:`cimnet.models.cimnet.CIMNet`.
     """
 
     def __init__(
         self,
         encoder: str,
         num_classes: int,
-        modality: Literal["rgb", "thermal"],
+        modality: Literal["rgb", "thermal", "stacked"],
         widths: Sequence[int] = PAPER_WIDTHS,
         decoder_channels: int = 512,
         pretrained: bool = False,
@@ -32,10 +35,12 @@ class SingleStream(RGBTModel):
         dropout: float = 0.1,
     ) -> None:
         check_options(widths, decoder_channels, None, "replace")
-        if modality not in ("rgb", "thermal"):
-            raise ValueError(f"modality is '{modality}', choose rgb or thermal")
+        if modality not in ("rgb", "thermal", "stacked"):
+            raise ValueError(f"modality is '{modality}', choose rgb, thermal or stacked")
         network = create_encoder(encoder, pretrained)
         super().__init__(network.mean, network.std, input_scale)
+        if modality == "stacked":
+            add_channel(network)
         self.modality = modality
         self.encoder = network
         self.enter = nn.ModuleList(enter(*stage) for stage in zip(network.channels, widths, strict=True))
@@ -48,6 +53,17 @@ class SingleStream(RGBTModel):
         size = (rgb.shape[-2], rgb.shape[-1])
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])
-        maps = self.encoder(rgb if self.modality == "rgb" else thermal)
-        features = [project(x) for project, x in zip(self.enter, maps, strict=True)]
+        seen = rgb if self.modality == "rgb" else thermal
+        if self.modality == "stacked":
+            seen = torch.cat((rgb, thermal[:, :1]), dim=1)
+        features = [project(x) for project, x in zip(self.enter, self.encoder(seen), strict=True)]
         return Output(self.restore(self.decoder(features), padded, size))
+
+
+def add_channel(encoder: StagedEncoder) -> None:
+    """Let the first convolution take a fourth channel, with the mean weight of the other three. All are scaled by 3/4,
+    so that its output stays about as large as pretraining left it."""
+    first = next(module for module in encoder.modules() if isinstance(module, nn.Conv2d))
+    weight = first.weight.detach()
+    first.in_channels = 4
+    first.weight = nn.Parameter(0.75 * torch.cat((weight, weight.mean(1, keepdim=True)), dim=1))

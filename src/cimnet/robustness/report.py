@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from cimnet.data.corruptions import CORRUPTIONS, Group
+from cimnet.evaluation.evaluate import json_number
 from cimnet.evaluation.metrics import Absent, Matrix, scores
 from cimnet.robustness.conditions import CLEAN, Condition
 from cimnet.robustness.outcome import Outcome
@@ -88,11 +89,11 @@ class Point:
         return content | {
             **({"flag": condition.flag} if condition.flag else {}),
             "pairs": self.pairs,
-            "miou": _number(self.miou),
-            "moving": _number(self.moving),
-            "static": _number(self.static),
-            "iou": {name: _number(value) for name, value in self.iou.items()},
-            "scenes": {name: _number(value) for name, value in self.scenes.items()},
+            "miou": json_number(self.miou),
+            "moving": json_number(self.moving),
+            "static": json_number(self.static),
+            "iou": {name: json_number(value) for name, value in self.iou.items()},
+            "scenes": {name: json_number(value) for name, value in self.scenes.items()},
         }
 
 
@@ -134,8 +135,8 @@ class Curve:
         return {
             "group": self.group,
             "unit": CORRUPTIONS[self.name].unit,
-            "mean": _number(self.mean),
-            "drop": _number(self.drop),
+            "mean": json_number(self.mean),
+            "drop": json_number(self.drop),
             "points": [point.to_dict() for point in self.points],
         }
 
@@ -199,9 +200,9 @@ class RobustnessReport:
             **{name: list(getattr(facts, name)) for name in ("classes", "moving", "notes")},
             **{name: getattr(facts, name) for name in ("absent", "seed", "version")},
             "clean": self.clean.to_dict(),
-            "mean_corruption_score": _number(self.mean_corruption_score),
-            "retained": _number(self.retained),
-            "groups": {group: _number(value) for group, value in self.groups.items()},
+            "mean_corruption_score": json_number(self.mean_corruption_score),
+            "retained": json_number(self.retained),
+            "groups": {group: json_number(value) for group, value in self.groups.items()},
             "corruptions": {name: curve.to_dict() for name, curve in self.curves.items()},
             "subsets": {
                 p.condition.flag or p.condition.stands_for: {"imitated": not p.condition.flag, **p.to_dict()}
@@ -229,7 +230,3 @@ def scene_means(curve: Curve, scenes: Sequence[str]) -> list[float]:
 def _iou(matrix: Matrix, facts: Facts) -> dict[str, float]:
     values: np.ndarray = scores(matrix, facts.absent).iou
     return dict(zip(facts.classes, map(float, values), strict=True))
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

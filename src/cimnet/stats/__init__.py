@@ -90,6 +90,7 @@ class Stats:
         row("pairs", lambda pair: True)
         if sizes and set(sizes) & set(names):
             lines.append(f"| published | {' | '.join(str(sizes.get(name, '')) for name in names)} |")
+        # the defaults bind the loops' values; mypy cannot infer such a lambda
         for scene in dict.fromkeys([*LIGHT, *sorted({pair.scene for pair in self.pairs()})]):
             row(scene.replace("_", " ") or "scene not known", lambda pair, scene=scene: pair.scene == scene)  # type: ignore[misc]
         for light in LIGHT:

@@ -36,6 +36,9 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 """All corruptions by name, in the order of reports."""
 
+DROPPED = ("rgb_dropped", "thermal_dropped")
+"""Corruptions that need an earlier pair; in the pair alone nothing shows which camera is at fault."""
+
 MOVING_CLASSES = frozenset(
     {"car", "truck", "bus", "van", "person", "human", "pedestrian", "motorcycle", "motorbike", "bike", "bicycle"}
     | {"rider", "cyclist", "train", "animal", "survivor"}
@@ -143,6 +146,7 @@ class CorruptedDataset(Dataset[RGBTSample]):
 
 __all__ = [
     "CORRUPTIONS",
+    "DROPPED",
     "MOVING_CLASSES",
     "Context",
     "CorruptedDataset",

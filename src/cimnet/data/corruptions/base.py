@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch.nn.functional as F
 
 from cimnet.data.sample import RGBTSample
+from cimnet.errors import DataError
 
 Group = Literal["geometry", "rgb", "thermal"]
 
@@ -46,3 +48,22 @@ class Corruption:
     levels: tuple[float, float, float, float, float]
     unit: str
     apply: Callable[[RGBTSample, float, Context], RGBTSample]
+
+
+def earlier(sample: RGBTSample, name: str, level: float, context: Context) -> RGBTSample:
+    """The pair so many places earlier, at the size of this one.
+
+    Raises:
+        DataError: there is none.
+    """
+    if context.other is None:
+        raise DataError(
+            f"{sample.id}: {name} needs an earlier pair, and there is none; use CorruptedDataset or give other"
+        )
+    before = context.other(round(level))
+    size = sample.rgb.shape[1:]
+    rgb, thermal = (
+        image if image.shape[1:] == size else F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+        for image in (before.rgb, before.thermal)
+    )
+    return replace(sample, rgb=rgb.clamp(0, 1), thermal=thermal.clamp(0, 1))

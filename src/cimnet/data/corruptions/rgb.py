@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from scipy import ndimage
 
-from cimnet.data.corruptions.base import Context, Corruption
+from cimnet.data.corruptions.base import Context, Corruption, earlier
 from cimnet.data.sample import RGBTSample
-from cimnet.errors import DataError
 
 Array = npt.NDArray[Any]
 _FULL_WELL = 4000  # electrons of a white pixel of a small camera
@@ -117,25 +115,6 @@ def jpeg(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
 def rgb_dropped(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
     """The camera hangs and delivers once more what it saw `level` pairs earlier."""
     return replace(sample, rgb=earlier(sample, "rgb_dropped", level, context).rgb)
-
-
-def earlier(sample: RGBTSample, name: str, level: float, context: Context) -> RGBTSample:
-    """The pair so many places earlier, at the size of this one.
-
-    Raises:
-        DataError: there is none.
-    """
-    if context.other is None:
-        raise DataError(
-            f"{sample.id}: {name} needs an earlier pair, and there is none; use CorruptedDataset or give other"
-        )
-    before = context.other(round(level))
-    size = sample.rgb.shape[1:]
-    rgb, thermal = (
-        image if image.shape[1:] == size else F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
-        for image in (before.rgb, before.thermal)
-    )
-    return replace(sample, rgb=rgb.clamp(0, 1), thermal=thermal.clamp(0, 1))
 
 
 def _linear(rgb: torch.Tensor) -> Array:

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from cimnet.data.corruptions.base import Context, Corruption
-from cimnet.data.corruptions.rgb import earlier
+from cimnet.data.corruptions.base import Context, Corruption, earlier
 from cimnet.data.sample import RGBTSample
 
 Array = npt.NDArray[Any]
