@@ -370,11 +370,20 @@ def test_prediction_that_cannot_be(refuse: Refuse, trained: Trained, root: Path,
 
 
 @pytest.mark.parametrize("damage", [_different_sizes, _text_named_png, _empty_file, _truncated_rgb])
-def test_images_that_cannot_be_predicted(
-    refuse: Refuse, trained: Trained, root: Path, damage: Callable[[Path], tuple[str, ...]]
+def test_images_that_cannot_be_predicted_are_listed(
+    cli: Callable[..., Result],
+    trained: Trained,
+    root: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], tuple[str, ...]],
 ) -> None:
     naming = damage(root)
-    refuse(*_predict(root, trained.best), naming=naming)
+    result = cli(*_predict(root, trained.best, tmp_path / "out"))
+    assert result.code == 1
+    assert f"1 pairs failed, listed in {tmp_path / 'out' / 'failed.csv'}" in result.out
+    listed = (tmp_path / "out" / "failed.csv").read_text()
+    assert all(word in listed for word in naming)
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 7
 
 
 def test_files_that_are_there_are_not_replaced_unasked(

@@ -16,6 +16,8 @@ from cimnet.files import write_atomically
 from cimnet.models import RGBTModel, create_model
 
 FORMAT = 1
+WEIGHTS = "model.safetensors"
+"""The file in a folder that :func:`cimnet.inference.hub.save_folder` wrote."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,15 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     """Rebuild the model, in evaluation mode on the CPU, and its :class:`ModelInfo`.
 
     Args:
-        path: a ``.safetensors`` file of this package, or a run folder that holds ``best.safetensors``.
+        path: a ``.safetensors`` file of this package, a run folder that holds ``best.safetensors``, or a folder to
+            share, with ``model.safetensors``.
 
     Raises:
         CheckpointError: if there is no such file, it is damaged, or it is not a checkpoint of this package.
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "best.safetensors"
+        path = path / WEIGHTS if (path / WEIGHTS).is_file() else path / "best.safetensors"
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path}: no such file; give a .safetensors file or a run folder")
     try:

@@ -15,8 +15,23 @@ from cimnet.cli_confidence import calibrate
 from cimnet.cli_data import data_app
 from cimnet.cli_paper import paper_app
 from cimnet.cli_robustness import robustness
-from cimnet.cli_shared import Checkpoint, Device, Overrides, bar, console, say, training_progress
-from cimnet.errors import CimnetError
+from cimnet.cli_shared import (
+    BatchSize,
+    Checkpoint,
+    Device,
+    Flip,
+    Overlap,
+    Overrides,
+    Precision,
+    Scales,
+    Window,
+    bar,
+    console,
+    parse_scales,
+    say,
+    training_progress,
+)
+from cimnet.errors import CimnetError, ConfigError
 from cimnet.version import __version__
 
 if TYPE_CHECKING:
@@ -94,6 +109,9 @@ def evaluate(
     json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a picture.")] = None,
+    flip: Flip = False,
+    scales: Scales = "1",
+    precision: Precision = "float32",
     device: Device = None,
 ) -> None:
     """Score a checkpoint on a labelled split: per class, by scene and by flag."""
@@ -107,10 +125,10 @@ def evaluate(
     for path in (json_, markdown, figure):
         if path is not None:
             require_writable_file(path)
-    predictor = load(checkpoint, device)
+    predictor = load(checkpoint, device, flip=flip, scales=parse_scales(scales), precision=precision)
     data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
     with bar("evaluate", len(data)) as advance:
-        result = run(predictor.model.predict, data, absent=absent, device=predictor.device, progress=advance)
+        result = run(predictor.segment, data, absent=absent, device=predictor.device, progress=advance)
     console.print(Markdown(result.to_markdown()))
     if json_ is not None:
         write_text(json_, result.to_json())
@@ -123,24 +141,61 @@ def evaluate(
 @app.command()
 def predict(
     checkpoint: Checkpoint,
-    rgb: Annotated[Path, typer.Option(help="RGB image or folder.")],
-    thermal: Annotated[Path, typer.Option(help="Thermal image or folder; the same path as --rgb for 4-channel files.")],
     out: Annotated[Path, typer.Option(help="Folder for masks/ and overlays/.")],
+    rgb: Annotated[Path | None, typer.Option(help="RGB image or folder. Left out: missing.")] = None,
+    thermal: Annotated[
+        Path | None,
+        typer.Option(help="Thermal image or folder; the same path as --rgb for 4-channel files. Left out: missing."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier prediction.")] = False,
+    window: Window = None,
+    overlap: Overlap = 0.5,
+    batch_size: BatchSize = 1,
+    flip: Flip = False,
+    scales: Scales = "1",
+    precision: Precision = "float32",
     device: Device = None,
 ) -> None:
-    """Segment one pair or two folders of images that share names; stops at a file it cannot read."""
+    """Segment one pair, or two folders of images that share names; folders inside are read too.
+
+    What cannot be read is listed in failed.csv; then the exit code is 1.
+    """
     from cimnet.inference import load, match_pairs, predict_pairs
 
     matched = match_pairs(rgb, thermal)
-    predictor = load(checkpoint, device)
+    settings = {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
+    predictor = load(checkpoint, device, scales=parse_scales(scales), **settings)
     with bar("predict", len(matched.pairs)) as advance:
-        predict_pairs(predictor, matched.pairs, out, lambda: advance(None), overwrite, _say_alarm)
-    say(f"{len(matched.pairs)} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
+        result = predict_pairs(predictor, matched.pairs, out, lambda: advance(None), overwrite, _say_alarm)
+    done = len(matched.pairs) - len(result.failed)
+    say(f"{done} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
     if matched.unmatched:
         names = ", ".join(path.name for path in matched.unmatched[:5])
         more = f" and {len(matched.unmatched) - 5} more" if len(matched.unmatched) > 5 else ""
         say(f"{len(matched.unmatched)} files without a partner: {names}{more}", "yellow")
+    if result.failed:
+        say(f"{len(result.failed)} pairs failed, listed in {out / 'failed.csv'}", "red")
+        raise typer.Exit(1)
+
+
+@app.command()
+def publish(
+    checkpoint: Checkpoint,
+    out: Annotated[Path | None, typer.Option(help="Write weights, JSON and a model card into this new folder.")] = None,
+    hub: Annotated[str | None, typer.Option(help="Upload them to this repository of the Hugging Face Hub.")] = None,
+    public: Annotated[bool, typer.Option("--public", help="A new repository is open to everybody.")] = False,
+) -> None:
+    """Make a folder to share of a checkpoint, or push it to the Hugging Face Hub as USER/NAME."""
+    from cimnet.inference import load
+
+    if out is None and hub is None:
+        raise ConfigError("give --out FOLDER, --hub USER/NAME or both")
+    predictor = load(checkpoint, "cpu")
+    if out is not None:
+        predictor.save(out)
+        say(f"written: {out}")
+    if hub is not None:
+        say(f"pushed: {predictor.push_to_hub(hub, private=not public)}")
 
 
 def _say_alarm(name: str, alarm: Alarm) -> None:

@@ -39,7 +39,7 @@ def calibrate(
     test = predictor.open_dataset(dataset, test_split, layout=layout)
     with console.status("calibrate") as status:
         result = run(
-            predictor.model,
+            predictor.network,
             fit,
             test,
             device=predictor.device,
@@ -50,5 +50,5 @@ def calibrate(
     if report is not None:
         write_report(report, result)
         say(f"report: {report}")
-    store(target, predictor.model, predictor.info, result)
+    store(target, predictor.network, predictor.info, result)
     say(f"temperature and alarms: {target}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cimnet.errors import ConfigError
 
 console = Console()
 
@@ -16,6 +18,29 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default:
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override of the recipe, e.g. training.epochs=3. Repeatable.")
 ]
+Window = Annotated[
+    int | None,
+    typer.Option(help="Side of the windows in which large images are seen, px. Default: 640 beyond 1.3 megapixels."),
+]
+Overlap = Annotated[float, typer.Option(help="Share of a window's side in common with the next one, 0 to 0.75.")]
+BatchSize = Annotated[int, typer.Option(help="Images or windows in one pass.")]
+Flip = Annotated[bool, typer.Option("--flip", help="See each image mirrored too, average the probabilities.")]
+Scales = Annotated[str, typer.Option(help="See each image at these sizes, e.g. 0.75,1,1.25; average likewise.")]
+Precision = Annotated[
+    Literal["float32", "bfloat16", "float16"], typer.Option(help="bfloat16 or float16: autocast, for speed.")
+]
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """Numbers with commas between.
+
+    Raises:
+        ConfigError: naming what is none.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--scales {text}: expected numbers with commas between, e.g. 0.75,1,1.25") from error
 
 
 def say(text: str, style: str = "") -> None:

@@ -56,7 +56,7 @@ def run_demo(
     say("3/5 evaluating on unseen scenes")
     predictor = load(best)
     test_set = predictor.open_dataset(out / "data", "test")
-    result = evaluate(predictor.model.predict, test_set, device=predictor.device)
+    result = evaluate(predictor.segment, test_set, device=predictor.device)
     lap("evaluation")
     say("4/5 predicting")
     pairs = [(pair.id, pair.rgb, pair.thermal or pair.rgb) for pair in test_set.pairs[:6]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +53,35 @@ def test_what_is_no_pair(tmp_path: Path) -> None:
     for rgb, thermal in ((file, folder), (folder, file)):
         with pytest.raises(DataError, match="give two files or two folders"):
             match_pairs(rgb, thermal)
-    with pytest.raises(DataError, match=r"--thermal .*empty: no images in it; folders inside are not read"):
+    with pytest.raises(DataError, match=r"--thermal .*empty: no images in it"):
         match_pairs(root / "rgb", tmp_path / "empty")
+    with pytest.raises(DataError, match="neither --rgb nor --thermal"):
+        match_pairs(None, None)
+
+
+def test_folders_inside_are_read_and_keep_their_names(predictor: Predictor, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data", 3)
+    for kind in ("rgb", "thermal"):
+        (root / kind / "flight 2" / "b").mkdir(parents=True)
+        (root / kind / "001.png").rename(root / kind / "flight 2" / "b" / "001.png")
+        (root / kind / ".thumbnails").mkdir()
+        (root / kind / "002.png").rename(root / kind / ".thumbnails" / "002.png")
+    matched = match_pairs(root / "rgb", root / "thermal")
+    assert [name for name, _, _ in matched.pairs] == ["000", "flight 2/b/001"]
+    predict_pairs(predictor, matched.pairs, tmp_path / "out")
+    assert (tmp_path / "out" / "overlays" / "flight 2" / "b" / "001.png").is_file()
+
+
+@pytest.mark.parametrize("missing", ["rgb", "thermal"])
+def test_one_sensor_alone(predictor: Predictor, tmp_path: Path, missing: str) -> None:
+    root = make_folder(tmp_path / "data", 2)
+    folders = {"rgb": root / "rgb", "thermal": root / "thermal", missing: None}
+    predict_pairs(predictor, match_pairs(**folders).pairs, tmp_path / "out")
+    expected = predictor.predict(*(folder and folder / "001.png" for folder in folders.values()))
+    with Image.open(tmp_path / "out" / "masks" / "001.png") as mask:
+        np.testing.assert_array_equal(np.asarray(mask), expected)
+    with Image.open(tmp_path / "out" / "overlays" / "001.png") as overlay:
+        assert np.asarray(overlay)[:32].std() > 5  # drawn on the image that is there
 
 
 def test_masks_and_overlays(trained: Trained, predictor: Predictor, tmp_path: Path) -> None:
@@ -86,12 +115,37 @@ def test_four_channel_files(predictor: Predictor, tmp_path: Path, monkeypatch: p
         np.testing.assert_array_equal(np.asarray(mask), expected)
 
 
-def test_nothing_is_written_when_a_later_pair_does_not_fit(predictor: Predictor, tmp_path: Path) -> None:
-    root = make_folder(tmp_path / "data")
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_what_cannot_be_read_is_listed_and_the_rest_done(
+    trained: Trained, predictor: Predictor, tmp_path: Path, batch_size: int
+) -> None:
+    root = make_folder(tmp_path / "data", 5)
     with Image.open(root / "thermal" / "004.png") as image:
         image.resize((20, 16)).save(root / "thermal" / "004.png")
+    whole = (root / "rgb" / "001.png").read_bytes()
+    (root / "rgb" / "001.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
     pairs = match_pairs(root / "rgb", root / "thermal").pairs
-    with pytest.raises(DataError, match=r"thermal/004\.png is 20x16 but .*rgb/004\.png is 40x32"):
+    steps: list[None] = []
+    batched = cimnet.load(trained.folder, "cpu", batch_size=batch_size)
+    result = predict_pairs(batched, pairs, tmp_path / "out", lambda: steps.append(None))
+    assert len(steps) == 4  # the other one was found unfit before
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["000.png", "002.png", "003.png"]
+    with (tmp_path / "out" / "failed.csv").open() as file:
+        rows = {row["name"]: row["reason"] for row in csv.DictReader(file)}
+    assert rows == result.failed
+    assert set(rows) == {"001", "004"}
+    assert "rgb/001.png" in rows["001"]
+    assert re.search(r"thermal/004\.png is 20x16 but .*rgb/004\.png is 40x32", rows["004"])
+    with Image.open(tmp_path / "out" / "masks" / "003.png") as mask:
+        np.testing.assert_array_equal(np.asarray(mask), predictor.predict(*pairs[3][1:]))
+
+
+def test_if_no_pair_can_be_read_nothing_is_written(predictor: Predictor, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data", 2)
+    for path in (root / "thermal").iterdir():
+        path.write_bytes(b"")
+    pairs = match_pairs(root / "rgb", root / "thermal").pairs
+    with pytest.raises(DataError, match=r"none of 2 pairs can be read; the first: .*thermal/000\.png"):
         predict_pairs(predictor, pairs, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

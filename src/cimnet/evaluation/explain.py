@@ -88,7 +88,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
         ConfigError: if the model is not a CIMNet.
         DataError: if a file cannot be read, the sizes differ, or the label has ids that the model has not.
     """
-    model = predictor.model
+    model = predictor.network
     if not isinstance(model, CIMNet):
         raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
     ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)

@@ -127,7 +127,7 @@ def compare_offsets(predictor: Predictor, dataset: RGBTDataset) -> Iterator[Comp
         if truth is None or not {"offset", "moving"} <= truth.keys():
             continue
         sample = dataset.read(index)
-        found = found_offsets(predictor.model, sample.rgb.to(predictor.device), sample.thermal.to(predictor.device))
+        found = found_offsets(predictor.network, sample.rgb.to(predictor.device), sample.thermal.to(predictor.device))
         if not found:
             return
         true, moving = truth["offset"].astype(np.float32), truth["moving"].astype(bool)

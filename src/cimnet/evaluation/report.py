@@ -92,7 +92,7 @@ def write_report(
     total, guess = evaluation.scores, _largest_class_everywhere(evaluation)
     facts = {"model": predictor.info.name, **facts}
     time = facts.pop("training time", "")
-    parameters = sum(p.numel() for p in predictor.model.parameters())
+    parameters = sum(p.numel() for p in predictor.network.parameters())
     tiles = [
         (f"{percent(total.miou)} %", f"mIoU over all {len(evaluation.classes)} classes"),
         (f"{percent(total.pixel_accuracy)} %", "pixel accuracy"),

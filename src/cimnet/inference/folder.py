@@ -4,50 +4,74 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
+from torch import Tensor
 
 from cimnet.confidence.alarm import Alarm
 from cimnet.confidence.defects import ALARMS
-from cimnet.data.files import THERMAL_EXTENSIONS, index_images
+from cimnet.data.files import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.readers import image_size, read_rgb, read_rgbt
+from cimnet.data.thermal_files import thermal_size
 from cimnet.errors import CimnetError, DataError
 from cimnet.files import require_writable, write_atomically, write_text
 from cimnet.inference.overlay import blend, with_legend
 from cimnet.inference.predictor import Predictor
 
+FilePair = tuple[str, Path | None, Path | None]
+"""Name without extension, below the folders given ("flight1/0001"); RGB and thermal file, None: missing."""
+
 
 @dataclass(frozen=True)
 class Matched:
-    """Pairs to predict, (name, rgb, thermal), and the files without a partner."""
+    """Pairs to predict, and the files without a partner."""
 
-    pairs: list[tuple[str, Path, Path]]
+    pairs: list[FilePair]
     unmatched: list[Path]
 
 
-def match_pairs(rgb: Path, thermal: Path) -> Matched:
-    """Pair two files, or the images of two folders by name; extensions may differ.
+@dataclass
+class Predicted:
+    """What became of the pairs: names without a mask and why, alarms by name if the checkpoint has them."""
 
-    One file or folder given twice means 4-channel images (RGB and thermal in one file).
+    failed: dict[str, str] = field(default_factory=dict)
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+
+
+def match_pairs(rgb: Path | None, thermal: Path | None) -> Matched:
+    """Pair two files, or the images of two folders, and of the folders in them, by name; extensions may differ.
+
+    One file or folder given twice means 4-channel images (RGB and thermal in one file). None: that sensor is missing.
 
     Raises:
         DataError: if a path does not exist, one is a file and the other a folder, or no name matches.
     """
+    if rgb is None and thermal is None:
+        raise DataError("neither --rgb nor --thermal is given; give at least one")
     for path, option in ((rgb, "--rgb"), (thermal, "--thermal")):
-        if not path.exists():
+        if path is not None and not path.exists():
             raise DataError(f"{option} {path}: no such file or folder")
-    if rgb.is_file() and thermal.is_file():
-        return Matched([(rgb.stem, rgb, thermal)], [])
-    if rgb.is_file() or thermal.is_file():
+    files = [path.is_file() for path in (rgb, thermal) if path is not None]
+    if all(files):
+        return Matched([((rgb or thermal or Path()).stem, rgb, thermal)], [])
+    if any(files):
         raise DataError(f"--rgb {rgb} and --thermal {thermal}: give two files or two folders")
-    left, right = index_images(rgb), index_images(thermal, THERMAL_EXTENSIONS)
-    pairs = [(name, left[name], right[name]) for name in sorted(left.keys() & right.keys())]
-    for option, path, found in (("--rgb", rgb, left), ("--thermal", thermal, right)):
-        if not found:
-            raise DataError(f"{option} {path}: no images in it; folders inside are not read, give the right one")
+    left = None if rgb is None else _images(rgb, IMAGE_EXTENSIONS, "--rgb")
+    right = None if thermal is None else _images(thermal, THERMAL_EXTENSIONS, "--thermal")
+    if left is None or right is None:
+        found = left or right or {}
+        return Matched(
+            [(name, None if left is None else path, None if right is None else path) for name, path in found.items()],
+            [],
+        )
+    pairs: list[FilePair] = [(name, left[name], right[name]) for name in sorted(left.keys() & right.keys())]
     if not pairs:
         raise DataError(
             f"--rgb {rgb} ({len(left)} images) and --thermal {thermal} ({len(right)}): no two files share a name; "
@@ -61,66 +85,157 @@ def match_pairs(rgb: Path, thermal: Path) -> Matched:
 
 def predict_pairs(
     predictor: Predictor,
-    pairs: list[tuple[str, Path, Path]],
+    pairs: Sequence[FilePair],
     out: Path,
     progress: Callable[[], None] | None = None,
     overwrite: bool = False,
     on_alarm: Callable[[str, Alarm], None] | None = None,
-) -> None:
-    """Write ``out/masks/NAME.png`` (class ids) and ``out/overlays/NAME.png`` for each (name, rgb, thermal),
-    and of all of them ``out/alarms.csv`` if the checkpoint has an alarm.
+) -> Predicted:
+    """Write ``out/masks/NAME.png`` (class ids) and ``out/overlays/NAME.png`` for each pair, and of all of them
+    ``out/alarms.csv`` if the checkpoint has an alarm.
 
-    Before anything is written, sizes are compared by the headers and existing files refused unless ``overwrite``.
+    Before anything is written, sizes are compared by the headers and existing files refused unless ``overwrite``. A
+    pair that cannot be read is left out and told in what is returned and in ``out/failed.csv``. Files are read and
+    written in threads beside the model.
 
     Args:
         progress: called after each pair.
         on_alarm: called with the name of each pair that raises an alarm, and that alarm.
 
     Raises:
-        DataError, CimnetError: at the first pair that cannot be read or written; what is complete stays.
+        DataError: no pair can be read.
+        CimnetError: a file cannot be written; what is complete stays.
     """
     targets = [out / folder / f"{name}.png" for folder in ("masks", "overlays") for name, _, _ in pairs]
-    alarms: dict[str, Alarm] | None = None if predictor.info.alarm is None else {}
-    if alarms is not None:
+    if predictor.info.alarm is not None:
         targets.append(out / "alarms.csv")
     existing = [] if overwrite else [path for path in targets if path.exists()]
     if existing:
         raise CimnetError(f"{existing[0]}: exists; choose another --out, or --overwrite to replace such files")
-    for _, rgb, thermal in pairs:
-        _check_sizes(rgb, thermal)
+    result = Predicted()
+    readable: list[FilePair] = []
+    for name, rgb, thermal in pairs:
+        try:
+            _check_sizes(rgb, thermal)
+            readable.append((name, rgb, thermal))
+        except DataError as error:
+            result.failed[name] = str(error)
+    _refuse_if_all_failed(result, pairs)
     for folder in (out / "masks", out / "overlays"):
         require_writable(folder)
-    for name, rgb, thermal in pairs:
-        image, heat = read_rgbt(rgb) if rgb.samefile(thermal) else (read_rgb(rgb), thermal)
-        tensors = predictor.tensors(image, heat)
-        mask = predictor.predict(*tensors)
-        if alarms is not None:
-            alarms[name] = predictor.alarm(*tensors)
-            if on_alarm is not None and alarms[name].raised:
-                on_alarm(name, alarms[name])
-        overlay = with_legend(blend(image, mask, predictor.colors), mask, predictor.classes, predictor.colors)
-        write_atomically(out / "masks" / f"{name}.png", Image.fromarray(mask).save)
-        write_atomically(out / "overlays" / f"{name}.png", overlay.save)
-        if progress is not None:
-            progress()
-    if alarms is not None:
-        write_text(out / "alarms.csv", _table(alarms))
+    size = predictor.settings.batch_size
+    with ThreadPoolExecutor(2) as pool:
+        writing: list[Future[None]] = []
+        reading = _ahead(pool, lambda pair: _read(predictor, pair), readable, size + 1)
+        while batch := list(islice(reading, size)):
+            good = [loaded for loaded in batch if isinstance(loaded, Loaded)]
+            result.failed |= {name: str(error) for name, error in (item for item in batch if isinstance(item, tuple))}
+            masks = predictor.predict_batch((loaded.rgb, loaded.thermal) for loaded in good)
+            for future in writing:  # of the batch before
+                future.result()
+            writing = [pool.submit(_write, predictor, out, *item) for item in zip(good, masks, strict=True)]
+            if predictor.info.alarm is not None:
+                for loaded in good:
+                    alarm = result.alarms[loaded.name] = predictor.alarm(loaded.rgb, loaded.thermal)
+                    if on_alarm is not None and alarm.raised:
+                        on_alarm(loaded.name, alarm)
+            if progress is not None:
+                for _ in batch:
+                    progress()
+        for future in writing:
+            future.result()
+    _refuse_if_all_failed(result, pairs)
+    if predictor.info.alarm is not None:
+        write_text(out / "alarms.csv", _alarm_table(result.alarms))
+    if result.failed:
+        write_text(out / "failed.csv", _csv(("name", "reason"), result.failed.items()))
+    return result
 
 
-def _table(alarms: dict[str, Alarm]) -> str:
-    """A row for each pair: its name, the probability of each alarm, the raised ones with spaces between."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["name", *ALARMS, "raised"])
-    for name, alarm in alarms.items():
-        rows.writerow([name, *(f"{alarm.probabilities[kind]:.4f}" for kind in ALARMS), " ".join(alarm.raised)])
-    return text.getvalue()
+@dataclass(frozen=True)
+class Loaded:
+    """A pair in memory: its name, the picture to draw on (H, W, 3), and what the model gets."""
+
+    name: str
+    picture: npt.NDArray[np.uint8]
+    rgb: Tensor
+    thermal: Tensor
 
 
-def _check_sizes(rgb: Path, thermal: Path) -> None:
-    size, other = image_size(rgb), image_size(thermal)
+def _images(folder: Path, extensions: tuple[str, ...], option: str) -> dict[str, Path]:
+    """Images of a folder and of those in it, by their path below it without extension."""
+    found: dict[str, Path] = {}
+    for inner in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
+        below = inner.relative_to(folder)
+        if not any(part.startswith(".") for part in below.parts):
+            found |= {(below / stem).as_posix(): path for stem, path in index_images(inner, extensions).items()}
+    if not found:
+        raise DataError(f"{option} {folder}: no images in it")
+    return dict(sorted(found.items()))
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    read: Callable[[FilePair], Loaded | tuple[str, DataError]],
+    pairs: Sequence[FilePair],
+    count: int,
+) -> Iterator[Loaded | tuple[str, DataError]]:
+    """Read pairs in order, up to `count` of them ahead."""
+    rest = iter(pairs)
+    waiting = [pool.submit(read, pair) for pair in islice(rest, count)]
+    while waiting:
+        yield waiting.pop(0).result()
+        waiting += [pool.submit(read, pair) for pair in islice(rest, 1)]
+
+
+def _read(predictor: Predictor, pair: FilePair) -> Loaded | tuple[str, DataError]:
+    name, rgb, thermal = pair
+    try:
+        if rgb is None:
+            tensors = predictor.tensors(None, thermal)
+            grey = (255 * tensors[1][0]).round().clamp(0, 255).byte().numpy()
+            return Loaded(name, np.repeat(grey[..., None], 3, axis=2), *tensors)
+        picture, heat = read_rgbt(rgb) if thermal is not None and rgb.samefile(thermal) else (read_rgb(rgb), thermal)
+        return Loaded(name, picture, *predictor.tensors(picture, heat))
+    except DataError as error:
+        return name, error
+
+
+def _write(predictor: Predictor, out: Path, pair: Loaded, mask: npt.NDArray[np.uint8]) -> None:
+    overlay = with_legend(blend(pair.picture, mask, predictor.colors), mask, predictor.classes, predictor.colors)
+    write_atomically(out / "masks" / f"{pair.name}.png", Image.fromarray(mask).save)
+    write_atomically(out / "overlays" / f"{pair.name}.png", overlay.save)
+
+
+def _refuse_if_all_failed(result: Predicted, pairs: Sequence[FilePair]) -> None:
+    if pairs and len(result.failed) == len(pairs):
+        first = next(iter(result.failed.values()))
+        raise DataError(first if len(pairs) == 1 else f"none of {len(pairs)} pairs can be read; the first: {first}")
+
+
+def _check_sizes(rgb: Path | None, thermal: Path | None) -> None:
+    if rgb is None or thermal is None:
+        return
+    size, other = image_size(rgb), (image_size(thermal) if rgb.samefile(thermal) else thermal_size(thermal))
     if size != other:
         raise DataError(
             f"{thermal} is {other[1]}x{other[0]} but {rgb} is {size[1]}x{size[0]}; "
-            "register and resample to the size of the RGB image first"
+            "register and resample to the size of the RGB image first (`cimnet data align`)"
         )
+
+
+def _alarm_table(alarms: dict[str, Alarm]) -> str:
+    """A row for each pair: its name, the probability of each alarm, the raised ones with spaces between."""
+    rows = (
+        (name, *(f"{alarm.probabilities[kind]:.4f}" for kind in ALARMS), " ".join(alarm.raised))
+        for name, alarm in sorted(alarms.items())
+    )
+    return _csv(("name", *ALARMS, "raised"), rows)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -68,7 +68,7 @@ def reproduce(
             raise ConfigError(f"the checkpoints are of different models ({', '.join(sorted(kinds))}); give one kind")
         _check(table, predictors[0].open_dataset(data, split))
         scores = [score(predictor, data, split) for predictor in predictors]
-        model, source = predictors[0].model, f"{kinds.pop()}, trained before"
+        model, source = predictors[0].network, f"{kinds.pop()}, trained before"
     else:
         settings = plan.settings(Variant("cimnet"), 0)
         given = settings.data
@@ -83,7 +83,7 @@ def reproduce(
         plan.run([cimnet])
         found = plan.found(cimnet)
         scores = [found[seed] for seed in seeds]
-        model = load(out / f"cimnet_seed{seeds[0]}", "cpu").model
+        model = load(out / f"cimnet_seed{seeds[0]}", "cpu").network
     if table in ("table4", "table5"):
         text = table4(scores) if table == "table4" else table5(scores)
     else:

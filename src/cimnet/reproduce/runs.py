@@ -111,7 +111,7 @@ class Plan:
 def score(predictor: Predictor, data: Path, split: str, layout: str = "auto") -> Scores:
     """Scores of a model on a split, as ``cimnet eval --json`` writes them."""
     test_set = predictor.open_dataset(data, split, layout=layout)
-    return evaluate(predictor.model.predict, test_set, device=predictor.device).to_dict()
+    return evaluate(predictor.segment, test_set, device=predictor.device).to_dict()
 
 
 def _require_same(recipe: Recipe, folder: Path) -> None:

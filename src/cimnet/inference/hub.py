@@ -1,0 +1,119 @@
+"""Share trained models: a folder of weights, JSON and a model card, on disk or on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from cimnet.checkpoint import WEIGHTS, ModelInfo, save_checkpoint
+from cimnet.errors import CheckpointError
+from cimnet.files import require_new_folder, write_text
+from cimnet.models import RGBTModel
+from cimnet.version import __version__
+
+_NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+
+def locate(source: str | Path) -> Path:
+    """The local path of what `cimnet.load` was given; a repository ``user/name`` or ``user/name@revision`` of the Hub
+    is fetched first, into the Hub client's cache. What exists here, or lies in a folder that does, is a path.
+
+    Raises:
+        CheckpointError: there is no such repository, it holds no weights of this package, or it cannot be reached.
+    """
+    path = Path(source)
+    name = _NAME.fullmatch(str(source))
+    if path.exists() or path.suffix or path.parent.exists() or name is None:
+        return path
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            hf_hub_download(name["repository"], WEIGHTS, revision=name["revision"], endpoint=os.getenv("HF_ENDPOINT"))
+        )
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"{source}: no such file or folder, and the Hugging Face Hub cannot be reached; check path and network"
+        ) from error
+    except EntryNotFoundError as error:
+        raise CheckpointError(f"{source}: this repository on the Hub has no {WEIGHTS}") from error
+    except (OSError, ValueError) as error:  # the client's own errors derive from these
+        raise CheckpointError(f"{source}: no such file or folder, and not on the Hugging Face Hub either") from error
+
+
+def save_folder(folder: Path, model: RGBTModel, info: ModelInfo) -> None:
+    """Write ``model.safetensors``, ``config.json`` (the same description, to read) and a model card, ``README.md``.
+
+    Raises:
+        CimnetError: the folder exists and is not empty, or cannot be written.
+    """
+    require_new_folder(folder, "choose another")
+    save_checkpoint(folder / WEIGHTS, model, info)
+    write_text(folder / "config.json", json.dumps({"cimnet": __version__, **asdict(info)}, indent=2) + "\n")
+    write_text(folder / "README.md", card(model, info))
+
+
+def push(model: RGBTModel, info: ModelInfo, repository: str, private: bool = True, token: str | None = None) -> str:
+    """Upload what `save_folder` writes to ``user/name`` on the Hugging Face Hub, which is made if it is not there.
+
+    Args:
+        token: by default the one that `hf auth login` stored, or HF_TOKEN.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        CheckpointError: not logged in, not allowed, or the Hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    name = _NAME.fullmatch(repository)
+    if name is None or name["revision"]:
+        raise CheckpointError(f"'{repository}': expected a repository of the Hugging Face Hub, user/name")
+    api = HfApi(endpoint=os.getenv("HF_ENDPOINT"), token=token)
+    with tempfile.TemporaryDirectory() as folder:
+        save_folder(Path(folder), model, info)
+        try:
+            api.create_repo(repository, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload model"))
+        except Exception as error:  # the client's network library differs by version
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{repository}: cannot be uploaded ({reason}); log in with `hf auth login`"
+            ) from error
+
+
+def card(model: RGBTModel, info: ModelInfo) -> str:
+    """A model card in Markdown: front matter for the Hub, use, classes, inputs, scores."""
+    front = {
+        "library_name": "cimnet",
+        "pipeline_tag": "image-segmentation",
+        "tags": ["semantic-segmentation", "rgb-thermal", "rgb-t", "multispectral"],
+    }
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    thermal = f"{info.thermal_dtype or 'any depth'}, scaled to 0..1 by {json.dumps(asdict(info.scaling))}"
+    lines = [
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
+        f"# {info.name}\n",
+        f"RGB-thermal semantic segmentation, {parameters:.1f} M parameters, made with cimnet {__version__}.\n",
+        "```python\nimport cimnet\n\nids = cimnet.load('USER/NAME').predict('rgb.png', 'thermal.png')\n```\n",
+        f"- RGB: 8 bits, or floats in 0..1. Thermal: {thermal}. Both of one size and registered.",
+        "- Either image may be missing (`None`).",
+        f"- Temperature for calibrated probabilities: {info.temperature or 'not fitted'}; alarms for broken sensors: "
+        f"{'yes' if info.alarm else 'none'}.\n",
+        "## Classes\n\n| id | class | colour |\n|---:|---|---|",
+        *(f"| {k} | {name} | {info.colors[k]} |" for k, name in enumerate(info.classes)),
+        "\n## Scores on the validation split when training ended\n\n| score | value |\n|---|---:|",
+        *(f"| {name} | {value:.4f} |" for name, value in info.metrics.items()),
+        "\n## Options of the model\n",
+        f"```json\n{json.dumps(info.options, indent=2)}\n```",
+        "\nNot said by this file: which data the model was trained on and under which terms. Add it here.",
+    ]
+    return "\n".join(lines) + "\n"
