@@ -15,6 +15,7 @@ from cimnet.cli_confidence import calibrate
 from cimnet.cli_data import data_app
 from cimnet.cli_paper import paper_app
 from cimnet.cli_robustness import robustness
+from cimnet.cli_serve import serve
 from cimnet.cli_shared import (
     BatchSize,
     Checkpoint,
@@ -43,6 +44,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(paper_app)
 app.command()(calibrate)
 app.command()(robustness)
+app.command()(serve)
 
 
 def main() -> None:

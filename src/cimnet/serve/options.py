@@ -1,0 +1,61 @@
+"""The limits of an end point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cimnet.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What one server takes on.
+
+    Attributes:
+        max_mb: of one request's body, millions of bytes.
+        max_pixels: of one image.
+        queue: requests in hand beside those in the model; more are refused with 503.
+        batch_size: pairs of one size in one pass of the model.
+        batch_wait_ms: how long the first pair of a pass waits for others, milliseconds.
+        timeout_s: of one request, from its first byte, seconds.
+        decoders: threads that decode images and encode answers.
+
+    Raises:
+        ConfigError: naming a field that is out of range.
+    """
+
+    max_mb: float = 20.0
+    max_pixels: int = 4_000_000
+    queue: int = 64
+    batch_size: int = 4
+    batch_wait_ms: float = 5.0
+    timeout_s: float = 30.0
+    decoders: int = 2
+
+    def __post_init__(self) -> None:
+        for field, right, expected in (
+            ("max_mb", 0 < self.max_mb <= 2000, "more than 0, at most 2000"),
+            ("max_pixels", 1 <= self.max_pixels <= 150_000_000, "1 to 150000000"),
+            ("queue", self.queue >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("batch_wait_ms", 0 <= self.batch_wait_ms <= 10_000, "0 to 10000"),
+            ("timeout_s", 0 < self.timeout_s <= 3600, "more than 0, at most 3600"),
+            ("decoders", self.decoders >= 1, "at least 1"),
+        ):
+            if not right:
+                raise ConfigError(f"{field} is {getattr(self, field)}, expected {expected}")
+
+    @property
+    def max_bytes(self) -> int:
+        """`max_mb` in bytes."""
+        return int(self.max_mb * 1e6)
+
+    @property
+    def in_hand(self) -> int:
+        """Requests that are read, decoded, waiting, predicted or answered at one time."""
+        return self.queue + self.batch_size
+
+    @property
+    def held_pixels(self) -> int:
+        """Pixels of decoded pairs that wait or are in the model (16 bytes each): eight of the largest images."""
+        return 8 * self.max_pixels
