@@ -27,6 +27,7 @@ WHOLE = "augmentation.modality_dropout=0"  # a model of one sensor learns nothin
 # … and thermal images alone do not tell by how much they were displaced
 MODELS = {
     "CIMNet + alignment": ("cimnet", "model.explicit_alignment=true"),
+    "CIMNet + alignment, exchange dropped": ("cimnet", "model.explicit_alignment=true", "model.exchange_dropout=0.6"),
     "CIMNet": ("cimnet",),
     "parallel rectification": ("parallel_rectification",),
     "addition": ("addition",),

@@ -69,6 +69,9 @@ class ModelConfig(_Section):
     offset_update: Literal["replace", "residual"] | None = None
     modulation: bool | None = None
     explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
+    exchange_dropout: float | None = Field(
+        None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
+    )
 
     def options(self) -> dict[str, Any]:
         """Arguments for :func:`cimnet.create_model` besides name and classes."""

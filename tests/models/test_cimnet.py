@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cimnet.errors import ConfigError
 from cimnet.models import CIMNet, create_model
 from cimnet.models.cimnet import PAPER_WIDTHS, Leave, enter
 from cimnet.models.scsfr import SCSFROutput, halve_offset
@@ -167,6 +168,41 @@ def test_equal_widths_need_no_projection() -> None:
     assert Leave(4, 4)(x, x, rectified) is rectified
     assert not [*enter(4, 4).parameters(), *Leave(4, 4).parameters()]
     assert enter(6, 4)(torch.randn(2, 6, 3, 5)).shape == (2, 4, 3, 5)
+
+
+@pytest.mark.parametrize("options", [SMALL, NATIVE])
+def test_dropped_exchange_hands_each_encoder_its_own_map(options: dict[str, Any]) -> None:
+    model = _model("cimnet_efficientnet_lite0", exchange_dropout=1.0, **options).train()
+    for layer in (*model.leave_rgb, *model.leave_thermal):
+        if layer.back is not None:
+            nn.init.normal_(layer.back.weight)
+    spy = _spy(model)
+    rgb, thermal = torch.rand(2, 3, 64, 96), torch.rand(2, 1, 64, 96)
+    model(rgb, thermal)
+    for n in range(3):
+        for stream in ("rgb", "thermal"):
+            assert torch.equal(spy.inputs[f"{stream}{n + 1}"][0], spy.outputs[f"{stream}{n}"])
+    spy = _spy(model.eval())
+    model(rgb, thermal)
+    assert not torch.equal(spy.inputs["rgb1"][0], spy.outputs["rgb0"])  # in use, the streams exchange
+    assert not torch.equal(spy.inputs["thermal1"][0], spy.outputs["thermal0"])
+
+
+def test_exchange_is_dropped_by_sample_and_by_stream() -> None:
+    torch.manual_seed(0)
+    model = _model("cimnet_efficientnet_lite0", exchange_dropout=0.5).train()
+    for layer in (*model.leave_rgb, *model.leave_thermal):
+        nn.init.normal_(layer.back.weight)
+    spy = _spy(model)
+    model(torch.rand(16, 3, 32, 32), torch.rand(16, 1, 32, 32))
+    kept = [
+        tuple(bool(torch.equal(spy.inputs[f"{stream}1"][0][k], spy.outputs[f"{stream}0"][k])) for k in range(16))
+        for stream in ("rgb", "thermal")
+    ]
+    assert kept[0] != kept[1]
+    assert all(0 < sum(stream) < 16 for stream in kept)
+    with pytest.raises(ConfigError, match=r"exchange_dropout is 1\.5"):
+        _model(exchange_dropout=1.5)
 
 
 def test_the_first_step_reaches_the_way_back() -> None:

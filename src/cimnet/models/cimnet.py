@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
+import torch
 from torch import Tensor, nn
 
 from cimnet.models.alignment import ThermalAlignment
@@ -89,6 +90,8 @@ class CIMNet(RGBTModel):
         pretrained: ImageNet weights for both encoders.
         input_scale: see :class:`cimnet.models.base.RGBTModel`.
         dropout: in the decoder.
+        exchange_dropout: in training, probability for each sample and stream that nothing is handed back to its encoder,
+            so that it learns to work alone; not in the paper.
     """
 
     def __init__(
@@ -107,8 +110,11 @@ class CIMNet(RGBTModel):
         pretrained: bool = False,
         input_scale: float = 1.0,
         dropout: float = 0.1,
+        exchange_dropout: float = 0.0,
     ) -> None:
         check_options(widths, decoder_channels, mutual_information, offset_update)
+        if not 0 <= exchange_dropout <= 1:
+            raise ValueError(f"exchange_dropout is {exchange_dropout}, it must lie in 0..1")
         encoder_rgb, encoder_thermal = (
             create_encoder(encoder, pretrained),
             create_encoder(encoder, pretrained),
@@ -128,6 +134,7 @@ class CIMNet(RGBTModel):
         self.leave_thermal = nn.ModuleList(Leave(*stage) for stage in handed_back)
         self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
+        self.exchange_dropout = exchange_dropout
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
@@ -140,6 +147,9 @@ class CIMNet(RGBTModel):
         flow: Tensor | None = None
         if self.alignment is not None:
             thermal, flow = self.alignment(rgb, thermal, has_rgb & has_thermal)
+        apart: Tensor | None = None
+        if self.training and self.exchange_dropout > 0:
+            apart = torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout
         offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
@@ -158,7 +168,11 @@ class CIMNet(RGBTModel):
                 offsets.append(offset)
             fused.append(self.ffm[n](out_rgb, out_thermal))
             if n < len(self.leave_rgb):
-                rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
-                thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
+                back_rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
+                back_thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
+                if apart is not None:
+                    back_rgb = torch.where(apart[0], rgb, back_rgb)
+                    back_thermal = torch.where(apart[1], thermal, back_thermal)
+                rgb, thermal = back_rgb, back_thermal
         logits = self.restore(self.decoder(fused), padded, size)
         return Output(logits, estimate, tuple(offsets), flow)
