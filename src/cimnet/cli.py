@@ -11,6 +11,7 @@ import typer
 from rich.markdown import Markdown
 
 from cimnet.cli_align import align
+from cimnet.cli_app import serve_page
 from cimnet.cli_confidence import calibrate
 from cimnet.cli_data import data_app
 from cimnet.cli_paper import paper_app
@@ -45,6 +46,7 @@ app.add_typer(paper_app)
 app.command()(calibrate)
 app.command()(robustness)
 app.command()(serve)
+app.command("app")(serve_page)
 
 
 def main() -> None:

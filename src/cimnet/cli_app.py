@@ -9,7 +9,7 @@ import typer
 from cimnet.cli_shared import Checkpoint, Device, say
 
 
-def app(
+def serve_page(
     checkpoint: Checkpoint,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all networks.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 7860,

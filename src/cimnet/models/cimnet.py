@@ -90,7 +90,7 @@ class CIMNet(RGBTModel):
         pretrained: ImageNet weights for both encoders.
         input_scale: see :class:`cimnet.models.base.RGBTModel`.
         dropout: in the decoder.
-        exchange_dropout: in training, probability for each sample and stream that nothing is handed back to its encoder,
+        exchange_dropout: in training, probability per sample and stream that nothing is handed back to its encoder,
             so that it learns to work alone; not in the paper.
     """
 
