@@ -14,6 +14,7 @@ from cimnet.cli_align import align
 from cimnet.cli_app import serve_page
 from cimnet.cli_confidence import calibrate
 from cimnet.cli_data import data_app
+from cimnet.cli_geo import geo
 from cimnet.cli_paper import paper_app
 from cimnet.cli_robustness import robustness
 from cimnet.cli_serve import serve
@@ -45,6 +46,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(paper_app)
 app.command()(calibrate)
 app.command()(robustness)
+app.command()(geo)
 app.command()(serve)
 app.command("app")(serve_page)
 

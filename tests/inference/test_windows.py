@@ -66,6 +66,14 @@ def test_overlaps_are_the_weighted_mean_of_the_windows() -> None:
     torch.testing.assert_close(assemble(windows, by_window, 2)[0], total / norm, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.33, 0.5, 0.7])
+@pytest.mark.parametrize("size", [320, 640, 500])
+def test_windows_start_where_the_encoder_samples(size: int, overlap: float) -> None:
+    starts = Windows(4000, 4000, size, overlap).starts(4000)
+    assert all(start % 32 == 0 for start in starts[:-1])
+    assert max(np.diff(starts)) <= size * (1 - overlap) + 1
+
+
 def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     windows = Windows(100, 333, 64, 0.5)
     whole = assemble(windows, by_window, 2)

@@ -24,6 +24,8 @@ Probabilities = Callable[[Tensor, Tensor], Tensor]
 """RGB (B, 3, h, w) and thermal (B, 1, h, w) to (B, K, h, w) on the CPU."""
 
 STRIP = 8192
+STRIDE = 32
+"""Windows start at multiples of it, the encoders' stride: else their masks differ more (docs/benchmarks.md)."""
 
 
 class Block(NamedTuple):
@@ -42,7 +44,8 @@ class Windows:
     Attributes:
         height, width: of the image, pixels.
         size: side of a window; smaller images have one window of their own size.
-        overlap: share of a window's side that it has in common with the next one, 0 to 0.75.
+        overlap: share of a window's side that it has in common with the next one, 0 to 0.75; a little more where that
+            lets windows start at multiples of `STRIDE`.
         shift: by how many pixels the inner windows are moved; to measure seams.
     """
 
@@ -56,6 +59,7 @@ class Windows:
         """First pixel of each window along an axis; the last one ends with the image."""
         last = length - min(self.size, length)
         step = max(1, round(self.size * (1 - self.overlap)))
+        step -= step % STRIDE if step > STRIDE else 0
         return sorted({0, *range(self.shift, last, step), last})
 
     def taper(self, length: int) -> npt.NDArray[np.float32]:
