@@ -17,7 +17,6 @@ from cimnet.checkpoint import load_checkpoint
 from cimnet.data import ThermalScaling, open_dataset
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.inference import Predictor
-from cimnet.models import Output
 from tests.conftest import Trained
 from tests.fakes.layouts import make_arrays, make_folder, make_mfnet
 
@@ -35,11 +34,11 @@ def _seen(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, rgb: Any, therm
     """What reaches the model."""
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def spy(rgb: Tensor, thermal: Tensor) -> Output:
+    def spy(rgb: Tensor, thermal: Tensor) -> Tensor:
         seen.append((rgb, thermal))
-        return Output(torch.zeros(1, 2, *rgb.shape[-2:]))
+        return torch.zeros(1, *rgb.shape[-2:], dtype=torch.int64)
 
-    monkeypatch.setattr(predictor, "model", spy)
+    monkeypatch.setattr(predictor.model, "predict", spy)
     predictor.predict(rgb, thermal)
     return seen[0]
 

@@ -235,8 +235,7 @@ class Predictor:
     @torch.inference_mode()
     def logits(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to (B, K, H, W) float32 on ``device``, in one pass."""
-        precision = self.settings.precision
-        with torch.autocast(self.device.type, getattr(torch, precision), enabled=precision != "float32"):
+        with self._autocast():
             return self.model(rgb.to(self.device), thermal.to(self.device)).logits.float()
 
     @torch.inference_mode()
@@ -257,11 +256,16 @@ class Predictor:
         return (total / (len(self.settings.scales) * (1 + self.settings.flip))).cpu()
 
     def segment(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to class ids (B, H, W), int64, by the settings but without
-        windows."""
-        averaged = self.settings.flip or self.settings.scales != (1.0,)
-        scores = self.probabilities(rgb, thermal) if averaged else self.logits(rgb, thermal)
-        return scores.argmax(1)
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to class ids (B, H, W), int64, by the settings but in one
+        window."""
+        if self.settings.flip or self.settings.scales != (1.0,):
+            return self.probabilities(rgb, thermal).argmax(1)
+        with self._autocast():  # predict: exported files may give class ids alone
+            return self.model.predict(rgb.to(self.device), thermal.to(self.device))
+
+    def _autocast(self) -> torch.autocast:
+        precision = self.settings.precision
+        return torch.autocast(self.device.type, getattr(torch, precision), enabled=precision != "float32")
 
     def _masks(self, pairs: list[tuple[Tensor, Tensor]]) -> list[npt.NDArray[np.uint8]]:
         """Masks of pairs of one size."""
