@@ -23,7 +23,7 @@ test: lint $(VENV)/ready
 	$(BIN)/python -m pytest
 
 test-all: lint $(VENV)/ready
-	$(BIN)/python -m pytest -m "not gpu and not export and not browser and not cluster"
+	$(BIN)/python -m pytest -m "not gpu and not cluster"
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
