@@ -53,6 +53,14 @@ def save_checkpoint(path: Path, model: RGBTModel, info: ModelInfo) -> None:
     write_atomically(path, lambda p: safetensors.torch.save_file(state, p, metadata=metadata))
 
 
+def checkpoint_file(path: str | Path) -> Path:
+    """The weights a path stands for: in a folder ``model.safetensors`` if it is there, or ``best.safetensors``."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    return path / WEIGHTS if (path / WEIGHTS).is_file() else path / "best.safetensors"
+
+
 def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     """Rebuild the model, in evaluation mode on the CPU, and its :class:`ModelInfo`.
 
@@ -63,9 +71,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     Raises:
         CheckpointError: if there is no such file, it is damaged, or it is not a checkpoint of this package.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / WEIGHTS if (path / WEIGHTS).is_file() else path / "best.safetensors"
+    path = checkpoint_file(path)
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path}: no such file; give a .safetensors file or a run folder")
     try:

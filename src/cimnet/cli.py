@@ -14,6 +14,7 @@ from cimnet.cli_align import align
 from cimnet.cli_app import serve_page
 from cimnet.cli_confidence import calibrate
 from cimnet.cli_data import data_app
+from cimnet.cli_export import export
 from cimnet.cli_geo import geo
 from cimnet.cli_paper import paper_app
 from cimnet.cli_robustness import robustness
@@ -34,6 +35,7 @@ from cimnet.cli_shared import (
     say,
     training_progress,
 )
+from cimnet.cli_video import video
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.version import __version__
 
@@ -46,7 +48,9 @@ app.add_typer(data_app, name="data")
 app.add_typer(paper_app)
 app.command()(calibrate)
 app.command()(robustness)
+app.command()(export)
 app.command()(geo)
+app.command()(video)
 app.command()(serve)
 app.command("app")(serve_page)
 
@@ -168,7 +172,7 @@ def predict(
     """
     from cimnet.inference import load, match_pairs, predict_pairs
 
-    matched = match_pairs(rgb, thermal)
+    matched = match_pairs(rgb, thermal, out)
     settings = {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
     predictor = load(checkpoint, device, scales=parse_scales(scales), **settings)
     with bar("predict", len(matched.pairs)) as advance:

@@ -9,6 +9,7 @@ import typer
 from rich.markdown import Markdown
 
 from cimnet.cli_shared import Checkpoint, Device, console, say
+from cimnet.errors import CheckpointError
 
 
 def calibrate(
@@ -25,12 +26,15 @@ def calibrate(
     device: Device = None,
 ) -> None:
     """Fit a temperature and three alarms (RGB broken, thermal broken, misaligned); both are kept in the checkpoint."""
+    from cimnet.checkpoint import checkpoint_file
     from cimnet.confidence.calibrate import calibrate as run
     from cimnet.confidence.calibrate import store, write_report
     from cimnet.files import require_writable, require_writable_file
     from cimnet.inference import load
 
-    target = out or (checkpoint / "best.safetensors" if checkpoint.is_dir() else checkpoint)
+    if out is None and not checkpoint.exists():
+        raise CheckpointError(f"checkpoint {checkpoint}: no such file or folder here; of a model on the Hub give --out")
+    target = out or checkpoint_file(checkpoint)
     require_writable_file(target)
     if report is not None:
         require_writable(report)

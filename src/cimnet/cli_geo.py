@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from cimnet.cli_shared import Checkpoint, Device, counter, say
+from cimnet.cli_shared import (
+    BatchSize,
+    Checkpoint,
+    Device,
+    Flip,
+    Overlap,
+    Precision,
+    Scales,
+    Window,
+    counter,
+    parse_scales,
+    say,
+)
 
 
 def geo(
@@ -21,12 +33,12 @@ def geo(
     require_both: Annotated[
         bool, typer.Option("--require-both", help="No class where only one sensor has data.")
     ] = False,
-    window: Annotated[
-        int | None, typer.Option(help="Side of the windows, px. Default: 640; up to 1.3 megapixels at once.")
-    ] = None,
-    overlap: Annotated[float, typer.Option(help="Of neighbouring windows, share of their side.")] = 0.5,
-    batch_size: Annotated[int, typer.Option(help="Windows in one pass.")] = 1,
-    precision: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the model.")] = "float32",
+    window: Window = None,
+    overlap: Overlap = 0.5,
+    batch_size: BatchSize = 1,
+    flip: Flip = False,
+    scales: Scales = "1",
+    precision: Precision = "float32",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs; drop an interrupted run with other settings.")
     ] = False,
@@ -36,8 +48,8 @@ def geo(
     from cimnet.geo import predict_geotiff
     from cimnet.inference import load
 
-    settings = {"window": window, "overlap": overlap, "batch_size": batch_size, "precision": precision}
-    predictor = load(checkpoint, device, **settings)
+    settings = {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
+    predictor = load(checkpoint, device, scales=parse_scales(scales), **settings)
     try:
         with counter("classify") as progress:
             result = predict_geotiff(

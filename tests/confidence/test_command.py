@@ -56,6 +56,10 @@ def _predict(cli: Command, checkpoint: Path, folder: Path, out: Path) -> None:
     again = cli(*arguments)
     assert again.code == 2
     assert "--overwrite" in again.err
+    one = cli("predict", checkpoint, "--rgb", folder / "rgb", "--out", out, "--overwrite")
+    assert one.code == 0
+    assert "looks broken" not in one.out  # a sensor that was left out on purpose
+    assert not (out / "alarms.csv").exists()
     alone = cimnet.load(checkpoint, "cpu").alarm(folder / "rgb" / "003.png", folder / "thermal" / "003.png")
     assert f"{alone.probabilities['misaligned']:.4f}" == rows[3]["misaligned"]
     assert " ".join(alone.raised) == rows[3]["raised"]

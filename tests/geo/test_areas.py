@@ -44,6 +44,14 @@ def test_areas_in_metres(tmp_path: Path) -> None:
     assert float(rows[1]["share"]) == pytest.approx(400 / 4800, abs=1e-6)
 
 
+def test_areas_in_a_local_system_are_those_of_its_plane(tmp_path: Path) -> None:
+    rgb, thermal = squares()
+    local = {"crs": 'LOCAL_CS["Local Coordinates (m)",UNIT["metre",1]]'}
+    files = write(tmp_path / "rgb.tif", rgb, **local), write(tmp_path / "thermal.tif", thermal, **local)
+    result = predict_geotiff(make_predictor(), *files, tmp_path / "out.tif", areas=tmp_path / "areas.csv")
+    assert [area.square_metres for area in result.areas] == pytest.approx([0.25 * area.pixels for area in result.areas])
+
+
 def test_areas_in_degrees_are_those_of_the_ellipsoid(tmp_path: Path) -> None:
     rgb, thermal = squares()
     place = {"crs": "EPSG:4326", "transform": from_origin(13.0, 52.5, 1e-5, 1e-5)}

@@ -24,6 +24,7 @@ from .conftest import arrays, content, make_predictor, moved, turned, write
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 RGB, THERMAL = arrays()
 Make = Callable[[Path], tuple[Path, Path]]
+LOCAL = 'LOCAL_CS["Local Coordinates (m)",UNIT["metre",1]]'
 NOWHERE = {"crs": None, "transform": Affine.identity()}
 
 
@@ -63,6 +64,7 @@ CASES: dict[str, tuple[Make, str]] = {
         "do not overlap",
     ),
     "one without a CRS": (_pair(thermal={"crs": None}), r"thermal.tif: no coordinate reference system.*-a_srs"),
+    "a local system": (_pair({"crs": LOCAL}), "rgb.tif: no way from one coordinate reference system to the other"),
     "both without, sizes differ": (_pair(NOWHERE, {**NOWHERE, "values": THERMAL[:40]}), "neither has a coord"),
     "no geotransform": (_pair({"transform": Affine.identity()}), r"rgb.tif: no geotransform.*-a_ullr"),
     "grey": (_pair({"values": RGB[..., 0]}), r"rgb.tif: 1 bands, expected red, green, blue.*gdal_translate"),

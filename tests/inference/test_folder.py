@@ -140,6 +140,37 @@ def test_what_cannot_be_read_is_listed_and_the_rest_done(
         np.testing.assert_array_equal(np.asarray(mask), predictor.predict(*pairs[3][1:]))
 
 
+def test_nothing_of_an_earlier_prediction_stays_where_it_is_wrong(predictor: Predictor, tmp_path: Path) -> None:
+    root, out = make_folder(tmp_path / "data", 3), tmp_path / "out"
+    whole = (root / "rgb" / "001.png").read_bytes()
+    pairs = match_pairs(root / "rgb", root / "thermal").pairs
+    predict_pairs(predictor, pairs, out)
+    (root / "rgb" / "001.png").write_bytes(whole[: len(whole) // 2])
+    predict_pairs(predictor, pairs, out, overwrite=True)
+    assert (out / "failed.csv").is_file()
+    for folder in ("masks", "overlays"):
+        assert sorted(path.stem for path in (out / folder).iterdir()) == ["000", "002"]
+    (root / "rgb" / "001.png").write_bytes(whole)
+    predict_pairs(predictor, pairs, out, overwrite=True)
+    assert not (out / "failed.csv").exists()
+
+
+def test_a_link_to_nothing_is_listed(predictor: Predictor, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data", 2)
+    (root / "thermal" / "001.png").unlink()
+    (root / "thermal" / "001.png").symlink_to("gone.png")
+    result = predict_pairs(predictor, match_pairs(root / "rgb", root / "thermal").pairs, tmp_path / "out")
+    assert "a link to a file that is not there" in result.failed["001"]
+
+
+def test_what_was_written_is_no_input(predictor: Predictor, tmp_path: Path) -> None:
+    images = make_folder(tmp_path / "data", 2) / "rgb"
+    for _ in range(2):
+        pairs = match_pairs(images, None, images / "predicted").pairs
+        assert [name for name, _, _ in pairs] == ["000", "001"]
+        predict_pairs(predictor, pairs, images / "predicted", overwrite=True)
+
+
 def test_if_no_pair_can_be_read_nothing_is_written(predictor: Predictor, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "data", 2)
     for path in (root / "thermal").iterdir():

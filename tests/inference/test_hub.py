@@ -91,6 +91,12 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         cimnet.load("lab/model")
 
 
+def test_names_with_dots_are_looked_up(server: Hub) -> None:
+    for name in ("lab/model-1.5", "lab/model@v1.0"):
+        with pytest.raises(CheckpointError, match="not on the Hugging Face Hub"):
+            cimnet.load(name)
+
+
 @pytest.mark.parametrize("name", ["runs/demo", "runs/demo@x", "best.safetensors", "a/b/c", "runs", "../x"])
 def test_paths_are_not_looked_up_on_the_hub(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()

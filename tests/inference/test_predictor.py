@@ -115,6 +115,18 @@ def test_rgb_reaches_the_model_in_0_to_1_red_first(predictor: Predictor, monkeyp
     assert seen.mean(dim=(0, 2, 3)).tolist() == pytest.approx([1.0, 0.2, 0.0])
 
 
+def test_pictures_are_turned_upright_as_files_are(trained: Trained, predictor: Predictor, tmp_path: Path) -> None:
+    rgb, thermal = _paths(trained)
+    with Image.open(rgb) as picture:
+        tags = picture.getexif()
+        tags[0x0112] = 3
+        picture.save(tmp_path / "turned.png", exif=tags)
+    with Image.open(tmp_path / "turned.png") as picture:
+        np.testing.assert_array_equal(
+            predictor.predict(picture, thermal), predictor.predict(tmp_path / "turned.png", thermal)
+        )
+
+
 def test_any_size(predictor: Predictor) -> None:
     mask = predictor.predict(np.zeros((37, 51, 3), dtype=np.uint8), np.zeros((37, 51), dtype=np.uint8))
     assert mask.shape == (37, 51)
@@ -131,6 +143,9 @@ COLOUR = np.zeros((8, 8, 3), dtype=np.uint8)
         (GREY, GREY, r"rgb: got the shape \(8, 8\)"),
         (torch.zeros(8, 8, 3), GREY, r"rgb: got the shape \(8, 8, 3\), .* tensor \(3, H, W\)"),
         (COLOUR.astype(np.int64), GREY, "rgb: got values of type torch.int64"),
+        (Image.fromarray(GREY.astype(np.uint16)), GREY, "rgb: a picture of mode I;16, expected 8-bit RGB"),
+        (COLOUR, Image.fromarray(GREY).convert("P"), "thermal: a palette picture"),
+        (None, np.zeros((1, 8, 9), dtype=np.uint8), r"thermal: got the shape \(1, 8, 9\)"),
         (COLOUR, COLOUR, r"thermal: got the shape \(8, 8, 3\)"),
         (COLOUR, torch.zeros(3, 8, 8), r"thermal: got the shape \(3, 8, 8\)"),
         ("none.png", GREY, "none.png: no such file"),

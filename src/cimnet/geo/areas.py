@@ -93,7 +93,12 @@ class Ground:
         middle = (self.shape[1] // 2, self.shape[0] // 2)
         steps = ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))
         points = [apply(self.transform, middle[0] + x, middle[1] + y) for x, y in steps]
-        there, up = reproject(crs, CRS.from_epsg(4326), [p[0] for p in points], [p[1] for p in points])
+        try:
+            there, up = reproject(crs, CRS.from_epsg(4326), [p[0] for p in points], [p[1] for p in points])
+        except (
+            Exception
+        ):  # GDAL has no common error: a local system has no place on the earth: its plane is all there is
+            return 1.0
         degree = math.pi / 180
         real = _enclosed(np.asarray(there) * degree, _belt(np.asarray(up) * degree, _WGS84))
         return float(self.pixels(0, 1)[0]) / real if real > 0 else math.nan

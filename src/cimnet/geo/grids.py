@@ -68,7 +68,13 @@ def apply(transform: Affine, x: float, y: float) -> tuple[float, float]:
 
 def _overlap(rgb: DatasetReader, thermal: DatasetReader) -> bool:
     """By the separating axis theorem, in pixels of the RGB raster."""
-    xs, ys = reproject(thermal.crs, rgb.crs, *corners(thermal).T)
+    try:
+        xs, ys = reproject(thermal.crs, rgb.crs, *corners(thermal).T)
+    except Exception as error:  # GDAL has no common error; a local system has no place on the earth
+        raise DataError(
+            f"{thermal.name} and {rgb.name}: no way from one coordinate reference system to the other ({error}); "
+            "reproject one with gdalwarp"
+        ) from error
     other = np.array([apply(~rgb.transform, x, y) for x, y in zip(xs, ys, strict=True)])
     frame = np.array([(0, 0), (rgb.width, 0), (rgb.width, rgb.height), (0, rgb.height)], dtype=np.float64)
     if not np.isfinite(other).all():

@@ -45,10 +45,11 @@ class Predicted:
     alarms: dict[str, Alarm] = field(default_factory=dict)
 
 
-def match_pairs(rgb: Path | None, thermal: Path | None) -> Matched:
+def match_pairs(rgb: Path | None, thermal: Path | None, out: Path | None = None) -> Matched:
     """Pair two files, or the images of two folders, and of the folders in them, by name; extensions may differ.
 
     One file or folder given twice means 4-channel images (RGB and thermal in one file). None: that sensor is missing.
+    What lies in the folder ``out`` is no input.
 
     Raises:
         DataError: if a path does not exist, one is a file and the other a folder, or no name matches.
@@ -63,8 +64,8 @@ def match_pairs(rgb: Path | None, thermal: Path | None) -> Matched:
         return Matched([((rgb or thermal or Path()).stem, rgb, thermal)], [])
     if any(files):
         raise DataError(f"--rgb {rgb} and --thermal {thermal}: give two files or two folders")
-    left = None if rgb is None else _images(rgb, IMAGE_EXTENSIONS, "--rgb")
-    right = None if thermal is None else _images(thermal, THERMAL_EXTENSIONS, "--thermal")
+    left = None if rgb is None else _images(rgb, IMAGE_EXTENSIONS, "--rgb", out)
+    right = None if thermal is None else _images(thermal, THERMAL_EXTENSIONS, "--thermal", out)
     if left is None or right is None:
         found = left or right or {}
         return Matched(
@@ -107,7 +108,7 @@ def predict_pairs(
         CimnetError: a file cannot be written; what is complete stays.
     """
     targets = [out / folder / f"{name}.png" for folder in ("masks", "overlays") for name, _, _ in pairs]
-    if predictor.info.alarm is not None:
+    if predictor.has_alarm:
         targets.append(out / "alarms.csv")
     existing = [] if overwrite else [path for path in targets if path.exists()]
     if existing:
@@ -134,8 +135,8 @@ def predict_pairs(
             for future in writing:  # of the batch before
                 future.result()
             writing = [pool.submit(_write, predictor, out, *item) for item in zip(good, masks, strict=True)]
-            if predictor.info.alarm is not None:
-                for loaded in good:
+            if predictor.has_alarm:
+                for loaded in (loaded for loaded in good if loaded.both):
                     alarm = result.alarms[loaded.name] = predictor.alarm(loaded.rgb, loaded.thermal)
                     if on_alarm is not None and alarm.raised:
                         on_alarm(loaded.name, alarm)
@@ -145,29 +146,33 @@ def predict_pairs(
         for future in writing:
             future.result()
     _refuse_if_all_failed(result, pairs)
-    if predictor.info.alarm is not None:
-        write_text(out / "alarms.csv", _alarm_table(result.alarms))
-    if result.failed:
-        write_text(out / "failed.csv", _csv(("name", "reason"), result.failed.items()))
+    for name in result.failed:  # what an earlier prediction left of them
+        for kind in ("masks", "overlays"):
+            (out / kind / f"{name}.png").unlink(missing_ok=True)
+    _write_or_remove(out / "alarms.csv", _alarm_table(result.alarms) if result.alarms else None)
+    failed = _csv(("name", "reason"), result.failed.items())
+    _write_or_remove(out / "failed.csv", failed if result.failed else None)
     return result
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pair in memory: its name, the picture to draw on (H, W, 3), and what the model gets."""
+    """A pair in memory: name, picture to draw on (H, W, 3), what the model gets, whether both images are there."""
 
     name: str
     picture: npt.NDArray[np.uint8]
     rgb: Tensor
     thermal: Tensor
+    both: bool
 
 
-def _images(folder: Path, extensions: tuple[str, ...], option: str) -> dict[str, Path]:
+def _images(folder: Path, extensions: tuple[str, ...], option: str, out: Path | None) -> dict[str, Path]:
     """Images of a folder and of those in it, by their path below it without extension."""
     found: dict[str, Path] = {}
     for inner in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
         below = inner.relative_to(folder)
-        if not any(part.startswith(".") for part in below.parts):
+        written = out is not None and inner.resolve().is_relative_to(out.resolve())
+        if not written and not any(part.startswith(".") for part in below.parts):
             found |= {(below / stem).as_posix(): path for stem, path in index_images(inner, extensions).items()}
     if not found:
         raise DataError(f"{option} {folder}: no images in it")
@@ -194,9 +199,9 @@ def _read(predictor: Predictor, pair: FilePair) -> Loaded | tuple[str, DataError
         if rgb is None:
             tensors = predictor.tensors(None, thermal)
             grey = (255 * tensors[1][0]).round().clamp(0, 255).byte().numpy()
-            return Loaded(name, np.repeat(grey[..., None], 3, axis=2), *tensors)
-        picture, heat = read_rgbt(rgb) if thermal is not None and rgb.samefile(thermal) else (read_rgb(rgb), thermal)
-        return Loaded(name, picture, *predictor.tensors(picture, heat))
+            return Loaded(name, np.repeat(grey[..., None], 3, axis=2), *tensors, both=False)
+        picture, heat = read_rgbt(rgb) if thermal is not None and _same(rgb, thermal) else (read_rgb(rgb), thermal)
+        return Loaded(name, picture, *predictor.tensors(picture, heat), both=thermal is not None)
     except DataError as error:
         return name, error
 
@@ -205,6 +210,13 @@ def _write(predictor: Predictor, out: Path, pair: Loaded, mask: npt.NDArray[np.u
     overlay = with_legend(blend(pair.picture, mask, predictor.colors), mask, predictor.classes, predictor.colors)
     write_atomically(out / "masks" / f"{pair.name}.png", Image.fromarray(mask).save)
     write_atomically(out / "overlays" / f"{pair.name}.png", overlay.save)
+
+
+def _write_or_remove(path: Path, text: str | None) -> None:
+    if text is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_text(path, text)
 
 
 def _refuse_if_all_failed(result: Predicted, pairs: Sequence[FilePair]) -> None:
@@ -216,12 +228,16 @@ def _refuse_if_all_failed(result: Predicted, pairs: Sequence[FilePair]) -> None:
 def _check_sizes(rgb: Path | None, thermal: Path | None) -> None:
     if rgb is None or thermal is None:
         return
-    size, other = image_size(rgb), (image_size(thermal) if rgb.samefile(thermal) else thermal_size(thermal))
+    size, other = image_size(rgb), (image_size(thermal) if _same(rgb, thermal) else thermal_size(thermal))
     if size != other:
         raise DataError(
             f"{thermal} is {other[1]}x{other[0]} but {rgb} is {size[1]}x{size[0]}; "
             "register and resample to the size of the RGB image first (`cimnet data align`)"
         )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _alarm_table(alarms: dict[str, Alarm]) -> str:

@@ -19,7 +19,7 @@ from cimnet.confidence.alarm import Alarm, AlarmModel
 from cimnet.confidence.signals import measure
 from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.base import Broken
-from cimnet.data.readers import read_rgb
+from cimnet.data.readers import read_rgb, upright
 from cimnet.data.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.inference.hub import locate, push, save_folder
@@ -60,6 +60,10 @@ def load(source: str | Path, device: str | torch.device | None = None, **setting
     if path.suffix in EXPORTED:
         from cimnet.export.runtime import load_exported
 
+        if device is not None and choose_device(device).type != "cpu":
+            raise ConfigError(f"device '{device}': exported models run on the CPU; load the checkpoint for another one")
+        if settings.get("precision", "float32") != "float32":
+            raise ConfigError("precision: of an exported model it is chosen by `cimnet export`; leave it out")
         model, info = load_exported(path)
         return Predictor(model, info, torch.device("cpu"), Settings(**settings))
     return Predictor(*load_checkpoint(path), choose_device(device), Settings(**settings))
@@ -154,6 +158,11 @@ class Predictor:
         return self.model
 
     @property
+    def has_alarm(self) -> bool:
+        """Whether `alarm` can be asked: the checkpoint went through `cimnet calibrate` and was not exported."""
+        return self.info.alarm is not None and isinstance(self.model, RGBTModel)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names by class id."""
         return self.info.classes
@@ -217,7 +226,7 @@ class Predictor:
 
         Returns:
             (K, H, W) float32, summing to 1 over the classes; with the checkpoint's temperature where `cimnet calibrate`
-            has fitted one, which changes no class. They take 4·K bytes a pixel.
+            has fitted one. They take 4·K bytes a pixel.
         """
         rgb_tensor, thermal_tensor = self.tensors(rgb, thermal)
         windows = self.settings.windows(rgb_tensor.shape[-2], rgb_tensor.shape[-1])
@@ -283,7 +292,8 @@ class Predictor:
         return mask
 
     def alarm(self, rgb: ImageLike, thermal: ImageLike) -> Alarm:
-        """Whether a sensor looks broken or the pair misaligned; three passes of the model. Arguments as in `predict`.
+        """Whether a sensor looks broken or the pair misaligned; three passes of the model over the whole pair, reduced
+        to `WHOLE` pixels if it is larger. Arguments as in `predict`.
 
         Raises:
             CheckpointError: the checkpoint has no alarm, or one of another version.
@@ -292,7 +302,13 @@ class Predictor:
         if self.info.alarm is None:
             raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
         judge = AlarmModel.from_dict(self.info.alarm)
-        return judge(measure(self.network, *self.tensors(rgb, thermal), self.device))
+        pair = self.tensors(rgb, thermal)
+        height, width = pair[0].shape[-2:]
+        if height * width > WHOLE:
+            scale = (WHOLE / (height * width)) ** 0.5
+            size = max(1, int(scale * height)), max(1, int(scale * width))
+            pair = _resize(pair[0][None], size)[0], _resize(pair[1][None], size)[0]
+        return judge(measure(self.network, *pair, self.device))
 
     def save(self, folder: str | Path) -> None:
         """Write a folder to share: weights, JSON, model card. `cimnet.load(folder)` opens it.
@@ -330,7 +346,9 @@ class Predictor:
         if isinstance(image, str | Path):
             image = read_rgb(Path(image))
         elif isinstance(image, Image.Image):
-            image = np.array(image.convert("RGB"))
+            if image.mode.startswith(("I", "F")):
+                raise DataError(f"rgb: a picture of mode {image.mode}, expected 8-bit RGB")
+            image = np.array(upright(image).convert("RGB"))
         given = tuple(image.shape)
         if isinstance(image, np.ndarray):
             image = torch.from_numpy(np.moveaxis(image, -1, 0).copy())
@@ -346,9 +364,13 @@ class Predictor:
         name, is_image = _name(image), isinstance(image, str | Path | Image.Image)
         if isinstance(image, str | Path):
             image = read_thermal_counts(Path(image))
+        elif isinstance(image, Image.Image):
+            if image.mode == "P":
+                raise DataError("thermal: a palette picture holds colours, not temperatures; give grey values")
+            image = upright(image)
         values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
         given = values.shape
-        if values.ndim == 3 and 1 in (given[0], given[2]):
+        if values.ndim == 3 and given[0 if isinstance(image, Tensor) else 2] == 1:
             values = values[0] if isinstance(image, Tensor) else values[..., 0]
         if values.ndim != 2:
             raise DataError(f"thermal: got the shape {given}, expected (H, W)")

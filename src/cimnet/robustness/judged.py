@@ -12,9 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from cimnet.checkpoint import checkpoint_file
 from cimnet.data import RGBTDataset
 from cimnet.errors import ConfigError
 from cimnet.inference import load
+from cimnet.inference.hub import locate
 from cimnet.inference.predictor import choose_device
 
 Model = str | Path | Callable[[Tensor, Tensor], Any]
@@ -96,7 +98,7 @@ def identity(model: Model, name: str) -> tuple[str, str]:
     """
     if not isinstance(model, str | Path):
         return name or getattr(model, "__name__", type(model).__name__), name
-    path = Path(model) / "best.safetensors" if Path(model).is_dir() else Path(model)
+    path = checkpoint_file(locate(model))
     if not path.is_file():
         raise ConfigError(f"checkpoint {path}: no such file; give a .safetensors file or a run folder")
     return name or Path(model).name, f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"

@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 
 from cimnet.confidence.alarm import AlarmModel
 from cimnet.inference import Predictor
-from cimnet.models import RGBTModel
 from cimnet.serve.answers import Format, encode
 from cimnet.serve.batcher import Batcher, Job
 from cimnet.serve.decoding import decode
@@ -174,7 +173,7 @@ async def _gone(request: Request) -> None:
 
 def _has_alarm(predictor: Predictor) -> bool:
     """Whether the model has alarms that can be asked; those of another version are an error now, not at a request."""
-    if predictor.info.alarm is None or not isinstance(predictor.model, RGBTModel):
+    if not predictor.has_alarm or predictor.info.alarm is None:
         return False
     AlarmModel.from_dict(predictor.info.alarm)
     return True
