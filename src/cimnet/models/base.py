@@ -122,7 +122,7 @@ class RGBTModel(nn.Module):
         return F.pad(x, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
 
     def _inner_size(self, height: int, width: int) -> tuple[int, int]:
-        if self.training:
+        if self.training or self.input_scale == 1:
             return height, width
         return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
 

@@ -8,6 +8,9 @@ same values and gradients. Source: Dai et al., ICCV 2017, and Zhu et al., CVPR 2
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -16,6 +19,18 @@ from torch import Tensor, nn
 from torchvision.ops import deform_conv2d as _torchvision_deform_conv2d
 
 Implementation = Literal["grid_sample", "torchvision"]
+_CHOSEN: ContextVar[Implementation | None] = ContextVar("implementation", default=None)
+
+
+@contextmanager
+def use_implementation(implementation: Implementation) -> Iterator[None]:
+    """Inside, deformable convolutions that ask for nothing else run by this implementation: an exporter needs
+    ``torchvision``, whose kernel is one operator."""
+    token = _CHOSEN.set(implementation)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
 
 
 def deform_conv2d(
@@ -34,7 +49,8 @@ def deform_conv2d(
         weight: (O, C, k, k), k odd.
         bias: (O,) or None.
         mask: modulation (B, k², H, W) that multiplies each tap (DCN v2), or None.
-        implementation: by default ``torchvision`` on CUDA and ``grid_sample`` elsewhere.
+        implementation: by default that of :func:`use_implementation`, else ``torchvision`` on CUDA and
+            ``grid_sample`` elsewhere.
 
     Returns:
         (B, O, H, W), float32 for half-precision inputs: offsets, coordinates and samples are kept in float32 or
@@ -49,6 +65,7 @@ def deform_conv2d(
         raise ValueError(f"offset has shape {tuple(offset.shape)}, the input and kernel ask for {expected}")
     if mask is not None and mask.shape != (x.shape[0], taps, x.shape[2], x.shape[3]):
         raise ValueError(f"mask has shape {tuple(mask.shape)}, expected {(expected[0], taps, *expected[2:])}")
+    implementation = implementation or _CHOSEN.get()
     if implementation is None:
         implementation = "torchvision" if x.device.type == "cuda" else "grid_sample"
     if x.dtype in (torch.float16, torch.bfloat16):

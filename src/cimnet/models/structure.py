@@ -29,8 +29,8 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     radius = max(1, round(3 * sigma))
     steps = torch.arange(-radius, radius + 1, dtype=images.dtype)
     kernel = torch.exp(-(steps**2) / (2 * sigma * sigma))
-    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
-    groups = images.shape[1]
+    groups = int(images.shape[1])  # int: a number in an exported graph, whose kernels must have known shapes
+    kernel = (kernel / kernel.sum()).expand(groups, 1, 1, -1)
     rows = F.conv2d(F.pad(images, (radius, radius, 0, 0), mode="replicate"), kernel, groups=groups)
     return F.conv2d(F.pad(rows, (0, 0, radius, radius), mode="replicate"), kernel.transpose(2, 3), groups=groups)
 

@@ -1,0 +1,71 @@
+"""What an exported file says about itself, beside the :class:`cimnet.checkpoint.ModelInfo`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cimnet.checkpoint import FORMAT, ModelInfo, _parse
+from cimnet.errors import CheckpointError
+from cimnet.models import RGBTModel
+
+Precision = Literal["float32", "bfloat16", "int8"]
+KEYS = MODEL_KEY, EXPORT_KEY = "cimnet", "cimnet_export"
+REMEDY = "make it with `cimnet export CHECKPOINT --out FILE`"
+
+
+@dataclass(frozen=True)
+class Details:
+    """How a file was exported.
+
+    Attributes:
+        argmax: the file gives class ids (B, H, W) int64, not logits (B, K, H, W) float32.
+        normalization: the file takes images in 0..1; else normalised ones, (image − mean) / std.
+        precision: ``bfloat16``: ask the runtime for it (OpenVINO); ``int8``: weights and features are quantised.
+        input_scale: factor on height and width before the encoders.
+        rgb_mean, rgb_std, thermal_mean, thermal_std: per channel, of images in 0..1.
+    """
+
+    argmax: bool
+    normalization: bool
+    precision: Precision
+    input_scale: float
+    rgb_mean: tuple[float, ...]
+    rgb_std: tuple[float, ...]
+    thermal_mean: tuple[float, ...]
+    thermal_std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, model: RGBTModel, argmax: bool, normalization: bool, precision: Precision) -> Details:
+        """Those of a model about to be exported."""
+        buffers = (model.rgb_mean, model.rgb_std, model.thermal_mean, model.thermal_std)
+        return cls(argmax, normalization, precision, model.input_scale, *(tuple(b.flatten().tolist()) for b in buffers))
+
+
+def to_metadata(info: ModelInfo, details: Details) -> dict[str, str]:
+    """Two JSON texts by key, for whatever place a format has for them."""
+    return {
+        MODEL_KEY: json.dumps({"format": FORMAT, **asdict(info)}),
+        EXPORT_KEY: json.dumps(asdict(details)),
+    }
+
+
+def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Details]:
+    """The reverse.
+
+    Raises:
+        CheckpointError: another program wrote the file, or the texts are damaged.
+    """
+    if MODEL_KEY not in metadata or EXPORT_KEY not in metadata:
+        raise CheckpointError(f"{path}: not exported by cimnet, it names no classes; {REMEDY}")
+    info = _parse(path, metadata)
+    try:
+        content = json.loads(metadata[EXPORT_KEY])
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
+        }
+        return info, Details(**values)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: its description is damaged or of another version; {REMEDY}") from error
