@@ -24,7 +24,7 @@ from .conftest import Exports
 
 pytestmark = pytest.mark.export
 EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_only.py"
-FORMATS: tuple[Format, ...] = ("onnx", "openvino", "pt2")
+FORMATS = ("onnx", "openvino", pytest.param("pt2", marks=pytest.mark.slow))
 
 
 def _file(exports: Exports, format: Format, argmax: bool = False) -> Path:

@@ -173,10 +173,10 @@ def test_windows_without_data_are_not_run(tmp_path: Path) -> None:
     rgb, thermal = arrays(200, 200)
     rgb[:, 60:], thermal[:, 60:] = 0, 0
     files = write(tmp_path / "rgb.tif", rgb, nodata=0), write(tmp_path / "thermal.tif", thermal, nodata=0)
-    predictor = make_predictor(window=40, overlap=0.0)
+    predictor = make_predictor(window=64, overlap=0.0)
     predict_geotiff(predictor, *files, tmp_path / "out.tif")
     assert isinstance(predictor.model, Stub)
-    assert len(predictor.model.seen) == 5 * 2
+    assert len(predictor.model.seen) == 4  # rows, one window in each
     expected = np.where(np.arange(200) < 60, classes_of(rgb, thermal), 255)
     np.testing.assert_array_equal(content(tmp_path / "out.tif"), expected)
 
@@ -257,8 +257,8 @@ def test_one_pixel(tmp_path: Path) -> None:
 def test_settings_of_the_predictor_are_used(tmp_path: Path) -> None:
     rgb, thermal = arrays()
     files = write(tmp_path / "rgb.tif", rgb), write(tmp_path / "thermal.tif", thermal)
-    predictor = make_predictor(window=40, overlap=0.0)
-    predictor.settings = replace(predictor.settings, batch_size=3)
+    predictor = make_predictor(window=32, overlap=0.0)
+    predictor.settings = replace(predictor.settings, batch_size=4)
     predict_geotiff(predictor, *files, tmp_path / "out.tif")
     assert isinstance(predictor.model, Stub)
-    assert [rgb.shape for rgb, _ in predictor.model.seen] == [torch.Size((3, 3, 40, 40))] * 2
+    assert [rgb.shape for rgb, _ in predictor.model.seen] == [torch.Size((4, 3, 32, 32))] * 3

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
@@ -174,11 +175,15 @@ def test_nothing_stays_on_disk(predictor: Predictor, tmp_path: Path, monkeypatch
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     noise = np.random.default_rng(0).integers(0, 256, (700, 800, 3), dtype=np.uint8)  # larger than what stays in memory
 
-    def quick(rgb: Any, thermal: Any) -> Output:
-        return Output(torch.zeros(1, 3, *rgb.shape[-2:]))
+    class Quick:
+        def __call__(self, rgb: Tensor, thermal: Tensor, /) -> Output:
+            return Output(torch.zeros(1, 3, *rgb.shape[-2:]))
+
+        def predict(self, rgb: Tensor, thermal: Tensor, /) -> Tensor:
+            return self(rgb, thermal).logits.argmax(1)
 
     async def work() -> None:
-        async with running(Predictor(quick, predictor.info, predictor.device)) as (client, _):  # type: ignore[arg-type]
+        async with running(Predictor(Quick(), predictor.info, predictor.device)) as (client, _):
             assert (await client.post("/predict", files={"rgb": png(noise)})).status_code == 200
             told(await client.post("/predict", files={"rgb": png(noise)[:-5000]}), 422)
             told(await client.post("/predict", files={"rgb": COLOUR, "thermal": png(noise)}), 422)
