@@ -35,14 +35,14 @@ def _predictor(name: str, **options: Any) -> Predictor:
     return Predictor(model, ModelInfo(name, {}, classes, ((0, 0, 0),) * 4), torch.device("cpu"))
 
 
-def _agree(predictor: Predictor, out: Path, format: Format) -> None:
+def _agree(predictor: Predictor, out: Path, format: Format, most: float = 1e-3) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     if format == "openvino":
         pytest.importorskip("openvino")
     found = export(predictor, out / f"model{SUFFIXES[format]}", format)
     assert found.error is not None
-    assert found.error < 1e-3
+    assert found.error < most
     assert found.equal >= 0.999
 
 
@@ -50,7 +50,7 @@ def test_all_families_are_here() -> None:
     assert len(list_models()) == len(FAMILIES) * len(ENCODERS)
 
 
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
+@pytest.mark.parametrize("format", ["onnx", "openvino", "pt2"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families(family: str, format: Format, tmp_path: Path) -> None:
     _agree(_predictor(f"{family}_efficientnet_lite0"), tmp_path, format)
@@ -64,4 +64,6 @@ def test_encoders(encoder: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", SPECIAL.values(), ids=SPECIAL.keys())
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_options(options: dict[str, Any], format: Format, tmp_path: Path) -> None:
-    _agree(_predictor("cimnet_efficientnet_lite0", **options), tmp_path, format)
+    # OpenVINO repeats the border when it scales down, torch and ONNX Runtime leave it out
+    most = 0.05 if format == "openvino" and "input_scale" in options else 1e-3
+    _agree(_predictor("cimnet_efficientnet_lite0", **options), tmp_path, format, most)

@@ -64,7 +64,7 @@ SCALED = """
     inner = Max (integer, least)
     four = Constant <value_ints = [4]> ()
     to = Concat <axis = 0> (batch_size, four, inner)
-    resized = Resize <antialias = 1, mode = "linear", coordinate_transformation_mode = "half_pixel"> (pair, , , to)
+    resized = Resize <antialias = 1, exclude_outside = 1, mode = "linear"> (pair, , , to)
     axes = Constant <value_ints = [1, 2, 3]> ()
     rgb_low = ReduceMin (rgb, axes)
     rgb_high = ReduceMax (rgb, axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,8 @@ def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
 
 
 def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
+    if not zipfile.is_zipfile(path):  # torch would print pages
+        raise CheckpointError(f"{path}: damaged, or not of torch.export; {REMEDY}")
     extra = dict.fromkeys(KEYS, "")  # torchvision's operators are known: cimnet.models has imported it
     try:
         program = torch.export.load(path, extra_files=extra)

@@ -77,7 +77,7 @@ class CIPA(nn.Module):
                 estimate = self.mi_head(rgb[both], thermal[both])
         rgb, thermal = self.attention_rgb(rgb), self.attention_thermal(thermal)
         if self.offset is None:
-            offset = rgb.new_zeros(len(rgb), 2 * self.taps, *rgb.shape[-2:])
+            offset = rgb.new_zeros(rgb.shape[0], 2 * self.taps, *rgb.shape[-2:])  # not len(): tracing would fix it
         else:
             offset = self.offset(torch.cat((rgb, thermal), dim=1))  # eq. 10
         return CIPAOutput(rgb, thermal, offset, estimate)
