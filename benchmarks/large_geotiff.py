@@ -30,7 +30,8 @@ import cimnet
 import cimnet.geo
 from cimnet.checkpoint import ModelInfo
 from cimnet.inference import Predictor
-from cimnet.inference.predictor import Settings, cutter
+from cimnet.inference.images import cutter
+from cimnet.inference.settings import Settings
 from cimnet.inference.windows import Windows
 from cimnet.models import Output
 from cimnet.scenes import CLASSES, COLORS, render

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +73,15 @@ def write_recipe(path: Path, root: Path, **changes: Mapping[str, Any]) -> Path:
     return path
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, so that tiny models are quick and figures repeat."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A finished run of ``recipe`` on the data set in ``root``; ``rows``: what was reported."""
@@ -89,13 +99,11 @@ class Trained:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The one real training run: CIMNet at tiny widths, three epochs on six pairs. Do not write into it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     base = tmp_path_factory.mktemp("trained")
     recipe = tiny_recipe(make_folder(base / "data", 12))
     rows: list[dict[str, float]] = []
-    train(recipe, base / "run", report=rows.append)
-    torch.set_num_threads(threads)
+    with one_thread():
+        train(recipe, base / "run", report=rows.append)
     return Trained(base / "data", recipe, base / "run", rows)
 
 
@@ -121,7 +129,5 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
         return Result(code, *capsys.readouterr())
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield run
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield run

@@ -16,6 +16,7 @@ from cimnet.files import write_atomically
 from cimnet.models import RGBTModel, create_model
 
 FORMAT = 1
+INFO_KEY = "cimnet"
 WEIGHTS = "model.safetensors"
 """The file in a folder that :func:`cimnet.inference.hub.save_folder` wrote."""
 
@@ -49,7 +50,7 @@ class ModelInfo:
 def save_checkpoint(path: Path, model: RGBTModel, info: ModelInfo) -> None:
     """Write weights, normalisation and ``info`` atomically."""
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    metadata = {"cimnet": json.dumps({"format": FORMAT, **asdict(info)})}
+    metadata = {INFO_KEY: write_info(info)}
     write_atomically(path, lambda p: safetensors.torch.save_file(state, p, metadata=metadata))
 
 
@@ -80,7 +81,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
         state = safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
-    info = _parse(path, metadata)
+    info = read_info(path, metadata)
     options = {key: value for key, value in info.options.items() if key != "pretrained"}
     try:
         model = create_model(info.name, len(info.classes), **options)
@@ -93,9 +94,19 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     return model.eval(), info
 
 
-def _parse(path: Path, metadata: dict[str, str]) -> ModelInfo:
+def write_info(info: ModelInfo) -> str:
+    """A description as JSON, for the metadata of a file, under `INFO_KEY`."""
+    return json.dumps({"format": FORMAT, **asdict(info)})
+
+
+def read_info(path: Path, metadata: dict[str, str]) -> ModelInfo:
+    """The reverse, from a file's metadata.
+
+    Raises:
+        CheckpointError: there is no description, or one of another version.
+    """
     try:
-        content = json.loads(metadata["cimnet"])
+        content = json.loads(metadata[INFO_KEY])
         if content.pop("format") != FORMAT:
             raise CheckpointError(
                 f"checkpoint {path}: written by another version of cimnet; convert it with that version"

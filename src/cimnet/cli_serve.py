@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from cimnet.cli_shared import Checkpoint, Device, say
+from cimnet.cli_shared import Checkpoint, Device, Precision, say
 
 
 def serve(
@@ -23,9 +23,7 @@ def serve(
     batch_wait_ms: Annotated[float, typer.Option(help="How long a pair waits for others, milliseconds.")] = 5.0,
     timeout_s: Annotated[float, typer.Option(help="Longest time for a request, seconds; then 504.")] = 30.0,
     device: Device = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the model's arithmetic.")
-    ] = "float32",
+    precision: Precision = "float32",
 ) -> None:
     """Answer HTTP requests with masks: POST /predict, GET /health, GET /metrics."""
     from cimnet.inference import Predictor, load

@@ -15,5 +15,19 @@ class ConfigError(CimnetError):
     """A recipe, option or model name that is not valid."""
 
 
+def check_fields(owner: object, *checks: tuple[str, object, str]) -> None:
+    """Refuse the first field that is out of range.
+
+    Args:
+        checks: name of a field of `owner`, whether its value is right, and what is expected.
+
+    Raises:
+        ConfigError: naming field, value and what is expected.
+    """
+    for field, right, expected in checks:
+        if not right:
+            raise ConfigError(f"{field} is {getattr(owner, field)}, expected {expected}")
+
+
 class CheckpointError(CimnetError):
     """A checkpoint that cannot be read or does not fit the request."""

@@ -16,7 +16,7 @@ from rasterio.transform import Affine, from_origin
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.inference import Predictor
-from cimnet.inference.predictor import Settings
+from cimnet.inference.settings import Settings
 from cimnet.models import Output
 
 CLASSES = ("dark & cold", "bright", "warm", "bright and <warm>")

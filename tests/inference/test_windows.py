@@ -13,7 +13,8 @@ from torch import Tensor
 import cimnet
 from cimnet.errors import ConfigError
 from cimnet.inference import windows as module
-from cimnet.inference.predictor import Settings, cutter
+from cimnet.inference.images import cutter
+from cimnet.inference.settings import Settings
 from cimnet.inference.windows import Block, Windows, blend
 from tests.conftest import Trained
 
@@ -155,7 +156,7 @@ def test_a_large_image_is_segmented_in_windows_as_its_probabilities_say(trained:
 
 
 def test_images_beyond_the_limit_are_cut_without_being_asked(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cimnet.inference.predictor.WHOLE", 700 * 700)
+    monkeypatch.setattr("cimnet.inference.settings.WHOLE", 700 * 700)
     assert Settings().windows(700, 700) is None
     assert Settings().windows(701, 700) == Windows(701, 700, 640, 0.5)
 

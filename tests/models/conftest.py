@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from tests.conftest import one_thread
+
 
 @pytest.fixture(autouse=True)
 def _repeatable() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield

@@ -25,7 +25,7 @@ from cimnet.training import loop, train
 from cimnet.training.engine import Engine, TrainStep
 from cimnet.training.optim import learning_rate_factor
 from cimnet.training.setup import build_loss, build_model, open_splits
-from tests.conftest import Trained, pixel_recipe
+from tests.conftest import Trained, one_thread, pixel_recipe
 from tests.fakes.layouts import make_folder
 
 State = dict[str, Any]
@@ -33,10 +33,8 @@ State = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from cimnet.app.run import Result, judge, offsets, segment
 from cimnet.app.uploads import Limits, read_upload_rgb, read_upload_thermal
 from cimnet.errors import CheckpointError, CimnetError, DataError
 from cimnet.inference import Predictor
-from cimnet.inference.overlay import blend, colorize
+from cimnet.inference.overlay import blend, colorize, to_bytes
 
 Values = tuple[Any, ...]
 
@@ -73,7 +73,7 @@ class Page:
             html.status(result),
             html.legend(result.mask, self.predictor.classes, self.predictor.colors),
             draw.view(result.rgb),
-            draw.view(draw.grey(result.thermal)),
+            draw.view(to_bytes(result.thermal)),
         )
 
     def inspect(self, result: Result | None) -> Values:

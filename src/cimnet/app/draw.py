@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-Image8 = npt.NDArray[np.uint8]
+from cimnet.inference.overlay import Image8, to_bytes
+
 VIEW = 1280
 """Longest side of a picture on the page, pixels; downloads have all pixels."""
 _FIELD = 960  # width that the offsets are drawn at, at least, so that arrows are not made of steps
@@ -23,11 +24,6 @@ def view(image: Image8) -> Image.Image:
     return picture
 
 
-def grey(thermal: npt.NDArray[np.float32]) -> Image8:
-    """A thermal image (H, W) in 0..1 as (H, W) uint8, white is 1."""
-    return (np.clip(thermal, 0, 1) * 255).round().astype(np.uint8)
-
-
 def arrows(thermal: npt.NDArray[np.float32], field: npt.NDArray[Any]) -> tuple[Image.Image, int]:
     """Offsets (2, H, W), (dy, dx) in pixels, as arrows over a dimmed thermal image: each starts where RGB shows a
     thing and points to where the thermal image does.
@@ -38,7 +34,7 @@ def arrows(thermal: npt.NDArray[np.float32], field: npt.NDArray[Any]) -> tuple[I
     height, width = thermal.shape
     zoom = _FIELD / max(height, width)
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-    dimmed = (grey(thermal) * 0.55).astype(np.uint8)
+    dimmed = (to_bytes(thermal) * 0.55).astype(np.uint8)
     picture = Image.fromarray(dimmed).resize(size, Image.Resampling.BILINEAR).convert("RGB")
     draw = ImageDraw.Draw(picture)
     step = max(height, width) / _ARROWS

@@ -9,6 +9,7 @@ import torch
 from cimnet.app.pair import Knobs, Pair, degrade
 from cimnet.data.corruptions import corrupt
 from cimnet.data.sample import RGBTSample
+from cimnet.inference.overlay import to_rgb
 from cimnet.scenes import render
 
 _SEED, _SIZE, _SCALE = 3, (256, 320), 0.5
@@ -33,5 +34,4 @@ def example(name: str) -> Pair:
     thermal = sample.thermal
     if name == "Misaligned":
         thermal = degrade(sample.rgb, thermal, Knobs(right=14, down=-7, turn=2))[1]
-    pixels = (sample.rgb * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    return Pair(pixels, thermal[0].contiguous().numpy(), example=True)
+    return Pair(to_rgb(sample.rgb), thermal[0].contiguous().numpy(), example=True)

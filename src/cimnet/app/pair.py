@@ -16,6 +16,7 @@ from cimnet.data.corruptions import corrupt
 from cimnet.data.sample import RGBTSample
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
+from cimnet.inference.images import resize as resize_images
 
 RANGES: dict[str, tuple[float, float]] = {
     "right": (-40, 40),
@@ -97,10 +98,8 @@ class Pair:
                     "same part of the scene, tick “Resize thermal to RGB”; otherwise register them first, for example "
                     "with `cimnet data align`."
                 )
-            smaller = self.rgb.shape[0] < self.thermal.shape[0]
-            resized = F.interpolate(
-                torch.from_numpy(self.thermal)[None, None], self.rgb.shape[:2], mode="bilinear", antialias=smaller
-            )
+            height, width = self.rgb.shape[:2]
+            resized = resize_images(torch.from_numpy(self.thermal)[None, None], (height, width))
             thermal = resized[0, 0].clamp(0, 1).numpy()
         return predictor.tensors(self.rgb, thermal)
 

@@ -15,7 +15,9 @@ from cimnet.confidence.alarm import Alarm
 from cimnet.errors import CheckpointError
 from cimnet.evaluation.offsets import found_offsets
 from cimnet.inference import Predictor
-from cimnet.inference.predictor import WHOLE
+from cimnet.inference.images import shrink
+from cimnet.inference.overlay import to_rgb
+from cimnet.inference.settings import WHOLE
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,7 @@ def segment(predictor: Predictor, pair: Pair, knobs: Knobs, resize: bool = False
     start = time.perf_counter()
     mask = predictor.predict(rgb, thermal)
     seconds = time.perf_counter() - start
-    pixels = (rgb * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    return Result(pixels, thermal[0].numpy(), mask, pair.missing, seconds)
+    return Result(to_rgb(rgb), thermal[0].numpy(), mask, pair.missing, seconds)
 
 
 def judge(predictor: Predictor, result: Result) -> Alarm | None:
@@ -75,10 +76,8 @@ def offsets(predictor: Predictor, result: Result) -> tuple[str, npt.NDArray[np.f
         return None
     rgb, thermal = predictor.tensors(result.rgb, result.thermal)
     height, width = rgb.shape[-2:]
-    factor = min(1.0, (WHOLE / (height * width)) ** 0.5)
-    if factor < 1:
-        size = (round(height * factor), round(width * factor))
-        rgb, thermal = (F.interpolate(image[None], size, mode="area")[0] for image in (rgb, thermal))
+    rgb, thermal = shrink(rgb, thermal, WHOLE)
+    factor = rgb.shape[-1] / width
     found = found_offsets(network, rgb.to(predictor.device), thermal.to(predictor.device))
     for name in ("alignment", "stage 1"):
         if name in found:

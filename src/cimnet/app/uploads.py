@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cimnet.data.readers import image_size, read_rgb
 from cimnet.data.thermal_files import is_radiometric
-from cimnet.errors import ConfigError, DataError
+from cimnet.errors import DataError, check_fields
 from cimnet.inference import Predictor
 
 LEAST_SIDE = 32
@@ -37,13 +37,12 @@ class Limits:
     queue: int = 16
 
     def __post_init__(self) -> None:
-        for field, right, expected in (
+        check_fields(
+            self,
             ("megabytes", 0 < self.megabytes < float("inf"), "more than 0"),
             ("pixels", self.pixels >= LEAST_SIDE**2, f"at least {LEAST_SIDE**2}"),
             ("queue", self.queue >= 1, "at least 1"),
-        ):
-            if not right:
-                raise ConfigError(f"{field} is {getattr(self, field)}, expected {expected}")
+        )
 
     @property
     def bytes(self) -> int:

@@ -27,7 +27,7 @@ from cimnet.evaluation.figures import save_figure
 from cimnet.evaluation.offsets import offset_fields
 from cimnet.files import write_text
 from cimnet.inference import Predictor
-from cimnet.inference.overlay import blend, with_legend
+from cimnet.inference.overlay import blend, to_grey, to_rgb, with_legend
 from cimnet.models import CIMNet
 from cimnet.models.scsfr import SCSFR
 
@@ -92,7 +92,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     if not isinstance(model, CIMNet):
         raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
     ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)
-    image, grey = pictures.to_rgb(ready_rgb), pictures.to_grey(ready_thermal)
+    image, grey = to_rgb(ready_rgb), to_grey(ready_thermal)
     truth = None if label is None else _read_truth(label, grey.shape, len(predictor.classes))
     with record(model) as seen:
         prediction = predictor.predict(ready_rgb, ready_thermal)

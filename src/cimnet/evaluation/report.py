@@ -20,6 +20,7 @@ from cimnet.evaluation.metrics import confusion_matrix, scores
 from cimnet.evaluation.offsets import Compared, compare_offsets, offset_agreement
 from cimnet.files import write_text
 from cimnet.inference import Predictor
+from cimnet.inference.overlay import to_grey, to_rgb
 
 History = list[dict[str, float]]
 
@@ -170,8 +171,8 @@ def _sample(predictor: Predictor, sample: RGBTSample, evaluation: Evaluation) ->
     score = scores(confusion_matrix(label, prediction, len(evaluation.classes)), evaluation.absent)
     errors = pictures.paint_errors(label, prediction, colors)
     shown = [
-        ("RGB", pictures.photo(pictures.to_rgb(sample.rgb), f"RGB image {sample.id}")),
-        ("thermal", pictures.photo(pictures.to_grey(sample.thermal), f"thermal image {sample.id}")),
+        ("RGB", pictures.photo(to_rgb(sample.rgb), f"RGB image {sample.id}")),
+        ("thermal", pictures.photo(to_grey(sample.thermal), f"thermal image {sample.id}")),
         ("true label", pictures.drawing(pictures.paint_label(label, colors), f"true label of {sample.id}")),
         ("prediction", pictures.drawing(pictures.paint_label(prediction, colors), f"prediction for {sample.id}")),
         ("error map", pictures.drawing(errors, f"errors in {sample.id}")),
@@ -273,8 +274,8 @@ def _offsets(predictor: Predictor, dataset: RGBTDataset) -> str:
 def _arrows(pair: Compared) -> str:
     """Offsets of one pair, drawn over its thermal image; each picture states its own length scale."""
     name = pair.sample.id
-    shown = [("RGB", pictures.photo(pictures.to_rgb(pair.sample.rgb), f"RGB image {name}"))]
-    grey = pictures.to_grey(pair.sample.thermal)
+    shown = [("RGB", pictures.photo(to_rgb(pair.sample.rgb), f"RGB image {name}"))]
+    grey = to_grey(pair.sample.thermal)
     fields = {"true": pair.true, **{f"found, {which}": field for which, field in pair.found.items()}}
     for which, field in fields.items():
         image, factor = pictures.draw_arrows(grey, field, pair.moving, f"{which} offsets of {name}")

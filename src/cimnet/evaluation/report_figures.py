@@ -16,7 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
-from torch import Tensor
 
 from cimnet.data import IGNORE_INDEX
 
@@ -62,21 +61,6 @@ def themed(draw: Callable[[], Figure], alt: str, css: str = "") -> str:
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{uris["dark"]}">'
         f'<img class="{css}" src="{uris["light"]}" alt="{escape(alt)}"></picture>'
     )
-
-
-def to_rgb(image: Tensor) -> Image8:
-    """(3, H, W) in 0..1 to (H, W, 3)."""
-    return _to_bytes(image.permute(1, 2, 0))
-
-
-def to_grey(image: Tensor) -> Image8:
-    """(1, H, W) in 0..1 to (H, W)."""
-    return _to_bytes(image[0])
-
-
-def _to_bytes(image: Tensor) -> Image8:
-    values: Image8 = (255 * image.numpy()).round().astype(np.uint8)
-    return values
 
 
 def photo(image: Image8, alt: str) -> str:

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cimnet.checkpoint import FORMAT, ModelInfo, _parse
+from cimnet.checkpoint import INFO_KEY, ModelInfo, read_info, write_info
 from cimnet.errors import CheckpointError
 from cimnet.models import RGBTModel
 
 Precision = Literal["float32", "bfloat16", "int8"]
-KEYS = MODEL_KEY, EXPORT_KEY = "cimnet", "cimnet_export"
+EXPORT_KEY = "cimnet_export"
+KEYS = INFO_KEY, EXPORT_KEY
 REMEDY = "make it with `cimnet export CHECKPOINT --out FILE`"
 
 
@@ -46,10 +47,7 @@ class Details:
 
 def to_metadata(info: ModelInfo, details: Details) -> dict[str, str]:
     """Two JSON texts by key, for whatever place a format has for them."""
-    return {
-        MODEL_KEY: json.dumps({"format": FORMAT, **asdict(info)}),
-        EXPORT_KEY: json.dumps(asdict(details)),
-    }
+    return {INFO_KEY: write_info(info), EXPORT_KEY: json.dumps(asdict(details))}
 
 
 def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Details]:
@@ -58,9 +56,9 @@ def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Deta
     Raises:
         CheckpointError: another program wrote the file, or the texts are damaged.
     """
-    if MODEL_KEY not in metadata or EXPORT_KEY not in metadata:
+    if INFO_KEY not in metadata or EXPORT_KEY not in metadata:
         raise CheckpointError(f"{path}: not exported by cimnet, it names no classes; {REMEDY}")
-    info = _parse(path, metadata)
+    info = read_info(path, metadata)
     try:
         content = json.loads(metadata[EXPORT_KEY])
         values: dict[str, Any] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -16,6 +14,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform as reproject
 
 from cimnet.errors import DataError
+from cimnet.files import csv_text
 from cimnet.geo.grids import apply
 
 Ring = Sequence[tuple[float, float]]
@@ -120,14 +119,12 @@ def count_areas(counts: npt.NDArray[np.int64], metres: Values | None, classes: S
 
 def to_csv(areas: Iterable[ClassArea]) -> str:
     """A table: id, class, pixels, share, area_m2, area_ha; the last two empty where they are not known."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "class", "pixels", "share", "area_m2", "area_ha"))
+    rows: list[tuple[object, ...]] = []
     for area in areas:
         metres = area.square_metres
         sizes = ("", "") if metres is None else (f"{metres:.3f}", f"{metres / 10_000:.6f}")
-        writer.writerow((area.id, area.name, area.pixels, f"{area.share:.6f}", *sizes))
-    return text.getvalue()
+        rows.append((area.id, area.name, area.pixels, f"{area.share:.6f}", *sizes))
+    return csv_text(("id", "class", "pixels", "share", "area_m2", "area_ha"), rows)
 
 
 def _enclosed(x: Values, belts: Values) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,8 +19,8 @@ from cimnet.data.files import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.readers import image_size, read_rgb, read_rgbt
 from cimnet.data.thermal_files import thermal_size
 from cimnet.errors import CimnetError, DataError
-from cimnet.files import require_writable, write_atomically, write_text
-from cimnet.inference.overlay import blend, with_legend
+from cimnet.files import csv_text, require_writable, write_atomically, write_text
+from cimnet.inference.overlay import blend, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor
 
 FilePair = tuple[str, Path | None, Path | None]
@@ -150,7 +148,7 @@ def predict_pairs(
         for kind in ("masks", "overlays"):
             (out / kind / f"{name}.png").unlink(missing_ok=True)
     _write_or_remove(out / "alarms.csv", _alarm_table(result.alarms) if result.alarms else None)
-    failed = _csv(("name", "reason"), result.failed.items())
+    failed = csv_text(("name", "reason"), result.failed.items())
     _write_or_remove(out / "failed.csv", failed if result.failed else None)
     return result
 
@@ -198,8 +196,7 @@ def _read(predictor: Predictor, pair: FilePair) -> Loaded | tuple[str, DataError
     try:
         if rgb is None:
             tensors = predictor.tensors(None, thermal)
-            grey = (255 * tensors[1][0]).round().clamp(0, 255).byte().numpy()
-            return Loaded(name, np.repeat(grey[..., None], 3, axis=2), *tensors, both=False)
+            return Loaded(name, to_rgb(tensors[1]), *tensors, both=False)
         picture, heat = read_rgbt(rgb) if thermal is not None and _same(rgb, thermal) else (read_rgb(rgb), thermal)
         return Loaded(name, picture, *predictor.tensors(picture, heat), both=thermal is not None)
     except DataError as error:
@@ -246,12 +243,4 @@ def _alarm_table(alarms: dict[str, Alarm]) -> str:
         (name, *(f"{alarm.probabilities[kind]:.4f}" for kind in ALARMS), " ".join(alarm.raised))
         for name, alarm in sorted(alarms.items())
     )
-    return _csv(("name", *ALARMS, "raised"), rows)
-
-
-def _csv(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(("name", *ALARMS, "raised"), rows)

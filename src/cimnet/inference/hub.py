@@ -17,7 +17,8 @@ from cimnet.files import require_new_folder, write_text
 from cimnet.models import RGBTModel
 from cimnet.version import __version__
 
-FILES = (".safetensors", ".onnx", ".xml", ".pt2")
+EXPORTED = (".onnx", ".xml", ".pt2")
+"""Endings of the files of :mod:`cimnet.export`."""
 _NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
@@ -30,7 +31,7 @@ def locate(source: str | Path) -> Path:
     """
     path = Path(source)
     name = _NAME.fullmatch(str(source))
-    if path.exists() or path.suffix in FILES or path.parent.exists() or name is None:
+    if path.exists() or path.suffix in (".safetensors", *EXPORTED) or path.parent.exists() or name is None:
         return path
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo, load_checkpoint
@@ -19,18 +16,12 @@ from cimnet.confidence.alarm import Alarm, AlarmModel
 from cimnet.confidence.signals import measure
 from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.base import Broken
-from cimnet.data.readers import read_rgb, upright
-from cimnet.data.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
-from cimnet.errors import CheckpointError, ConfigError, DataError
-from cimnet.inference.hub import locate, push, save_folder
+from cimnet.errors import CheckpointError, ConfigError
+from cimnet.inference.hub import EXPORTED, locate, push, save_folder
+from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
+from cimnet.inference.settings import WHOLE, Settings
 from cimnet.inference.windows import Block, Read, Windows, blend
 from cimnet.models import Output, RGBTModel
-
-ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
-WHOLE = 1280 * 1024
-"""Pixels up to which an image is seen at once, if nothing else is said."""
-Precision = Literal["float32", "bfloat16", "float16"]
-EXPORTED = (".onnx", ".xml", ".pt2")
 
 
 class Segmenter(Protocol):
@@ -80,49 +71,6 @@ def choose_device(name: str | torch.device | None) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch raises either, by how it was built
         raise ConfigError(f"device '{name}': not usable here ({str(error).splitlines()[0]}); try cpu") from error
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a model is run.
-
-    Attributes:
-        window: side of the square windows in which large images are seen, pixels, see
-            :mod:`cimnet.inference.windows`. None: images up to `WHOLE` pixels at once, larger ones in windows of 640.
-        overlap: of neighbouring windows, share of their side.
-        batch_size: images or windows in one pass.
-        flip: also see each image mirrored, and average the probabilities.
-        scales: see each image at these sizes, and average the probabilities.
-        precision: ``float32``; ``bfloat16`` or ``float16`` for autocast.
-
-    Raises:
-        ConfigError: naming a field that is out of range.
-    """
-
-    window: int | None = None
-    overlap: float = 0.5
-    batch_size: int = 1
-    flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-    precision: Precision = "float32"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scales", tuple(self.scales))
-        for field, right, expected in (
-            ("window", self.window is None or self.window >= 32, "at least 32 pixels"),
-            ("overlap", 0 <= self.overlap <= 0.75, "0 to 0.75"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("scales", self.scales and all(0.1 <= scale <= 4 for scale in self.scales), "one or more of 0.1 to 4"),
-            ("precision", self.precision in get_args(Precision), " or ".join(get_args(Precision))),
-        ):
-            if not right:
-                raise ConfigError(f"{field} is {getattr(self, field)}, expected {expected}")
-
-    def windows(self, height: int, width: int) -> Windows | None:
-        """The grid for an image of this size; None: the image is seen at once."""
-        if self.window is None and height * width <= WHOLE:
-            return None
-        return Windows(height, width, self.window or 640, self.overlap)
 
 
 class Predictor:
@@ -255,11 +203,11 @@ class Predictor:
         size = (rgb.shape[-2], rgb.shape[-1])
         for scale in self.settings.scales:
             scaled = (max(1, round(scale * size[0])), max(1, round(scale * size[1])))
-            pair = (rgb, thermal) if scaled == size else (_resize(rgb, scaled), _resize(thermal, scaled))
+            pair = (rgb, thermal) if scaled == size else (resize(rgb, scaled), resize(thermal, scaled))
             for mirrored in (False, True)[: 1 + self.settings.flip]:
                 seen = [image.flip(-1) if mirrored else image for image in pair]
                 found = (self.logits(*seen) / (self.info.temperature or 1.0)).softmax(1)
-                found = _resize(found.flip(-1) if mirrored else found, size)
+                found = resize(found.flip(-1) if mirrored else found, size)
                 total = found if total is None else total + found
         assert total is not None  # there is at least one scale
         return (total / (len(self.settings.scales) * (1 + self.settings.flip))).cpu()
@@ -299,16 +247,20 @@ class Predictor:
             CheckpointError: the checkpoint has no alarm, or one of another version.
             DataError: as in `predict`.
         """
+        judge = self.alarm_model()
+        return judge(measure(self.network, *shrink(*self.tensors(rgb, thermal), WHOLE), self.device))
+
+    def alarm_model(self) -> AlarmModel:
+        """What judges in `alarm`.
+
+        Raises:
+            CheckpointError: the checkpoint has no alarm, one of another version, or the model was exported.
+        """
         if self.info.alarm is None:
             raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
-        judge = AlarmModel.from_dict(self.info.alarm)
-        pair = self.tensors(rgb, thermal)
-        height, width = pair[0].shape[-2:]
-        if height * width > WHOLE:
-            scale = (WHOLE / (height * width)) ** 0.5
-            size = max(1, int(scale * height)), max(1, int(scale * width))
-            pair = _resize(pair[0][None], size)[0], _resize(pair[1][None], size)[0]
-        return judge(measure(self.network, *pair, self.device))
+        if not self.has_alarm:
+            raise CheckpointError("an exported model raises no alarms; use the checkpoint it was made from")
+        return AlarmModel.from_dict(self.info.alarm)
 
     def save(self, folder: str | Path) -> None:
         """Write a folder to share: weights, JSON, model card. `cimnet.load(folder)` opens it.
@@ -324,85 +276,4 @@ class Predictor:
 
     def tensors(self, rgb: ImageLike | None, thermal: ImageLike | None) -> tuple[Tensor, Tensor]:
         """What the model gets for one pair, (3, H, W) and (1, H, W) in 0..1; arguments and errors as in predict."""
-        if rgb is None and thermal is None:
-            raise DataError("rgb and thermal are both missing; give at least one image")
-        if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and Path(rgb) == Path(thermal):
-            rgb, thermal = read_pair(Path(rgb), Path(thermal))
-        rgb_tensor = None if rgb is None else self._rgb(rgb)
-        thermal_tensor = None if thermal is None else self._thermal(thermal)
-        if rgb_tensor is None:
-            assert thermal_tensor is not None
-            rgb_tensor = thermal_tensor.new_zeros(3, *thermal_tensor.shape[1:])
-        if thermal_tensor is None:
-            thermal_tensor = rgb_tensor.new_zeros(1, *rgb_tensor.shape[1:])
-        if rgb_tensor.shape[-2:] != thermal_tensor.shape[-2:]:
-            sizes = " and ".join(f"{t.shape[-1]}×{t.shape[-2]}" for t in (rgb_tensor, thermal_tensor))
-            raise DataError(
-                f"{_name(rgb)} and {_name(thermal)}: sizes {sizes} differ; register the pair to one size first"
-            )
-        return rgb_tensor, thermal_tensor
-
-    def _rgb(self, image: ImageLike) -> Tensor:
-        if isinstance(image, str | Path):
-            image = read_rgb(Path(image))
-        elif isinstance(image, Image.Image):
-            if image.mode.startswith(("I", "F")):
-                raise DataError(f"rgb: a picture of mode {image.mode}, expected 8-bit RGB")
-            image = np.array(upright(image).convert("RGB"))
-        given = tuple(image.shape)
-        if isinstance(image, np.ndarray):
-            image = torch.from_numpy(np.moveaxis(image, -1, 0).copy())
-        if image.ndim != 3 or image.shape[0] != 3:
-            raise DataError(f"rgb: got the shape {given}, expected an array (H, W, 3) or a tensor (3, H, W)")
-        if image.dtype == torch.uint8:
-            return image.float() / 255
-        if not image.is_floating_point():
-            raise DataError(f"rgb: got values of type {image.dtype}, expected uint8 in 0..255 or floats in 0..1")
-        return _unit(image.float(), "rgb")
-
-    def _thermal(self, image: ImageLike) -> Tensor:
-        name, is_image = _name(image), isinstance(image, str | Path | Image.Image)
-        if isinstance(image, str | Path):
-            image = read_thermal_counts(Path(image))
-        elif isinstance(image, Image.Image):
-            if image.mode == "P":
-                raise DataError("thermal: a palette picture holds colours, not temperatures; give grey values")
-            image = upright(image)
-        values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
-        given = values.shape
-        if values.ndim == 3 and given[0 if isinstance(image, Tensor) else 2] == 1:
-            values = values[0] if isinstance(image, Tensor) else values[..., 0]
-        if values.ndim != 2:
-            raise DataError(f"thermal: got the shape {given}, expected (H, W)")
-        if np.issubdtype(values.dtype, np.floating) and not is_image:
-            return _unit(torch.from_numpy(values.astype(np.float32))[None], "thermal")
-        counts = values if values.dtype in (np.uint8, np.float32) else as_uint16(values, name)
-        check_depth(counts, self.info.thermal_dtype, name)
-        return torch.from_numpy(self.info.scaling(counts, name))[None]
-
-
-def _unit(image: Tensor, name: str) -> Tensor:
-    low, high = image.aminmax() if image.numel() else (image.new_tensor(0), image.new_tensor(0))
-    if not (low >= -0.01 and high <= 1.01):  # also false for NaN; resampling may overshoot a little
-        raise DataError(f"{name}: float values from {low:.4g} to {high:.4g}, expected 0 to 1")
-    return image
-
-
-def cutter(rgb: Tensor, thermal: Tensor) -> Read:
-    """Read windows out of images (3, H, W) and (1, H, W) that are in memory."""
-
-    def read(top: int, left: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-        place = (slice(None), slice(top, top + height), slice(left, left + width))
-        return rgb[place], thermal[place]
-
-    return read
-
-
-def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(images.shape[-2:]) == size:
-        return images
-    return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=size[0] < images.shape[-2])
-
-
-def _name(image: ImageLike | None) -> str:
-    return str(image) if isinstance(image, str | Path) else type(image).__name__
+        return pair_tensors(rgb, thermal, self.info)

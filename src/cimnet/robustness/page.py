@@ -14,6 +14,7 @@ from cimnet.data.classes import Color
 from cimnet.evaluation import report_figures as pictures
 from cimnet.evaluation import report_page as html
 from cimnet.evaluation.evaluate import percent
+from cimnet.inference.overlay import to_grey, to_rgb
 from cimnet.robustness import tables
 from cimnet.robustness.conditions import CLEAN
 from cimnet.robustness.examples import Example
@@ -144,8 +145,8 @@ def _card(example: Example, colors: Sequence[Color]) -> str:
     assert sample.label is not None  # scored pairs have one
     label = sample.label.numpy()
     shown = [
-        ("RGB, as the model got it", pictures.photo(pictures.to_rgb(sample.rgb.clamp(0, 1)), f"RGB of {sample.id}")),
-        ("thermal, as the model got it", pictures.photo(pictures.to_grey(sample.thermal.clamp(0, 1)), "thermal image")),
+        ("RGB, as the model got it", pictures.photo(to_rgb(sample.rgb), f"RGB of {sample.id}")),
+        ("thermal, as the model got it", pictures.photo(to_grey(sample.thermal), "thermal image")),
         (f"prediction, clean: {percent(before)} %", _paint(example.before, colors, "prediction, clean")),
         (f"prediction, corrupted: {percent(after)} %", _paint(example.after, colors, "prediction, corrupted")),
         ("label", _paint(label, colors, "label")),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cimnet.confidence.alarm import Alarm
 from cimnet.inference import Predictor
-from cimnet.inference.overlay import blend, colorize, with_legend
+from cimnet.inference.overlay import blend, colorize, to_rgb, with_legend
 
 Format = Literal["png", "json", "overlay"]
 Mask = npt.NDArray[np.uint8]
@@ -43,8 +43,7 @@ def _ids(predictor: Predictor, mask: Mask) -> bytes:
 
 
 def _overlay(predictor: Predictor, mask: Mask, background: Tensor) -> bytes:
-    image = (255 * background.expand(3, -1, -1)).round().byte().permute(1, 2, 0).numpy()
-    covered = blend(image, mask, predictor.colors)
+    covered = blend(to_rgb(background), mask, predictor.colors)
     return _png(with_legend(covered, mask, predictor.classes, predictor.colors))
 
 

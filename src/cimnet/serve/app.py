@@ -14,7 +14,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
-from cimnet.confidence.alarm import AlarmModel
 from cimnet.inference import Predictor
 from cimnet.serve.answers import Format, encode
 from cimnet.serve.batcher import Batcher, Job
@@ -69,7 +68,9 @@ class Service:
         self.batcher = Batcher(predictor, options, self.metrics.batch_size.observe)
         self.pool = ThreadPoolExecutor(options.decoders, "cimnet-decode")
         self.in_hand = 0
-        self.has_alarm = _has_alarm(predictor)
+        self.has_alarm = predictor.has_alarm
+        if self.has_alarm:
+            predictor.alarm_model()  # one of another version is an error now, not at a request
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -169,11 +170,3 @@ async def _gone(request: Request) -> None:
     """Ends when the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _has_alarm(predictor: Predictor) -> bool:
-    """Whether the model has alarms that can be asked; those of another version are an error now, not at a request."""
-    if not predictor.has_alarm or predictor.info.alarm is None:
-        return False
-    AlarmModel.from_dict(predictor.info.alarm)
-    return True

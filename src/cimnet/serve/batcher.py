@@ -17,7 +17,7 @@ from torch import Tensor
 from cimnet.confidence.alarm import Alarm
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
-from cimnet.inference.predictor import WHOLE
+from cimnet.inference.settings import WHOLE
 from cimnet.serve.failures import Failure, busy
 from cimnet.serve.options import ServeOptions
 

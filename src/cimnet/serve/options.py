@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cimnet.errors import ConfigError
+from cimnet.errors import check_fields
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class ServeOptions:
     decoders: int = 2
 
     def __post_init__(self) -> None:
-        for field, right, expected in (
+        check_fields(
+            self,
             ("max_mb", 0 < self.max_mb <= 2000, "more than 0, at most 2000"),
             ("max_pixels", 1 <= self.max_pixels <= 150_000_000, "1 to 150000000"),
             ("queue", self.queue >= 1, "at least 1"),
@@ -41,9 +42,7 @@ class ServeOptions:
             ("batch_wait_ms", 0 <= self.batch_wait_ms <= 10_000, "0 to 10000"),
             ("timeout_s", 0 < self.timeout_s <= 3600, "more than 0, at most 3600"),
             ("decoders", self.decoders >= 1, "at least 1"),
-        ):
-            if not right:
-                raise ConfigError(f"{field} is {getattr(self, field)}, expected {expected}")
+        )
 
     @property
     def max_bytes(self) -> int:

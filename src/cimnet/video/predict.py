@@ -14,12 +14,13 @@ import torch
 
 from cimnet.confidence.defects import ALARMS
 from cimnet.data.thermal_files import check_depth
-from cimnet.errors import CheckpointError, CimnetError, DataError
+from cimnet.errors import CimnetError, DataError
+from cimnet.inference.overlay import legend
 from cimnet.inference.predictor import Predictor
 from cimnet.video.fitting import Fitter
 from cimnet.video.output import Outputs
 from cimnet.video.pairing import Pair, chosen, pair_frames
-from cimnet.video.picture import compose, legend
+from cimnet.video.picture import compose
 from cimnet.video.settings import VideoSettings
 from cimnet.video.smoothing import Average, CutDetector
 from cimnet.video.sources import Source, open_source
@@ -86,8 +87,8 @@ def predict_video(
         CimnetError: an output exists or cannot be written.
     """
     asked = VideoSettings(**settings)
-    if asked.alarms and predictor.info.alarm is None:
-        raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
+    if asked.alarms:
+        predictor.alarm_model()  # before anything is written
     sources = open_source(Path(rgb), "rgb", asked.fps), open_source(Path(thermal), "thermal", asked.thermal_fps)
     columns = (*ALARMS, "raised") if asked.alarms else ()
     rate = 1 / (sources[0].interval * asked.every)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from cimnet.errors import ConfigError
+from cimnet.errors import check_fields
 from cimnet.video.picture import View
 
 Fit = Literal["resize", "error"]
@@ -59,7 +59,8 @@ class VideoSettings:
 
     def __post_init__(self) -> None:
         offset = self.time_offset
-        for field, right, expected in (
+        check_fields(
+            self,
             ("time_offset", offset == "estimate" or _number(offset, -86400, 86400), "seconds, or estimate"),
             ("every", self.every >= 1, "at least 1"),
             ("start", self.start >= 0, "at least 0 seconds"),
@@ -70,9 +71,7 @@ class VideoSettings:
             ("smooth", 0 <= self.smooth <= 0.98, "0 (off) to 0.98"),
             ("view", self.view in get_args(View), " or ".join(get_args(View))),
             ("opacity", 0 <= self.opacity <= 1, "0 to 1"),
-        ):
-            if not right:
-                raise ConfigError(f"{field} is {getattr(self, field)}, expected {expected}")
+        )
 
 
 def _number(value: object, low: float, high: float) -> bool:

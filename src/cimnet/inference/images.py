@@ -1,0 +1,119 @@
+"""What users give as images, as tensors; sizes of tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from cimnet.checkpoint import ModelInfo
+from cimnet.data.readers import read_rgb, upright
+from cimnet.data.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
+from cimnet.errors import DataError
+from cimnet.inference.windows import Read
+
+ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
+
+
+def pair_tensors(rgb: ImageLike | None, thermal: ImageLike | None, info: ModelInfo) -> tuple[Tensor, Tensor]:
+    """What a model gets for one pair, (3, H, W) and (1, H, W) in 0..1, black for a missing image; arguments and errors
+    as in :meth:`cimnet.inference.Predictor.predict`."""
+    if rgb is None and thermal is None:
+        raise DataError("rgb and thermal are both missing; give at least one image")
+    if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and Path(rgb) == Path(thermal):
+        rgb, thermal = read_pair(Path(rgb), Path(thermal))
+    rgb_tensor = None if rgb is None else _rgb(rgb)
+    thermal_tensor = None if thermal is None else _thermal(thermal, info)
+    if rgb_tensor is None:
+        assert thermal_tensor is not None
+        rgb_tensor = thermal_tensor.new_zeros(3, *thermal_tensor.shape[1:])
+    if thermal_tensor is None:
+        thermal_tensor = rgb_tensor.new_zeros(1, *rgb_tensor.shape[1:])
+    if rgb_tensor.shape[-2:] != thermal_tensor.shape[-2:]:
+        sizes = " and ".join(f"{t.shape[-1]}×{t.shape[-2]}" for t in (rgb_tensor, thermal_tensor))
+        raise DataError(f"{_name(rgb)} and {_name(thermal)}: sizes {sizes} differ; register the pair to one size first")
+    return rgb_tensor, thermal_tensor
+
+
+def _rgb(image: ImageLike) -> Tensor:
+    if isinstance(image, str | Path):
+        image = read_rgb(Path(image))
+    elif isinstance(image, Image.Image):
+        if image.mode.startswith(("I", "F")):
+            raise DataError(f"rgb: a picture of mode {image.mode}, expected 8-bit RGB")
+        image = np.array(upright(image).convert("RGB"))
+    given = tuple(image.shape)
+    if isinstance(image, np.ndarray):
+        image = torch.from_numpy(np.moveaxis(image, -1, 0).copy())
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise DataError(f"rgb: got the shape {given}, expected an array (H, W, 3) or a tensor (3, H, W)")
+    if image.dtype == torch.uint8:
+        return image.float() / 255
+    if not image.is_floating_point():
+        raise DataError(f"rgb: got values of type {image.dtype}, expected uint8 in 0..255 or floats in 0..1")
+    return _unit(image.float(), "rgb")
+
+
+def _thermal(image: ImageLike, info: ModelInfo) -> Tensor:
+    name, is_image = _name(image), isinstance(image, str | Path | Image.Image)
+    if isinstance(image, str | Path):
+        image = read_thermal_counts(Path(image))
+    elif isinstance(image, Image.Image):
+        if image.mode == "P":
+            raise DataError("thermal: a palette picture holds colours, not temperatures; give grey values")
+        image = upright(image)
+    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    given = values.shape
+    if values.ndim == 3 and given[0 if isinstance(image, Tensor) else 2] == 1:
+        values = values[0] if isinstance(image, Tensor) else values[..., 0]
+    if values.ndim != 2:
+        raise DataError(f"thermal: got the shape {given}, expected (H, W)")
+    if np.issubdtype(values.dtype, np.floating) and not is_image:
+        return _unit(torch.from_numpy(values.astype(np.float32))[None], "thermal")
+    counts = values if values.dtype in (np.uint8, np.float32) else as_uint16(values, name)
+    check_depth(counts, info.thermal_dtype, name)
+    return torch.from_numpy(info.scaling(counts, name))[None]
+
+
+def _unit(image: Tensor, name: str) -> Tensor:
+    low, high = image.aminmax() if image.numel() else (image.new_tensor(0), image.new_tensor(0))
+    if not (low >= -0.01 and high <= 1.01):  # also false for NaN; resampling may overshoot a little
+        raise DataError(f"{name}: float values from {low:.4g} to {high:.4g}, expected 0 to 1")
+    return image
+
+
+def cutter(rgb: Tensor, thermal: Tensor) -> Read:
+    """Read windows out of images (3, H, W) and (1, H, W) that are in memory."""
+
+    def read(top: int, left: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+        place = (slice(None), slice(top, top + height), slice(left, left + width))
+        return rgb[place], thermal[place]
+
+    return read
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (B, C, H, W) at another size: bilinear, with antialiasing where they shrink."""
+    if tuple(images.shape[-2:]) == size:
+        return images
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=size[0] < images.shape[-2])
+
+
+def shrink(rgb: Tensor, thermal: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
+    """A pair (3, H, W) and (1, H, W) of at most so many pixels; as it is, if it has no more."""
+    height, width = rgb.shape[-2:]
+    scale = (pixels / (height * width)) ** 0.5
+    if scale >= 1:
+        return rgb, thermal
+    size = max(1, int(scale * height)), max(1, int(scale * width))
+    return resize(rgb[None], size)[0], resize(thermal[None], size)[0]
+
+
+def _name(image: ImageLike | None) -> str:
+    return str(image) if isinstance(image, str | Path) else type(image).__name__
