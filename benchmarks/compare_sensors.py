@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -46,12 +45,9 @@ def train_and_score(options: argparse.Namespace, family: str, seed: int) -> bool
     scores = folder / "test.json"
     if scores.is_file():
         return True
-    resume = ["--resume"] if (folder / "last.pt").is_file() else []
-    if not resume:
-        shutil.rmtree(folder, ignore_errors=True)  # a run stopped in its first epoch
     settings = [f"model.name={family}_{options.encoder}", f"training.seed={seed}", f"data.root={options.data}"]
     sets = [part for setting in settings for part in ("--set", setting)]
-    train = ["train", str(options.recipe), "--out", str(folder), *resume, *sets]
+    train = ["train", str(options.recipe), "--out", str(folder), "--resume", *sets]
     score = ["eval", str(folder), str(options.data), "--json", str(scores)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads)}
     options.out.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cimnet.losses import LambdaMode, MutualInformationWeight, SegmentationLoss
+from cimnet.losses import LambdaMode, MutualInformationWeight, SegmentationLoss, dice_loss
 from cimnet.models import Output
 
 LOG3 = math.log(3)
@@ -244,3 +245,10 @@ def test_state_dict_carries_lambda_and_its_barrier() -> None:
     x = torch.tensor(0.7)
     for mine, theirs in zip(loss.mutual_information(x), other.mutual_information(x), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_dice_is_that_of_segmentation_models_pytorch() -> None:
+    output, label = _batch()
+    label = label.clamp_max(255).where(label != 3, 255)  # the fourth class has no true pixels
+    theirs = smp.losses.DiceLoss(mode="multiclass", ignore_index=255)
+    torch.testing.assert_close(dice_loss(output.logits, label), theirs(output.logits, label))

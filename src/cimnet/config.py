@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,6 +22,7 @@ from pydantic import (
 )
 
 from cimnet.errors import ConfigError
+from cimnet.yaml_text import parse_yaml, read_yaml
 
 
 def _yaml_false(word: str) -> BeforeValidator:
@@ -178,6 +178,17 @@ class TrainingConfig(_Section):
     ema_decay: float = Field(0.0, ge=0, lt=1, description="decay of the weight average, 0 for none")
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], _yaml_false("no")] = "no"
     evaluate_every: PositiveInt = Field(1, description="epochs between evaluations on val")
+    save_every: NonNegativeInt = Field(500, description="steps between states for --resume within an epoch, 0 for none")
+    max_loss: float = Field(1e4, gt=0, description="a larger loss stops the run")
+    batch_norm: Literal["batch", "synchronised"] = Field(
+        "batch", description="statistics of each process's batch, or of all processes' (CUDA)"
+    )
+    sharding: Literal["none", "fsdp"] = Field(
+        "none", description="fsdp: weights, gradients and optimiser are shared out between processes"
+    )
+    gradient_checkpointing: bool = Field(False, description="compute stages twice to save memory")
+    deterministic: bool = Field(False, description="deterministic kernels only, where torch has them")
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
     seed: int = Field(0, ge=0, lt=2**32)
 
 
@@ -209,14 +220,14 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     shipped = shipped_recipes()
     path = Path(source) if Path(source).exists() else shipped.get(str(source), Path(source))
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"recipe {source}: cannot be read ({error.__class__.__name__}); give the path of a YAML file or one of "
             f"the names {', '.join(shipped)}"
         ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:  # also of dates like 2020-99-99
+        raise ConfigError(f"recipe {path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"recipe {path}: must hold sections such as 'data:' and 'training:'")
     for override in overrides:
@@ -226,9 +237,9 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
     """Validate a recipe given as nested dictionaries; ``source`` is named in errors."""
-    given = {section: value for section, value in content.items() if value is not None}  # not an empty heading
+    sections = {section: value for section, value in content.items() if value is not None}  # not an empty heading
     try:
-        return Recipe.model_validate(given)
+        return Recipe.model_validate(sections)
     except ValidationError as error:
         first = error.errors()[0]
         # of a field that may have one of several types, pydantic names the type, too
@@ -240,7 +251,13 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
             ) from error
         if first["type"] == "missing":
             raise ConfigError(f"recipe {source}: field '{field}' is missing{more}") from error
-        raise ConfigError(f"recipe {source}: field '{field}': {first['msg']}, got {first['input']!r}{more}") from error
+        given = f"{first['msg']}, got {_shown(first['input'])}"
+        raise ConfigError(f"recipe {source}: field '{field}': {given}{more}") from error
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _suggest(location: tuple[int | str, ...]) -> str:
@@ -267,6 +284,6 @@ def _apply(content: dict[str, Any], override: str) -> None:
         if not isinstance(target, dict):
             raise ConfigError(f"--set {override}: '{part}' is not a section of the recipe")
     try:
-        target[parts[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        target[parts[-1]] = parse_yaml(value)
+    except ValueError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML") from error

@@ -15,6 +15,18 @@ class ConfigError(CimnetError):
     """A recipe, option or model name that is not valid."""
 
 
+class Stopped(CimnetError):
+    """A signal asked the program to end, and it did so in good order: the message says how to go on.
+
+    Attributes:
+        signal: which one, None if it reached another process.
+    """
+
+    def __init__(self, message: str, signal: int | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 def check_fields(owner: object, *checks: tuple[str, object, str]) -> None:
     """Refuse the first field that is out of range.
 

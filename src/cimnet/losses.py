@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cimnet.models.base import Output
+from cimnet.models.processes import process_count, sum_over_processes
 
 LambdaMode = Literal["balanced", "fixed", "free"]
 IGNORE_INDEX = 255  # as in cimnet.data, which losses must not import
@@ -44,7 +44,7 @@ class MutualInformationWeight(nn.Module):
         super().__init__()
         self.mode = mode
         self.initial = initial
-        start = torch.tensor(math.log(initial) if mode == "balanced" else initial)
+        start = torch.tensor([math.log(initial) if mode == "balanced" else initial])  # not a scalar: FSDP takes none
         if mode == "fixed":
             self.register_buffer("value", start)
         else:
@@ -54,8 +54,9 @@ class MutualInformationWeight(nn.Module):
 
     def forward(self, estimate: Tensor) -> tuple[Tensor, Tensor]:
         """L_mi to (what is added to the loss, λ detached)."""
+        value = self.value.squeeze(0)
         if self.mode != "balanced":
-            return self.value * estimate, self.value.detach()
+            return value * estimate, value.detach()
         if self.training:
             counts = (estimate.detach() > self.informative) & (self.steps < self.first_steps)
             self.steps += counts
@@ -63,7 +64,7 @@ class MutualInformationWeight(nn.Module):
                 torch.where(counts, (self.initial * estimate).maximum(self.barrier), self.barrier).detach()
             )
         started = self.steps > 0
-        log_weight = torch.where(started, self.value, self.value.detach())  # λ waits for the first informative step
+        log_weight = torch.where(started, value, value.detach())  # λ waits for the first informative step
         weight = log_weight.exp()
         return weight * estimate - self.barrier * log_weight, weight.detach()
 
@@ -71,13 +72,15 @@ class MutualInformationWeight(nn.Module):
 class SegmentationLoss(nn.Module):
     """Cross entropy, optionally with a Dice term, plus the weighted mutual information.
 
+    In a distributed run, means are over the pixels of all processes, so that N processes with batches of B do what one
+    does with a batch of N·B. The terms of a process are its part of that, times N: gradients are averaged.
+
     Args:
         weight_mode, initial_weight: see :class:`MutualInformationWeight`.
         class_weights: K factors for the cross entropy, or None.
         class_weights_end: power to which the factors have fallen at the end of training. Weights teach rare classes
             early; kept to the end, they make the model see those classes too often. 1 keeps them.
-        dice: factor of the Dice loss (0: none; the paper has none). Classes absent from the batch add nothing to its
-            mean over all K.
+        dice: factor of the Dice loss (0: none; the paper has none).
         label_smoothing: of the cross entropy.
     """
 
@@ -96,13 +99,12 @@ class SegmentationLoss(nn.Module):
         self.mutual_information = MutualInformationWeight(weight_mode, initial_weight)
         self.register_buffer("class_weights", class_weights)
         self.class_weights_end = class_weights_end
-        self.dice_factor = dice
-        self.dice = smp.losses.DiceLoss(mode="multiclass", ignore_index=IGNORE_INDEX) if dice else None
+        self.dice = dice
         self.label_smoothing = label_smoothing
 
     def forward(self, output: Output, label: Tensor, progress: float = 0.0) -> Loss:
         """Model output, labels (B, H, W), int64, 255 = ignore, share 0..1 of training done, to :class:`Loss`."""
-        logits = output.logits.float()
+        logits = output.logits if output.logits.dtype == torch.float64 else output.logits.float()
         weights = self.class_weights
         if weights is not None:
             weights = weights ** (1 - (1 - self.class_weights_end) * progress)
@@ -114,21 +116,42 @@ class SegmentationLoss(nn.Module):
             reduction="sum",
             label_smoothing=self.label_smoothing,
         )
-        cross_entropy = summed / _mass(label, weights)  # a batch without labelled pixels gives 0, not NaN
+        cross_entropy = process_count() * summed / _mass(label, weights).to(summed)
         total = cross_entropy
-        if self.dice is not None:
-            total = total + self.dice_factor * self.dice(logits, label)
+        if self.dice:
+            total = total + self.dice * dice_loss(logits, label)
         estimate, weight = logits.new_zeros(()), logits.new_zeros(())
         if output.mutual_information is not None:
             term, weight = self.mutual_information(output.mutual_information)
             total, estimate = total + term, output.mutual_information.detach()
         else:
-            total = total + 0.0 * self.mutual_information.value  # distributed runs want a gradient for every parameter
+            total = (
+                total + 0.0 * self.mutual_information.value.sum()
+            )  # distributed runs want a gradient for every parameter
         return Loss(total, cross_entropy.detach(), estimate, weight)
 
 
 def _mass(label: Tensor, weights: Tensor | None) -> Tensor:
+    """Weight of the labelled pixels of all processes; never 0, so that batches without any give 0, not NaN."""
     valid = label[label != IGNORE_INDEX]
-    if weights is None:
-        return valid.new_tensor(max(valid.numel(), 1), dtype=torch.float32)
-    return weights[valid].sum().clamp_min(1e-6)
+    mass = valid.new_tensor(valid.numel(), dtype=torch.float32) if weights is None else weights[valid].sum()
+    return sum_over_processes(mass).clamp_min(1e-6)
+
+
+def dice_loss(logits: Tensor, label: Tensor) -> Tensor:
+    """1 − 2·|P ∩ T| / (|P| + |T|) with soft P, mean over all K classes; a class without true pixels adds 0.
+
+    Sums are over all labelled pixels of the batch, in distributed runs over those of all processes.
+
+    Args:
+        logits: (B, K, H, W).
+        label: (B, H, W), int64, 255 = ignore.
+    """
+    labelled = label != IGNORE_INDEX
+    classes = torch.where(labelled, label, 0)
+    truth = F.one_hot(classes, logits.shape[1]).movedim(-1, 1) * labelled[:, None]  # (B, K, H, W)
+    found = logits.softmax(1) * labelled[:, None]
+    overlap, size, true = sum_over_processes(
+        torch.stack([(found * truth).sum((0, 2, 3)), (found + truth).sum((0, 2, 3)), truth.sum((0, 2, 3)).to(found)])
+    )
+    return ((1 - 2 * overlap / size.clamp_min(1e-7)) * (true > 0)).mean()

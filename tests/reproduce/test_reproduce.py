@@ -16,6 +16,7 @@ from cimnet.models.budget import measure_budget
 from cimnet.reproduce import reproduce
 from cimnet.reproduce.paper import KUST4K
 from cimnet.reproduce.runs import Plan, Variant
+from cimnet.training.states import state_files
 
 from ..conftest import write_recipe
 from ..fakes.layouts import make_kust4k, make_mfnet, write_list
@@ -104,7 +105,8 @@ def test_a_finished_run_without_its_state_is_scored_not_repeated(
 ) -> None:
     folder = tmp_path / "tiny_seed0"
     shutil.copytree(model, folder)
-    (folder / "last.pt").unlink()
+    for state in state_files(folder):
+        state.unlink()
     before = (folder / "best.safetensors").read_bytes()
     Plan(recipe, kust4k, tmp_path, [0], split="val").run([Variant("tiny")])
     assert (folder / "best.safetensors").read_bytes() == before
@@ -218,7 +220,7 @@ def test_a_users_folder_is_not_deleted(tmp_path: Path, kust4k: Path, recipe: str
     theirs = tmp_path / "tiny_seed0" / "notes.txt"
     theirs.parent.mkdir()
     theirs.write_text("keep")
-    with pytest.raises(CimnetError, match="not empty"):
+    with pytest.raises(CimnetError, match="nothing to resume, it holds no run"):
         Plan(recipe, kust4k, tmp_path, [0]).run([Variant("tiny")])
     assert theirs.read_text() == "keep"
 

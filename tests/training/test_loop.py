@@ -27,6 +27,7 @@ from cimnet.training.optim import learning_rate_factor
 from cimnet.training.setup import build_loss, build_model, open_splits
 from tests.conftest import Trained, one_thread, pixel_recipe
 from tests.fakes.layouts import make_folder
+from tests.training.same import same
 
 State = dict[str, Any]
 
@@ -45,17 +46,6 @@ def root(tmp_path: Path) -> Path:
 def _state(folder: Path) -> State:
     state: State = torch.load(folder / "last.pt", weights_only=True)
     return state
-
-
-def _same(left: Any, right: Any) -> bool:
-    """Equality to the last bit of nested dictionaries, lists, tensors and numbers."""
-    if isinstance(left, Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(map(_same, left, right))
-    return bool(left == right)
 
 
 def _without_times(history: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -85,8 +75,8 @@ def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit(trained: Trained
     assert histories[0] == histories[1]
     assert len(histories[0]) == 3
     for part in ("module", "ema", "optimizer", "schedule", "progress"):
-        assert _same(whole[part], resumed[part]), part
-    assert _same(*(safetensors.torch.load_file(path) for path in (trained.best, best)))
+        assert same(whole[part], resumed[part]), part
+    assert same(*(safetensors.torch.load_file(path) for path in (trained.best, best)))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(root: Path, tmp_path: Path, pixel: None) -> None:
@@ -94,8 +84,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(root: Pat
     for number, seed in enumerate((0, 0, 1)):
         train(pixel_recipe(root, training={"epochs": 1, "seed": seed}), tmp_path / str(number))
         states.append(_state(tmp_path / str(number))["module"])
-    assert _same(states[0], states[1])
-    assert not _same(states[0], states[2])
+    assert same(states[0], states[1])
+    assert not same(states[0], states[2])
 
 
 class _Judge:
@@ -106,7 +96,9 @@ class _Judge:
         self.weights: list[State] = []
         self.splits: list[str] = []
 
-    def __call__(self, accelerator: object, model: torch.nn.Module, dataset: Any, workers: int) -> Evaluation:
+    def __call__(
+        self, accelerator: object, model: torch.nn.Module, dataset: Any, workers: int, progress: object
+    ) -> Evaluation:
         self.weights.append(deepcopy(model.state_dict()))
         self.splits.append(dataset.split)
         score = self.scores[len(self.weights) - 1]
@@ -125,8 +117,8 @@ def test_the_best_on_val_is_kept(root: Path, tmp_path: Path, pixel: None, monkey
     assert judge.splits == ["val"] * 4
     assert info.metrics["epoch"] == 2
     assert info.metrics["miou"] == pytest.approx((0.9 + 0 + 1) / 3)
-    assert _same(dict(model.state_dict()), dict(judge.weights[1]))
-    assert not _same(dict(judge.weights[1]), dict(judge.weights[3]))
+    assert same(dict(model.state_dict()), dict(judge.weights[1]))
+    assert not same(dict(judge.weights[1]), dict(judge.weights[3]))
     assert _state(tmp_path / "run")["progress"]["best"] == info.metrics["miou"]
 
 
@@ -147,8 +139,8 @@ def test_the_average_of_the_weights_is_scored_and_kept(
     best = train(pixel_recipe(root, training={"epochs": 1, "ema_decay": 0.9}), tmp_path / "run")
     state = _state(tmp_path / "run")
     kept = safetensors.torch.load_file(best)
-    assert _same(dict(judge.weights[0]), state["ema"])
-    assert _same(kept, state["ema"])
+    assert same(dict(judge.weights[0]), state["ema"])
+    assert same(kept, state["ema"])
     assert not torch.equal(kept["classify.weight"], state["module"]["model.classify.weight"])
 
 
@@ -227,16 +219,16 @@ def test_the_average_follows_the_weights(
     root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected: list[Tensor] = []
-    after_step = Engine.after_step
+    update = Engine.update
 
     def by_hand(engine: Engine, step: int) -> None:
         if not expected:
             expected.append(engine.ema.module.classify.weight.clone())
+        update(engine, step)
         decay = engine.ema.get_decay(step)
         expected.append(decay * expected[-1] + (1 - decay) * engine.model.get_parameter("classify.weight").detach())
-        after_step(engine, step)
 
-    monkeypatch.setattr(Engine, "after_step", by_hand)
+    monkeypatch.setattr(Engine, "update", by_hand)
     train(pixel_recipe(root, training={"epochs": 1, "ema_decay": 0.6}), tmp_path / "run")
     average = _state(tmp_path / "run")["ema"]["classify.weight"]
     torch.testing.assert_close(average, expected[-1])
@@ -360,7 +352,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pairs(
         return loss._replace(total=loss.total * float("nan"))
 
     monkeypatch.setattr(TrainStep, "forward", forward)
-    with pytest.raises(CimnetError, match=r"no longer finite at step 0 \(pairs 00\d, 00\d\).*learning_rate"):
+    with pytest.raises(
+        CimnetError,
+        match=r"no longer finite at step 0 \(pairs 00\d, 00\d\).*bad_batch\.json; lower training\.learning_rate",
+    ):
         train(pixel_recipe(root), tmp_path / "run")
     assert not (tmp_path / "run" / "last.pt").exists()
     assert not (tmp_path / "run" / "best.safetensors").exists()
@@ -455,11 +450,18 @@ def test_resume_from_a_damaged_state(root: Path, tmp_path: Path, pixel: None) ->
             train(pixel_recipe(root), tmp_path / "run", resume=True)
 
 
-def test_a_folder_whose_run_never_finished_an_epoch_says_so(root: Path, tmp_path: Path, pixel: None) -> None:
+@pytest.mark.parametrize("found", ["recipe.yaml", "last.pt", "previous.pt"])
+def test_a_folder_with_a_run_asks_for_resume(root: Path, tmp_path: Path, pixel: None, found: str) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "recipe.yaml").touch()
-    with pytest.raises(CimnetError, match="remove it: no run in it finished an epoch"):
-        train(pixel_recipe(root), tmp_path / "run")
-    (tmp_path / "run" / "last.pt").touch()
+    (tmp_path / "run" / found).touch()
     with pytest.raises(CimnetError, match="or --resume to go on"):
         train(pixel_recipe(root), tmp_path / "run")
+
+
+def test_a_folder_with_something_else_is_left_alone(root: Path, tmp_path: Path, pixel: None) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").touch()
+    for resume, remedy in ((False, "remove it: what is in it is no run"), (True, "nothing to resume, it holds no run")):
+        with pytest.raises(CimnetError, match=remedy):
+            train(pixel_recipe(root), tmp_path / "run", resume=resume)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]

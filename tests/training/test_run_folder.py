@@ -27,6 +27,8 @@ def test_names(trained: Trained) -> None:
         "tensorboard",
         "best.safetensors",
         "last.pt",
+        "previous.pt",
+        ".lock",
     }
 
 

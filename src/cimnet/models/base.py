@@ -71,6 +71,7 @@ class RGBTModel(nn.Module):
     """
 
     stride = 32
+    checkpointing = False
     rgb_mean: Tensor
     rgb_std: Tensor
     thermal_mean: Tensor

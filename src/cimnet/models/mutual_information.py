@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from cimnet.models.processes import sum_over_processes
 
 MIMode = Literal["cooperative", "adversarial"]
 
@@ -27,12 +28,7 @@ def joint_distribution(p: Tensor, q: Tensor) -> Tensor:
     p, q = (t if t.dtype == torch.float64 else t.float() for t in (p, q))
     with torch.autocast(p.device.type, enabled=False):
         joint = p.T @ q
-    count = joint.new_tensor(float(len(p)))
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        from torch.distributed.nn.functional import all_reduce  # not importable where torch has no distributed part
-
-        joint, count = (all_reduce(t) for t in (joint, count))  # type: ignore[no-untyped-call]  # untyped in torch
-    return joint / count
+    return sum_over_processes(joint) / sum_over_processes(joint.new_tensor(float(len(p))))
 
 
 def mutual_information(joint: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class SpatialRectification(nn.Module):
         self.modulation = nn.Conv2d(channels, taps, kernel_size, padding=kernel_size // 2) if modulation else None
         self.align = DeformConv2d(channels, channels, kernel_size)
         self.weights = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, 2, 1))
-        self.scale = nn.Parameter(torch.tensor(0.5))  # λ_s
+        self.scale = nn.Parameter(torch.tensor([0.5]))  # λ_s
 
     def forward(self, rgb: Tensor, thermal: Tensor, previous: Tensor) -> SCSFROutput:
         """Maps (B, C, H, W) and the previous offsets (B, 2·K², H, W) to :class:`SCSFROutput`."""
@@ -72,7 +72,7 @@ class ChannelRectification(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(4 * channels, 2 * channels),
         )
-        self.scale = nn.Parameter(torch.tensor(0.5))  # λ_c
+        self.scale = nn.Parameter(torch.tensor([0.5]))  # λ_c
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         """Two maps (B, C, H, W) to two of the same shape."""

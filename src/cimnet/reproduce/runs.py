@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,11 @@ from cimnet.reproduce.tables import Scores
 from cimnet.training import train
 from cimnet.training.loop import Report
 from cimnet.training.run import first_change
+from cimnet.training.states import state_files
 
 Say = Callable[[str], object]
 # fields that may differ when a table goes on
 _NO_MATTER = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
-_FIRST_EPOCH = {"recipe.yaml", "environment.json", "tensorboard"}  # what a run holds before its first epoch has ended
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Plan:
 
     def run(self, variants: Sequence[Variant], after: Callable[[], object] = lambda: None) -> None:
         """Train and score all variants with all seeds, seed by seed, calling ``after`` each time. Called again, it goes
-        on: with a run that was interrupted from its last whole epoch, past those that are scored.
+        on: with a run that was interrupted from its newest state, past those that are scored.
 
         Raises:
             CimnetError: bad data or recipe, or a folder in ``out`` that was made by another recipe.
@@ -95,13 +94,8 @@ class Plan:
         scored = folder / f"{self.split}.json"
         if scored.is_file():
             return _read(scored)
-        begun = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         best = folder / "best.safetensors"
-        if not {"best.safetensors", "last.pt"} & begun:
-            if begun and begun <= _FIRST_EPOCH:
-                shutil.rmtree(folder)  # the same run, stopped in its first epoch: nothing is lost
-            train(recipe, folder, report=self.report)
-        elif "last.pt" in begun:
+        if state_files(folder) or not best.is_file():  # a copied run may hold its best model alone
             train(recipe, folder, resume=True, report=self.report)
         scores = score(load(best), recipe.data.root, self.split, recipe.data.layout)
         write_text(scored, json.dumps(scores, indent=2) + "\n")

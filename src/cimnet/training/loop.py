@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import broadcast, set_seed
 
-from cimnet.checkpoint import save_checkpoint
+from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.config import Recipe
 from cimnet.data import Batch, RGBTDataset
-from cimnet.errors import CimnetError, ConfigError, DataError
+from cimnet.errors import ConfigError, DataError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.losses import Loss
 from cimnet.models import RGBTModel
 from cimnet.training.engine import Engine, Progress
+from cimnet.training.guards import LossGuard, explained
+from cimnet.training.order import seed_step
 from cimnet.training.run import RunFolder
 from cimnet.training.setup import build_loss, build_model, open_splits
+from cimnet.training.signals import StopRequest
+from cimnet.training.trackers import require_trackers, start_trackers
 
 Report = Callable[[dict[str, float]], None]
+TERMS = ("loss", "cross_entropy", "mutual_information")
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | None = None) -> Path:
     """Train by a recipe, keep the model that scores best on val.
 
+    On SIGTERM or Ctrl-C the run saves its state after the step at hand and ends.
+
     Args:
         recipe: see :class:`cimnet.config.Recipe`.
         out: run folder, new or empty unless ``resume``.
-        resume: go on after the last whole epoch of the run in ``out``.
+        resume: go on with the run in ``out`` from its newest state; where there is none yet, begin.
         report: called after each optimiser step with epoch, step, steps, loss, mutual_information, lambda, rate, and
             after each evaluation with ``miou`` too.
 
@@ -39,63 +47,161 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
         Path of ``best.safetensors``.
 
     Raises:
-        CimnetError: bad data or recipe, a folder that can't be used, or a loss that is no longer finite.
+        CimnetError: bad data or recipe, a folder that can't be used, too little memory, or a loss out of bounds.
+        Stopped: a signal ended the run; everything is saved.
     """
-    config = recipe.training
-    accelerator = create_accelerator(recipe, out)
+    require_trackers(recipe.training.trackers)
+    accelerator = create_accelerator(recipe)
     train_set, val_set = open_splits(recipe, accelerator.num_processes)
     counts = train_set.check()
     val_set.thermal_dtype = train_set.thermal_dtype
     for dataset, labelled in ((train_set, counts.any()), (val_set, val_set.check().any())):
         if not labelled:
             raise DataError(f"{dataset.root}, split '{dataset.split}': every label pixel is 255 (ignore)")
-    with accelerator.main_process_first():
-        run = RunFolder(out, resume)
-        state = run.load_state(recipe) if resume else None
+    run = RunFolder(out, resume)
     accelerator.wait_for_everyone()  # no process writes into the folder before all have looked at it
-
-    set_seed(config.seed)
-    model, info = build_model(recipe, train_set)
-    engine = Engine(accelerator, recipe, model, build_loss(recipe, counts), train_set)
-    progress = Progress() if state is None else engine.restore(state)
-    if progress.epoch > config.epochs or (progress.epoch == config.epochs and not run.best.is_file()):
-        raise ConfigError(
-            f"--resume: training.epochs is {config.epochs}, but the run in {out} has {progress.epoch} already; raise it"
-        )
     if accelerator.is_main_process:
-        run.describe(recipe)
-    accelerator.init_trackers("tensorboard")
-
-    for epoch in range(progress.epoch, config.epochs):
-        started = time.monotonic()
-        # Each epoch has its own seed, so a resumed run repeats it exactly; processes shuffle alike and augment unlike.
-        seed = (config.seed * 100_003 + epoch) % 2**32
-        set_seed(seed, device_specific=True)
-        engine.shuffle.manual_seed(seed)
-        row = train_epoch(engine, progress, report)
-        row |= {"epoch": epoch + 1, "seconds": round(time.monotonic() - started, 1)}
-        if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
-            scores = evaluate_shared(accelerator, engine.scored, val_set, recipe.data.workers).scores
-            row |= {"miou": scores.miou, "pixel_accuracy": scores.pixel_accuracy}
-            if report is not None:
-                report({**row, "step": progress.step, "steps": engine.steps})
-            if scores.miou > progress.best:
-                progress.best = scores.miou
-                info.metrics.update(miou=scores.miou, pixel_accuracy=scores.pixel_accuracy, epoch=epoch + 1)
-                if accelerator.is_main_process:
-                    save_checkpoint(run.best, engine.scored, info)
-        progress.epoch = epoch + 1
-        progress.history.append(row)
-        accelerator.log({f"epoch/{key}": value for key, value in row.items()}, step=progress.step)
-        if accelerator.is_main_process:
-            run.log(progress.history)
-            run.save_state(engine.collect(progress))
-    accelerator.end_training()
+        run.lock()
+    accelerator.wait_for_everyone()
+    try:
+        with StopRequest() as stop, deterministic(recipe.training.deterministic):
+            state = run.load_state(recipe) if resume else None
+            set_seed(recipe.training.seed)
+            model, info = build_model(recipe, train_set)
+            engine = Engine(accelerator, recipe, model, build_loss(recipe, counts), train_set)
+            progress = Progress() if state is None else engine.restore(state)
+            _check_length(progress, recipe, run)
+            if accelerator.is_main_process:
+                run.describe(recipe, progress.step, accelerator.num_processes)
+            start_trackers(accelerator, recipe, out, progress.step)
+            session = Session(accelerator, recipe, run, engine, progress, stop, report)
+            while progress.epoch < recipe.training.epochs:
+                session.train_epoch()
+                session.end_epoch(val_set, info)
+            accelerator.end_training()
+    finally:
+        run.unlock()
     return run.best
 
 
-def create_accelerator(recipe: Recipe, out: Path) -> Accelerator:
-    """Devices, precision and tracking of a run. Where there is no CUDA, it runs on the CPU.
+class Session:
+    """One process's part of a run, from its start or resumption to its end."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        recipe: Recipe,
+        run: RunFolder,
+        engine: Engine,
+        progress: Progress,
+        stop: StopRequest,
+        report: Report | None,
+    ) -> None:
+        self.accelerator, self.recipe, self.run = accelerator, recipe, run
+        self.engine, self.progress, self.stop = engine, progress, stop
+        self.report = report if report is not None else lambda row: None
+        self.guard = LossGuard(run.bad_batch, recipe.training.max_loss)
+
+    def train_epoch(self) -> None:
+        """The rest of one pass over the training split."""
+        engine, progress, config = self.engine, self.progress, self.recipe.training
+        engine.module.train()
+        engine.shuffle.epoch = progress.epoch
+        begun = time.monotonic() - progress.seconds
+        first = progress.batch
+        loader = skip_first_batches(engine.loader, first) if first else engine.loader
+        with explained(self.recipe, engine.data):
+            for number, batch in enumerate(loader, start=first):
+                values = self.step(batch, number)
+                progress.sums = [total + values[term] for total, term in zip(progress.sums, TERMS, strict=True)]
+                progress.batch, progress.seconds = number + 1, time.monotonic() - begun
+                if not self.accelerator.sync_gradients:
+                    continue
+                if values["stop"]:
+                    self.save_and_stop()
+                if config.save_every and progress.step % config.save_every == 0:
+                    self.save()
+
+    def step(self, batch: Batch, number: int) -> dict[str, float]:
+        """Batch ``number`` of the epoch; with the last of a group also the optimiser's step, report and log."""
+        engine, progress = self.engine, self.progress
+        seed_step(self.recipe.training.seed, progress.epoch, number, self.accelerator.process_index)
+        with self.accelerator.accumulate(engine.module):
+            loss: Loss = engine.module(batch, progress.step / engine.steps)
+            engine.backward(loss, number)
+        whole_group = self.accelerator.sync_gradients
+        norm = engine.gradient_norm() if whole_group else loss.total.new_zeros(())
+        values = self.shared(loss, norm)
+        self.guard.check(values, batch.ids, progress.step, self.accelerator.scaler is not None)
+        if whole_group:
+            progress.step += 1
+            engine.update(progress.step)
+            progress.row = {term: values[term] for term in TERMS} | {
+                "lambda": float(loss.weight),
+                "gradient_norm": values["gradient_norm"],
+                "rate": engine.schedule.get_last_lr()[0],
+            }
+            self.accelerator.log({f"train/{key}": value for key, value in progress.row.items()}, step=progress.step)
+            self.report({**progress.row, "epoch": progress.epoch + 1, "step": progress.step, "steps": engine.steps})
+        return values
+
+    def shared(self, loss: Loss, norm: torch.Tensor) -> dict[str, float]:
+        """Loss terms over all processes, the gradient's norm, and whether any process was asked to stop."""
+        stop = torch.full_like(loss.total, float(self.stop.signal is not None))
+        terms = (loss.total.detach(), loss.cross_entropy, loss.mutual_information, norm.to(loss.total), stop)
+        values = self.accelerator.reduce(torch.stack(terms), reduction="mean").double().cpu().tolist()
+        return dict(zip((*TERMS, "gradient_norm", "stop"), values, strict=True))
+
+    def end_epoch(self, val_set: RGBTDataset, info: ModelInfo) -> None:
+        """Evaluate where it is due, keep the best, save."""
+        progress, config = self.progress, self.recipe.training
+        means = [total / len(self.engine.loader) for total in progress.sums]
+        row = progress.row | dict(zip(TERMS, means, strict=True))
+        row |= {"epoch": progress.epoch + 1, "seconds": round(progress.seconds, 1)}
+        if (progress.epoch + 1) % config.evaluate_every == 0 or progress.epoch + 1 == config.epochs:
+            model = self.engine.scored()
+            scores = evaluate_shared(
+                self.accelerator, model, val_set, self.recipe.data.workers, self.stop_evaluating
+            ).scores
+            row |= {"miou": scores.miou, "pixel_accuracy": scores.pixel_accuracy}
+            self.report({**row, "step": progress.step, "steps": self.engine.steps})
+            if scores.miou > progress.best:
+                progress.best = scores.miou
+                info.metrics.update(miou=scores.miou, pixel_accuracy=scores.pixel_accuracy, epoch=progress.epoch + 1)
+                if self.accelerator.is_main_process:
+                    save_checkpoint(self.run.best, model, info)
+        progress.history.append(row)
+        progress.begin_epoch()
+        self.accelerator.log({f"epoch/{key}": value for key, value in row.items()}, step=progress.step)
+        if self.accelerator.is_main_process:
+            self.run.log(progress.history)
+        self.save()
+
+    def save(self) -> None:
+        """Write the state; all processes take part, the first one writes."""
+        state = self.engine.collect(self.progress)
+        if self.accelerator.is_main_process:
+            self.run.save_state(state)
+
+    def save_and_stop(self) -> None:
+        """End the run in good order."""
+        self.save()
+        self.accelerator.end_training()
+        name = self.stop.signal.name if self.stop.signal is not None else "a signal to another process"
+        raise Stopped(
+            f"stopped by {name} after step {self.progress.step} of {self.engine.steps}; everything is saved in "
+            f"{self.run.path}: the same command with --resume goes on",
+            self.stop.signal,
+        )
+
+    def stop_evaluating(self, done: int) -> None:
+        """After an image of an evaluation: a run of one process may stop there; the epoch's steps are done."""
+        if self.stop.signal is not None and self.accelerator.num_processes == 1:
+            self.save_and_stop()
+
+
+def create_accelerator(recipe: Recipe) -> Accelerator:
+    """Devices and precision of a run. Where there is no CUDA, it runs on the CPU.
 
     Raises:
         ConfigError: if this machine cannot compute in the precision asked for, or this process already uses another.
@@ -105,50 +211,31 @@ def create_accelerator(recipe: Recipe, out: Path) -> Accelerator:
             cpu=not torch.cuda.is_available(),
             mixed_precision=recipe.training.mixed_precision,
             gradient_accumulation_steps=recipe.training.accumulate,
-            log_with="tensorboard",
-            project_dir=out,
         )
     except ValueError as error:
         raise ConfigError(f"training.mixed_precision '{recipe.training.mixed_precision}': {error}") from error
 
 
-def train_epoch(engine: Engine, progress: Progress, report: Report | None) -> dict[str, float]:
-    """One pass over the training split; returns the means of the loss's terms, the last λ and the last rate."""
-    accelerator = engine.accelerator
-    engine.module.train()
-    sums = np.zeros(3)
-    row: dict[str, float] = {}
-    batch: Batch
-    for number, batch in enumerate(engine.loader):
-        with accelerator.accumulate(engine.module):
-            loss: Loss = engine.module(batch, progress.step / engine.steps)
-            engine.step(loss, number)
-        values = torch.stack((loss.total.detach(), loss.cross_entropy, loss.mutual_information)).double().cpu().numpy()
-        if not np.isfinite(values).all():
-            raise CimnetError(
-                f"the loss is no longer finite at step {progress.step} (pairs {', '.join(batch.ids)}); lower "
-                "training.learning_rate or set training.clip_norm"
-            )
-        sums += values
-        if not accelerator.sync_gradients:
-            continue
-        progress.step += 1
-        engine.after_step(progress.step)
-        row = {
-            "loss": float(values[0]),
-            "cross_entropy": float(values[1]),
-            "mutual_information": float(values[2]),
-            "lambda": float(loss.weight),
-            "rate": engine.schedule.get_last_lr()[0],
-        }
-        accelerator.log({f"train/{key}": value for key, value in row.items()}, step=progress.step)
-        if report is not None:
-            report({**row, "epoch": progress.epoch + 1, "step": progress.step, "steps": engine.steps})
-    means = sums / len(engine.loader)
-    return row | dict(zip(("loss", "cross_entropy", "mutual_information"), means.tolist(), strict=True))
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Inside, torch uses deterministic kernels where it has them and warns where it has none."""
+    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
-def evaluate_shared(accelerator: Accelerator, model: RGBTModel, dataset: RGBTDataset, workers: int = 0) -> Evaluation:
+def evaluate_shared(
+    accelerator: Accelerator,
+    model: RGBTModel,
+    dataset: RGBTDataset,
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
     """Evaluate with the images shared out between processes, each image exactly once.
 
     Batch statistics differ between the processes of a run: those of the first, which are saved, are given to all.
@@ -157,9 +244,19 @@ def evaluate_shared(accelerator: Accelerator, model: RGBTModel, dataset: RGBTDat
         for buffer in model.buffers():
             broadcast(buffer)
     mine = list(range(accelerator.process_index, len(dataset), accelerator.num_processes))
-    evaluation = evaluate(model.predict, dataset, device=accelerator.device, workers=workers, indices=mine)
+    evaluation = evaluate(
+        model.predict, dataset, device=accelerator.device, workers=workers, indices=mine, progress=progress
+    )
     if accelerator.num_processes > 1:
         matrix = torch.from_numpy(evaluation.matrix).to(accelerator.device)
         evaluation.matrix = accelerator.reduce(matrix).cpu().numpy()
         evaluation.images = len(dataset)
     return evaluation
+
+
+def _check_length(progress: Progress, recipe: Recipe, run: RunFolder) -> None:
+    epochs, done = recipe.training.epochs, progress.epoch
+    if done > epochs or (done == epochs and not run.best.is_file()):
+        raise ConfigError(
+            f"--resume: training.epochs is {epochs}, but the run in {run.path} has {done} already; raise it"
+        )

@@ -1,8 +1,9 @@
 """A run folder: recipe, versions, log, curves, checkpoints.
 
 recipe.yaml  environment.json  log.jsonl  curves.png  tensorboard/
-best.safetensors    the model that scored best on val, complete in one file
-last.pt             training state after the last whole epoch, for --resume
+best.safetensors     the model that scored best on val, complete in one file
+last.pt previous.pt  training states for --resume, see states.py
+bad_batch.json       what a run that lost its way was shown last
 """
 
 from __future__ import annotations
@@ -10,50 +11,97 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from cimnet.config import Recipe, load_recipe
-from cimnet.errors import CheckpointError, CimnetError, ConfigError
+from cimnet.errors import CimnetError, ConfigError
 from cimnet.evaluation.figures import save_figure
-from cimnet.files import require_new_folder, require_writable, write_atomically, write_text
+from cimnet.files import require_new_folder, require_writable, write_text
+from cimnet.training.states import State, load_state, save_state, state_files
 
 MAY_CHANGE = frozenset(
-    {"data.root", "data.workers", "data.cache", "data.cache_folder", "training.epochs", "training.evaluate_every"}
+    {
+        "data.root",
+        "data.workers",
+        "data.cache",
+        "data.cache_folder",
+        "training.epochs",
+        "training.evaluate_every",
+        "training.save_every",
+        "training.max_loss",
+        "training.gradient_checkpointing",
+        "training.trackers",
+    }
 )
 PACKAGES = ("cimnet", "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "pillow")
-State = dict[str, Any]
+LOCK = ".lock"
 
 
 class RunFolder:
     """Paths and writers of one run.
 
+    Args:
+        path: a new or empty folder; for ``resume`` also one with a run.
+
     Raises:
-        CimnetError: for a new run, if the folder holds something; for ``resume``, if there is nothing to go on from.
+        CimnetError: for a new run, if the folder holds something; for ``resume``, if what it holds is no run.
     """
 
     def __init__(self, path: Path, resume: bool) -> None:
         self.path = path
         self.best = path / "best.safetensors"
-        self.last = path / "last.pt"
-        if resume and not self.last.is_file():
-            raise CimnetError(f"{path}: nothing to resume, there is no last.pt; start a run in a new or empty folder")
-        if resume:
-            require_writable(path)
-        else:
-            begun = self.last.is_file()
-            remedy = "--resume to go on with that run" if begun else "remove it: no run in it finished an epoch"
+        self.bad_batch = path / "bad_batch.json"
+        self.recipe = path / "recipe.yaml"
+        self.environment = path / "environment.json"
+        self._lock = FileLock(path / LOCK)
+        if not resume:
+            begun = is_run(path)
+            remedy = "--resume to go on with that run" if begun else "remove it: what is in it is no run to go on with"
             require_new_folder(path, f"choose another --out, or {remedy}")
+        elif path.is_dir() and any(path.iterdir()) and not is_run(path):
+            raise CimnetError(f"{path}: nothing to resume, it holds no run; choose the folder of one, or a new one")
+        else:
+            require_writable(path)
 
-    def describe(self, recipe: Recipe) -> None:
-        """Write the recipe as used and the versions that ran it."""
+    def lock(self) -> None:
+        """Keep other processes out until this one ends, however it ends; clear away half-written files of a killed one.
+
+        Raises:
+            CimnetError: another process trains in this folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise CimnetError(
+                f"{self.path}: another process trains in it; wait for it or choose another --out"
+            ) from error
+        for part in self.path.glob(".*.part*"):
+            part.unlink(missing_ok=True)
+
+    def unlock(self) -> None:
+        """Let others in. The empty lock file stays: removing it would let two in at once."""
+        self._lock.release()
+
+    def describe(self, recipe: Recipe, step: int, processes: int) -> None:
+        """Write the recipe as used, the versions that run it, and one line for this start."""
         content = recipe.model_dump(mode="json", exclude_none=True)
-        write_text(self.path / "recipe.yaml", yaml.safe_dump(content, sort_keys=False))
+        write_text(self.recipe, yaml.safe_dump(content, sort_keys=False))
+        starts = read_starts(self.environment)
+        start = {
+            "clock": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "step": step,
+            "host": platform.node(),
+            "processes": processes,
+        }
         environment = {
             "python": sys.version.split()[0],
             "machine": platform.platform(),
@@ -62,8 +110,9 @@ class RunFolder:
             "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "seed": recipe.training.seed,
             **{name: _version(name) for name in PACKAGES},
+            "starts": [*starts, start],
         }
-        write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+        write_text(self.environment, json.dumps(environment, indent=2) + "\n")
 
     def log(self, history: list[dict[str, float]]) -> None:
         """Write one JSON line per epoch and the curves."""
@@ -71,39 +120,52 @@ class RunFolder:
         save_figure(plot_curves(history), self.path / "curves.png")
 
     def save_state(self, state: State) -> None:
-        """Write the training state atomically."""
-        write_atomically(self.last, lambda p: torch.save(state, p))
+        """Write the training state; the one before is kept."""
+        save_state(self.path, state)
 
-    def load_state(self, recipe: Recipe) -> State:
-        """Read the training state; code inside the file is refused.
+    def load_state(self, recipe: Recipe) -> State | None:
+        """Read the newest whole training state; None if the run was ended before its first.
 
         Raises:
-            CheckpointError: if the file is damaged or is not a training state.
+            CheckpointError: if all states are damaged.
             ConfigError: if ``recipe`` differs from the run's in more than :data:`MAY_CHANGE`.
         """
-        change = first_change(self.path / "recipe.yaml", recipe, MAY_CHANGE)
+        if not self.recipe.is_file():
+            return None
+        change = first_change(self.recipe, recipe, MAY_CHANGE)
         if change is not None:
             field, began, now = change
             raise ConfigError(
                 f"--resume: {field} is {now!r}, but the run in {self.path} began with {began!r}; go on with "
-                f"{self.path / 'recipe.yaml'}, of which only {', '.join(sorted(MAY_CHANGE))} may change"
+                f"{self.recipe}, of which only {', '.join(sorted(MAY_CHANGE))} may change"
             )
-        try:
-            state: State = torch.load(self.last, map_location="cpu", weights_only=True)
-        except Exception as error:  # the unpickler raises almost anything on damaged files
-            raise CheckpointError(f"{self.last}: damaged training state; start a new run or restore a copy") from error
-        return state
+        return load_state(self.path)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run, begun at least."""
+    return (path / "recipe.yaml").is_file() or bool(state_files(path)) or (path / LOCK).is_file()
+
+
+def read_starts(environment: Path) -> list[dict[str, Any]]:
+    """The starts of a run noted in its ``environment.json``; none if it cannot be read."""
+    try:
+        starts: list[dict[str, Any]] = json.loads(environment.read_text(encoding="utf-8")).get("starts", [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return starts
 
 
 def first_change(path: Path, recipe: Recipe, may_change: frozenset[str]) -> tuple[str, Any, Any] | None:
     """The first field in which ``recipe`` differs from the one in a file: its name (``section.field``), the file's
     value and the recipe's. None if all fields but ``may_change`` agree."""
-    began, now = _flat(load_recipe(path)), _flat(recipe)
+    began, now = flat(load_recipe(path)), flat(recipe)
     changed = ((name, began[name], now[name]) for name in now if now[name] != began[name] and name not in may_change)
     return next(changed, None)
 
 
-def _flat(recipe: Recipe) -> dict[str, Any]:
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """All fields of a recipe, ``section.field`` to value."""
     sections = recipe.model_dump(mode="json").items()
     return {f"{name}.{field}": value for name, section in sections for field, value in section.items()}
 

@@ -1,0 +1,71 @@
+"""Which samples come when, and with what chance: all of it follows from seed, epoch and place, nothing from the past.
+
+So a resumed run goes on exactly, and neither the number of processes nor that of loader workers changes a sample.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler, get_worker_info
+
+from cimnet.data import RGBTDataset, RGBTSample
+
+Place = tuple[int, int]
+"""Index into the data set, and the seed of what is drawn for this sample."""
+
+
+class Shuffle(Sampler[Place]):
+    """All samples in a random order, another one in each ``epoch`` (set it before iterating)."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Place]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        order, seeds = random.permutation(self.size), random.integers(2**63, size=self.size)
+        return zip(order.tolist(), seeds.tolist(), strict=True)
+
+
+class SeededDataset(Dataset[RGBTSample]):
+    """Samples by :data:`Place`; whatever the transform draws from torch's generator comes from the seed.
+
+    Args:
+        dataset: with its transform.
+        workers: loader processes. What each is reading is noted, so that a dead one's file can be named.
+    """
+
+    def __init__(self, dataset: RGBTDataset, workers: int = 0) -> None:
+        self.dataset = dataset
+        self._reading = torch.full((max(workers, 1), 2), -1).share_memory_()  # type: ignore[no-untyped-call]  # pid, index
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: Place) -> RGBTSample:
+        index, seed = place
+        worker = get_worker_info()
+        if worker is not None:
+            self._reading[worker.id] = torch.tensor([os.getpid(), index])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            sample = self.dataset[index]
+        if worker is not None:
+            self._reading[worker.id, 1] = -1
+        return sample
+
+    def read_by(self, process: int) -> int | None:
+        """Index of the sample that a loader process was at when it ended; None if at none."""
+        found = [index for pid, index in self._reading.tolist() if pid == process and index >= 0]
+        return found[0] if found else None
+
+
+def seed_step(seed: int, epoch: int, number: int, process: int) -> None:
+    """Seed torch for one batch: dropout and the like draw from it. Processes draw unlike."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, epoch, number, process)).generate_state(1, np.uint64)[0] >> 1))

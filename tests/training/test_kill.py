@@ -1,0 +1,179 @@
+"""SIGKILL at random moments, again and again: the run ends with the weights of one that was never killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from cimnet.errors import CheckpointError
+from cimnet.training.states import read_state, state_files
+from tests.conftest import write_recipe
+from tests.fakes.layouts import make_folder
+from tests.training.same import same
+
+KILLS = 20
+TINY_MODEL = {"name": "pixel_mi", "widths": None, "decoder_channels": None, "dropout": 0.3}
+TRAINING = {
+    "epochs": 6,
+    "batch_size": 2,
+    "ema_decay": 0.9,
+    "save_every": 1,
+    "evaluate_every": 2,
+    "warmup_iterations": 3,
+    "milestones": [4],
+    "deterministic": True,
+}
+
+
+def start(recipe: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    """Begin or go on, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.training.runner", str(recipe), str(out), "--resume", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def kill_while(process: subprocess.Popen[str], out: Path, moment: str, after: float) -> bool:
+    """Kill at a moment: ``writing``, as soon as a temporary state is there; ``step``, a random time after a step. False
+    if the run came to its end first."""
+    assert process.stdout is not None
+    if moment == "step":
+        process.stdout.readline()
+        time.sleep(after)
+    else:
+        seen = 0.0
+        while process.poll() is None and seen < 60:
+            if any(out.glob(".last.*.part.pt")):
+                break
+            time.sleep(0.0005)
+            seen += 0.0005
+    alive = process.poll() is None
+    process.kill()
+    process.communicate()
+    return alive
+
+
+def whole_state(folder: Path) -> dict[str, Any]:
+    for path in state_files(folder):
+        try:
+            return read_state(path)
+        except CheckpointError:
+            continue
+    raise AssertionError(f"{folder}: no whole state")
+
+
+@pytest.mark.slow
+def test_twenty_kills(tmp_path: Path, record_property: Any) -> None:
+    """While steps are taken, while a state is written, with loader workers, before the first state: all by chance."""
+    recipe = write_recipe(
+        tmp_path / "recipe.yaml",
+        make_folder(tmp_path / "data", 14),
+        model=TINY_MODEL,
+        training=TRAINING,
+        data={"workers": 1},
+        augmentation={"modality_dropout": 0.5},
+    )
+    whole = start(recipe, tmp_path / "whole")
+    assert whole.communicate()[0].count("step") > 20
+    assert whole.returncode == 0
+
+    dice = random.Random(0)
+    log: list[dict[str, Any]] = []
+    out = tmp_path / "killed"
+    while sum(entry["killed"] for entry in log) < KILLS:
+        moment = dice.choice(["step", "step", "writing"])
+        slow = "0.05"  # so that a run is not over before it is killed
+        killed = kill_while(start(recipe, out, "--slow", slow), out, moment, dice.random() * 0.15)
+        steps = whole_state(out)["progress"]["step"] if state_files(out) else 0
+        log.append({"moment": moment, "killed": killed, "step": steps, "half_written": len([*out.glob(".*.part*")])})
+        if not killed and state_files(out):  # it ended; begin again in another folder, so that every kill hits a run
+            _compare(tmp_path / "whole", out)
+            out = tmp_path / f"killed_{len(log)}"
+    last = start(recipe, out)
+    text = last.communicate()[0]
+    assert last.returncode == 0, text
+    _compare(tmp_path / "whole", out)
+    assert not [*out.glob(".*.part*")]
+    assert sum(entry["half_written"] > 0 for entry in log) > 0, "no kill hit a state being written"
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    record_property("kills", log)
+
+
+def _compare(whole: Path, other: Path) -> None:
+    left, right = read_state(whole / "last.pt"), read_state(other / "last.pt")
+    for state in (left, right):
+        for row in state["progress"]["history"]:
+            row.pop("seconds")
+        state["progress"].pop("seconds")
+    assert left.keys() == right.keys() >= {"module", "ema", "optimizer", "schedule", "progress"}
+    for part in left:
+        assert same(left[part], right[part]), part
+    best = [safetensors.torch.load_file(folder / "best.safetensors") for folder in (whole, other)]
+    assert same(*best)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 0)], ids=["SIGTERM", "SIGINT"])
+def test_a_polite_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """In the middle of an epoch, without ``save_every``."""
+    training = {**TRAINING, "save_every": 0, "batch_size": 1}
+    recipe = write_recipe(
+        tmp_path / "recipe.yaml", make_folder(tmp_path / "data", 14), model=TINY_MODEL, training=training
+    )
+    process = start(recipe, tmp_path / "run", "--slow", "0.05")
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    process.send_signal(number)
+    text = process.communicate()[0]
+    assert process.returncode == code, text
+    assert f"stopped by {number.name} after step" in text
+    assert "--resume goes on" in text
+    progress = read_state(tmp_path / "run" / "last.pt")["progress"]
+    assert 3 <= progress["step"] <= 6
+    assert progress["batch"] == progress["step"]
+    whole = start(recipe, tmp_path / "whole")
+    last = start(recipe, tmp_path / "run")
+    assert f"step {progress['step'] + 1}\n" == last.communicate()[0].splitlines(keepends=True)[0]
+    whole.communicate()
+    _compare(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_damaged_newest_state_is_skipped_with_a_warning(tmp_path: Path, pixel: None) -> None:
+    from cimnet.config import load_recipe
+    from cimnet.training import train
+
+    recipe = load_recipe(
+        write_recipe(tmp_path / "r.yaml", make_folder(tmp_path / "data", 12), model=TINY_MODEL, training=TRAINING)
+    )
+    train(recipe, tmp_path / "whole")
+    train(recipe, tmp_path / "run")
+    last = tmp_path / "run" / "last.pt"
+    content = bytearray(last.read_bytes())
+    content[content.index(torch.load(last)["module"]["model.classify.weight"].numpy().tobytes())] ^= 1  # a single bit
+    last.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"last\.pt: damaged training state \(checksum .*going on from previous\.pt"):
+        train(recipe, tmp_path / "run", resume=True)
+    _compare(tmp_path / "whole", tmp_path / "run")
+
+    for path in state_files(tmp_path / "run"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"last\.pt: damaged training state; start a new run"):
+        train(recipe, tmp_path / "run", resume=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(recipe, tmp_path / "whole", resume=True)  # nothing to do, nothing to warn of
