@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := offline,align,thermal,geo,video,export,openvino,app,serve,dev
+EXTRAS := offline,align,thermal,geo,video,export,openvino,app,serve,cluster,trackers,dev
 UV := $(shell command -v uv 2>/dev/null)
 # Keeping freed memory saves a fifth of a training step on Linux (docs/benchmarks.md); harmless elsewhere.
 export MALLOC_MMAP_MAX_ ?= 0

@@ -10,6 +10,7 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
+from cimnet.data.classes import ClassList
 from cimnet.data.thermal import ThermalScaling, parse_thermal
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.files import write_atomically
@@ -72,9 +73,13 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     Raises:
         CheckpointError: if there is no such file, it is damaged, or it is not a checkpoint of this package.
     """
-    path = checkpoint_file(path)
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path}: no such file; give a .safetensors file or a run folder")
+    try:
+        path = checkpoint_file(path)
+        if not path.is_file():
+            raise CheckpointError(f"checkpoint {path}: no such file; give a .safetensors file or a run folder")
+        path.open("rb").close()  # safetensors takes a file that may not be read for a damaged one
+    except OSError as error:  # also of a name that is too long
+        raise CheckpointError(f"checkpoint {path}: cannot be read ({error.strerror}); give another path") from error
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = handle.metadata() or {}
@@ -83,15 +88,27 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
         raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
     info = read_info(path, metadata)
     options = {key: value for key, value in info.options.items() if key != "pretrained"}
+    broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise CheckpointError(f"checkpoint {path}: weights of '{broken}' are NaN or infinite; take an earlier one")
     try:
+        _check_options(options, max((size for value in state.values() for size in value.shape), default=0))
         model = create_model(info.name, len(info.classes), **options)
         model.load_state_dict(state)
-    except (ConfigError, RuntimeError) as error:
+    except (ConfigError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"checkpoint {path}: does not fit model '{info.name}' of this version: {reason}"
         ) from error
     return model.eval(), info
+
+
+def _check_options(options: dict[str, Any], largest: int) -> None:
+    """Refuse numbers that no weight of the file is as large as, before a layer of that size is built."""
+    for key, value in options.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int) and number > max(largest, 4096):
+                raise ConfigError(f"option {key} is {value}, but no weight has a side of more than {largest}")
 
 
 def write_info(info: ModelInfo) -> str:
@@ -111,18 +128,29 @@ def read_info(path: Path, metadata: dict[str, str]) -> ModelInfo:
             raise CheckpointError(
                 f"checkpoint {path}: written by another version of cimnet; convert it with that version"
             )
-        if len(content["colors"]) != len(content["classes"]):
-            raise ValueError("as many colours as classes are needed")
+        classes = ClassList(
+            tuple(map(str, content["classes"])), tuple((int(r), int(g), int(b)) for r, g, b in content["colors"])
+        )
+        temperature = content.get("temperature")
+        if not all(0 <= value <= 255 for color in classes.colors for value in color):
+            raise ValueError("colours are not in 0..255")
+        if temperature is not None and not 0 < float(temperature) < float("inf"):
+            raise ValueError(f"temperature is {temperature}")
+        if content.get("thermal_dtype") not in (None, "uint8", "uint16", "float32"):
+            raise ValueError(f"thermal_dtype is {content['thermal_dtype']!r}")
         return ModelInfo(
             name=str(content["name"]),
             options=dict(content["options"]),
-            classes=tuple(map(str, content["classes"])),
-            colors=tuple((int(r), int(g), int(b)) for r, g, b in content["colors"]),
+            classes=classes.names,
+            colors=classes.colors,
             scaling=parse_thermal(content.get("scaling", content.get("thermal_range")), str(path)) or ThermalScaling(),
             thermal_dtype=content.get("thermal_dtype"),
-            metrics=dict(content["metrics"]),
-            temperature=None if content.get("temperature") is None else float(content["temperature"]),
+            metrics={str(name): float(value) for name, value in content["metrics"].items()},
+            temperature=None if temperature is None else float(temperature),
             alarm=None if content.get("alarm") is None else dict(content["alarm"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, DataError) as error:
-        raise CheckpointError(f"checkpoint {path}: holds no description of a cimnet model") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, DataError) as error:
+        reason = f"no field {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"checkpoint {path}: holds no description of a cimnet model ({reason}); take a file that cimnet wrote"
+        ) from error

@@ -1,8 +1,10 @@
-"""The command line: one thin command per verb. A :class:`CimnetError` is printed as one line, exit code 2."""
+"""The command line: one thin command per verb. A :class:`CimnetError` is printed as one line, exit code 2; a run that a
+signal ended in good order exits with 0, after Ctrl-C with 130."""
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -36,7 +38,7 @@ from cimnet.cli_shared import (
     training_progress,
 )
 from cimnet.cli_video import video
-from cimnet.errors import CimnetError, ConfigError
+from cimnet.errors import CimnetError, ConfigError, Stopped
 from cimnet.version import __version__
 
 if TYPE_CHECKING:
@@ -59,6 +61,9 @@ def main() -> None:
     """Entry point of the command ``cimnet``."""
     try:
         app()
+    except Stopped as error:
+        say(one_line(error), "yellow")
+        sys.exit(130 if error.signal == signal.SIGINT else 0)
     except CimnetError as error:
         print(f"cimnet: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
@@ -157,7 +162,21 @@ def predict(
         Path | None,
         typer.Option(help="Thermal image or folder; the same path as --rgb for 4-channel files. Left out: missing."),
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Instead of both: CSV with rgb,thermal[,name], or Parquet file or folder with image bytes."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier prediction.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted prediction.")] = False,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Predict in this process, or on a Ray cluster (extra cluster).")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of ray. Default: one for each GPU, or for every four CPUs.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster that runs, e.g. auto. Default: one of this machine alone.")
+    ] = None,
     window: Window = None,
     overlap: Overlap = 0.5,
     batch_size: BatchSize = 1,
@@ -166,18 +185,26 @@ def predict(
     precision: Precision = "float32",
     device: Device = None,
 ) -> None:
-    """Segment one pair, or two folders of images that share names; folders inside are read too.
+    """Segment one pair, two folders of images that share names (folders inside are read too), or a list of pairs.
 
     What cannot be read is listed in failed.csv; then the exit code is 1.
     """
-    from cimnet.inference import load, match_pairs, predict_pairs
+    from cimnet.cluster import Files, Job, predict_job, read_list
+    from cimnet.inference import match_pairs
+    from cimnet.inference.folder import Matched
 
-    matched = match_pairs(rgb, thermal, out)
-    settings = {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
-    predictor = load(checkpoint, device, scales=parse_scales(scales), **settings)
-    with bar("predict", len(matched.pairs)) as advance:
-        result = predict_pairs(predictor, matched.pairs, out, lambda: advance(None), overwrite, _say_alarm)
-    done = len(matched.pairs) - len(result.failed)
+    if pairs is not None and (rgb, thermal) != (None, None):
+        raise ConfigError("--pairs names both images; leave out --rgb and --thermal")
+    matched = Matched([], []) if pairs is not None else match_pairs(rgb, thermal, out)
+    parts = [Files(tuple(matched.pairs))] if pairs is None else read_list(pairs)
+    views = {"flip": flip, "scales": parse_scales(scales), "precision": precision}
+    settings = {"window": window, "overlap": overlap, "batch_size": batch_size, **views}
+    origin = {"rgb": rgb, "thermal": thermal, "pairs": pairs}
+    job = Job(checkpoint, parts, out, origin, settings, device, engine, workers, address, resume, overwrite)
+    total = sum(len(part.names) for part in parts)
+    with bar("predict", total) as advance:
+        result = predict_job(job, lambda: advance(None), _say_alarm)
+    done = total - len(result.failed)
     say(f"{done} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
     if matched.unmatched:
         names = ", ".join(path.name for path in matched.unmatched[:5])

@@ -218,12 +218,15 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         ConfigError: if the file cannot be read, is not YAML, or a key or value is not allowed; it names the field.
     """
     shipped = shipped_recipes()
-    path = Path(source) if Path(source).exists() else shipped.get(str(source), Path(source))
+    path = Path(source)
     try:
+        path = path if path.exists() else shipped.get(str(source), path)
         content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
+        missing = isinstance(error, FileNotFoundError | UnicodeDecodeError)
+        reason = type(error).__name__ if missing else getattr(error, "strerror", "")
         raise ConfigError(
-            f"recipe {source}: cannot be read ({error.__class__.__name__}); give the path of a YAML file or one of "
+            f"recipe {source}: cannot be read ({reason}); give the path of a YAML file or one of "
             f"the names {', '.join(shipped)}"
         ) from error
     except ValueError as error:  # also of dates like 2020-99-99

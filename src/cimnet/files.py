@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -19,10 +21,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         CimnetError: if the folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    stem = path.stem if len(os.fsencode(path.name)) < 200 else hashlib.sha1(os.fsencode(path.name)).hexdigest()
+    temporary = path.with_name(f".{stem}.{os.getpid()}.part{path.suffix[:20]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()  # with the user's permissions; safetensors alone would make the file private
+        _create(temporary)  # with the user's permissions; safetensors alone would make the file private
         write(temporary)
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own for a full disk
@@ -33,9 +36,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink()
 
 
+def _create(path: Path) -> None:
+    """Make an empty file. What has that name goes: left by a process that was killed, or a link to somewhere else."""
+    path.unlink(missing_ok=True)
+    path.touch(exist_ok=False)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+    """Write UTF-8 text atomically; of file names that are not UTF-8, bytes become ``\\udcff`` and the like."""
+    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -53,10 +62,11 @@ def require_new_folder(path: Path, remedy: str) -> None:
     Raises:
         CimnetError: naming the folder and ``remedy``.
     """
-    if path.exists() and not path.is_dir():
-        raise CimnetError(f"{path}: is a file, not a folder; choose another")
-    if path.is_dir() and any(path.iterdir()):
-        raise CimnetError(f"{path}: exists and is not empty; {remedy}")
+    with _told(path):
+        if path.exists() and not path.is_dir():
+            raise CimnetError(f"{path}: is a file, not a folder; choose another")
+        if path.is_dir() and any(path.iterdir()):
+            raise CimnetError(f"{path}: exists and is not empty; {remedy}")
     require_writable(path)
 
 
@@ -66,8 +76,9 @@ def require_writable_file(path: Path) -> None:
     Raises:
         CimnetError: naming the path.
     """
-    if path.is_dir():
-        raise CimnetError(f"{path}: is a folder; give the name of a file")
+    with _told(path):
+        if path.is_dir():
+            raise CimnetError(f"{path}: is a folder; give the name of a file")
     require_writable(path.parent)
 
 
@@ -78,11 +89,17 @@ def require_writable(path: Path) -> None:
         CimnetError: if that fails.
     """
     folder = path.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    probe = folder / f".write-test.{os.getpid()}"
-    try:
-        probe.touch()
+    with _told(path):
+        while not folder.exists():
+            folder = folder.parent
+        probe = folder / f".write-test.{os.getpid()}"
+        _create(probe)
         probe.unlink()
-    except OSError as error:
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # also of a name that is too long
         raise CimnetError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error

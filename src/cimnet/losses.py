@@ -107,7 +107,7 @@ class SegmentationLoss(nn.Module):
         logits = output.logits if output.logits.dtype == torch.float64 else output.logits.float()
         weights = self.class_weights
         if weights is not None:
-            weights = weights ** (1 - (1 - self.class_weights_end) * progress)
+            weights = weights.to(logits.dtype) ** (1 - (1 - self.class_weights_end) * progress)
         summed = F.cross_entropy(
             logits,
             label,

@@ -131,7 +131,7 @@ def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
     try:
         text = path.read_text(encoding="utf-8").replace("%YAML:1.0", "")
         content = yaml.load(text, _OpenCV)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read as YAML or JSON ({' '.join(str(error).split())[:120]})") from error
     if not isinstance(content, dict) or not ("matrix" in content or {"K1", "K2", "R", "T"} <= content.keys()):
         raise DataError(f"{path}: holds neither 'matrix' nor a stereo calibration (K1, D1, K2, D2, R, T, distance)")

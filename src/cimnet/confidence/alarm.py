@@ -113,7 +113,7 @@ class AlarmModel:
             unknown = {n for d in detectors.values() for n in d.names} - {n for ns in NUMBERS.values() for n in ns}
             if unknown:
                 raise ValueError(f"numbers unknown here: {', '.join(sorted(unknown))}")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(
                 f"the checkpoint's alarm was written by another version of cimnet ({error}); run `cimnet calibrate` "
                 "again"

@@ -99,7 +99,11 @@ def find_layout(root: Path, name: str = "auto") -> type[RGBTDataset]:
     Raises:
         DataError: no such folder, an unknown or unrecognised layout.
     """
-    if not root.is_dir():
+    try:
+        there = root.is_dir()
+    except OSError as error:  # a name that is too long, a folder above that may not be entered
+        raise DataError(f"{root}: the folder cannot be read ({error.strerror}); give another path") from error
+    if not there:
         raise DataError(f"{root}: no such folder")
     if name != "auto":
         if name not in LAYOUTS:

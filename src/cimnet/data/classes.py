@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cimnet.data.thermal import ThermalScaling, parse_thermal
 from cimnet.errors import DataError
+from cimnet.yaml_text import read_yaml
 
 Color = tuple[int, int, int]
 
@@ -145,8 +144,10 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     if path is None:
         return None
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: also of dates like 2020-99-99
+        content = read_yaml(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file or allow it") from error
+    except ValueError as error:  # also of dates like 2020-99-99
         raise DataError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys such as 'classes: [background, person]'")

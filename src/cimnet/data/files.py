@@ -60,8 +60,10 @@ def read_names(path: Path) -> list[str]:
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text; save the list as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the list or allow it") from error
     return [_without_extension(line) for line in lines if line.strip()]
 
 

@@ -8,6 +8,7 @@ carries one, so that a photograph and its mask come out the same way up. All fai
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,6 +114,7 @@ def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image and turn whatever Pillow raises, then or while decoding, into a one-line DataError."""
     try:
+        refuse_pipe(path)
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(_too_large(path))
@@ -131,6 +133,18 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
+
+
+def refuse_pipe(path: Path) -> None:
+    """Refuse what opening could wait on for ever.
+
+    Raises:
+        DataError: a pipe, socket or device.
+        OSError: there is no such file.
+    """
+    kind = path.stat().st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise DataError(f"{path}: a pipe, socket or device, not an image file; remove it")
 
 
 def _check_tiff(image: TiffImagePlugin.TiffImageFile, path: Path) -> None:

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data.palettes import name_palette
-from cimnet.data.readers import LOSSY, channel_bits, image_size, opened, read_rgb, read_rgbt, upright
+from cimnet.data.readers import LOSSY, channel_bits, image_size, opened, read_rgb, read_rgbt, refuse_pipe, upright
 from cimnet.data.thermal import Counts
 from cimnet.errors import DataError
 
+_MOST_RECORDS = 10_000  # in a FLIR file; cameras write a few dozen
 _GREY_TOLERANCE = 16  # largest difference between "equal" channels of a JPEG, which rounds colours
 
 
@@ -109,12 +110,17 @@ def _holds_temperatures(image: Image.Image) -> bool:
 def _read_radiometric(path: Path) -> npt.NDArray[np.float32]:
     try:
         import flyr
+        from flyr.records import extract_flir_app1
     except ImportError as error:
         raise DataError(
             f"{path}: a radiometric FLIR JPEG; `pip install cimnet[thermal]` reads its temperatures"
         ) from error
     try:
         with path.open("rb") as file, np.errstate(all="ignore"):  # counts without a temperature become NaN
+            records = int.from_bytes(extract_flir_app1(file).read(32)[28:], "big")
+            if records > _MOST_RECORDS:  # flyr would look for each of them
+                raise ValueError(f"it claims {records} records")
+            file.seek(0)
             return np.ascontiguousarray(flyr.unpack(file).kelvin, dtype=np.float32)
     except Exception as error:  # flyr raises many kinds on damaged records
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -123,7 +129,10 @@ def _read_radiometric(path: Path) -> npt.NDArray[np.float32]:
 
 def _open_npy(path: Path) -> npt.NDArray[Any]:
     try:
+        refuse_pipe(path)
         values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except DataError:
+        raise
     except Exception as error:  # numpy raises many kinds on damaged files
         reason = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: cannot be read as a .npy array ({reason}); save it with numpy.save") from error

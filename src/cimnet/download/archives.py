@@ -27,7 +27,7 @@ SMALL = 1 << 26
 _BLOCK = 1 << 20
 _CODECS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError)
-_ODD = (RuntimeError, NotImplementedError)  # zipfile and tarfile on headers that nobody writes
+_ODD = (RuntimeError, NotImplementedError, IndexError)  # zipfile and tarfile on headers that nobody writes
 
 
 def unpack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,9 +62,12 @@ def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Deta
     info = read_info(path, metadata)
     try:
         content = json.loads(metadata[EXPORT_KEY])
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
-        }
-        return info, Details(**values)
-    except (TypeError, ValueError, AttributeError) as error:
+        keys = ("rgb_mean", "rgb_std", "thermal_mean", "thermal_std")
+        statistics: dict[str, Any] = {key: tuple(map(float, content[key])) for key in keys}
+        if any(len(values) not in (1, 3) or not all(map(isfinite, values)) for values in statistics.values()):
+            raise ValueError("means and deviations are one finite number a channel")
+        if not 0 < float(content["input_scale"]) < inf:
+            raise ValueError(f"input_scale is {content['input_scale']}")
+        return info, Details(**{**content, **statistics})
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: its description is damaged or of another version; {REMEDY}") from error

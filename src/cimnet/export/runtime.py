@@ -102,9 +102,10 @@ def _open_onnx(path: Path) -> tuple[Run, ModelInfo, Details]:
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+        metadata = session.get_modelmeta().custom_metadata_map
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise CheckpointError(f"{path}: ONNX Runtime cannot open it ({first_line(error)}); {REMEDY}") from error
-    info, details = from_metadata(path, session.get_modelmeta().custom_metadata_map)
+    info, details = from_metadata(path, metadata)
 
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {"rgb": rgb.numpy(), "thermal": thermal.numpy()})[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +25,9 @@ from cimnet.inference.predictor import Predictor
 
 FilePair = tuple[str, Path | None, Path | None]
 """Name without extension, below the folders given ("flight1/0001"); RGB and thermal file, None: missing."""
+AlarmRow = tuple[str, ...]
+"""See `alarm_row`."""
+KINDS = ("masks", "overlays")
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,32 @@ class Matched:
     unmatched: list[Path]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one pair: why it has no mask (None: it has one), its alarm; ``begun`` is False if its header was
+    enough to refuse it."""
+
+    name: str
+    error: str | None = None
+    alarm: Alarm | None = None
+    begun: bool = True
+
+
 @dataclass
 class Predicted:
     """What became of the pairs: names without a mask and why, alarms by name if the checkpoint has them."""
 
     failed: dict[str, str] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome, on_alarm: Callable[[str, Alarm], None] | None = None) -> None:
+        """Keep an outcome, and tell of an alarm that is raised."""
+        if outcome.error is not None:
+            self.failed[outcome.name] = outcome.error
+        elif outcome.alarm is not None:
+            self.alarms[outcome.name] = outcome.alarm
+            if on_alarm is not None and outcome.alarm.raised:
+                on_alarm(outcome.name, outcome.alarm)
 
 
 def match_pairs(rgb: Path | None, thermal: Path | None, out: Path | None = None) -> Matched:
@@ -98,59 +121,96 @@ def predict_pairs(
     written in threads beside the model.
 
     Args:
-        progress: called after each pair.
+        progress: called after each pair whose header is sound.
         on_alarm: called with the name of each pair that raises an alarm, and that alarm.
 
     Raises:
         DataError: no pair can be read.
         CimnetError: a file cannot be written; what is complete stays.
     """
-    targets = [out / folder / f"{name}.png" for folder in ("masks", "overlays") for name, _, _ in pairs]
-    if predictor.has_alarm:
-        targets.append(out / "alarms.csv")
-    existing = [] if overwrite else [path for path in targets if path.exists()]
-    if existing:
-        raise CimnetError(f"{existing[0]}: exists; choose another --out, or --overwrite to replace such files")
+    if not overwrite:
+        refuse_existing([name for name, _, _ in pairs], out, predictor.has_alarm)
     result = Predicted()
+    for outcome in predict_each(predictor, pairs, out):
+        result.add(outcome, on_alarm)
+        if progress is not None and outcome.begun:
+            progress()
+    refuse_if_all_failed(result.failed, len(pairs))
+    for name in result.failed:  # what an earlier prediction left of them
+        for kind in KINDS:
+            (out / kind / f"{name}.png").unlink(missing_ok=True)
+    write_tables(out, result.failed, [alarm_row(*item) for item in result.alarms.items()])
+    return result
+
+
+def predict_each(predictor: Predictor, pairs: Sequence[FilePair], out: Path) -> Iterator[Outcome]:
+    """Write mask and overlay of each pair; one outcome of each, those first whose sizes differ by the headers. The
+    files are all there when the iteration ends.
+
+    Raises:
+        CimnetError: a file cannot be written; what is complete stays.
+    """
     readable: list[FilePair] = []
     for name, rgb, thermal in pairs:
         try:
             _check_sizes(rgb, thermal)
             readable.append((name, rgb, thermal))
         except DataError as error:
-            result.failed[name] = str(error)
-    _refuse_if_all_failed(result, pairs)
-    for folder in (out / "masks", out / "overlays"):
-        require_writable(folder)
+            yield Outcome(name, str(error), begun=False)
+    if not readable:
+        return
+    for kind in KINDS:
+        require_writable(out / kind)
     size = predictor.settings.batch_size
     with ThreadPoolExecutor(2) as pool:
         writing: list[Future[None]] = []
         reading = _ahead(pool, lambda pair: _read(predictor, pair), readable, size + 1)
         while batch := list(islice(reading, size)):
             good = [loaded for loaded in batch if isinstance(loaded, Loaded)]
-            result.failed |= {name: str(error) for name, error in (item for item in batch if isinstance(item, tuple))}
             masks = predictor.predict_batch((loaded.rgb, loaded.thermal) for loaded in good)
             for future in writing:  # of the batch before
                 future.result()
             writing = [pool.submit(_write, predictor, out, *item) for item in zip(good, masks, strict=True)]
-            if predictor.has_alarm:
-                for loaded in (loaded for loaded in good if loaded.both):
-                    alarm = result.alarms[loaded.name] = predictor.alarm(loaded.rgb, loaded.thermal)
-                    if on_alarm is not None and alarm.raised:
-                        on_alarm(loaded.name, alarm)
-            if progress is not None:
-                for _ in batch:
-                    progress()
+            for item in batch:
+                if isinstance(item, tuple):
+                    yield Outcome(item[0], str(item[1]))
+                else:
+                    judged = predictor.has_alarm and item.both
+                    yield Outcome(item.name, None, predictor.alarm(item.rgb, item.thermal) if judged else None)
         for future in writing:
             future.result()
-    _refuse_if_all_failed(result, pairs)
-    for name in result.failed:  # what an earlier prediction left of them
-        for kind in ("masks", "overlays"):
-            (out / kind / f"{name}.png").unlink(missing_ok=True)
-    _write_or_remove(out / "alarms.csv", _alarm_table(result.alarms) if result.alarms else None)
-    failed = csv_text(("name", "reason"), result.failed.items())
-    _write_or_remove(out / "failed.csv", failed if result.failed else None)
-    return result
+
+
+def refuse_existing(names: Sequence[str], out: Path, has_alarm: bool) -> None:
+    """Refuse to predict pairs whose outputs are there.
+
+    Raises:
+        CimnetError: naming the first.
+    """
+    targets = [out / kind / f"{name}.png" for kind in KINDS for name in names]
+    for path in [*targets, out / "alarms.csv"] if has_alarm else targets:
+        if path.exists():
+            raise CimnetError(
+                f"{path}: exists; choose another --out, or --overwrite to replace such files (or --resume to go on "
+                "with an interrupted prediction)"
+            )
+
+
+def write_tables(out: Path, failed: Mapping[str, str], alarms: Iterable[AlarmRow]) -> None:
+    """``failed.csv`` and ``alarms.csv``, by name; one without rows is removed."""
+    for file, header, rows in (
+        ("failed.csv", ("name", "reason"), sorted(failed.items())),
+        ("alarms.csv", ("name", *ALARMS, "raised"), sorted(alarms)),
+    ):
+        if rows:
+            write_text(out / file, csv_text(header, rows))
+        else:
+            (out / file).unlink(missing_ok=True)
+
+
+def alarm_row(name: str, alarm: Alarm) -> AlarmRow:
+    """Of ``alarms.csv``: name, the probability of each alarm, the raised ones with spaces between."""
+    return (name, *(f"{alarm.probabilities[kind]:.4f}" for kind in ALARMS), " ".join(alarm.raised))
 
 
 @dataclass(frozen=True)
@@ -209,17 +269,11 @@ def _write(predictor: Predictor, out: Path, pair: Loaded, mask: npt.NDArray[np.u
     write_atomically(out / "overlays" / f"{pair.name}.png", overlay.save)
 
 
-def _write_or_remove(path: Path, text: str | None) -> None:
-    if text is None:
-        path.unlink(missing_ok=True)
-    else:
-        write_text(path, text)
-
-
-def _refuse_if_all_failed(result: Predicted, pairs: Sequence[FilePair]) -> None:
-    if pairs and len(result.failed) == len(pairs):
-        first = next(iter(result.failed.values()))
-        raise DataError(first if len(pairs) == 1 else f"none of {len(pairs)} pairs can be read; the first: {first}")
+def refuse_if_all_failed(failed: Mapping[str, str], count: int) -> None:
+    """Raise a DataError with the first reason if no pair of so many is left."""
+    if count and len(failed) == count:
+        first = next(iter(failed.values()))
+        raise DataError(first if count == 1 else f"none of {count} pairs can be read; the first: {first}")
 
 
 def _check_sizes(rgb: Path | None, thermal: Path | None) -> None:
@@ -235,12 +289,3 @@ def _check_sizes(rgb: Path | None, thermal: Path | None) -> None:
 
 def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
-
-
-def _alarm_table(alarms: dict[str, Alarm]) -> str:
-    """A row for each pair: its name, the probability of each alarm, the raised ones with spaces between."""
-    rows = (
-        (name, *(f"{alarm.probabilities[kind]:.4f}" for kind in ALARMS), " ".join(alarm.raised))
-        for name, alarm in sorted(alarms.items())
-    )
-    return csv_text(("name", *ALARMS, "raised"), rows)

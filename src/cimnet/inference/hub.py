@@ -31,7 +31,11 @@ def locate(source: str | Path) -> Path:
     """
     path = Path(source)
     name = _NAME.fullmatch(str(source))
-    if path.exists() or path.suffix in (".safetensors", *EXPORTED) or path.parent.exists() or name is None:
+    try:
+        there = path.exists() or path.parent.exists()
+    except OSError:  # a name that is too long: whoever opens it says so
+        there = True
+    if there or path.suffix in (".safetensors", *EXPORTED) or name is None:
         return path
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError

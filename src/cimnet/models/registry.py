@@ -88,5 +88,6 @@ def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
     options = {**SMALL_ENCODERS.get(encoder, {}), **options}
     try:
         return _FAMILIES[family](ENCODERS.get(encoder, encoder), num_classes, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"model '{name}' cannot be built with {options}: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch cannot allocate such layers
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"model '{name}' cannot be built with {options}: {reason}") from error

@@ -97,10 +97,12 @@ class Engine:
         model.checkpointing = self.config.gradient_checkpointing
         self.model = model
         module: Any = TrainStep(model, loss, recipe.augmentation.modality_dropout)
-        module = module.to(accelerator.device, memory_format=torch.channels_last)
+        module = module.to(accelerator.device)
         self._whole = deepcopy(model).eval() if self.sharded else None
         if self.sharded:
             shard(module)
+        else:
+            module = module.to(memory_format=torch.channels_last)
         self.data = SeededDataset(train_set, recipe.data.workers)
         self.shuffle = Shuffle(len(train_set), self.config.seed)
         loader: Any = DataLoader(

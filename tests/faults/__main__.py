@@ -1,0 +1,77 @@
+"""Try every fault and write docs/faults.md: ``python -m tests.faults --write docs/faults.md``.
+
+What stands in the page outside the marks is kept: text above, other sections below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.faults.bench import Fault, Skipped, try_fault
+from tests.faults.table import FAULTS
+
+BEGIN, END = "<!-- faults: written by python -m tests.faults --write docs/faults.md -->", "<!-- end of faults -->"
+LONGEST = 220
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", type=Path, required=True)
+    options = parser.parse_args()
+    rows = {fault.name: row(fault) for fault in FAULTS}
+    wrong = [name for name, (_, right) in rows.items() if not right]
+    before, _, rest = options.write.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = page({name: text for name, (text, _) in rows.items()})
+    options.write.write_text(f"{before}{BEGIN}\n\n{lines}\n{END}{after}", encoding="utf-8")
+    print(f"{len(rows)} faults, {len(wrong)} with another outcome than expected: {wrong}")
+    sys.exit(bool(wrong))
+
+
+def page(rows: dict[str, str]) -> str:
+    """Counts and tables, in Markdown."""
+    counts = Counter(fault.group for fault in FAULTS)
+    refused = Counter(fault.group for fault in FAULTS if fault.error is not None)
+    right = len(FAULTS) - refused.total()
+    lines = [
+        f"**{len(FAULTS)} faults**, {refused.total()} of which must be refused and {right} come out right.\n",
+        "| group | faults | refused | come out right |\n|---|---:|---:|---:|",
+        *(f"| {group} | {count} | {refused[group]} | {count - refused[group]} |" for group, count in counts.items()),
+    ]
+    for group in counts:
+        lines.append(f"\n### {group[0].upper()}{group[1:]}\n\n| fault | what happens |\n|---|---|")
+        lines += [f"| {_cell(f.name)} | {rows[f.name]} |" for f in FAULTS if f.group == group]
+    return "\n".join(lines) + "\n"
+
+
+def row(fault: Fault) -> tuple[str, bool]:
+    """The second cell of a fault's row, and whether the outcome was the right one."""
+    try:
+        outcome = try_fault(fault)
+    except Skipped as reason:
+        return f"(not tried on this machine: {reason})", True
+    kind = "✓" if outcome.error is None else f"`{type(outcome.error).__name__}`"
+    right = (fault.error is None) == (outcome.error is None) and re.search(fault.says, outcome.text) is not None
+    right = right and not outcome.left and (fault.error is None or isinstance(outcome.error, fault.error))
+    return f"{kind} {_cell(_shorten(outcome.text))}", right
+
+
+def _shorten(text: str) -> str:
+    """The start and the end, where the remedy stands."""
+    text = re.sub(r"(.)\1{30,}", r"\1\1\1…", text)
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    text = re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match[0])[1:-1], text)
+    return re.sub(r"([\\|<>*_`\[\]$~])", r"\\\1", text)
+
+
+if __name__ == "__main__":
+    main()
