@@ -224,7 +224,6 @@ def test_a_run_folder_that_cannot_be_used(refuse: Refuse, recipe: Path, tmp_path
     (tmp_path / "full" / "notes.txt").touch()
     refuse("train", recipe, "--out", "full", naming=("full", "exists and is not empty"))
     refuse("train", recipe, "--out", "full", "--resume", naming=("full", "nothing to resume"))
-    refuse("train", recipe, "--out", "gone", "--resume", naming=("gone", "nothing to resume"))
 
 
 def test_a_bad_image_in_a_loader_process(

@@ -27,7 +27,6 @@ from cimnet.cli_shared import (
     Device,
     Flip,
     Overlap,
-    Overrides,
     Precision,
     Scales,
     Window,
@@ -37,6 +36,7 @@ from cimnet.cli_shared import (
     say,
     training_progress,
 )
+from cimnet.cli_train import runs, train
 from cimnet.cli_video import video
 from cimnet.errors import CimnetError, ConfigError, Stopped
 from cimnet.version import __version__
@@ -48,6 +48,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RG
 data_app.command()(align)
 app.add_typer(data_app, name="data")
 app.add_typer(paper_app)
+app.command()(train)
+app.command()(runs)
 app.command()(calibrate)
 app.command()(robustness)
 app.command()(export)
@@ -88,24 +90,6 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     """RGB-thermal semantic segmentation with CIMNet: train, evaluate, predict."""
-
-
-@app.command()
-def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe, or the name of one in recipes/, e.g. kust4k_resnet101.")],
-    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME of the recipe.")] = None,
-    set_: Overrides = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
-) -> None:
-    """Train a model by a recipe; the best on val is kept as best.safetensors."""
-    from cimnet.config import load_recipe
-    from cimnet.training import train as run
-
-    loaded = load_recipe(recipe, set_ or ())
-    folder = out or Path("runs") / recipe.stem
-    with training_progress() as report:
-        best = run(loaded, folder, resume=resume, report=report)
-    say(f"best model: {best}\ncurves:     {folder / 'curves.png'}")
 
 
 @app.command("eval")

@@ -86,7 +86,7 @@ def test_without_a_calibration_nothing_changes(cli: Command, checkpoint: Path, f
         predictor.alarm(*pair)
     done = cli("predict", checkpoint, "--rgb", pair[0], "--thermal", pair[1], "--out", tmp_path / "out")
     assert done.code == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks", "overlays"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks", "overlays", "prediction.json"]
 
 
 def test_the_checkpoint_itself_is_replaced_whole_or_not_at_all(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cimnet.models import RGBTModel, create_model
+from cimnet.models import Output, RGBTModel, create_model
 
 SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
 CLASSES = 4
@@ -22,12 +22,13 @@ def images(batch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.rand(batch, 3, *size), torch.rand(batch, 1, *size)
 
 
-def _backward(model: RGBTModel, rgb: Tensor, thermal: Tensor) -> None:
-    output = model(rgb, thermal)
+def _loss(output: Output) -> Tensor:
     loss = output.logits.square().mean()
-    if output.mutual_information is not None:
-        loss = loss + output.mutual_information
-    loss.backward()
+    return loss if output.mutual_information is None else loss + output.mutual_information
+
+
+def _backward(model: RGBTModel, rgb: Tensor, thermal: Tensor) -> None:
+    _loss(model(rgb, thermal)).backward()
 
 
 def batch_statistics(module: nn.Module) -> list[Tensor]:
@@ -92,6 +93,33 @@ class ModelTester:
                 nn.init.normal_(parameter, std=0.1)
         _backward(model, *(x.double() for x in images(2, (64, 64))))
         assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+    def test_checkpointing_changes_nothing_but_memory(self, model: RGBTModel) -> None:
+        """Gradients, dropout and running statistics are those of a plain step, also with an image missing; fewer
+        tensors are kept for the backward pass."""
+        rgb, thermal = images(3, (64, 64))
+        rgb[0] = 0
+        found, kept = [], []
+        for checkpointing in (False, True):
+            copied = copy.deepcopy(model).train()
+            copied.checkpointing = checkpointing
+            sizes: list[int] = []
+
+            def pack(x: Tensor, sizes: list[int] = sizes) -> Tensor:
+                sizes.append(x.numel())
+                return x
+
+            torch.manual_seed(0)
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+                loss = _loss(copied(rgb, thermal))
+            loss.backward()
+            gradients = {name: p.grad for name, p in copied.named_parameters()}
+            found.append((gradients, dict(copied.named_buffers())))
+            kept.append(sum(sizes))
+        for plain, again in zip(*found, strict=True):
+            for name, value in plain.items():
+                torch.testing.assert_close(again[name], value, msg=lambda text, name=name: f"{name}: {text}")
+        assert kept[1] < 0.7 * kept[0]
 
     def test_a_missing_image_is_a_black_one(self, shared: RGBTModel) -> None:
         rgb, thermal = images(2, (40, 64))

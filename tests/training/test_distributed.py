@@ -19,6 +19,7 @@ from cimnet.config import parse_recipe
 from cimnet.errors import ConfigError
 from cimnet.evaluation import evaluate
 from cimnet.inference import load
+from cimnet.losses import MutualInformationWeight
 from cimnet.models import CIMNet, registry
 from cimnet.models.base import Output
 from cimnet.models.encoder import StagedEncoder
@@ -53,7 +54,7 @@ class StillCIMNet(CIMNet):
         assert head is not None
         with torch.no_grad():
             for latent in (head.rgb, head.thermal):
-                latent[-1].weight.mul_(30)
+                latent[-1].weight.mul_(300)
 
     def train(self, mode: bool = True) -> StillCIMNet:
         super().train(mode)
@@ -73,6 +74,7 @@ def _train(rank: int, size: int, port: int, content: dict[str, Any], out: Path, 
     if double:
         torch.set_default_dtype(torch.float64)
         registry._FAMILIES["still"] = StillCIMNet
+        MutualInformationWeight.informative = 1e-6  # random images share next to nothing, and λ is to move
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"}
     if size == 1:

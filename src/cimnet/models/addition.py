@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from cimnet.models.base import Output, RGBTModel, is_there, where_there
+from cimnet.models.base import Output, RGBTModel, where_there
 from cimnet.models.cimnet import PAPER_WIDTHS, check_options, enter
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -38,14 +38,14 @@ class Addition(RGBTModel):
         :class:`cimnet.models.base.Output`."""
         rgb, thermal = self.complete(rgb, thermal)
         size = (rgb.shape[-2], rgb.shape[-1])
-        has_rgb, has_thermal = is_there(rgb), is_there(thermal)
+        has_rgb, has_thermal, _ = self.there(rgb, thermal)
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])
         features = []
         for n in range(4):
             has_any = has_rgb if n == 0 else None  # later stages get the sum
-            rgb = where_there(self.encoder_rgb.stages[n], rgb, has_any, self.training)
-            thermal = where_there(self.encoder_thermal.stages[n], thermal, has_thermal, self.training)
+            rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_any, self.training)
+            thermal = where_there(self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training)
             rgb = rgb + thermal
             features.append(self.enter[n](rgb))
         return Output(self.restore(self.decoder(features), padded, size))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Output(NamedTuple):
@@ -54,6 +57,30 @@ def where_there(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | N
     return found.new_zeros(len(x), *found.shape[1:]).index_copy(0, there.nonzero()[:, 0], found)
 
 
+def _recompute(module: nn.Module, *inputs: Any) -> Any:
+    return checkpoint(
+        module,
+        *inputs,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _statistics_kept(module)),
+    )
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Inside, batch normalisation leaves its running statistics alone: the first pass has counted the batch."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        norm.num_batches_tracked = None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
 class RGBTModel(nn.Module):
     """Base of all models: takes images in 0..1 and does the rest itself.
 
@@ -68,6 +95,10 @@ class RGBTModel(nn.Module):
         rgb_mean, rgb_std: three numbers each, of RGB in 0..1 (those of the encoder's pretraining).
         input_scale: factor applied to height and width before the encoders in evaluation mode, 1 for none; below 1 it
             trades detail for speed. In training mode images are taken as they are: the training transform scales them.
+
+    Attributes:
+        checkpointing: in training, keep only what goes into the stages and compute the rest a second time for the
+            gradient: less memory, more time.
     """
 
     stride = 32
@@ -109,6 +140,24 @@ class RGBTModel(nn.Module):
                 f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and (B, 1, H, W)"
             )
         return rgb, thermal
+
+    def there(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Which RGB images, thermal images and whole pairs show anything: (B,) bool each.
+
+        In training, None stands for all of them. Elsewhere it is left open: exporters cannot ask.
+        """
+        has_rgb, has_thermal = is_there(rgb), is_there(thermal)
+        both = has_rgb & has_thermal
+        if not self.training:
+            return has_rgb, has_thermal, both
+        whole = torch.stack((has_rgb, has_thermal, both)).all(1).tolist()  # the one time that the host waits
+        masks = zip((has_rgb, has_thermal, both), whole, strict=True)
+        rgb_mask, thermal_mask, both_mask = (None if everything else mask for mask, everything in masks)
+        return rgb_mask, thermal_mask, both_mask
+
+    def recomputed(self, module: nn.Module) -> Callable[..., Any]:
+        """The module, to be called as such; with ``checkpointing`` it runs a second time in the backward pass."""
+        return partial(_recompute, module) if self.checkpointing and self.training else module
 
     def prepare(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         """Normalise, scale and pad. Returns both as (B, 3, h, w), h and w multiples of ``stride``."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.models.alignment import ThermalAlignment
-from cimnet.models.base import Output, RGBTModel, is_there, where_there, zero_conv
+from cimnet.models.base import Output, RGBTModel, where_there, zero_conv
 from cimnet.models.cipa import CIPA
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -141,12 +141,12 @@ class CIMNet(RGBTModel):
         :class:`cimnet.models.base.Output`."""
         rgb, thermal = self.complete(rgb, thermal)
         size = (rgb.shape[-2], rgb.shape[-1])
-        has_rgb, has_thermal = is_there(rgb), is_there(thermal)
+        has_rgb, has_thermal, has_both = self.there(rgb, thermal)
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])
         flow: Tensor | None = None
         if self.alignment is not None:
-            thermal, flow = self.alignment(rgb, thermal, has_rgb & has_thermal)
+            thermal, flow = self.alignment(rgb, thermal, has_both)
         apart: Tensor | None = None
         if self.training and self.exchange_dropout > 0:
             apart = torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout
@@ -154,19 +154,19 @@ class CIMNet(RGBTModel):
         estimate: Tensor | None = None
         fused, offsets = [], []
         for n in range(4):
-            rgb = where_there(self.encoder_rgb.stages[n], rgb, has_rgb, self.training)
-            thermal = where_there(self.encoder_thermal.stages[n], thermal, has_thermal, self.training)
+            rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
+            thermal = where_there(self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training)
             entered_rgb = where_there(self.enter_rgb[n], rgb, has_rgb, self.training)
             entered_thermal = where_there(self.enter_thermal[n], thermal, has_thermal, self.training)
             out_rgb, out_thermal = entered_rgb, entered_thermal
             if offset is None:
-                out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal, has_rgb & has_thermal)
+                out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal, has_both)
             else:
                 offset = halve_offset(offset, (out_rgb.shape[-2], out_rgb.shape[-1]))
-            out_rgb, out_thermal, offset = self.scsfr[n](out_rgb, out_thermal, offset)
+            out_rgb, out_thermal, offset = self.recomputed(self.scsfr[n])(out_rgb, out_thermal, offset)
             if self.scsfr[n].spatial is not None:
                 offsets.append(offset)
-            fused.append(self.ffm[n](out_rgb, out_thermal))
+            fused.append(self.recomputed(self.ffm[n])(out_rgb, out_thermal))
             if n < len(self.leave_rgb):
                 back_rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 back_thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)

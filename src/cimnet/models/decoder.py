@@ -33,8 +33,6 @@ class MLPDecoder(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Four maps, largest first, to logits (B, K, H/4, W/4)."""
         size = features[0].shape[-2:]
-        projected = [
-            F.interpolate(project(x), size=size, mode="bilinear", align_corners=False)
-            for project, x in zip(self.project, features, strict=True)
-        ]
+        projected = [project(x) for project, x in zip(self.project, features, strict=True)]
+        projected[1:] = [F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in projected[1:]]
         return self.classify(self.dropout(self.mix(torch.cat(projected, dim=1))))

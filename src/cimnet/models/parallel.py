@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cimnet.models.base import Output, RGBTModel, is_there, where_there
+from cimnet.models.base import Output, RGBTModel, where_there
 from cimnet.models.cimnet import HEADS, PAPER_WIDTHS, Leave, check_options, enter
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -70,17 +70,17 @@ class ParallelNet(RGBTModel):
         :class:`cimnet.models.base.Output`."""
         rgb, thermal = self.complete(rgb, thermal)
         size = (rgb.shape[-2], rgb.shape[-1])
-        has_rgb, has_thermal = is_there(rgb), is_there(thermal)
+        has_rgb, has_thermal, _ = self.there(rgb, thermal)
         rgb, thermal = self.prepare(rgb, thermal)
         padded = (rgb.shape[-2], rgb.shape[-1])
         fused = []
         for n in range(4):
-            rgb = where_there(self.encoder_rgb.stages[n], rgb, has_rgb, self.training)
-            thermal = where_there(self.encoder_thermal.stages[n], thermal, has_thermal, self.training)
+            rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
+            thermal = where_there(self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training)
             entered_rgb = where_there(self.enter_rgb[n], rgb, has_rgb, self.training)
             entered_thermal = where_there(self.enter_thermal[n], thermal, has_thermal, self.training)
             out_rgb, out_thermal = self.rectify[n](entered_rgb, entered_thermal)
-            fused.append(self.ffm[n](out_rgb, out_thermal))
+            fused.append(self.recomputed(self.ffm[n])(out_rgb, out_thermal))
             if n < len(self.leave_rgb):
                 rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)

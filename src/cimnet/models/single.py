@@ -56,7 +56,10 @@ class SingleStream(RGBTModel):
         seen = rgb if self.modality == "rgb" else thermal
         if self.modality == "stacked":
             seen = torch.cat((rgb, thermal[:, :1]), dim=1)
-        features = [project(x) for project, x in zip(self.enter, self.encoder(seen), strict=True)]
+        features = []
+        for stage, project in zip(self.encoder.stages, self.enter, strict=True):
+            seen = self.recomputed(stage)(seen)
+            features.append(project(seen))
         return Output(self.restore(self.decoder(features), padded, size))
 
 

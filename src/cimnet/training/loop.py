@@ -78,8 +78,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
             while progress.epoch < recipe.training.epochs:
                 session.train_epoch()
                 session.end_epoch(val_set, info)
-            accelerator.end_training()
     finally:
+        accelerator.end_training()
         run.unlock()
     return run.best
 
@@ -186,7 +186,6 @@ class Session:
     def save_and_stop(self) -> None:
         """End the run in good order."""
         self.save()
-        self.accelerator.end_training()
         name = self.stop.signal.name if self.stop.signal is not None else "a signal to another process"
         raise Stopped(
             f"stopped by {name} after step {self.progress.step} of {self.engine.steps}; everything is saved in "

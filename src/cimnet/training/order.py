@@ -68,4 +68,4 @@ class SeededDataset(Dataset[RGBTSample]):
 
 def seed_step(seed: int, epoch: int, number: int, process: int) -> None:
     """Seed torch for one batch: dropout and the like draw from it. Processes draw unlike."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, epoch, number, process)).generate_state(1, np.uint64)[0] >> 1))
+    torch.manual_seed(int(np.random.SeedSequence((seed, epoch, number, process)).generate_state(1, np.uint64)[0]) >> 1)

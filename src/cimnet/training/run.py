@@ -88,7 +88,12 @@ class RunFolder:
             part.unlink(missing_ok=True)
 
     def unlock(self) -> None:
-        """Let others in. The empty lock file stays: removing it would let two in at once."""
+        """Let others in. The lock file of a run stays, removing it could let two in at once; where nothing was begun,
+        nothing stays."""
+        if self._lock.is_locked and not self.recipe.is_file():
+            (self.path / LOCK).unlink()
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
         self._lock.release()
 
     def describe(self, recipe: Recipe, step: int, processes: int) -> None:

@@ -1,0 +1,46 @@
+"""One recipe with several seeds: what a single score is worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+from cimnet.config import Recipe
+from cimnet.errors import ConfigError
+from cimnet.files import write_text
+from cimnet.training.listing import Run, read_run
+from cimnet.training.loop import Report, train
+
+
+def train_seeds(
+    recipe: Recipe, out: Path, seeds: Sequence[int], *, resume: bool = False, report: Report | None = None
+) -> list[Run]:
+    """Train by a recipe once with each seed, in ``out/seed0`` …, and write ``out/seeds.json``.
+
+    Args:
+        resume: go on with runs that were interrupted; finished ones are left as they are.
+
+    Returns:
+        The runs, by seed as given.
+
+    Raises:
+        ConfigError: no seed, or one twice.
+        CimnetError: as :func:`cimnet.training.train`.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"--seeds {','.join(map(str, seeds))}: give different numbers with commas between")
+    runs = []
+    for seed in seeds:
+        seeded = recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
+        train(seeded, out / f"seed{seed}", resume=resume, report=report)
+        runs.append(read_run(out / f"seed{seed}"))
+    scores = [run.miou or 0.0 for run in runs]
+    summary = {
+        "miou": {str(seed): score for seed, score in zip(seeds, scores, strict=True)},
+        "mean": mean(scores),
+        "standard_deviation": stdev(scores) if len(scores) > 1 else None,
+    }
+    write_text(out / "seeds.json", json.dumps(summary, indent=2) + "\n")
+    return runs
