@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,11 +86,13 @@ class counter:
 
 
 class training_progress:
-    """A progress bar of optimiser steps with loss, L_mi, λ and rate; one line per evaluated epoch."""
+    """A progress bar of optimiser steps with loss, L_mi, λ and rate; one line per evaluated epoch. Of several processes
+    the first one talks."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=console)
+        self.quiet = os.environ.get("RANK", "0") != "0"
+        self.progress = Progress(*columns, console=console, disable=self.quiet)
         self.task = self.progress.add_task("train", total=None, start=False)
 
     def __enter__(self) -> Any:
@@ -105,5 +108,5 @@ class training_progress:
         text += f"λ {row['lambda']:.3f} lr {row['rate']:.1e}"
         self.progress.start_task(self.task)
         self.progress.update(self.task, description=text, completed=row["step"], total=row["steps"])
-        if "miou" in row:
+        if "miou" in row and not self.quiet:
             say(f"{text}  val mIoU {100 * row['miou']:.1f}%  {row['seconds']:.0f} s")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -36,6 +37,16 @@ class TooSlow(BaseException):
 
 class Skipped(Exception):
     """A fault that cannot be made on this machine, and why."""
+
+
+def needs(package: str, extra: str) -> None:
+    """Of a fault that shows only where a package of an extra reads the file.
+
+    Raises:
+        Skipped: it is not installed.
+    """
+    if find_spec(package) is None:
+        raise Skipped(f"needs the extra {extra}")
 
 
 @dataclass(frozen=True)

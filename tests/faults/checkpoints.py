@@ -20,7 +20,7 @@ from cimnet.export.details import EXPORT_KEY
 from cimnet.inference import load
 from cimnet.training.run import RunFolder
 from tests.faults import seeds
-from tests.faults.bench import Bench, Fault
+from tests.faults.bench import Bench, Fault, needs
 
 
 class _Payload:
@@ -66,6 +66,9 @@ def _named(name: str) -> Callable[[Bench], str]:
     """A pickle under another name that a user might give."""
 
     def bench_run(bench: Bench) -> str:
+        if name.endswith(".onnx"):
+            needs("onnxruntime", "export")
+
         def run(marker: Path) -> str:
             bench.checkpoint = bench.write(name, pickle.dumps(_Payload(marker)))
             return bench.predict()
@@ -145,7 +148,12 @@ def _missing(name: str) -> bytes:
 
 
 def _onnx(content: Callable[[], bytes]) -> Callable[[Bench], str]:
-    return lambda bench: str(load(bench.write("model.onnx", content())))
+    def run(bench: Bench) -> str:
+        needs("onnx", "export")
+        needs("onnxruntime", "export")
+        return str(load(bench.write("model.onnx", content())))
+
+    return run
 
 
 def _foreign_onnx() -> bytes:

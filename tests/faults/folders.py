@@ -261,6 +261,7 @@ FAULTS: list[Fault] = [Fault(name, "folders", run, error, says) for name, run, e
      "cannot be written .*choose another"),
     ("name of 300 bytes as --json", lambda b: b.command("eval", b.checkpoint, b.data, "--json", "o" * 300), CimnetError,
      "cannot be written .*choose another"),
+    ("name of 300 bytes as --rgb", lambda b: b.predict("r" * 300), DataError, "--rgb r.*no such file or folder"),
     ("zero byte in a path", lambda b: str(open_dataset("a\0b", "train")), DataError, "no such folder"),
     ("pipe in the place of an image", _fifo_as("rgb/000.png"), None, "^7 masks; failed.csv: 000,.*a pipe.* remove it"),
     ("pipe in the place of a .npy file", _fifo_as("thermal/000.npy"), None,

@@ -15,7 +15,7 @@ from cimnet.errors import DataError
 from tests.data.broken import write_png_header
 from tests.fakes.flir import CAMERA_INFO, RAW_DATA, camera_info, chunks, raw_data, records, write_records
 from tests.faults import seeds
-from tests.faults.bench import Bench, Fault
+from tests.faults.bench import Bench, Fault, needs
 
 READ = {"rgb": read_rgb, "thermal": read_thermal_counts, "labels": read_label}
 RESTORE = "restore or remove it"
@@ -131,6 +131,7 @@ def _huge_tiff(bench: Bench) -> str:
 
 def _many_records(bench: Bench) -> str:
     """A FLIR directory of four billion records, each of which would be looked for."""
+    needs("flyr", "thermal")
     fff = bytearray(records({RAW_DATA: raw_data(np.zeros((8, 8), np.uint16)), CAMERA_INFO: camera_info()}))
     fff[28:32] = b"\xff" * 4
     path = bench.write("thermal/a.jpg", b"")
@@ -139,6 +140,7 @@ def _many_records(bench: Bench) -> str:
 
 def _cut_record(bench: Bench) -> str:
     """A FLIR JPEG whose picture is whole, with half of the counts."""
+    needs("flyr", "thermal")
     raw = raw_data(np.zeros((32, 40), np.uint16))
     fff = records({RAW_DATA: raw[: len(raw) // 2], CAMERA_INFO: camera_info()})
     return str(read_thermal_counts(write_records(bench.write("thermal/a.jpg", b""), chunks(fff))).shape)

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+pytest.importorskip("tifffile", reason="needs the extra dev")
+
 from tests.conftest import one_thread
 from tests.faults.bench import Fault, Skipped, try_fault
 from tests.faults.table import FAULTS

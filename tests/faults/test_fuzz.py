@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+pytest.importorskip("tifffile", reason="needs the extra dev")
 
 from cimnet.errors import CimnetError
 from tests.faults import seeds
@@ -25,8 +28,15 @@ FEW = settings(
 )
 
 
+NEEDS = {
+    "onnx": [pytest.mark.skipif(find_spec("onnx") is None, reason="needs the extra export")],
+    "flir jpeg": [pytest.mark.skipif(find_spec("flyr") is None, reason="needs the extra thermal")],
+}
+each_file = pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS.get(name, [])) for name in FILES])
+
+
 @pytest.mark.filterwarnings("ignore")  # Pillow's and torch's, of damaged files
-@pytest.mark.parametrize("name", FILES)
+@each_file
 def test_mutated_files(name: str, tmp_path: Path) -> None:
     target = FILES[name]
     if target.setup is not None:
@@ -47,7 +57,7 @@ def test_mutated_files(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", FILES)
+@each_file
 def test_sound_files(name: str, tmp_path: Path) -> None:
     """A target that refuses everything would pass above: at least one of the sound files is read."""
     target, read = FILES[name], 0

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("tifffile", reason="needs the extra dev")
+
 from tests.faults.__main__ import BEGIN, END, _cell
 from tests.faults.bench import Fault
 from tests.faults.table import FAULTS

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ from cimnet.models.base import Output
 from cimnet.models.encoder import StagedEncoder
 from cimnet.training import train
 from cimnet.training.states import read_state
-from tests.conftest import tiny_content
+from tests.conftest import tiny_content, write_recipe
 from tests.fakes.layouts import make_folder
 from tests.training.same import same
 
@@ -146,6 +149,12 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, weights: str
             )
     assert alone[-1]["loss"] < 0.9 * alone[0]["loss"]
     assert abs(alone[-1]["lambda"] - alone[0]["lambda"]) > 1e-4
+    worst = max(abs(a["loss"] - b["loss"]) / a["loss"] for a, b in zip(alone, first, strict=True))
+    print(
+        f"\nclass weights {weights}: {len(alone)} steps, loss {alone[0]['loss']:.4f} to {alone[-1]['loss']:.4f}, ",
+        end="",
+    )
+    print(f"largest relative difference {worst:.1e}")
     left, right = (read_state(tmp_path / f"run_{n}" / "last.pt")["module"] for n in (1, 2))
     for name, value in left.items():
         torch.testing.assert_close(right[name], value, rtol=1e-4, atol=1e-6)
@@ -172,6 +181,35 @@ def test_three_processes_count_each_image_once_and_write_once(tmp_path: Path) ->
         assert alone.scores.miou == pytest.approx(predictor.info.metrics["miou"], abs=1e-3)
         events = [name for name in _files(out) if name.startswith("events.out.tfevents")]
         assert len(events) == 1
+
+
+@pytest.mark.slow
+def test_two_nodes(tmp_path: Path) -> None:
+    """The commands of docs/training.md, with both machines on this one: one run folder, as with one machine."""
+    root = make_folder(tmp_path / "data", 14)
+    recipe = write_recipe(tmp_path / "recipe.yaml", root, training={"epochs": 1, "batch_size": 2})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={rank}"),
+                *("--nproc_per_node=1", "--master_addr=127.0.0.1", f"--master_port={port}"),
+                *("-m", "cimnet.cli", "train", str(recipe), "--out", str(tmp_path / "run")),
+            ],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    texts = [node.communicate(timeout=300)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], texts
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert [start["processes"] for start in environment["starts"]] == [2]
+    assert load(tmp_path / "run", "cpu").info.metrics["epoch"] == 1
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from cimnet.training import train
 from cimnet.training.engine import TrainStep
 from cimnet.training.guards import LossGuard
 from cimnet.training.run import RunFolder
-from cimnet.training.states import read_state
+from cimnet.training.states import read_state, save_state
 from tests.conftest import one_thread, pixel_recipe
 from tests.fakes.layouts import make_folder
 
@@ -159,6 +159,17 @@ def test_a_full_disk_keeps_the_states_that_are_there(
     train(recipe, tmp_path / "whole")
     resumed, whole = (read_state(tmp_path / name / "last.pt")["module"] for name in ("run", "whole"))
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_a_state_within_an_epoch_asks_for_as_many_processes(root: Path, tmp_path: Path, pixel: None) -> None:
+    train(pixel_recipe(root, training={"epochs": 1}), tmp_path / "run")
+    state = read_state(tmp_path / "run" / "last.pt")
+    longer = pixel_recipe(root, training={"epochs": 2})
+    save_state(tmp_path / "run", {**state, "processes": 4, "progress": {**state["progress"], "batch": 1}})
+    with pytest.raises(ConfigError, match="within an epoch of 4 processes, now there are 1; start as many"):
+        train(longer, tmp_path / "run", resume=True)
+    save_state(tmp_path / "run", {**state, "processes": 4})  # between epochs it does not matter
+    assert train(longer, tmp_path / "run", resume=True).is_file()
 
 
 def test_one_process_in_a_folder(root: Path, tmp_path: Path, pixel: None) -> None:

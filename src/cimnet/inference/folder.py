@@ -78,7 +78,7 @@ def match_pairs(rgb: Path | None, thermal: Path | None, out: Path | None = None)
     if rgb is None and thermal is None:
         raise DataError("neither --rgb nor --thermal is given; give at least one")
     for path, option in ((rgb, "--rgb"), (thermal, "--thermal")):
-        if path is not None and not path.exists():
+        if path is not None and not _exists(path):
             raise DataError(f"{option} {path}: no such file or folder")
     files = [path.is_file() for path in (rgb, thermal) if path is not None]
     if all(files):
@@ -103,6 +103,13 @@ def match_pairs(rgb: Path | None, thermal: Path | None, out: Path | None = None)
         right[n] for n in sorted(right.keys() - left.keys())
     ]
     return Matched(pairs, unmatched)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # the name is too long
+        return False
 
 
 def predict_pairs(

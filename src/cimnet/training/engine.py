@@ -177,15 +177,22 @@ class Engine:
 
     def collect(self, progress: Progress) -> State:
         """Everything that ``--resume`` needs; all processes must call it."""
-        state = {name: part.state_dict() for name, part in self._parts().items()} | {"progress": asdict(progress)}
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        state |= {"progress": asdict(progress), "processes": self.accelerator.num_processes}
         return state | collect_shares(self.module, self.optimizer.optimizer) if self.sharded else state
 
     def restore(self, state: State) -> Progress:
         """Put a state of :meth:`collect` back.
 
         Raises:
-            ConfigError: if it is not a state of this model.
+            ConfigError: if it is not a state of this model, or one from within an epoch of more or fewer processes.
         """
+        processes = self.accelerator.num_processes
+        if state["progress"].get("batch") and state.get("processes") != processes:
+            raise ConfigError(
+                f"--resume: the newest state is from within an epoch of {state.get('processes')} processes, now there "
+                f"are {processes}; start as many"
+            )
         try:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])

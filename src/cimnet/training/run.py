@@ -66,10 +66,10 @@ class RunFolder:
             begun = is_run(path)
             remedy = "--resume to go on with that run" if begun else "remove it: what is in it is no run to go on with"
             require_new_folder(path, f"choose another --out, or {remedy}")
-        elif path.is_dir() and any(path.iterdir()) and not is_run(path):
+            return
+        require_writable(path)
+        if path.is_dir() and any(path.iterdir()) and not is_run(path):
             raise CimnetError(f"{path}: nothing to resume, it holds no run; choose the folder of one, or a new one")
-        else:
-            require_writable(path)
 
     def lock(self) -> None:
         """Keep other processes out until this one ends, however it ends; clear away half-written files of a killed one.
@@ -149,7 +149,10 @@ class RunFolder:
 
 def is_run(path: Path) -> bool:
     """Whether a folder holds a run, begun at least."""
-    return (path / "recipe.yaml").is_file() or bool(state_files(path)) or (path / LOCK).is_file()
+    try:
+        return (path / "recipe.yaml").is_file() or bool(state_files(path)) or (path / LOCK).is_file()
+    except OSError:  # the name is too long
+        return False
 
 
 def read_starts(environment: Path) -> list[dict[str, Any]]:

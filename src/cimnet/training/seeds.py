@@ -29,8 +29,10 @@ def train_seeds(
         ConfigError: no seed, or one twice.
         CimnetError: as :func:`cimnet.training.train`.
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ConfigError(f"--seeds {','.join(map(str, seeds))}: give different numbers with commas between")
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise ConfigError(
+            f"--seeds {','.join(map(str, seeds))}: give different numbers from 0 to 4294967295 with commas between"
+        )
     runs = []
     for seed in seeds:
         seeded = recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
