@@ -9,13 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 import torch.multiprocessing as mp
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from cimnet.config import parse_recipe
@@ -27,8 +30,10 @@ from cimnet.models import CIMNet, registry
 from cimnet.models.base import Output
 from cimnet.models.encoder import StagedEncoder
 from cimnet.training import train
+from cimnet.training.engine import Engine
+from cimnet.training.setup import build_loss, build_model, open_splits
 from cimnet.training.states import read_state
-from tests.conftest import tiny_content, write_recipe
+from tests.conftest import tiny_content, tiny_recipe, write_recipe
 from tests.fakes.layouts import make_folder
 from tests.training.same import same
 
@@ -254,3 +259,18 @@ def test_shares_are_refused_where_they_cannot_be(
 
     with pytest.raises(ConfigError, match=message):
         train(pixel_recipe(make_folder(tmp_path / "data", 12), training=training), tmp_path / "run")
+
+
+def test_synchronised_statistics_need_cuda_and_keep_weights_and_answers(tmp_path: Path, pixel: None) -> None:
+    recipe = tiny_recipe(make_folder(tmp_path / "data", 12), training={"batch_norm": "synchronised"})
+    train_set, _ = open_splits(recipe)
+    model, _ = build_model(recipe, train_set)
+    two_on_cpus: Any = SimpleNamespace(device=torch.device("cpu"), num_processes=2)
+    with pytest.raises(ConfigError, match="synchronised needs CUDA"):
+        Engine(two_on_cpus, recipe, model, build_loss(recipe, np.ones(3)), train_set)
+    rgb, thermal = torch.rand(1, 3, 32, 64), torch.rand(1, 1, 32, 64)
+    expected, names = model.predict(rgb, thermal), list(model.state_dict())
+    converted = convert_sync_batchnorm(model)
+    assert any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
+    assert list(converted.state_dict()) == names
+    assert torch.equal(converted.predict(rgb, thermal), expected)

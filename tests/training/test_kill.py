@@ -25,11 +25,11 @@ from tests.training.same import same
 KILLS = 20
 TINY_MODEL = {"name": "pixel_mi", "widths": None, "decoder_channels": None, "dropout": 0.3}
 TRAINING = {
-    "epochs": 6,
+    "epochs": 20,
     "batch_size": 2,
     "ema_decay": 0.9,
     "save_every": 1,
-    "evaluate_every": 2,
+    "evaluate_every": 3,
     "warmup_iterations": 3,
     "milestones": [4],
     "deterministic": True,
@@ -47,12 +47,13 @@ def start(recipe: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def kill_while(process: subprocess.Popen[str], out: Path, moment: str, after: float) -> bool:
-    """Kill at a moment: ``writing``, as soon as a temporary state is there; ``step``, a random time after a step. False
+def kill_while(process: subprocess.Popen[str], out: Path, moment: str, steps: int, after: float) -> bool:
+    """Kill after some steps: ``writing``, as soon as a temporary state is there; ``step``, a random time later. False
     if the run came to its end first."""
     assert process.stdout is not None
-    if moment == "step":
+    for _ in range(steps):
         process.stdout.readline()
+    if moment == "step":
         time.sleep(after)
     else:
         seen = 0.0
@@ -96,10 +97,10 @@ def test_twenty_kills(tmp_path: Path) -> None:
     out = tmp_path / "killed"
     while sum(entry["killed"] for entry in log) < KILLS:
         moment = dice.choice(["step", "step", "writing"])
-        slow = "0.05"  # so that a run is not over before it is killed
-        killed = kill_while(start(recipe, out, "--slow", slow), out, moment, dice.random() * 0.15)
-        steps = whole_state(out)["progress"]["step"] if state_files(out) else 0
-        log.append({"moment": moment, "killed": killed, "step": steps, "half_written": len([*out.glob(".*.part*")])})
+        steps, after = dice.randint(0 if moment == "writing" else 1, 5), 0.1 * dice.random()
+        killed = kill_while(start(recipe, out, "--slow", "0.02"), out, moment, steps, after)
+        saved = whole_state(out)["progress"]["step"] if state_files(out) else 0
+        log.append({"moment": moment, "killed": killed, "step": saved, "half_written": len([*out.glob(".*.part*")])})
         if not killed and state_files(out):  # it ended; begin again in another folder, so that every kill hits a run
             _compare(tmp_path / "whole", out)
             out = tmp_path / f"killed_{len(log)}"
