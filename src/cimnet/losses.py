@@ -133,8 +133,8 @@ class SegmentationLoss(nn.Module):
 
 def _mass(label: Tensor, weights: Tensor | None) -> Tensor:
     """Weight of the labelled pixels of all processes; never 0, so that batches without any give 0, not NaN."""
-    valid = label[label != IGNORE_INDEX]
-    mass = valid.new_tensor(valid.numel(), dtype=torch.float32) if weights is None else weights[valid].sum()
+    valid = label != IGNORE_INDEX
+    mass = valid.sum(dtype=torch.float32) if weights is None else (weights[torch.where(valid, label, 0)] * valid).sum()
     return sum_over_processes(mass).clamp_min(1e-6)
 
 

@@ -248,19 +248,23 @@ def test_the_pool() -> None:
     from cimnet.cluster.ray_engine import choose_pool
 
     for have, device, workers, expected in (
-        ({"CPU": 2.0}, None, None, (1, "cpu", {"num_cpus": 2})),
-        ({"CPU": 2.0}, None, 2, (2, "cpu", {"num_cpus": 1})),
-        ({"CPU": 64.0}, None, None, (16, "cpu", {"num_cpus": 4})),
-        ({"CPU": 64.0, "GPU": 4.0}, None, None, (4, "cuda", {"num_gpus": 1, "num_cpus": 1})),
-        ({"CPU": 64.0, "GPU": 4.0}, "cpu", 8, (8, "cpu", {"num_cpus": 8})),
-        ({"CPU": 1.0, "GPU": 2.0}, "cuda", None, (2, "cuda", {"num_gpus": 1, "num_cpus": 0})),
+        ([{"CPU": 2.0}], None, None, (1, "cpu", {"num_cpus": 2})),
+        ([{"CPU": 2.0}], None, 2, (2, "cpu", {"num_cpus": 1})),
+        ([{"CPU": 64.0}], None, None, (16, "cpu", {"num_cpus": 4})),
+        ([{"CPU": 64.0, "GPU": 4.0}], None, None, (4, "cuda", {"num_gpus": 1, "num_cpus": 1})),
+        ([{"CPU": 64.0, "GPU": 4.0}], "cpu", 8, (8, "cpu", {"num_cpus": 8})),
+        ([{"CPU": 1.0, "GPU": 2.0}], "cuda", None, (2, "cuda", {"num_gpus": 1, "num_cpus": 0})),
+        ([{"CPU": 3.0}] * 2, None, None, (1, "cpu", {"num_cpus": 3})),  # a worker is on one node
+        ([{"CPU": 3.0}] * 5, None, None, (3, "cpu", {"num_cpus": 3})),
+        ([{"CPU": 4.0}] * 2, None, 1, (1, "cpu", {"num_cpus": 4})),
+        ([{"CPU": 3.0}, {"CPU": 5.0}], None, 2, (2, "cpu", {"num_cpus": 3})),
     ):
         pool = choose_pool(have, device, workers)
         assert (pool.size, pool.device, pool.resources) == expected
     with pytest.raises(ConfigError, match="--workers 3: each takes one CPU and the cluster has 2; give 1 to 2"):
-        choose_pool({"CPU": 2.0}, None, 3)
+        choose_pool([{"CPU": 2.0}], None, 3)
     with pytest.raises(ConfigError, match="the cluster has no GPU"):
-        choose_pool({"CPU": 2.0}, "cuda", None)
+        choose_pool([{"CPU": 2.0}], "cuda", None)
 
 
 def test_a_worker_gives_up_a_part_that_kills_workers(trained: Trained, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.created.append(asked)
             name = f"{asked['organization']}/{asked['name']}"
             self.hub.files.setdefault(name, {})
-            return self._json({"url": f"{self.hub.url}/{name}", "name": name})
+            return self._json({"url": f"{self.hub.url}/{name}", "name": name, "id": name})
         repository = "/".join(path.split("/")[3:5])
         if "/preupload/" in path:
             files = json.loads(body)["files"]

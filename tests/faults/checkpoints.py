@@ -97,7 +97,7 @@ def _state(save: Callable[[Path, Path], object]) -> Callable[[Bench], str]:
             folder = bench.folder / "run"
             seeds.write_run(folder)
             save(folder / "last.pt", marker)
-            return str(RunFolder(folder, resume=True).load_state(seeds.run_recipe()))
+            return str(RunFolder(folder).load_state(seeds.run_recipe()))
 
         return _harmless(bench, run)
 

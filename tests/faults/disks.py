@@ -54,7 +54,7 @@ def _figure(out: Path) -> None:
 
 def _state(out: Path) -> None:
     (out / "run").mkdir()
-    RunFolder(out / "run", resume=False).save_state({"model": {"w": torch.zeros(9999)}})
+    RunFolder(out / "run").save_state({"model": {"w": torch.zeros(9999)}})
 
 
 def _predict(bench: Bench) -> str:

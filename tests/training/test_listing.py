@@ -76,7 +76,7 @@ def test_runs_are_listed_with_state_and_differences(root: Path, tmp_path: Path, 
 
 def test_states_of_a_run(root: Path, tmp_path: Path, pixel: None) -> None:
     recipe = pixel_recipe(root, training={"epochs": 1})
-    folder = RunFolder(tmp_path / "run", resume=False)
+    folder = RunFolder(tmp_path / "run")
     folder.lock()
     folder.describe(recipe, 0, 1)
     assert read_run(tmp_path / "run").status == "running"

@@ -119,8 +119,8 @@ def _ray(job: Job, digest: str, tries: Path) -> Iterator[_Run]:
     path = Path(job.checkpoint)
     checkpoint = str(path.absolute() if path.exists() else path)  # else a name on the Hub
     exported = locate(job.checkpoint).suffix in EXPORTED
-    with cluster(job.address) as resources:
-        pool = choose_pool(resources, "cpu" if exported and job.device is None else job.device, job.workers)
+    with cluster(job.address) as nodes:
+        pool = choose_pool(nodes, "cpu" if exported and job.device is None else job.device, job.workers)
         task = Task(checkpoint, digest, job.settings, pool.device, job.out.absolute(), tries.absolute())
         yield lambda parts: predict_on_ray(_cut(parts), task, pool)
 

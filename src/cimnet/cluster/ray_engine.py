@@ -29,14 +29,15 @@ class Pool:
     resources: Mapping[str, float]
 
 
-def choose_pool(have: Mapping[str, float], device: str | None, workers: int | None) -> Pool:
-    """The pool for a cluster that has these resources (``CPU``, ``GPU``). Without a device, GPUs if there are any;
+def choose_pool(nodes: Sequence[Mapping[str, float]], device: str | None, workers: int | None) -> Pool:
+    """The pool for nodes that have these resources (``CPU``, ``GPU``). Without a device, GPUs if there are any;
     without a number, a worker for each GPU, or for every four CPUs, which are shared out.
 
     Raises:
         ConfigError: no such device in the cluster, or more workers than it has room for.
     """
-    cpus, gpus = int(have.get("CPU", 0)), int(have.get("GPU", 0))
+    by_node = [int(node.get("CPU", 0)) for node in nodes]
+    cpus, gpus = sum(by_node), sum(int(node.get("GPU", 0)) for node in nodes)
     device = device or ("cuda" if gpus else "cpu")
     kind, room = ("GPU", gpus) if device == "cuda" else ("CPU", cpus)
     if room == 0:
@@ -47,7 +48,10 @@ def choose_pool(have: Mapping[str, float], device: str | None, workers: int | No
         size = workers or gpus
         return Pool(size, device, {"num_gpus": 1, "num_cpus": 1 if cpus >= size else 0})
     size = workers or max(1, cpus // _CPUS_A_WORKER)
-    return Pool(size, device, {"num_cpus": cpus // size})
+    share = min(cpus // size, max(by_node))  # a worker is on one node …
+    while sum(count // share for count in by_node) < size:  # … and there must be a place for each
+        share -= 1
+    return Pool(size, device, {"num_cpus": share})
 
 
 def predict_on_ray(parts: Sequence[Part], task: Task, pool: Pool) -> Iterator[Outcome]:
@@ -83,10 +87,10 @@ def predict_on_ray(parts: Sequence[Part], task: Task, pool: Pool) -> Iterator[Ou
 
 
 @contextmanager
-def cluster(address: str | None) -> Iterator[Mapping[str, float]]:
+def cluster(address: str | None) -> Iterator[list[Mapping[str, float]]]:
     """Connect to the cluster at ``address`` ("auto": the one that this machine belongs to), or start one of this
     machine that ends with the context. Where this process is connected already, that is used and left. Gives its
-    resources.
+    nodes' resources.
 
     Raises:
         ConfigError: Ray is not installed.
@@ -101,7 +105,7 @@ def cluster(address: str | None) -> Iterator[Mapping[str, float]]:
     context = data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     if ray.is_initialized():
-        yield ray.cluster_resources()
+        yield _nodes(ray)
         return
     if address is not None:
         _require_reachable(address)
@@ -114,9 +118,13 @@ def cluster(address: str | None) -> Iterator[Mapping[str, float]]:
             f"the Ray cluster {where} ({_reason(error)}); see `ray status`; `ray start --head` starts one"
         ) from error
     try:
-        yield ray.cluster_resources()
+        yield _nodes(ray)
     finally:
         ray.shutdown()
+
+
+def _nodes(ray: Any) -> list[Mapping[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _require_reachable(address: str) -> None:

@@ -100,7 +100,7 @@ class Record:
             nothing = (outcome.name, *("" for _ in ALARMS), "")  # only one sensor is there
             self._rows[outcome.name] = alarm_row(outcome.name, outcome.alarm) if outcome.alarm else nothing
             try:
-                with self._journal.open("a", encoding="utf-8", newline="") as file:
+                with self._journal.open("a", encoding="utf-8", errors="backslashreplace", newline="") as file:
                     file.write(csv_text(self._rows[outcome.name], ()))
             except OSError as error:
                 raise CimnetError(
@@ -178,8 +178,8 @@ class Record:
         """From alarms.csv and the journal; a last line that was cut off is none."""
         rows: dict[str, AlarmRow] = {}
         for path in (self.out / "alarms.csv", self._journal):
-            text = path.read_text(encoding="utf-8") if path.is_file() else ""
-            for row in csv.reader(text[: text.rfind("\n") + 1].splitlines()):
+            text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+            for row in csv.reader(text[: text.rfind("\n") + 1].split("\n")):
                 if len(row) == len(ALARMS) + 2 and row[1] != ALARMS[0]:
                     rows[row[0]] = tuple(row)
         return rows

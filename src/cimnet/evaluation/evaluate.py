@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.errors import DataError
 from cimnet.evaluation.metrics import Absent, Matrix, Scores, confusion_matrix, scores
+from cimnet.signals import leave_signals_to_parent
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 
@@ -132,7 +133,9 @@ def evaluate(
     """
     result = Evaluation(tuple(dataset.classes), absent)
     subset = Subset(dataset, indices if indices is not None else list(range(len(dataset))))
-    loader: Any = DataLoader(subset, batch_size=1, num_workers=workers, collate_fn=collate)
+    loader: Any = DataLoader(
+        subset, batch_size=1, num_workers=workers, collate_fn=collate, worker_init_fn=leave_signals_to_parent
+    )
     any_flag = any(dataset.flags)
     batch: Batch
     for done, batch in enumerate(loader, start=1):

@@ -51,7 +51,7 @@ def where_there(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | N
     if there is None:
         return module(x)
     shape = (-1,) + (1,) * (x.ndim - 1)
-    if not training or there.all() or not there.any():
+    if not training or not there.any():
         return module(x) * there.view(shape).to(x.dtype)
     found = module(x[there])
     return found.new_zeros(len(x), *found.shape[1:]).index_copy(0, there.nonzero()[:, 0], found)
@@ -71,9 +71,9 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """Inside, batch normalisation leaves its running statistics alone: the first pass has counted the batch."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
+    for norm, (_, count) in zip(norms, before, strict=True):
         norm.momentum = 0.0
-        norm.num_batches_tracked = None
+        norm.num_batches_tracked = None if count is None else count.clone()  # one to count on
     try:
         yield
     finally:

@@ -66,15 +66,11 @@ class CIPA(nn.Module):
             self.offset = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), last)
 
     def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> CIPAOutput:
-        """Two maps (B, C, H, W) of stage 1 to :class:`CIPAOutput`. The head runs only in training mode, and only on the
-        pairs of which ``both`` (B,) images are there."""
+        """Two maps (B, C, H, W) of stage 1 to :class:`CIPAOutput`. The head runs only in training mode; only the
+        pairs count of which ``both`` (B,) images are there."""
         estimate = None
         if self.training and self.mi_head is not None:
-            if both is None or both.all() or not both.any():
-                share = 1.0 if both is None else both.float().mean()
-                estimate = self.mi_head(rgb, thermal) * share  # eq. 1–5
-            else:
-                estimate = self.mi_head(rgb[both], thermal[both])
+            estimate = self.mi_head(rgb, thermal, both)  # eq. 1–5
         rgb, thermal = self.attention_rgb(rgb), self.attention_thermal(thermal)
         if self.offset is None:
             offset = rgb.new_zeros(rgb.shape[0], 2 * self.taps, *rgb.shape[-2:])  # not len(): tracing would fix it

@@ -19,16 +19,22 @@ from cimnet.models.processes import sum_over_processes
 MIMode = Literal["cooperative", "adversarial"]
 
 
-def joint_distribution(p: Tensor, q: Tensor) -> Tensor:
+def joint_distribution(p: Tensor, q: Tensor, counts: Tensor | None = None) -> Tensor:
     """Joint table P = (1/N) Σₙ pₙ qₙᵀ of two soft assignments (N, d), averaged over all processes of a run.
 
+    Args:
+        counts: (N,) bool, which rows count; None: all.
+
     Returns:
-        (d, d), float32 or better, non-negative, sum 1.
+        (d, d), float32 or better, non-negative, sum 1; zeros if no row of any process counts.
     """
+    total = p.new_tensor(len(p), dtype=torch.float32)
+    if counts is not None:
+        q, total = q * counts[:, None], counts.sum(dtype=torch.float32)
     p, q = (t if t.dtype == torch.float64 else t.float() for t in (p, q))
     with torch.autocast(p.device.type, enabled=False):
         joint = p.T @ q
-    return sum_over_processes(joint) / sum_over_processes(joint.new_tensor(float(len(p))))
+    return sum_over_processes(joint) / sum_over_processes(total.to(joint)).clamp_min(1.0)
 
 
 def mutual_information(joint: Tensor) -> Tensor:
@@ -98,9 +104,12 @@ class MutualInformationHead(nn.Module):
         p, q = (F.softmax(latent, dim=-1) for latent in latents)
         return p, q
 
-    def forward(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Two maps (B, C, H, W) to the estimate in nats, a scalar whose gradient follows ``mode``."""
+    def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> Tensor:
+        """Two maps (B, C, H, W) to the estimate in nats, a scalar whose gradient follows ``mode``.
+
+        Only pairs of which ``both`` (B,) images are there count, None: all do; without any the estimate is 0."""
+        counts = None if both is None else both.repeat_interleave(self.cells**2)
         if self.mode == "adversarial":
             rgb, thermal = reverse_gradient(rgb), reverse_gradient(thermal)
-        estimate = mutual_information(joint_distribution(*self.assign(rgb, thermal)))
+        estimate = mutual_information(joint_distribution(*self.assign(rgb, thermal), counts))
         return reverse_gradient(estimate) if self.mode == "adversarial" else estimate

@@ -20,6 +20,7 @@ from cimnet.data.spoil import with_missing
 from cimnet.errors import ConfigError
 from cimnet.losses import Loss, SegmentationLoss
 from cimnet.models import RGBTModel
+from cimnet.signals import leave_signals_to_parent
 from cimnet.training.optim import create_optimizer, create_schedule
 from cimnet.training.order import SeededDataset, Shuffle
 from cimnet.training.sharding import collect_shares, restore_shares, shard, whole_weights
@@ -111,6 +112,7 @@ class Engine:
             sampler=self.shuffle,
             num_workers=recipe.data.workers,
             collate_fn=collate,
+            worker_init_fn=leave_signals_to_parent,
             drop_last=True,
         )
         optimizer = create_optimizer(module, self.config)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from cimnet.config import Recipe
 from cimnet.errors import CimnetError, DataError
@@ -24,31 +26,33 @@ class LossGuard:
     """Refuse a loss or gradient that is not finite, and a loss above ``training.max_loss``.
 
     Args:
+        accelerator: of the run. All processes see the same values; the first one writes.
         path: file that the ids of the offending batch go to, with those of the batch before: after a loss without
             bounds, that one may have been the cause.
     """
 
-    def __init__(self, path: Path, max_loss: float) -> None:
-        self.path, self.max_loss = path, max_loss
-        self._before: Sequence[str] = ()
+    def __init__(self, accelerator: Accelerator, path: Path, max_loss: float) -> None:
+        self.accelerator, self.path, self.max_loss = accelerator, path, max_loss
+        self._before: list[str] = []
 
-    def check(self, values: dict[str, float], ids: Sequence[str], step: int, scaled: bool = False) -> None:
-        """Terms of the loss and the gradient's norm of a batch, before the weights are changed by it.
-
-        Args:
-            scaled: float16 gradients overflow now and then; such steps are left out, not refused.
+    def check(self, values: dict[str, float], ids: list[str], step: int) -> None:
+        """Terms of the loss and the gradient's norm of a batch, before the weights are changed by it. With float16
+        the gradient may overflow now and then; such steps are left out, not refused.
 
         Raises:
             CimnetError: naming the pairs, after the file is written.
         """
+        scaled = self.accelerator.scaler is not None
         bounded = [value for name, value in values.items() if not (scaled and name == "gradient_norm")]
         finite = bool(np.isfinite(bounded).all())
         if finite and values["loss"] <= self.max_loss:
             self._before = ids
             return
-        record = {"step": step, "batch": list(ids), "batch_before": list(self._before)}
+        ids, before = gather_object(ids), gather_object(self._before)
+        record = {"step": step, "batch": ids, "batch_before": before}
         terms = {name: value if np.isfinite(value) else str(value) for name, value in values.items()}
-        write_text(self.path, json.dumps({**record, **terms}, indent=2) + "\n")
+        if self.accelerator.is_main_process:
+            write_text(self.path, json.dumps({**record, **terms}, indent=2) + "\n")
         what = "is no longer finite" if not finite else f"is {values['loss']:.3g}, above training.max_loss"
         what = f"gradient {what}" if np.isfinite(values["loss"]) and not finite else f"loss {what}"
         raise CimnetError(

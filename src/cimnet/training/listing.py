@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from cimnet.config import Recipe, load_recipe
 from cimnet.errors import CimnetError, DataError
-from cimnet.training.run import LOCK, flat, read_starts
+from cimnet.training.run import LOCK, MAY_CHANGE, first_change, flat, read_starts
 
 SEED = "training.seed"
 NO_SETTING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder", "training.trackers", SEED})
@@ -115,6 +115,16 @@ def read_run(folder: Path) -> Run:
         starts[0].get("clock") if starts else None,
         len(starts),
         test,
+    )
+
+
+def is_finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether a folder holds a run of this recipe that came to its end."""
+    known = (folder / "recipe.yaml").is_file() and (folder / "best.safetensors").is_file()
+    return (
+        known
+        and first_change(folder / "recipe.yaml", recipe, MAY_CHANGE - {"training.epochs"}) is None
+        and (read_run(folder).status == "finished")
     )
 
 

@@ -19,12 +19,12 @@ from cimnet.errors import ConfigError, DataError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.losses import Loss
 from cimnet.models import RGBTModel
+from cimnet.signals import StopRequest
 from cimnet.training.engine import Engine, Progress
 from cimnet.training.guards import LossGuard, explained
 from cimnet.training.order import seed_step
 from cimnet.training.run import RunFolder
 from cimnet.training.setup import build_loss, build_model, open_splits
-from cimnet.training.signals import StopRequest
 from cimnet.training.trackers import require_trackers, start_trackers
 
 Report = Callable[[dict[str, float]], None]
@@ -58,14 +58,15 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
     for dataset, labelled in ((train_set, counts.any()), (val_set, val_set.check().any())):
         if not labelled:
             raise DataError(f"{dataset.root}, split '{dataset.split}': every label pixel is 255 (ignore)")
-    run = RunFolder(out, resume)
-    accelerator.wait_for_everyone()  # no process writes into the folder before all have looked at it
+    run = RunFolder(out)
     if accelerator.is_main_process:
+        run.check(resume)
         run.lock()
     accelerator.wait_for_everyone()
     try:
         with StopRequest() as stop, deterministic(recipe.training.deterministic):
             state = run.load_state(recipe) if resume else None
+            accelerator.wait_for_everyone()  # all have read what the first one may now change
             set_seed(recipe.training.seed)
             model, info = build_model(recipe, train_set)
             engine = Engine(accelerator, recipe, model, build_loss(recipe, counts), train_set)
@@ -100,7 +101,7 @@ class Session:
         self.accelerator, self.recipe, self.run = accelerator, recipe, run
         self.engine, self.progress, self.stop = engine, progress, stop
         self.report = report if report is not None else lambda row: None
-        self.guard = LossGuard(run.bad_batch, recipe.training.max_loss)
+        self.guard = LossGuard(accelerator, run.bad_batch, recipe.training.max_loss)
 
     def train_epoch(self) -> None:
         """The rest of one pass over the training split."""
@@ -132,7 +133,7 @@ class Session:
         whole_group = self.accelerator.sync_gradients
         norm = engine.gradient_norm() if whole_group else loss.total.new_zeros(())
         values = self.shared(loss, norm)
-        self.guard.check(values, batch.ids, progress.step, self.accelerator.scaler is not None)
+        self.guard.check(values, batch.ids, progress.step)
         if whole_group:
             progress.step += 1
             engine.update(progress.step)
@@ -159,6 +160,8 @@ class Session:
         row = progress.row | dict(zip(TERMS, means, strict=True))
         row |= {"epoch": progress.epoch + 1, "seconds": round(progress.seconds, 1)}
         if (progress.epoch + 1) % config.evaluate_every == 0 or progress.epoch + 1 == config.epochs:
+            if self.accelerator.num_processes > 1:
+                self.save()  # they do not stop while they evaluate, and a scheduler may not wait that long
             model = self.engine.scored()
             scores = evaluate_shared(
                 self.accelerator, model, val_set, self.recipe.data.workers, self.stop_evaluating

@@ -25,7 +25,8 @@ def create_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.A
             members = [parameter for parameter in group["params"] if (id(parameter) in slow) == chosen]
             if members:
                 groups.append({**group, "params": members, "lr": factor * config.learning_rate})
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    fused = config.mixed_precision != "fp16"  # with a scaler, a fused step that overflowed would not be noticed
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
 
 
 def gives_offsets(name: str) -> bool:

@@ -46,22 +46,24 @@ LOCK = ".lock"
 
 
 class RunFolder:
-    """Paths and writers of one run.
+    """Paths and writers of one run."""
 
-    Args:
-        path: a new or empty folder; for ``resume`` also one with a run.
-
-    Raises:
-        CimnetError: for a new run, if the folder holds something; for ``resume``, if what it holds is no run.
-    """
-
-    def __init__(self, path: Path, resume: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.best = path / "best.safetensors"
         self.bad_batch = path / "bad_batch.json"
         self.recipe = path / "recipe.yaml"
         self.environment = path / "environment.json"
+        self.damaged: list[Path] = []
         self._lock = FileLock(path / LOCK)
+
+    def check(self, resume: bool) -> None:
+        """Refuse a folder that is neither new nor empty nor, for ``resume``, one with a run. Creates nothing.
+
+        Raises:
+            CimnetError: naming the folder and what to do.
+        """
+        path = self.path
         if not resume:
             begun = is_run(path)
             remedy = "--resume to go on with that run" if begun else "remove it: what is in it is no run to go on with"
@@ -97,7 +99,10 @@ class RunFolder:
         self._lock.release()
 
     def describe(self, recipe: Recipe, step: int, processes: int) -> None:
-        """Write the recipe as used, the versions that run it, and one line for this start."""
+        """Write the recipe as used, the versions that run it, and one line for this start; put damaged states aside,
+        so that none takes the place of a whole one."""
+        for damaged in self.damaged:
+            damaged.replace(damaged.with_suffix(".damaged"))
         content = recipe.model_dump(mode="json", exclude_none=True)
         write_text(self.recipe, yaml.safe_dump(content, sort_keys=False))
         starts = read_starts(self.environment)
@@ -144,7 +149,8 @@ class RunFolder:
                 f"--resume: {field} is {now!r}, but the run in {self.path} began with {began!r}; go on with "
                 f"{self.recipe}, of which only {', '.join(sorted(MAY_CHANGE))} may change"
             )
-        return load_state(self.path)
+        state, self.damaged = load_state(self.path)
+        return state
 
 
 def is_run(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -10,7 +11,7 @@ from statistics import mean, stdev
 from cimnet.config import Recipe
 from cimnet.errors import ConfigError
 from cimnet.files import write_text
-from cimnet.training.listing import Run, read_run
+from cimnet.training.listing import Run, is_finished, read_run
 from cimnet.training.loop import Report, train
 
 
@@ -33,11 +34,15 @@ def train_seeds(
         raise ConfigError(
             f"--seeds {','.join(map(str, seeds))}: give different numbers from 0 to 4294967295 with commas between"
         )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("--seeds trains in one process; start each seed with --set training.seed=N instead")
     runs = []
     for seed in seeds:
         seeded = recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
-        train(seeded, out / f"seed{seed}", resume=resume, report=report)
-        runs.append(read_run(out / f"seed{seed}"))
+        folder = out / f"seed{seed}"
+        if not (resume and is_finished(folder, seeded)):
+            train(seeded, folder, resume=resume, report=report)
+        runs.append(read_run(folder))
     scores = [run.miou or 0.0 for run in runs]
     summary = {
         "miou": {str(seed): score for seed, score in zip(seeds, scores, strict=True)},

@@ -45,25 +45,28 @@ def save_state(folder: Path, state: State) -> None:
     write_atomically(last, write)
 
 
-def load_state(folder: Path) -> State | None:
-    """The newest whole state in a run folder, None if there is none. A damaged one is skipped with a warning.
+def load_state(folder: Path) -> tuple[State | None, list[Path]]:
+    """The newest whole state in a run folder, None if there is none, and the damaged ones that were skipped with a
+    warning.
 
     Raises:
         CheckpointError: there are states, and all are damaged.
     """
-    damaged: list[str] = []
+    damaged: dict[Path, str] = {}
     for path in state_files(folder):
         try:
             state = read_state(path)
         except CheckpointError as error:
-            damaged.append(str(error))
+            damaged[path] = str(error)
             continue
         if damaged:
-            warnings.warn(f"{damaged[0]}; going on from {path.name}, the state before it", stacklevel=2)
-        return state
+            warnings.warn(
+                f"{next(iter(damaged.values()))}; going on from {path.name}, the state before it", stacklevel=2
+            )
+        return state, list(damaged)
     if damaged:
-        raise CheckpointError(f"{damaged[0]}; start a new run or restore a copy")
-    return None
+        raise CheckpointError(f"{next(iter(damaged.values()))}; start a new run or restore a copy")
+    return None, []
 
 
 def read_state(path: Path) -> State:

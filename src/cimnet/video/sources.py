@@ -104,6 +104,9 @@ def pyav() -> Any:
         import av
     except ImportError as error:
         raise ConfigError("videos need the extra video: pip install 'cimnet[video]'") from error
+    # PyAV's logging takes the GIL in FFmpeg's threads: closing a file waits for them, with the GIL, for ever.
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.FATAL)
     return av
 
 

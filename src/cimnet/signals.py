@@ -8,6 +8,12 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+def leave_signals_to_parent(worker: int = 0) -> None:
+    """For loader processes: a scheduler or terminal signals the whole group, and the main process is to decide."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class StopRequest:
     """Inside, the first SIGTERM or SIGINT is only noted in ``signal``; a second Ctrl-C interrupts as ever.
 

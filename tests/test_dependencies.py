@@ -1,0 +1,143 @@
+"""pyproject.toml, the table in docs/decisions.md, constraints.txt and the imports say the same about dependencies."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CORE = "–"
+PACKAGES = {  # names to import that are not the package's
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "mlflow": "mlflow-skinny",
+    "prometheus_client": "prometheus-client",
+    "python_multipart": "python-multipart",
+    "yaml": "pyyaml",
+}
+BROUGHT = {"affine": "rasterio", "starlette": "fastapi"}  # part of the interface of what brings them
+LOCKS = ("Pipfile.lock", "conda-lock.yml", "pdm.lock", "pixi.lock", "poetry.lock", "pylock.toml", "uv.lock")
+Rows = set[tuple[str, str, str]]
+"""Extra, package, bound."""
+
+
+def canonical(name: str) -> str:
+    """As registries compare names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def split(requirement: str) -> tuple[str, str]:
+    """Package, with its extras, and bound."""
+    match = re.fullmatch(r"([\w.-]+(?:\[[\w,-]+\])?)\s*(.*)", requirement)
+    assert match is not None, requirement
+    return match[1], match[2]
+
+
+def required() -> Rows:
+    project = PYPROJECT["project"]
+    lists = {CORE: project["dependencies"], **project["optional-dependencies"]}
+    return {(extra, *split(requirement)) for extra, requirements in lists.items() for requirement in requirements}
+
+
+def documented() -> list[tuple[str, str, str, str, str]]:
+    """Package, extras, bound, licence, reason."""
+    section = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8").partition("\n## Dependencies\n")[2]
+    section = section.partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    rows = []
+    for line in lines[1:]:
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        assert len(cells) == 5, line
+        rows.append((cells[0], cells[1], cells[2], cells[3], cells[4]))
+    return rows
+
+
+def test_the_table_is_pyproject() -> None:
+    rows = [(extra, name, bound) for name, extras, bound, _, _ in documented() for extra in extras.split(", ")]
+    assert len(rows) == len(set(rows)), "a row is there twice"
+    table = set(rows)
+    assert table - required() == set(), "in docs/decisions.md, but not in pyproject.toml"
+    assert required() - table == set(), "in pyproject.toml, but not in docs/decisions.md"
+
+
+def test_each_row_has_a_licence_and_a_reason() -> None:
+    assert [name for name, _, _, licence, reason in documented() if not licence or not reason] == []
+
+
+def test_every_requirement_has_a_lower_bound_and_no_upper_one() -> None:
+    """A library's upper bounds are its users' conflicts."""
+    odd = [f"{name}{bound}" for _, name, bound in required() if not re.fullmatch(r">=\d+(\.\d+)*(,!=[\d.]+)*", bound)]
+    assert odd == []
+
+
+def test_an_extra_that_repeats_a_package_repeats_its_bound() -> None:
+    bounds: dict[str, set[str]] = {}
+    for _, name, bound in required():
+        bounds.setdefault(canonical(name), set()).add(bound)
+    assert {name: found for name, found in bounds.items() if len(found) > 1} == {}
+
+
+def constraints() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("line", constraints())
+def test_constraints_are_versions_alone(line: str) -> None:
+    """No address, option or hash, so that they hold with any index; and of nothing that is not required."""
+    match = re.fullmatch(r"([\w.-]+)((==|<)[\w.]+)(; python_version >= \"3\.\d+\")?", line)
+    assert match is not None, "neither NAME==VERSION nor NAME<VERSION"
+    assert canonical(match[1]) in {canonical(name.partition("[")[0]) for _, name, _ in required()}, "not required"
+
+
+def test_constraints_name_a_package_once() -> None:
+    names = [canonical(re.split("[=<]", line)[0]) for line in constraints()]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_constraints_are_within_the_bounds() -> None:
+    lowest = {canonical(name.partition("[")[0]): bound for _, name, bound in required()}
+
+    def numbers(text: str) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", text)]
+
+    pins = dict(line.partition(";")[0].split("==") for line in constraints() if "==" in line.partition(";")[0])
+    assert [name for name, version in pins.items() if numbers(version) < numbers(lowest[canonical(name)])] == []
+
+
+def test_no_lock_file() -> None:
+    """Not at the top nor in a folder of the project's own; environments and runs are not looked into."""
+    folders = [ROOT, *(ROOT / name for name in ("benchmarks", "docs", "examples", "recipes", "src", "tests", ".ci"))]
+    found = [path for path in ROOT.iterdir() if path.name in LOCKS]
+    found += [path for folder in folders[1:] for path in folder.rglob("*") if path.name in LOCKS]
+    assert found == []
+
+
+def _imports() -> dict[str, str]:
+    """Top-level packages that the source imports, and where."""
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            found.update(dict.fromkeys((name.partition(".")[0] for name in names), str(path.relative_to(ROOT))))
+    return {name: where for name, where in found.items() if name not in {*sys.stdlib_module_names, "cimnet"}}
+
+
+def test_whatever_is_imported_is_required() -> None:
+    """By users, that is: the extra dev does not count."""
+    names = {canonical(name.partition("[")[0]) for extra, name, _ in required() if extra != "dev"}
+    imports = _imports()
+    assert imports
+    missing = {n: where for n, where in imports.items() if canonical(PACKAGES.get(n, n)) not in names}
+    assert {name: where for name, where in missing.items() if BROUGHT.get(name) not in names} == {}
