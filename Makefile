@@ -8,12 +8,13 @@ UV := $(shell command -v uv 2>/dev/null)
 export MALLOC_MMAP_MAX_ ?= 0
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 
-.PHONY: demo test test-all lint format clean help
+.PHONY: demo test test-all test-lowest lint format clean help
 
 help:
 	@echo "make demo      train a small CIMNet on made-up scenes and write runs/demo/report.html (about five minutes)"
 	@echo "make test      lint, type check, fast tests"
 	@echo "make test-all  the slow tests too"
+	@echo "make test-lowest  the fast tests in two fresh environments without extras: lowest versions, current versions"
 	@echo "make format    format the code"
 
 demo: $(VENV)/ready
@@ -24,6 +25,10 @@ test: lint $(VENV)/ready
 
 test-all: lint $(VENV)/ready
 	$(BIN)/python -m pytest -m "not gpu and not cluster"
+
+test-lowest:
+	.ci/minimum
+	.ci/no_extras
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -92,7 +92,7 @@ def _by_grid_sample(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | No
         samples = _sample(mixed, grid.view(batch * taps, height, width, 2)).view(batch, taps, -1, height, width)
         out = samples.sum(1) if mask is None else (samples * mask.unsqueeze(2)).sum(1)
     else:  # sample, then mix all taps with one matrix product
-        samples = _sample(x, grid.view(batch, taps * height, width, 2)).view(batch, channels, taps, height, width)
+        samples = _sample(x, grid.reshape(batch, taps * height, width, 2)).view(batch, channels, taps, height, width)
         if mask is not None:
             samples = samples * mask.unsqueeze(1)
         out = weight.flatten(1) @ samples.reshape(batch, channels * taps, height * width)
