@@ -69,9 +69,9 @@ class RunFolder:
             remedy = "--resume to go on with that run" if begun else "remove it: what is in it is no run to go on with"
             require_new_folder(path, f"choose another --out, or {remedy}")
             return
-        require_writable(path)
-        if path.is_dir() and any(path.iterdir()) and not is_run(path):
+        if _holds_something(path) and not is_run(path):
             raise CimnetError(f"{path}: nothing to resume, it holds no run; choose the folder of one, or a new one")
+        require_writable(path)
 
     def lock(self) -> None:
         """Keep other processes out until this one ends, however it ends; clear away half-written files of a killed one.
@@ -158,6 +158,13 @@ def is_run(path: Path) -> bool:
     try:
         return (path / "recipe.yaml").is_file() or bool(state_files(path)) or (path / LOCK).is_file()
     except OSError:  # the name is too long
+        return False
+
+
+def _holds_something(path: Path) -> bool:
+    try:
+        return path.is_dir() and any(path.iterdir())
+    except OSError:  # the name is too long, or it may not be read
         return False
 
 
