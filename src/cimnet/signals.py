@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -9,9 +10,21 @@ from typing import Any
 
 
 def leave_signals_to_parent(worker: int = 0) -> None:
-    """For loader processes: a scheduler or terminal signals the whole group, and the main process is to decide."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    """For loader processes: a scheduler or terminal signals the whole group, and the main process is to decide.
+
+    SIGTERM from the main process itself ends the loader process as ever. Where the sender cannot be told (macOS),
+    nothing is changed for SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_wait_for_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_for_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 class StopRequest:
