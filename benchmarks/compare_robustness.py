@@ -17,9 +17,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cimnet.evaluation.figures import save_figure
+from cimnet.evaluation.spread import spread
 from cimnet.inference import load
 from cimnet.reproduce.runs import Plan, Variant
-from cimnet.reproduce.tables import spread
 from cimnet.robustness import Condition, measure_robustness, parse_corruption
 
 ENCODER = "efficientnet_lite0"

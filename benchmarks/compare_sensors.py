@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cimnet.reproduce.tables import spread
+from cimnet.evaluation.spread import spread
 
 FAMILIES = ("cimnet", "rgb_only", "thermal_only")
 

@@ -24,9 +24,9 @@ from cimnet.data.kust4k import Kust4K
 from cimnet.evaluation import Evaluation
 from cimnet.evaluation.metrics import confusion_matrix
 from cimnet.evaluation.offsets import Agreement, compare_offsets, offset_agreement
+from cimnet.evaluation.spread import mean_and_spread
 from cimnet.inference import Predictor
 from cimnet.models import CIMNet
-from cimnet.reproduce.tables import mean_and_spread
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import cimnet
 from cimnet.evaluation import evaluate
 from cimnet.evaluation.redundancy import Redundancy, measure_redundancy
+from cimnet.evaluation.spread import mean_and_spread
 from cimnet.models import CIMNet
-from cimnet.reproduce.tables import mean_and_spread
 
 COLUMNS = ("cka", "r2", "r2_reverse", "estimate", "entropy_rgb", "entropy_thermal")
 

@@ -53,13 +53,18 @@ def _pickled_checkpoint(bench: Bench) -> str:
     return _harmless(bench, run)
 
 
-def _torch_checkpoint(bench: Bench) -> str:
-    def run(marker: Path) -> str:
-        torch.save({"w": _Payload(marker)}, bench.folder / "model.safetensors")
-        bench.checkpoint = bench.folder / "model.safetensors"
-        return bench.predict()
+def _saved_by_torch(name: str) -> Callable[[Bench], str]:
+    """torch's archive, with a payload, under a name that a user might give."""
 
-    return _harmless(bench, run)
+    def bench_run(bench: Bench) -> str:
+        def run(marker: Path) -> str:
+            bench.checkpoint = bench.folder / name
+            torch.save({"w": _Payload(marker)}, bench.checkpoint)
+            return bench.predict()
+
+        return _harmless(bench, run)
+
+    return bench_run
 
 
 def _named(name: str) -> Callable[[Bench], str]:
@@ -76,17 +81,6 @@ def _named(name: str) -> Callable[[Bench], str]:
         return _harmless(bench, run)
 
     return bench_run
-
-
-def _zipped(bench: Bench) -> str:
-    """A .pt2 that is an archive of torch with a payload."""
-
-    def run(marker: Path) -> str:
-        torch.save({"w": _Payload(marker)}, bench.folder / "model.pt2")
-        bench.checkpoint = bench.folder / "model.pt2"
-        return bench.predict()
-
-    return _harmless(bench, run)
 
 
 def _state(save: Callable[[Path, Path], object]) -> Callable[[Bench], str]:
@@ -175,12 +169,12 @@ _W = "classify.weight"
 _LAPS = {"a": _tensor(2, 2), "b": _tensor(2, 2, begin=8, end=24)}
 CHECKPOINTS: tuple[tuple[str, Callable[[Bench], str], str], ...] = (
     ("pickle with a payload, named .safetensors", _pickled_checkpoint, _DAMAGED),
-    ("torch.save with a payload, named .safetensors", _torch_checkpoint, _DAMAGED),
+    ("torch.save with a payload, named .safetensors", _saved_by_torch("model.safetensors"), _DAMAGED),
     ("pickle with a payload, named .pt", _named("model.pt"), "model.pt: damaged or not a safetensors file"),
     ("pickle with a payload, named .onnx", _named("model.onnx"), "model.onnx: ONNX Runtime cannot open it"),
     ("pickle with a payload, named .pt2", _named("model.pt2"),
      "model.pt2: damaged, or not of torch.export; make it with"),
-    ("torch.save with a payload, named .pt2", _zipped, "model.pt2: .*cimnet export"),
+    ("torch.save with a payload, named .pt2", _saved_by_torch("model.pt2"), "model.pt2: .*cimnet export"),
     ("pickle with a payload as best.safetensors", _named("run/best.safetensors"), "damaged or not a safetensors file"),
     ("last.pt with a payload", _state(lambda path, marker: torch.save({"a": _Payload(marker)}, path)),
      "last.pt: .*start a new"),

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,19 +22,7 @@ from cimnet.training.engine import TrainStep
 from cimnet.training.guards import LossGuard
 from cimnet.training.run import RunFolder
 from cimnet.training.states import read_state, save_state
-from tests.conftest import one_thread, pixel_recipe
-from tests.fakes.layouts import make_folder
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return make_folder(tmp_path / "data", 12)
+from tests.conftest import pixel_recipe
 
 
 def _spoil(monkeypatch: pytest.MonkeyPatch, at: int, factor: float) -> None:

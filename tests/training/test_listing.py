@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
 
 from cimnet.errors import ConfigError, DataError
+from cimnet.evaluation.spread import spread
 from cimnet.files import write_text
 from cimnet.training import train
-from cimnet.training.listing import by_seed, differences, find_runs, read_run, spread, table
+from cimnet.training.listing import by_seed, differences, find_runs, read_run, table
 from cimnet.training.run import RunFolder
 from cimnet.training.seeds import train_seeds
-from tests.conftest import Result, one_thread, pixel_recipe, write_recipe
-from tests.fakes.layouts import make_folder
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return make_folder(tmp_path / "data", 12)
+from tests.conftest import Result, pixel_recipe, write_recipe
 
 
 def test_seeds_are_trained_and_summed_up(root: Path, tmp_path: Path, pixel: None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -25,22 +24,10 @@ from cimnet.training import loop, train
 from cimnet.training.engine import Engine, TrainStep
 from cimnet.training.optim import learning_rate_factor
 from cimnet.training.setup import build_loss, build_model, open_splits
-from tests.conftest import Trained, one_thread, pixel_recipe
-from tests.fakes.layouts import make_folder
+from tests.conftest import Trained, pixel_recipe
 from tests.training.same import same
 
 State = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return make_folder(tmp_path / "data", 12)
 
 
 def _state(folder: Path) -> State:

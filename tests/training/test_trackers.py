@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,8 @@ import pytest
 from cimnet.errors import ConfigError, Stopped
 from cimnet.training import train
 from cimnet.training.trackers import require_trackers
-from tests.conftest import one_thread, pixel_recipe
+from tests.conftest import pixel_recipe
 from tests.fakes.layouts import make_folder
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 class _Stop(Exception):

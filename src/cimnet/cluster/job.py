@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from cimnet.inference.folder import Outcome, Predicted, refuse_if_all_failed, wr
 from cimnet.inference.predictor import Predictor, load
 
 _LEAST, _MOST = 16, 4096  # pairs in a part for a worker; parts
-_Run = Callable[[Sequence[Part]], Iterator[Outcome]]
+_Run = Callable[[Sequence[Part]], Generator[Outcome, None, None]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def predict_job(
         for _ in record.done:
             _tell(progress)
         left = [part for part in (part.without(record.done) for part in job.parts) if part.names]
-        with closing(run(left)) as outcomes:  # type: ignore[type-var]  # they are generators
+        with closing(run(left)) as outcomes:
             for outcome in outcomes:
                 record.note(outcome)
                 result.add(outcome, on_alarm)
@@ -103,7 +103,7 @@ def predict_job(
 
 @contextmanager
 def _local(job: Job, predictor: Predictor) -> Iterator[_Run]:
-    def run(parts: Sequence[Part]) -> Iterator[Outcome]:
+    def run(parts: Sequence[Part]) -> Generator[Outcome, None, None]:
         for part in parts:
             yield from predict_part(predictor, part, job.out)
 

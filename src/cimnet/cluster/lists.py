@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cimnet.cluster.extra import require
 from cimnet.cluster.parts import Files, Part, Rows
@@ -115,9 +116,9 @@ def _parquet(path: Path) -> list[Part]:
     return [Rows(path, k, tuple(map(str, names)), str(path)) for k, names in enumerate(groups) if names]
 
 
-def _check_columns(path: Path, schema: object) -> None:
+def _check_columns(path: Path, schema: Any) -> None:
     types = require("pyarrow", "reading Parquet files").types
-    found = {column.name: column.type for column in schema}  # type: ignore[attr-defined]
+    found = {column.name: column.type for column in schema}
     text, data = (types.is_string, types.is_large_string), (types.is_binary, types.is_large_binary, types.is_null)
     for name, expected, tests in (("name", "string", text), ("rgb", "binary", data), ("thermal", "binary", data)):
         if name not in found:

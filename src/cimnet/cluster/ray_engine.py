@@ -6,7 +6,7 @@ import logging
 import os
 import pickle
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ def choose_pool(nodes: Sequence[Mapping[str, float]], device: str | None, worker
     return Pool(size, device, {"num_cpus": share})
 
 
-def predict_on_ray(parts: Sequence[Part], task: Task, pool: Pool) -> Iterator[Outcome]:
+def predict_on_ray(parts: Sequence[Part], task: Task, pool: Pool) -> Generator[Outcome, None, None]:
     """Predict parts inside `cluster`; one outcome of each pair, in any order.
 
     Raises:

@@ -16,12 +16,10 @@ from cimnet.inference import Predictor, load
 from cimnet.reproduce.tables import Scores
 from cimnet.training import train
 from cimnet.training.loop import Report
-from cimnet.training.run import first_change
+from cimnet.training.run import READING, first_change
 from cimnet.training.states import state_files
 
 Say = Callable[[str], object]
-# fields that may differ when a table goes on
-_NO_MATTER = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def _require_same(recipe: Recipe, folder: Path) -> None:
     path = folder / "recipe.yaml"
     if not path.is_file():
         return
-    change = first_change(path, recipe, _NO_MATTER)
+    change = first_change(path, recipe, READING)
     if change is not None:
         field, began, now = change
         raise ConfigError(

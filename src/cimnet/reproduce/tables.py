@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cimnet.evaluation.spread import spread
 from cimnet.reproduce.paper import (
     KUST4K,
     MFNET,
@@ -108,20 +108,6 @@ def table5(scores: Sequence[Scores]) -> str:
         for k, group in enumerate(TABLE5_GROUPS)
     ]
     return _markdown(["", _here(scores), *(f"{name}, paper" for name in names), "pairs here"], rows)
-
-
-def spread(values: Sequence[float | None], sign: str = "") -> str:
-    """:func:`mean_and_spread` of shares 0..1, in per cent."""
-    return mean_and_spread([None if value is None else 100 * value for value in values], 1, sign)
-
-
-def mean_and_spread(values: Sequence[float | None], digits: int, sign: str = "") -> str:
-    """Mean ± sample standard deviation of the values that are known (not None or NaN); a dash for none."""
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    if not known:
-        return "–"
-    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):{sign}.{digits}f}{deviation}"
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from cimnet.config import Recipe, load_recipe
 from cimnet.errors import CimnetError, DataError
-from cimnet.training.run import LOCK, MAY_CHANGE, first_change, flat, read_starts
+from cimnet.evaluation.spread import spread
+from cimnet.training.run import LOCK, MAY_CHANGE, READING, first_change, flat, read_starts
 
 SEED = "training.seed"
-NO_SETTING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder", "training.trackers", SEED})
+NO_SETTING = READING | {"training.trackers", SEED}
 """Fields that make no other experiment."""
 
 
@@ -170,7 +170,7 @@ def _row(run: Run, fields: Sequence[str], tested: bool) -> list[str]:
     best = "" if run.miou is None else f"{100 * run.miou:.1f} (epoch {run.best_epoch})"
     cells = [str(run.folder), run.recipe.model.name, str(run.recipe.training.seed), run.status]
     cells += [f"{run.epochs}/{run.recipe.training.epochs}", best]
-    cells += [spread([run.test])] if tested else []
+    cells += [_scores([run.test])] if tested else []
     cells += [f"{run.seconds / 60:.1f}", (run.started or "")[:16].replace("T", " ")]
     return [*cells, *(str(run.settings[field]) for field in fields)]
 
@@ -179,14 +179,10 @@ def _group_row(runs: Sequence[Run], fields: Sequence[str], tested: bool) -> list
     first = runs[0]
     seeds = ", ".join(str(run.recipe.training.seed) for run in runs)
     cells = [str(first.folder if len(runs) == 1 else first.folder.parent), first.recipe.model.name, seeds]
-    cells += [spread([run.miou for run in runs])]
-    cells += [spread([run.test for run in runs])] if tested else []
+    cells += [_scores([run.miou for run in runs])]
+    cells += [_scores([run.test for run in runs])] if tested else []
     return [*cells, *(str(first.settings[field]) for field in fields)]
 
 
-def spread(values: Sequence[float | None]) -> str:
-    """Shares as per cent: mean ± standard deviation of what is there, the mean alone of one."""
-    found = [100 * value for value in values if value is not None]
-    if len(found) > 1:
-        return f"{mean(found):.1f} ± {stdev(found):.1f}"
-    return f"{found[0]:.1f}" if found else ""
+def _scores(values: Sequence[float | None]) -> str:
+    return spread(values) if any(value is not None for value in values) else ""

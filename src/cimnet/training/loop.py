@@ -75,7 +75,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
             if accelerator.is_main_process:
                 run.describe(recipe, progress.step, accelerator.num_processes)
             start_trackers(accelerator, recipe, out, progress.step)
-            session = Session(accelerator, recipe, run, engine, progress, stop, report)
+            session = Session(recipe, run, engine, progress, stop, report)
             while progress.epoch < recipe.training.epochs:
                 session.train_epoch()
                 session.end_epoch(val_set, info)
@@ -90,7 +90,6 @@ class Session:
 
     def __init__(
         self,
-        accelerator: Accelerator,
         recipe: Recipe,
         run: RunFolder,
         engine: Engine,
@@ -98,10 +97,10 @@ class Session:
         stop: StopRequest,
         report: Report | None,
     ) -> None:
-        self.accelerator, self.recipe, self.run = accelerator, recipe, run
+        self.accelerator, self.recipe, self.run = engine.accelerator, recipe, run
         self.engine, self.progress, self.stop = engine, progress, stop
         self.report = report if report is not None else lambda row: None
-        self.guard = LossGuard(accelerator, run.bad_batch, recipe.training.max_loss)
+        self.guard = LossGuard(self.accelerator, run.bad_batch, recipe.training.max_loss)
 
     def train_epoch(self) -> None:
         """The rest of one pass over the training split."""

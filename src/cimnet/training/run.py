@@ -27,20 +27,16 @@ from cimnet.evaluation.figures import save_figure
 from cimnet.files import require_new_folder, require_writable, write_text
 from cimnet.training.states import State, load_state, save_state, state_files
 
-MAY_CHANGE = frozenset(
-    {
-        "data.root",
-        "data.workers",
-        "data.cache",
-        "data.cache_folder",
-        "training.epochs",
-        "training.evaluate_every",
-        "training.save_every",
-        "training.max_loss",
-        "training.gradient_checkpointing",
-        "training.trackers",
-    }
-)
+READING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
+"""Fields that say where the data lie and how they are read: with others, a run is the same."""
+MAY_CHANGE = READING | {
+    "training.epochs",
+    "training.evaluate_every",
+    "training.save_every",
+    "training.max_loss",
+    "training.gradient_checkpointing",
+    "training.trackers",
+}
 PACKAGES = ("cimnet", "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "pillow")
 LOCK = ".lock"
 
