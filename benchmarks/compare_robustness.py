@@ -25,7 +25,16 @@ from cimnet.robustness import Condition, measure_robustness, parse_corruption
 ENCODER = "efficientnet_lite0"
 WHOLE = "augmentation.modality_dropout=0"  # a model of one sensor learns nothing from pairs that lack it …
 # … and thermal images alone do not tell by how much they were displaced
+ALONE = ("model.decode_alone=true", "model.exchange_dropout=1", WHOLE)  # each pair also shows either image alone
 MODELS = {
+    "CIMNet + alignment, alone too": ("cimnet", "model.explicit_alignment=true", *ALONE),
+    "the same without rectification": (
+        "cimnet",
+        "model.explicit_alignment=true",
+        *ALONE,
+        *(f"model.{switch}=false" for switch in ("msm", "swr", "cwr")),
+        "model.mutual_information=off",
+    ),
     "CIMNet + alignment": ("cimnet", "model.explicit_alignment=true"),
     "CIMNet + alignment, exchange dropped": ("cimnet", "model.explicit_alignment=true", "model.exchange_dropout=0.6"),
     "CIMNet": ("cimnet",),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cimnet.losses import LambdaMode, MutualInformationWeight, SegmentationLoss, dice_loss
 from cimnet.models import Output
+from cimnet.models.base import Alone
 
 LOG3 = math.log(3)
 CROSS_ENTROPY = (math.log(4 / 3) + math.log(4)) / 2
@@ -125,6 +126,29 @@ def test_dice_only_when_asked_and_in_proportion() -> None:
     term = (half.total - plain.total).item()
     assert 0 < term < 0.5
     assert (whole.total - plain.total).item() == pytest.approx(2 * term)
+
+
+def test_streams_alone_count_by_their_weights() -> None:
+    output, label = _batch(estimate=2.0)
+    other = output.logits.detach().flip(1)
+    streams = (Alone(other[1:], torch.tensor([1])), Alone(other.flip(0), torch.tensor([1, 0])))
+    options: dict[str, Any] = {"dice": 0.5, "class_weights": WEIGHTS}
+    plain = SegmentationLoss("fixed", 0.3, **options)
+    loss = SegmentationLoss("fixed", 0.3, alone=(1.0, 3.0), **options)
+    found = loss(output._replace(alone=streams), label)
+    parts = [
+        plain(Output(logits), target).total
+        for logits, target in ((output.logits, label), (other[1:], label[1:]), (other, label))
+    ]
+    assert found.total.item() == pytest.approx((parts[0] + parts[1] + 3 * parts[2]).item() / 5 + 0.3 * 2.0, rel=1e-6)
+    assert found.cross_entropy.item() == plain(output, label).cross_entropy.item()  # reported: that of whole pairs
+
+
+def test_no_stream_alone_in_a_batch_adds_nothing_but_keeps_its_place_in_the_mean() -> None:
+    output, label = _batch()
+    none = Alone(output.logits[:0], torch.zeros(0, dtype=torch.int64))
+    found = SegmentationLoss(dice=0.5, alone=(1.0, 2.0))(output._replace(alone=(none, none)), label)
+    assert found.total.item() == pytest.approx(SegmentationLoss(dice=0.5)(output, label).total.item() / 4, rel=1e-6)
 
 
 def test_a_perfect_mask_costs_nothing() -> None:

@@ -72,6 +72,9 @@ class ModelConfig(_Section):
     exchange_dropout: float | None = Field(
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
     )
+    decode_alone: bool | None = Field(
+        None, description="streams without exchange are also decoded by themselves; not in the paper"
+    )
 
     def options(self) -> dict[str, Any]:
         """Arguments for :func:`cimnet.create_model` besides name and classes."""
@@ -157,6 +160,9 @@ class LossConfig(_Section):
     class_weights_end: float = Field(1.0, ge=0, le=1, description="power that class weights fall to; 1 keeps them")
     dice: NonNegativeFloat = 0.0
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    alone: tuple[NonNegativeFloat, NonNegativeFloat] = Field(
+        (1.0, 2.0), description="weights of RGB and thermal streams by themselves (model.decode_alone); pairs have 1"
+    )
 
 
 class TrainingConfig(_Section):

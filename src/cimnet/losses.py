@@ -82,6 +82,8 @@ class SegmentationLoss(nn.Module):
             early; kept to the end, they make the model see those classes too often. 1 keeps them.
         dice: factor of the Dice loss (0: none; the paper has none).
         label_smoothing: of the cross entropy.
+        alone: weights of RGB and of thermal streams decoded by themselves, where whole pairs have 1; the weighted mean
+            counts.
     """
 
     class_weights: Tensor | None
@@ -94,6 +96,7 @@ class SegmentationLoss(nn.Module):
         class_weights_end: float = 1.0,
         dice: float = 0.0,
         label_smoothing: float = 0.0,
+        alone: tuple[float, float] = (1.0, 2.0),
     ) -> None:
         super().__init__()
         self.mutual_information = MutualInformationWeight(weight_mode, initial_weight)
@@ -101,10 +104,28 @@ class SegmentationLoss(nn.Module):
         self.class_weights_end = class_weights_end
         self.dice = dice
         self.label_smoothing = label_smoothing
+        self.alone = alone
 
     def forward(self, output: Output, label: Tensor, progress: float = 0.0) -> Loss:
         """Model output, labels (B, H, W), int64, 255 = ignore, share 0..1 of training done, to :class:`Loss`."""
-        logits = output.logits if output.logits.dtype == torch.float64 else output.logits.float()
+        total, cross_entropy = self._segmentation(output.logits, label, progress)
+        if output.alone is not None:
+            for factor, (logits, pairs) in zip(self.alone, output.alone, strict=True):
+                total = total + factor * self._segmentation(logits, label[pairs], progress)[0]
+            total = total / (1 + sum(self.alone))
+        estimate, weight = total.new_zeros(()), total.new_zeros(())
+        if output.mutual_information is not None:
+            term, weight = self.mutual_information(output.mutual_information)
+            total, estimate = total + term, output.mutual_information.detach()
+        else:
+            total = (
+                total + 0.0 * self.mutual_information.value.sum()
+            )  # distributed runs want a gradient for every parameter
+        return Loss(total, cross_entropy.detach(), estimate, weight)
+
+    def _segmentation(self, logits: Tensor, label: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+        """Cross entropy with the Dice term, and cross entropy without it."""
+        logits = logits if logits.dtype == torch.float64 else logits.float()
         weights = self.class_weights
         if weights is not None:
             weights = weights.to(logits.dtype) ** (1 - (1 - self.class_weights_end) * progress)
@@ -117,18 +138,7 @@ class SegmentationLoss(nn.Module):
             label_smoothing=self.label_smoothing,
         )
         cross_entropy = process_count() * summed / _mass(label, weights).to(summed)
-        total = cross_entropy
-        if self.dice:
-            total = total + self.dice * dice_loss(logits, label)
-        estimate, weight = logits.new_zeros(()), logits.new_zeros(())
-        if output.mutual_information is not None:
-            term, weight = self.mutual_information(output.mutual_information)
-            total, estimate = total + term, output.mutual_information.detach()
-        else:
-            total = (
-                total + 0.0 * self.mutual_information.value.sum()
-            )  # distributed runs want a gradient for every parameter
-        return Loss(total, cross_entropy.detach(), estimate, weight)
+        return cross_entropy + self.dice * dice_loss(logits, label) if self.dice else cross_entropy, cross_entropy
 
 
 def _mass(label: Tensor, weights: Tensor | None) -> Tensor:

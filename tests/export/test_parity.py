@@ -19,6 +19,7 @@ SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
 FAMILIES = sorted(name.removesuffix("_resnet18") for name in list_models("*_resnet18"))
 SPECIAL: dict[str, dict[str, Any]] = {
     "alignment": {"explicit_alignment": True},
+    "alone": {"decode_alone": True},
     "modulation": {"modulation": True, "offset_update": "residual"},
     "no offsets": {"msm": False, "cwr": False},
     "smaller inside": {"input_scale": 0.7},

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
+from cimnet.losses import SegmentationLoss
 from cimnet.models import CIMNet, create_model
 from cimnet.models.cimnet import PAPER_WIDTHS, Leave, enter
 from cimnet.models.scsfr import SCSFROutput, halve_offset
@@ -203,6 +204,76 @@ def test_exchange_is_dropped_by_sample_and_by_stream() -> None:
     assert all(0 < sum(stream) < 16 for stream in kept)
     with pytest.raises(ConfigError, match=r"exchange_dropout is 1\.5"):
         _model(exchange_dropout=1.5)
+
+
+def _alone(**options: Any) -> tuple[CIMNet, Tensor, Tensor]:
+    """A model that decodes streams alone, with batch normalisation as in use, and three pairs: one whole, one without
+    RGB, one without thermal."""
+    torch.manual_seed(0)
+    model = _model("cimnet_efficientnet_lite0", decode_alone=True, dropout=0.0, **options)
+    for layer in (*model.leave_rgb, *model.leave_thermal):
+        nn.init.normal_(layer.back.weight)
+    rgb, thermal = torch.rand(3, 3, 64, 96), torch.rand(3, 1, 64, 96)
+    rgb[1], thermal[2] = 0, 0
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    return model, rgb, thermal
+
+
+def test_what_is_learned_alone_is_what_is_used_without_the_partner() -> None:
+    model, rgb, thermal = _alone(exchange_dropout=1.0)
+    output = model(rgb, thermal)
+    assert output.logits.shape == (3, 3, 64, 96)
+    by_rgb, by_thermal = output.alone
+    assert by_rgb.pairs.tolist() == by_thermal.pairs.tolist() == [0]  # of the others the masks themselves are by one
+    model.eval()
+    for found, expected in (
+        (by_rgb.logits, model(rgb[:1], None).logits),
+        (by_thermal.logits, model(None, thermal[:1]).logits),
+        (output.logits[1:2], model(None, thermal[1:2]).logits),
+        (output.logits[2:], model(rgb[2:], None).logits),
+        (model(rgb, thermal).logits[1:2], model(None, thermal[1:2]).logits),
+    ):
+        assert torch.allclose(found, expected, atol=1e-5)
+    assert not torch.allclose(output.logits[:1], by_rgb.logits, atol=1e-3)
+
+
+def test_alone_means_without_rectification_and_fusion() -> None:
+    model, rgb, thermal = _alone()
+    model.eval()
+    before = model(rgb, thermal).logits
+    with torch.no_grad():
+        for parameter in (*model.ffm.parameters(), *model.scsfr.parameters(), *model.cipa.parameters()):
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    after = model(rgb, thermal).logits
+    assert torch.allclose(after[1:], before[1:], atol=1e-6)
+    assert not torch.allclose(after[:1], before[:1], atol=1e-3)
+
+
+def test_only_streams_that_were_handed_nothing_are_decoded_alone() -> None:
+    model, rgb, thermal = _alone(exchange_dropout=0.5)
+    rgb, thermal = torch.rand(16, 3, 32, 32), torch.rand(16, 1, 32, 32)
+    spy = _spy(model)
+    output = model(rgb, thermal)
+    for stream, found in zip(("rgb", "thermal"), output.alone, strict=True):
+        own = [k for k in range(16) if torch.equal(spy.inputs[f"{stream}1"][0][k], spy.outputs[f"{stream}0"][k])]
+        assert 0 < len(own) < 16
+        assert found.pairs.tolist() == own
+        assert len(found.logits) == len(own)
+    assert _alone()[0](rgb, thermal).alone is None  # every stream was handed something
+    assert model.eval()(rgb, thermal).alone is None
+
+
+def test_a_batch_in_which_every_pair_lacks_an_image_can_be_trained_on() -> None:
+    model, rgb, thermal = _alone(exchange_dropout=1.0)
+    output = model(rgb[1:], thermal[1:])
+    assert [len(found.logits) for found in output.alone] == [0, 0]
+    SegmentationLoss(dice=1.0)(output, torch.randint(3, (2, 64, 96))).total.backward()
+    gradient = model.encoder_thermal.stages[3].parameters().__next__().grad
+    assert gradient is not None
+    assert gradient.isfinite().all()
 
 
 def test_the_first_step_reaches_the_way_back() -> None:

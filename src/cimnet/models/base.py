@@ -13,6 +13,18 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
+class Alone(NamedTuple):
+    """Streams of one sensor that were decoded by themselves, for the loss.
+
+    Attributes:
+        logits: (M, K, H, W), M may be 0.
+        pairs: (M,) int64, which pair of the batch each of them is of.
+    """
+
+    logits: Tensor
+    pairs: Tensor
+
+
 class Output(NamedTuple):
     """What a model returns.
 
@@ -22,12 +34,14 @@ class Output(NamedTuple):
         offsets: per stage (B, 2·K², h, w), order (dy, dx) per tap, in pixels of that stage; empty for models without
             them.
         flow: (B, 2, H/4, W/4) of explicit alignment, (dy, dx) in pixels of stage 1; None without it.
+        alone: RGB streams and thermal streams by themselves, in training mode; None for models without them.
     """
 
     logits: Tensor
     mutual_information: Tensor | None = None
     offsets: tuple[Tensor, ...] = ()
     flow: Tensor | None = None
+    alone: tuple[Alone, Alone] | None = None
 
 
 def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Conv2d:

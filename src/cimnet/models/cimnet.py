@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.models.alignment import ThermalAlignment
-from cimnet.models.base import Output, RGBTModel, where_there, zero_conv
+from cimnet.models.base import Alone, Output, RGBTModel, where_there, zero_conv
 from cimnet.models.cipa import CIPA
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -92,6 +92,9 @@ class CIMNet(RGBTModel):
         dropout: in the decoder.
         exchange_dropout: in training, probability per sample and stream that nothing is handed back to its encoder,
             so that it learns to work alone; not in the paper.
+        decode_alone: a stream whose partner is missing is decoded as it is, neither rectified nor fused; and in
+            training the streams that ``exchange_dropout`` chose are decoded by themselves, too: with 1 every pair
+            teaches the model to see with both sensors and with either one. Not in the paper.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class CIMNet(RGBTModel):
         input_scale: float = 1.0,
         dropout: float = 0.1,
         exchange_dropout: float = 0.0,
+        decode_alone: bool = False,
     ) -> None:
         check_options(widths, decoder_channels, mutual_information, offset_update)
         if not 0 <= exchange_dropout <= 1:
@@ -135,6 +139,7 @@ class CIMNet(RGBTModel):
         self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
         self.exchange_dropout = exchange_dropout
+        self.decode_alone = decode_alone
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
@@ -147,9 +152,13 @@ class CIMNet(RGBTModel):
         flow: Tensor | None = None
         if self.alignment is not None:
             thermal, flow = self.alignment(rgb, thermal, has_both)
-        apart: Tensor | None = None
+        apart: Tensor | None = None  # (2, B, 1, 1, 1): streams that nothing is handed back to
         if self.training and self.exchange_dropout > 0:
             apart = torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout
+        alone: list[Tensor] = []  # of each sensor the pairs whose stream is decoded by itself, too
+        if apart is not None and self.decode_alone:
+            pairs = apart.view(2, -1) if has_both is None else apart.view(2, -1) & has_both
+            alone = [which.nonzero()[:, 0] for which in pairs]
         offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
@@ -166,7 +175,15 @@ class CIMNet(RGBTModel):
             out_rgb, out_thermal, offset = self.recomputed(self.scsfr[n])(out_rgb, out_thermal, offset)
             if self.scsfr[n].spatial is not None:
                 offsets.append(offset)
-            fused.append(self.recomputed(self.ffm[n])(out_rgb, out_thermal))
+            maps = self.recomputed(self.ffm[n])(out_rgb, out_thermal)
+            if self.decode_alone and has_both is not None:
+                whole = has_both.view(-1, 1, 1, 1)
+                maps = torch.where(whole, maps, entered_rgb + entered_thermal)  # one of the two is zero
+                out_rgb = torch.where(whole, out_rgb, entered_rgb)
+                out_thermal = torch.where(whole, out_thermal, entered_thermal)
+            if alone:
+                maps = torch.cat((maps, entered_rgb[alone[0]], entered_thermal[alone[1]]))
+            fused.append(maps)
             if n < len(self.leave_rgb):
                 back_rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 back_thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
@@ -175,4 +192,8 @@ class CIMNet(RGBTModel):
                     back_thermal = torch.where(apart[1], thermal, back_thermal)
                 rgb, thermal = back_rgb, back_thermal
         logits = self.restore(self.decoder(fused), padded, size)
-        return Output(logits, estimate, tuple(offsets), flow)
+        if not alone:
+            return Output(logits, estimate, tuple(offsets), flow)
+        both, *by_itself = torch.split(logits, [len(logits) - sum(map(len, alone)), *map(len, alone)])
+        streams = (Alone(by_itself[0], alone[0]), Alone(by_itself[1], alone[1]))
+        return Output(both, estimate, tuple(offsets), flow, streams)

@@ -139,4 +139,5 @@ def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
         recipe.loss.class_weights_end,
         recipe.loss.dice,
         recipe.loss.label_smoothing,
+        recipe.loss.alone,
     )
