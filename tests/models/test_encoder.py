@@ -64,6 +64,26 @@ def test_stage_by_stage_is_the_forward_pass() -> None:
         torch.testing.assert_close(x, maps[n], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "mit_b0"])
+def test_in_use_autocast_begins_behind_the_first_stage(name: str) -> None:
+    encoder = create_encoder(name).eval()
+    image = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        first = encoder.forward_stage(0, image)
+        second = encoder.forward_stage(1, first)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(encoder.forward_stage(0, image), first)
+            assert not torch.equal(encoder.forward_stage(1, first), second)
+
+
+def test_in_training_autocast_holds_for_all_stages() -> None:
+    encoder = create_encoder("resnet18").train()
+    image = torch.rand(2, 3, 64, 64)
+    first = encoder.forward_stage(0, image)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(encoder.forward_stage(0, image), first)
+
+
 @pytest.mark.parametrize(("name", "millions"), [("resnet18", 11.18), ("mit_b0", 3.32), ("tf_efficientnet_lite0", 2.96)])
 def test_no_classifier_is_carried_along(name: str, millions: float) -> None:
     encoder = create_encoder(name)

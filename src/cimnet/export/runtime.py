@@ -16,6 +16,7 @@ from torch import Tensor
 from cimnet.checkpoint import ModelInfo
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.export.details import KEYS, REMEDY, Details, from_metadata
+from cimnet.export.openvino_file import compile_openvino
 from cimnet.export.trace import TILE, first_line
 from cimnet.models import Output
 from cimnet.models.base import is_there
@@ -134,14 +135,13 @@ def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
         model = core.read_model(path)
         metadata = {key: str(model.get_rt_info(key).value) for key in KEYS if model.has_rt_info(key)}
         info, details = from_metadata(path, metadata)
-        hint = {"INFERENCE_PRECISION_HINT": "bf16" if details.precision == "bfloat16" else "f32"}
-        compiled = core.compile_model(model, "CPU", hint)
+        compiled = compile_openvino(core, model, details.precision == "bfloat16")
     except RuntimeError as error:
         raise CheckpointError(f"{path}: OpenVINO cannot open it ({first_line(error)}); {REMEDY}") from error
 
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
         found = compiled([np.ascontiguousarray(rgb.numpy()), np.ascontiguousarray(thermal.numpy())])
-        return torch.from_numpy(np.array(found[0]))
+        return torch.from_numpy(np.array(found))
 
     return run, info, details
 

@@ -23,6 +23,18 @@ MIT_ENCODERS = tuple(f"mit_b{n}" for n in range(6))
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+class FirstStage(nn.Module):
+    """Mixed into the stage that sees the image. In evaluation it runs in float32 also where autocast holds for the
+    rest: rounded to bfloat16, it moves more pixels to another class than all other layers (docs/export.md)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the stage gives."""
+        if self.training or not torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 class StagedEncoder(nn.Module):
     """Four stages at 1/4, 1/8, 1/16 and 1/32 of the input.
 
@@ -54,6 +66,9 @@ class StagedEncoder(nn.Module):
             x = self.forward_stage(index, x)
             maps.append(x)
         return maps
+
+
+class _FirstSequential(FirstStage, nn.Sequential): ...
 
 
 def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
@@ -115,7 +130,8 @@ def _cut(name: str, network: Any) -> StagedEncoder:
         pending.append((key, module))
         reduction, width = outputs.get(key, (0, 0))
         if reduction in REDUCTIONS:
-            stages.append(nn.Sequential(OrderedDict(pending)))
+            kind = nn.Sequential if stages else _FirstSequential
+            stages.append(kind(OrderedDict(pending)))
             widths.append(width)
             pending = []
     if [r for r in reductions if r in REDUCTIONS] != list(REDUCTIONS):
@@ -137,13 +153,17 @@ class _MiTStage(nn.Module):
         return self.norm(self.blocks(self.embed(x))).contiguous()
 
 
+class _FirstMiTStage(FirstStage, _MiTStage): ...
+
+
 def _mit_encoder(name: str, pretrained: bool) -> StagedEncoder:
     try:
         network = smp.encoders.get_encoder(name, weights="imagenet" if pretrained else None)
     except (OSError, ConnectionError) as error:
         raise _no_weights(name, error) from error
     stages = [
-        _MiTStage(*(getattr(network, f"{part}{n}") for part in ("patch_embed", "block", "norm"))) for n in (1, 2, 3, 4)
+        kind(*(getattr(network, f"{part}{n}") for part in ("patch_embed", "block", "norm")))
+        for n, kind in enumerate((_FirstMiTStage, _MiTStage, _MiTStage, _MiTStage), start=1)
     ]
     return StagedEncoder(stages, network.out_channels[2:], IMAGENET_MEAN, IMAGENET_STD)
 
