@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cimnet.models import RGBTModel, SingleStream, create_model, list_models
+from cimnet.models.base import class_ids
 from cimnet.models.encoder import create_encoder
 from cimnet.models.parallel import ParallelRectification
 from cimnet.models.single import add_channel
@@ -177,3 +178,10 @@ def test_predict_leaves_frozen_parts_frozen() -> None:
     model.predict(*images(1, (32, 32)))
     assert model.training
     assert not any(module.training for module in frozen)
+
+
+def test_class_ids_are_those_of_argmax() -> None:
+    scores = torch.randint(3, (2, 5, 40, 60)).float()  # many equals
+    assert torch.equal(class_ids(scores), scores.argmax(1))
+    assert torch.equal(class_ids(scores[0], 0), scores[0].argmax(0))
+    assert class_ids(scores).dtype == torch.int64

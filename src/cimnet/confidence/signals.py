@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cimnet.confidence.looks import pair_looks, rgb_looks, thermal_looks
 from cimnet.models import Output, RGBTModel
+from cimnet.models.base import class_ids
 
 
 def measure(model: RGBTModel, rgb: Tensor, thermal: Tensor, device: torch.device) -> dict[str, float]:
@@ -26,10 +27,10 @@ def model_signals(model: RGBTModel, rgb: Tensor, thermal: Tensor) -> dict[str, f
     both: Output = model(rgb, thermal)
     only_rgb: Output = model(rgb, torch.zeros_like(thermal))
     only_thermal: Output = model(torch.zeros_like(rgb), thermal)
-    mask = both.logits.argmax(1)
+    mask = class_ids(both.logits)
     return {
         "sureness": float(both.logits.softmax(1).amax(1).mean()),
-        "without_thermal": float((only_rgb.logits.argmax(1) == mask).float().mean()),
-        "without_rgb": float((only_thermal.logits.argmax(1) == mask).float().mean()),
+        "without_thermal": float((class_ids(only_rgb.logits) == mask).float().mean()),
+        "without_rgb": float((class_ids(only_thermal.logits) == mask).float().mean()),
         "flow": 0.0 if both.flow is None else 1000 * float(both.flow.norm(dim=1).mean()) / both.flow.shape[-1],
     }

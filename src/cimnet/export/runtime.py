@@ -19,7 +19,7 @@ from cimnet.export.details import KEYS, REMEDY, Details, from_metadata
 from cimnet.export.openvino_file import compile_openvino
 from cimnet.export.trace import TILE, first_line
 from cimnet.models import Output
-from cimnet.models.base import is_there
+from cimnet.models.base import class_ids, is_there
 
 if TYPE_CHECKING:
     from cimnet.inference.predictor import Segmenter
@@ -79,7 +79,7 @@ class ExportedModel:
     def predict(self, rgb: Tensor, thermal: Tensor, /) -> Tensor:
         """The same images to class ids (B, H, W), int64."""
         found = self._call(rgb, thermal)
-        return found if self.details.argmax else found.argmax(1)
+        return found if self.details.argmax else class_ids(found)
 
     def _call(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         if rgb.ndim != 4 or rgb.shape[1] != 3 or thermal.shape != (rgb.shape[0], 1, *rgb.shape[2:]):
@@ -163,7 +163,7 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
         logits = network(tiles)[:, :, : inner[0], : inner[1]]
         if inner != tuple(rgb.shape[-2:]):
             logits = F.interpolate(logits, size=rgb.shape[-2:], mode="bilinear", align_corners=False)
-        return logits.argmax(1) if details.argmax else logits
+        return class_ids(logits) if details.argmax else logits
 
     return run, info, details
 

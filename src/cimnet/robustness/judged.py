@@ -18,6 +18,7 @@ from cimnet.errors import ConfigError
 from cimnet.inference import load
 from cimnet.inference.hub import locate
 from cimnet.inference.predictor import choose_device
+from cimnet.models.base import class_ids
 
 Model = str | Path | Callable[[Tensor, Tensor], Any]
 """A checkpoint, a run folder, or (rgb (B, 3, H, W), thermal (B, 1, H, W)) in 0..1 to logits (B, K, H, W)."""
@@ -45,7 +46,7 @@ class Judged:
                 module.training = mode
         logits = getattr(output, "logits", output)
         self._check(logits, rgb)
-        return logits.argmax(1).cpu().numpy()
+        return class_ids(logits).cpu().numpy()
 
     def _check(self, logits: Any, rgb: Tensor) -> None:
         batch, _, height, width = rgb.shape
