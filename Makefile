@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := offline,align,thermal,geo,video,export,openvino,app,serve,cluster,trackers,dev
+# A process per core, up to eight, each with one thread of torch; a file's tests stay together and share what they make.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 UV := $(shell command -v uv 2>/dev/null)
 # Keeping freed memory saves a fifth of a training step on Linux (docs/benchmarks.md); harmless elsewhere.
 export MALLOC_MMAP_MAX_ ?= 0
@@ -21,10 +23,10 @@ demo: $(VENV)/ready
 	$(BIN)/cimnet demo --out runs/demo
 
 test: lint $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: lint $(VENV)/ready
-	$(BIN)/python -m pytest -m "not gpu and not cluster"
+	$(PYTEST) -m "not gpu and not cluster"
 
 test-lowest:
 	.ci/minimum

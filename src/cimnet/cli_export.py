@@ -22,7 +22,7 @@ def export(
         typer.Option("--normalization/--no-normalization", help="Take images in 0..1, or normalised ones."),
     ] = True,
     bf16: Annotated[bool, typer.Option("--bf16", help="Ask OpenVINO for bfloat16.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Quantise weights and features (ONNX).")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise weights and features (ONNX, OpenVINO).")] = False,
     calibration: Annotated[
         Path | None, typer.Option(help="Folder of a data set whose training pairs set the ranges for --int8.")
     ] = None,

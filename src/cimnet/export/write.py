@@ -13,7 +13,6 @@ from typing import Literal, get_args
 
 import torch
 
-from cimnet.checkpoint import ModelInfo
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.export.details import Details, Precision, to_metadata
 from cimnet.export.onnx_file import to_onnx
@@ -47,7 +46,7 @@ def export(
         out: ``.onnx``, ``.xml`` for OpenVINO (a ``.bin`` goes beside it), ``.pt2`` for torch.export.
         argmax: class ids (B, H, W) int64 come out instead of logits (B, K, H, W) float32.
         normalization: inside; images (B, 3, H, W) and (B, 1, H, W) in 0..1 go in. False: normalised ones.
-        precision: ``bfloat16`` is a wish to the runtime, OpenVINO only; ``int8``, ONNX only, needs ``calibration``.
+        precision: ``bfloat16`` is a wish to the runtime, OpenVINO only; ``int8``, not for .pt2, needs ``calibration``.
         calibration: folder of a data set; some pairs of its training split set the ranges for int8.
 
     Returns:
@@ -61,16 +60,11 @@ def export(
     out = Path(out)
     _check(out, format, precision, calibration)
     predictor = source if isinstance(source, Predictor) else load(source, "cpu")
-    model, info = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format), predictor.info
+    model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
     details = Details.of(model, argmax, normalization, precision)
     with _staging(out) as folder:
         file = folder / out.name
-        _write(file, model, info, details, format)
-        if precision == "int8":
-            from cimnet.export.quantize import quantize
-
-            assert calibration is not None  # _check saw to it
-            quantize(file, predictor, Path(calibration), details)
+        _write(file, model, predictor, details, format, calibration)
         exported, _ = load_exported(file)
         assert isinstance(exported, ExportedModel)
         parity = compare(model, exported)
@@ -90,20 +84,31 @@ def _check(out: Path, format: Format, precision: str, calibration: str | Path | 
         raise ConfigError(f"precision is '{precision}', choose {', '.join(get_args(Precision))}")
     if precision == "bfloat16" and format != "openvino":
         raise ConfigError("precision bfloat16 is for --format openvino; other runtimes choose it when they run")
-    if precision == "int8" and (format != "onnx" or calibration is None):
-        raise ConfigError("int8 is for --format onnx and needs --calibration, the folder of a data set")
+    if precision == "int8" and (format == "pt2" or calibration is None):
+        raise ConfigError("int8 is for ONNX and OpenVINO and needs --calibration, the folder of a data set")
     if precision != "int8" and calibration is not None:
         raise ConfigError("--calibration is for int8; leave it out or add --int8")
     require_writable_file(out)
 
 
-def _write(file: Path, model: RGBTModel, info: ModelInfo, details: Details, format: Format) -> None:
-    metadata = to_metadata(info, details)
+def _write(
+    file: Path,
+    model: RGBTModel,
+    predictor: Predictor,
+    details: Details,
+    format: Format,
+    calibration: str | Path | None,
+) -> None:
+    metadata = to_metadata(predictor.info, details)
     if format == "pt2":
         torch.export.save(trace(model, details.normalization), file, extra_files=metadata)
         return
     target = file.with_suffix(".onnx")
     target.write_bytes(to_onnx(model, details, metadata).SerializeToString())
+    if calibration is not None:  # int8, _check saw to it
+        from cimnet.export.quantize import quantize
+
+        quantize(target, predictor, Path(calibration), details)
     if format == "openvino":
         save_openvino(target, file, metadata)
         target.unlink()
