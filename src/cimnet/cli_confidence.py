@@ -51,6 +51,8 @@ def calibrate(
             progress=lambda step: status.update(f"calibrate: {step}"),
         )
     console.print(Markdown(result.to_markdown()))
+    for doubt in result.doubts():
+        say(f"warning: {doubt}", "yellow")
     if report is not None:
         write_report(report, result)
         say(f"report: {report}")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from cimnet.config import load_recipe
+from cimnet.errors import Stopped
 from cimnet.evaluation import evaluate
 from cimnet.evaluation.report import write_report
 from cimnet.files import require_new_folder, require_writable, write_text
@@ -51,7 +52,10 @@ def run_demo(
     synthesize(out / "data", **SCENES, seed=seed, size=SIZE, workers=min(2, os.cpu_count() or 1))
     lap("scenes")
     say("2/5 training")
-    best = train(recipe, out / "run", report=report)
+    try:
+        best = train(recipe, out / "run", report=report)
+    except Stopped as stopped:
+        raise Stopped(f"{out}: stopped while training; the next demo begins anew", stopped.signal) from stopped
     lap("training")
     say("3/5 evaluating on unseen scenes")
     predictor = load(best)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cimnet.confidence.calibrate import Calibration
 from cimnet.confidence.figures import plot_reliability
 from cimnet.confidence.reliability import Reliability, fit_temperature
 from cimnet.errors import DataError
@@ -92,3 +93,13 @@ def test_counts_add_up_over_images() -> None:
         parts.add(logits[part::4].T, ids[part::4])
     np.testing.assert_array_equal(whole.pixels, parts.pixels)
     assert whole.ece == pytest.approx(parts.ece)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "false", "doubts"),
+    [(1.2, 0.1, []), (49.998, 0.1, ["temperature"]), (0.02, 1.0, ["temperature", "rgb_broken"])],
+)
+def test_a_calibration_that_is_of_no_use_says_so(temperature: float, false: float, doubts: list[str]) -> None:
+    rates = {"rgb_broken": false, "thermal_broken": 0.0, "misaligned": 0.05}
+    said = Calibration(temperature, None, None, None, {}, rates).doubts()
+    assert [word in sentence for word, sentence in zip(doubts, said, strict=True)] == [True] * len(doubts)

@@ -15,7 +15,7 @@ from cimnet.confidence.alarm import AlarmModel, Measured, fit_alarm
 from cimnet.confidence.defects import ALARMS, DEFECTS, cases
 from cimnet.confidence.figures import plot_reliability, plot_roc
 from cimnet.confidence.pairs import Pairs
-from cimnet.confidence.reliability import Reliability, fit_temperature, predictions, sample_pixels
+from cimnet.confidence.reliability import TEMPERATURES, Reliability, fit_temperature, predictions, sample_pixels
 from cimnet.confidence.roc import Array, auc, roc
 from cimnet.confidence.signals import measure
 from cimnet.evaluation.evaluate import json_number
@@ -73,6 +73,16 @@ class Calibration:
             threshold = self.alarm.detectors[name].threshold
             lines.append(f"| {name} | {area:.3f} | {threshold:.3f} | {false:.1f} |")
         return "\n".join(lines) + "\n"
+
+    def doubts(self) -> list[str]:
+        """Why this should not be relied on, in sentences; none where nothing is odd."""
+        found = []
+        if not 1.01 * TEMPERATURES[0] < self.temperature < 0.99 * TEMPERATURES[1]:
+            found.append("the temperature is at the end of its range: the model's masks are hardly better than chance")
+        false = [name for name in ALARMS if self.false_alarms[name] > 0.5]
+        if false:
+            found.append(f"{', '.join(false)}: more than half of the sound pairs raise the alarm; it is of no use")
+        return found
 
 
 def calibrate(

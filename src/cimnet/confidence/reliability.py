@@ -20,7 +20,7 @@ from cimnet.models import RGBTModel
 
 BINS = 15
 PIXELS = 200_000  # labelled pixels that the temperature is fitted on
-_RANGE = (0.02, 50.0)  # of temperatures
+TEMPERATURES = (0.02, 50.0)  # that are tried
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 Sums = npt.NDArray[np.float64]
@@ -106,7 +106,7 @@ def fit_temperature(logits: Tensor, label: Tensor) -> float:
     def loss(log_temperature: float) -> float:
         return float(torch.nn.functional.cross_entropy(logits.double() * math.exp(-log_temperature), label))
 
-    low, high = math.log(_RANGE[0]), math.log(_RANGE[1])
+    low, high = math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = loss(left), loss(right)
     while high - low > 1e-4:

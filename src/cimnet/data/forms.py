@@ -243,7 +243,9 @@ def split_names(root: Path, split: str, index: Index, places: Sequence[str] = LI
     if split != ALL:
         first, *further = (place.replace("{list}", split) for place in places)
         found = [*index.folders, *list_names(root, places)]
-        others = f"splits found: {', '.join(found)}" if found else f"or use split {ALL!r} for every file"
+        others = f"use split {ALL!r} for every file, or let `cimnet data split` write lists"
+        if found:
+            others = f"splits found: {', '.join(found)}"
         raise DataError(
             f"{root}: no list {first} (nor {', '.join(further)}){index.hint}; write one name a line, {others}"
         )
