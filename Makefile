@@ -26,7 +26,8 @@ test: lint $(VENV)/ready
 	$(PYTEST)
 
 test-all: lint $(VENV)/ready
-	$(PYTEST) -m "not gpu and not cluster"
+	$(PYTEST) -m "not gpu and not cluster and not browser"
+	$(BIN)/python -m pytest -m browser
 
 test-lowest:
 	.ci/minimum

@@ -141,7 +141,7 @@ def test_streams_alone_count_by_their_weights() -> None:
         for logits, target in ((output.logits, label), (other[1:], label[1:]), (other, label))
     ]
     assert found.total.item() == pytest.approx((parts[0] + parts[1] + 3 * parts[2]).item() / 5 + 0.3 * 2.0, rel=1e-6)
-    assert found.cross_entropy.item() == plain(output, label).cross_entropy.item()  # reported: that of whole pairs
+    assert found.cross_entropy.item() == plain(output, label).cross_entropy.item()  # that of the pairs
 
 
 def test_no_stream_alone_in_a_batch_adds_nothing_but_keeps_its_place_in_the_mean() -> None:

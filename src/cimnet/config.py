@@ -73,7 +73,7 @@ class ModelConfig(_Section):
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
     )
     decode_alone: bool | None = Field(
-        None, description="streams without exchange are also decoded by themselves; not in the paper"
+        None, description="streams drawn by exchange_dropout are also decoded by themselves; not in the paper"
     )
 
     def options(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class LossConfig(_Section):
     dice: NonNegativeFloat = 0.0
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     alone: tuple[NonNegativeFloat, NonNegativeFloat] = Field(
-        (1.0, 2.0), description="weights of RGB and thermal streams by themselves (model.decode_alone); pairs have 1"
+        (1.0, 2.0), description="with model.decode_alone: weights of RGB and thermal streams; pairs have 1"
     )
 
 

@@ -82,8 +82,9 @@ class SegmentationLoss(nn.Module):
             early; kept to the end, they make the model see those classes too often. 1 keeps them.
         dice: factor of the Dice loss (0: none; the paper has none).
         label_smoothing: of the cross entropy.
-        alone: weights of RGB and of thermal streams decoded by themselves, where whole pairs have 1; the weighted mean
-            counts.
+        alone: weights of the loss over the RGB and over the thermal streams decoded by themselves (each a mean, however
+            few they are), where that of the batch's pairs has 1; their weighted mean takes its place, and λ·L_mi is
+            added to it.
     """
 
     class_weights: Tensor | None

@@ -97,7 +97,12 @@ def test_counts_add_up_over_images() -> None:
 
 @pytest.mark.parametrize(
     ("temperature", "false", "doubts"),
-    [(1.2, 0.1, []), (49.998, 0.1, ["temperature"]), (0.02, 1.0, ["temperature", "rgb_broken"])],
+    [
+        (1.2, 0.1, []),
+        (49.998, 0.1, ["temperature"]),
+        (0.02, 1.0, ["rgb_broken"]),
+        (50.0, 1.0, ["temperature", "rgb_broken"]),
+    ],
 )
 def test_a_calibration_that_is_of_no_use_says_so(temperature: float, false: float, doubts: list[str]) -> None:
     rates = {"rgb_broken": false, "thermal_broken": 0.0, "misaligned": 0.05}

@@ -172,21 +172,16 @@ def test_equal_widths_need_no_projection() -> None:
 
 
 @pytest.mark.parametrize("options", [SMALL, NATIVE])
-def test_dropped_exchange_hands_each_encoder_its_own_map(options: dict[str, Any]) -> None:
+def test_without_any_exchange_each_encoder_gets_its_own_map_in_training_and_in_use(options: dict[str, Any]) -> None:
     model = _model("cimnet_efficientnet_lite0", exchange_dropout=1.0, **options).train()
-    for layer in (*model.leave_rgb, *model.leave_thermal):
-        if layer.back is not None:
-            nn.init.normal_(layer.back.weight)
-    spy = _spy(model)
     rgb, thermal = torch.rand(2, 3, 64, 96), torch.rand(2, 1, 64, 96)
-    model(rgb, thermal)
-    for n in range(3):
-        for stream in ("rgb", "thermal"):
-            assert torch.equal(spy.inputs[f"{stream}{n + 1}"][0], spy.outputs[f"{stream}{n}"])
-    spy = _spy(model.eval())
-    model(rgb, thermal)
-    assert not torch.equal(spy.inputs["rgb1"][0], spy.outputs["rgb0"])  # in use, the streams exchange
-    assert not torch.equal(spy.inputs["thermal1"][0], spy.outputs["thermal0"])
+    for mode in (True, False):
+        spy = _spy(model.train(mode))
+        model(rgb, thermal)
+        for n in range(3):
+            for stream in ("rgb", "thermal"):
+                assert torch.equal(spy.inputs[f"{stream}{n + 1}"][0], spy.outputs[f"{stream}{n}"])
+    assert not [*model.leave_rgb.parameters(), *model.leave_thermal.parameters()]  # nothing without a gradient
 
 
 def test_exchange_is_dropped_by_sample_and_by_stream() -> None:
@@ -222,8 +217,9 @@ def _alone(**options: Any) -> tuple[CIMNet, Tensor, Tensor]:
     return model, rgb, thermal
 
 
-def test_what_is_learned_alone_is_what_is_used_without_the_partner() -> None:
-    model, rgb, thermal = _alone(exchange_dropout=1.0)
+@pytest.mark.parametrize("options", [SMALL, NATIVE])
+def test_what_is_learned_alone_is_what_is_used_without_the_partner(options: dict[str, Any]) -> None:
+    model, rgb, thermal = _alone(exchange_dropout=1.0, **options)
     output = model(rgb, thermal)
     assert output.logits.shape == (3, 3, 64, 96)
     by_rgb, by_thermal = output.alone
@@ -234,6 +230,7 @@ def test_what_is_learned_alone_is_what_is_used_without_the_partner() -> None:
         (by_thermal.logits, model(None, thermal[:1]).logits),
         (output.logits[1:2], model(None, thermal[1:2]).logits),
         (output.logits[2:], model(rgb[2:], None).logits),
+        (output.logits[:1], model(rgb[:1], thermal[:1]).logits),
         (model(rgb, thermal).logits[1:2], model(None, thermal[1:2]).logits),
     ):
         assert torch.allclose(found, expected, atol=1e-5)

@@ -77,7 +77,7 @@ class Calibration:
     def doubts(self) -> list[str]:
         """Why this should not be relied on, in sentences; none where nothing is odd."""
         found = []
-        if not 1.01 * TEMPERATURES[0] < self.temperature < 0.99 * TEMPERATURES[1]:
+        if self.temperature > 0.99 * TEMPERATURES[1]:
             found.append("the temperature is at the end of its range: the model's masks are hardly better than chance")
         false = [name for name in ALARMS if self.false_alarms[name] > 0.5]
         if false:

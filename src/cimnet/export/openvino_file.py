@@ -39,8 +39,9 @@ def save_openvino(onnx_file: Path, out: Path, metadata: dict[str, str]) -> None:
 def compile_openvino(core: Any, model: Any, bfloat16: bool) -> Callable[[list[npt.NDArray[np.float32]]], Any]:
     """A model of two inputs made ready for the CPU; gives what its first output is.
 
-    In bfloat16 the encoders' first stages, and what comes before them, stay in float32 (see
-    :class:`cimnet.models.encoder.FirstStage`). OpenVINO has no such mark, so the graph is cut there in two.
+    In bfloat16 the encoders' first stages, and what leads to them, stay in float32 (see
+    :class:`cimnet.models.encoder.FirstStage`). OpenVINO has no such mark, so the graph is cut there in two; the second
+    part asks once more which images are there.
 
     Raises:
         RuntimeError: if OpenVINO cannot compile it, or it is not a model of this package.

@@ -17,7 +17,7 @@ from cimnet.inference import Predictor
 PAIRS = 32
 """Pairs that set the ranges, spread over the training split."""
 SENSITIVE = ("stages.0", "alignment", "offset", "modulation", "classify")
-"""Parts that stay in float32: the encoders' first stages (in 8 bits they cost 13 points of mIoU, docs/export.md),
+"""Parts that stay in float32: the encoders' first stages (in 8 bits they cost 9 to 13 points of mIoU, docs/export.md),
 positions, and the last layer."""
 
 

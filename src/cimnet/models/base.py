@@ -34,7 +34,7 @@ class Output(NamedTuple):
         offsets: per stage (B, 2·K², h, w), order (dy, dx) per tap, in pixels of that stage; empty for models without
             them.
         flow: (B, 2, H/4, W/4) of explicit alignment, (dy, dx) in pixels of stage 1; None without it.
-        alone: RGB streams and thermal streams by themselves, in training mode; None for models without them.
+        alone: RGB streams and thermal streams by themselves, in training mode; None where none are drawn.
     """
 
     logits: Tensor
@@ -59,8 +59,8 @@ def class_ids(scores: Tensor, dim: int = 1) -> Tensor:
 
 
 def is_there(image: Tensor) -> Tensor:
-    """Which images (B, C, H, W) show anything: (B,) bool, false where all pixels have one value."""
-    return image.amax((1, 2, 3)) > image.amin((1, 2, 3))
+    """Which images (B, C, H, W) show anything: (B,) bool, false where all pixels are alike."""
+    return (image.amax((2, 3)) > image.amin((2, 3))).any(1)  # by channel: normalised, black has three values
 
 
 def where_there(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, training: bool) -> Tensor:
@@ -105,7 +105,7 @@ class RGBTModel(nn.Module):
     """Base of all models: takes images in 0..1 and does the rest itself.
 
     A missing image (None) is one that shows nothing: black. In models of two streams, the stream of an image that shows
-    nothing (all pixels of one value) holds zeros, see :func:`where_there`.
+    nothing (all pixels alike) holds zeros, see :func:`where_there`.
 
     The statistics for normalisation are buffers, so they travel with the weights. Images are scaled by
     ``input_scale``, padded to a multiple of ``stride`` by repeating the border, and the logits are cropped and

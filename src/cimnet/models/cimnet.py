@@ -91,10 +91,10 @@ class CIMNet(RGBTModel):
         input_scale: see :class:`cimnet.models.base.RGBTModel`.
         dropout: in the decoder.
         exchange_dropout: in training, probability per sample and stream that nothing is handed back to its encoder,
-            so that it learns to work alone; not in the paper.
-        decode_alone: a stream whose partner is missing is decoded as it is, neither rectified nor fused; and in
-            training the streams that ``exchange_dropout`` chose are decoded by themselves, too: with 1 every pair
-            teaches the model to see with both sensors and with either one. Not in the paper.
+            so that it learns to work alone; with 1 nothing ever is, also in use. Not in the paper.
+        decode_alone: a stream whose partner is missing is decoded as it is: what rectification and fusion make of it is
+            thrown away. And in training the streams that ``exchange_dropout`` chose are decoded by themselves, too:
+            with 1 every pair teaches the model to see with both sensors and with either one. Not in the paper.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class CIMNet(RGBTModel):
         self.scsfr = nn.ModuleList(
             SCSFR(c, offset_update=offset_update, modulation=modulation, swr=swr, cwr=cwr) for c in widths
         )
-        handed_back = stages[:3] if swr or cwr else []
+        handed_back = stages[:3] if (swr or cwr) and exchange_dropout < 1 else []
         self.leave_rgb = nn.ModuleList(Leave(*stage) for stage in handed_back)
         self.leave_thermal = nn.ModuleList(Leave(*stage) for stage in handed_back)
         self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
@@ -155,10 +155,10 @@ class CIMNet(RGBTModel):
         apart: Tensor | None = None  # (2, B, 1, 1, 1): streams that nothing is handed back to
         if self.training and self.exchange_dropout > 0:
             apart = torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout
-        alone: list[Tensor] = []  # of each sensor the pairs whose stream is decoded by itself, too
+        chosen: list[Tensor] | None = None  # of either sensor the pairs whose stream is decoded by itself, too
         if apart is not None and self.decode_alone:
-            pairs = apart.view(2, -1) if has_both is None else apart.view(2, -1) & has_both
-            alone = [which.nonzero()[:, 0] for which in pairs]
+            drawn = apart.view(2, -1) if has_both is None else apart.view(2, -1) & has_both
+            chosen = [stream.nonzero()[:, 0] for stream in drawn]
         offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
@@ -181,8 +181,8 @@ class CIMNet(RGBTModel):
                 maps = torch.where(whole, maps, entered_rgb + entered_thermal)  # one of the two is zero
                 out_rgb = torch.where(whole, out_rgb, entered_rgb)
                 out_thermal = torch.where(whole, out_thermal, entered_thermal)
-            if alone:
-                maps = torch.cat((maps, entered_rgb[alone[0]], entered_thermal[alone[1]]))
+            if chosen is not None:
+                maps = torch.cat((maps, entered_rgb[chosen[0]], entered_thermal[chosen[1]]))
             fused.append(maps)
             if n < len(self.leave_rgb):
                 back_rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
@@ -192,8 +192,8 @@ class CIMNet(RGBTModel):
                     back_thermal = torch.where(apart[1], thermal, back_thermal)
                 rgb, thermal = back_rgb, back_thermal
         logits = self.restore(self.decoder(fused), padded, size)
-        if not alone:
+        if chosen is None:
             return Output(logits, estimate, tuple(offsets), flow)
-        both, *by_itself = torch.split(logits, [len(logits) - sum(map(len, alone)), *map(len, alone)])
-        streams = (Alone(by_itself[0], alone[0]), Alone(by_itself[1], alone[1]))
-        return Output(both, estimate, tuple(offsets), flow, streams)
+        logits, *by_itself = torch.split(logits, [len(logits) - sum(map(len, chosen)), *map(len, chosen)])
+        alone = (Alone(by_itself[0], chosen[0]), Alone(by_itself[1], chosen[1]))
+        return Output(logits, estimate, tuple(offsets), flow, alone)
