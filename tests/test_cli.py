@@ -50,8 +50,8 @@ def test_an_error_through_the_installed_command(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "cimnet: recipe none.yaml: cannot be read (FileNotFoundError); give the path of a YAML file or one of the "
-        "names demo, kust4k_resnet101, mfnet_mit_b4, mm5, msrs_real, own, robust_mm5, robust_scenes, scenes, small_mm5, "
-        "small_scenes\n"
+        "names demo, kust4k_resnet101, mfnet_mit_b4, mm5, msrs_real, own, robust_mm5, robust_scenes, scenes, "
+        "small_mm5, small_scenes\n"
     )
     assert list(tmp_path.iterdir()) == []
 
