@@ -237,6 +237,17 @@ def test_what_is_learned_alone_is_what_is_used_without_the_partner(options: dict
     assert not torch.allclose(output.logits[:1], by_rgb.logits, atol=1e-3)
 
 
+def test_a_stream_without_partner_gets_what_a_drawn_one_gets() -> None:
+    model, _, _ = _alone(exchange_dropout=0.5)
+    for layer in (*model.leave_rgb, *model.leave_thermal):
+        nn.init.normal_(layer.back.bias)
+    rgb, thermal = torch.rand(16, 3, 32, 32), torch.rand(16, 1, 32, 32)
+    by_rgb, by_thermal = model(rgb, thermal).alone
+    model.eval()
+    assert torch.allclose(by_rgb.logits, model(rgb[by_rgb.pairs], None).logits, atol=1e-5)
+    assert torch.allclose(by_thermal.logits, model(None, thermal[by_thermal.pairs]).logits, atol=1e-5)
+
+
 def test_alone_means_without_rectification_and_fusion() -> None:
     model, rgb, thermal = _alone()
     model.eval()

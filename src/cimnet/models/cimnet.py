@@ -152,13 +152,16 @@ class CIMNet(RGBTModel):
         flow: Tensor | None = None
         if self.alignment is not None:
             thermal, flow = self.alignment(rgb, thermal, has_both)
-        apart: Tensor | None = None  # (2, B, 1, 1, 1): streams that nothing is handed back to
+        apart: list[Tensor] = []  # of either sensor, (B, 1, 1, 1): streams that nothing is handed back to
         if self.training and self.exchange_dropout > 0:
-            apart = torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout
-        chosen: list[Tensor] | None = None  # of either sensor the pairs whose stream is decoded by itself, too
-        if apart is not None and self.decode_alone:
-            drawn = apart.view(2, -1) if has_both is None else apart.view(2, -1) & has_both
-            chosen = [stream.nonzero()[:, 0] for stream in drawn]
+            apart = list(torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout)
+        chosen: list[Tensor] = []  # of either sensor: pairs whose stream is decoded by itself, too
+        single: Tensor | None = None  # (B, 1, 1, 1): pairs that are decoded from one stream
+        if self.decode_alone:
+            single = None if has_both is None else ~has_both.view(-1, 1, 1, 1)
+            chosen = [(drawn if single is None else drawn & ~single).flatten().nonzero()[:, 0] for drawn in apart]
+            if single is not None:
+                apart = [drawn | single for drawn in apart] or [single, single]
         offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
@@ -176,23 +179,20 @@ class CIMNet(RGBTModel):
             if self.scsfr[n].spatial is not None:
                 offsets.append(offset)
             maps = self.recomputed(self.ffm[n])(out_rgb, out_thermal)
-            if self.decode_alone and has_both is not None:
-                whole = has_both.view(-1, 1, 1, 1)
-                maps = torch.where(whole, maps, entered_rgb + entered_thermal)  # one of the two is zero
-                out_rgb = torch.where(whole, out_rgb, entered_rgb)
-                out_thermal = torch.where(whole, out_thermal, entered_thermal)
-            if chosen is not None:
+            if single is not None:
+                maps = torch.where(single, entered_rgb + entered_thermal, maps)  # one of the two is zero
+            if chosen:
                 maps = torch.cat((maps, entered_rgb[chosen[0]], entered_thermal[chosen[1]]))
             fused.append(maps)
             if n < len(self.leave_rgb):
                 back_rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 back_thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
-                if apart is not None:
+                if apart:
                     back_rgb = torch.where(apart[0], rgb, back_rgb)
                     back_thermal = torch.where(apart[1], thermal, back_thermal)
                 rgb, thermal = back_rgb, back_thermal
         logits = self.restore(self.decoder(fused), padded, size)
-        if chosen is None:
+        if not chosen:
             return Output(logits, estimate, tuple(offsets), flow)
         logits, *by_itself = torch.split(logits, [len(logits) - sum(map(len, chosen)), *map(len, chosen)])
         alone = (Alone(by_itself[0], chosen[0]), Alone(by_itself[1], chosen[1]))
