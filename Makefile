@@ -10,12 +10,13 @@ UV := $(shell command -v uv 2>/dev/null)
 export MALLOC_MMAP_MAX_ ?= 0
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 
-.PHONY: demo test test-all test-lowest lint format clean help
+.PHONY: demo test test-slow test-all test-lowest lint format clean help
 
 help:
 	@echo "make demo      train a small CIMNet on made-up scenes and write runs/demo/report.html (about five minutes)"
 	@echo "make test      lint, type check, fast tests"
-	@echo "make test-all  the slow tests too"
+	@echo "make test-slow the others: slow, export, browser, cluster"
+	@echo "make test-all  both"
 	@echo "make test-lowest  the fast tests in two fresh environments without extras: lowest versions, current versions"
 	@echo "make format    format the code"
 
@@ -25,9 +26,11 @@ demo: $(VENV)/ready
 test: lint $(VENV)/ready
 	$(PYTEST)
 
-test-all: lint $(VENV)/ready
-	$(PYTEST) -m "not gpu and not cluster and not browser"
-	$(BIN)/python -m pytest -m browser
+test-slow: $(VENV)/ready
+	$(PYTEST) -m "(slow or export) and not browser and not cluster"
+	$(BIN)/python -m pytest -m "browser or cluster"  # these start processes of their own
+
+test-all: test test-slow
 
 test-lowest:
 	.ci/minimum

@@ -139,7 +139,8 @@ class SegmentationLoss(nn.Module):
             label_smoothing=self.label_smoothing,
         )
         cross_entropy = process_count() * summed / _mass(label, weights).to(summed)
-        return cross_entropy + self.dice * dice_loss(logits, label) if self.dice else cross_entropy, cross_entropy
+        total = cross_entropy + self.dice * dice_loss(logits, label) if self.dice else cross_entropy
+        return total, cross_entropy
 
 
 def _mass(label: Tensor, weights: Tensor | None) -> Tensor:

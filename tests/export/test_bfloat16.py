@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from cimnet.checkpoint import ModelInfo
 from cimnet.export.openvino_file import compile_openvino
 from cimnet.export.write import export
-from cimnet.inference import Predictor
-from cimnet.models import create_model
+
+from .conftest import untrained
 
 pytestmark = [pytest.mark.export, pytest.mark.slow]
 openvino = pytest.importorskip("openvino")
@@ -41,11 +40,8 @@ class _Recorder:
 @pytest.mark.parametrize("name", MODELS)
 def test_both_parts_one_after_the_other_are_the_whole(name: str, tmp_path: Path) -> None:
     maps, options = MODELS[name]
-    torch.manual_seed(0)
-    model = create_model(name, 4, widths=(8, 16, 20, 32), decoder_channels=16, **options)
-    predictor = Predictor(model, ModelInfo(name, {}, tuple("abcd"), ((0, 0, 0),) * 4), torch.device("cpu"))
     file = tmp_path / "model.xml"
-    export(predictor, file, "openvino", precision="bfloat16")
+    export(untrained(name, **options), file, "openvino", precision="bfloat16")
     core = _Recorder()
     run = compile_openvino(core, core.core.read_model(file), bfloat16=True)
     whole = core.core.compile_model(core.core.read_model(file), "CPU", FLOAT32)

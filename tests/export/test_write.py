@@ -9,17 +9,15 @@ import pytest
 import torch
 
 from cimnet import cli_export
-from cimnet.checkpoint import ModelInfo, load_checkpoint
+from cimnet.checkpoint import load_checkpoint
 from cimnet.errors import CheckpointError, CimnetError, ConfigError
 from cimnet.export import write
 from cimnet.export.parity import Parity, random_pair, require
 from cimnet.export.runtime import cut_tiles, load_exported
-from cimnet.inference import Predictor
-from cimnet.models import create_model
 from cimnet.models.deformable import deform_conv2d, use_implementation
 from tests.conftest import Trained
 
-from .conftest import Exports
+from .conftest import Exports, untrained
 
 
 @pytest.mark.parametrize(
@@ -157,12 +155,11 @@ def test_normalisation_outside(trained: Trained, tmp_path: Path) -> None:
 def test_black_images_are_missing_ones_with_normalisation_outside(tmp_path: Path) -> None:
     """Normalised by means of three channels, black has three values."""
     pytest.importorskip("onnxruntime")
-    model = create_model("addition_resnet18", 3, widths=(8, 16, 20, 32), decoder_channels=16).eval()
-    predictor = Predictor(
-        model, ModelInfo("addition_resnet18", {}, tuple("abc"), ((0, 0, 0),) * 3), torch.device("cpu")
-    )
+    predictor = untrained("addition_resnet18")
     write.export(predictor, tmp_path / "m.onnx", normalization=False)
     exported, _ = load_exported(tmp_path / "m.onnx")
     rgb, thermal = torch.zeros(1, 3, 64, 64), torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
-        torch.testing.assert_close(exported(rgb, thermal).logits, model(rgb, thermal).logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            exported(rgb, thermal).logits, predictor.model(rgb, thermal).logits, atol=1e-4, rtol=1e-4
+        )

@@ -227,7 +227,7 @@ def _refine(
         bent = base + free
         bent = (bent - bent.mean(1, keepdim=True)) / width
         value = 1000 * (stage.stiffness * bent.square().mean() - score())  # a scale at which first steps are pixels
-        value.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        torch.autograd.backward(value)
         return value
 
     optimiser = torch.optim.LBFGS([free], max_iter=stage.steps, line_search_fn="strong_wolfe", tolerance_change=1e-3)

@@ -172,12 +172,12 @@ def refuse_addresses(file: gr.File) -> None:
     """Gradio would fetch a file whose path, as the browser gives it, is an address on the web."""
     move = file.async_move_resource_to_block_cache
 
-    async def only_files(path: str | Path | None) -> str | None:
-        if "://" in str(path):
+    async def only_files(url_or_file_path: str | Path | None) -> str | None:
+        if "://" in str(url_or_file_path):
             raise gr.Error("an address where an uploaded file is expected", print_exception=False)
-        return await move(path)
+        return await move(url_or_file_path)
 
-    file.async_move_resource_to_block_cache = only_files  # type: ignore[method-assign, assignment]
+    file.async_move_resource_to_block_cache = only_files  # type: ignore[method-assign]  # gradio has no hook for it
 
 
 def _saver(actions: Page, key: str, file: gr.DownloadButton) -> Callable[[Any, float], str]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from cimnet.errors import CheckpointError
 from cimnet.export.runtime import ExportedModel
 from cimnet.models import RGBTModel
+from cimnet.models.base import class_ids
 
 SIZE = (3, 75, 107)
 """Batch, height and width: none of them as traced, no side a multiple of 32."""
@@ -50,9 +51,9 @@ def compare(model: RGBTModel, exported: ExportedModel, size: tuple[int, int, int
     with torch.inference_mode():
         wanted = model.eval()(rgb, thermal).logits
     if exported.details.argmax:
-        return Parity(None, share(wanted.argmax(1), exported.predict(rgb, thermal)))
+        return Parity(None, share(class_ids(wanted), exported.predict(rgb, thermal)))
     found = exported(rgb, thermal).logits
-    return Parity(float((wanted - found).abs().max()), share(wanted.argmax(1), found.argmax(1)))
+    return Parity(float((wanted - found).abs().max()), share(class_ids(wanted), class_ids(found)))
 
 
 def share(a: Tensor, b: Tensor) -> float:

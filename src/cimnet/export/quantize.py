@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.errors import ConfigError, DataError
 from cimnet.export.details import Details, to_metadata
 from cimnet.inference import Predictor
@@ -71,12 +72,11 @@ def _pairs(predictor: Predictor, root: Path) -> Iterator[dict[str, npt.NDArray[n
         DataError: the split is empty, or cannot be read.
     """
     data = predictor.open_dataset(root, "train")
-    if data.broken_known:
-        data = predictor.open_dataset(root, "train", broken="drop")
-    if not len(data):
+    sound = [index for index, pair in enumerate(data.pairs) if pair.flags.isdisjoint(BROKEN_FLAGS)]
+    if not sound:
         raise DataError(f"{root}: its split train has no pairs; calibrate with a data set that has some")
-    for index in np.unique(np.linspace(0, len(data) - 1, PAIRS).round().astype(int)):
-        sample = data[int(index)]
+    for place in np.unique(np.linspace(0, len(sound) - 1, PAIRS).round().astype(int)):
+        sample = data[sound[place]]
         yield {"rgb": sample.rgb[None].numpy(), "thermal": sample.thermal[None].numpy()}
 
 

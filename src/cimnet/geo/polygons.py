@@ -30,7 +30,7 @@ def require_pyogrio(path: Path) -> None:
     if path.suffix.lower() != ".gpkg":
         raise ConfigError(f"polygons {path}: written as GeoPackage; give a name that ends in .gpkg")
     try:
-        import pyogrio  # noqa: F401
+        import pyogrio  # noqa: F401  # before hours of work: is it there, and does it load
     except ImportError as error:
         raise ConfigError("polygons need the extra geo: pip install 'cimnet[geo]'") from error
 

@@ -82,21 +82,26 @@ class Stats:
         ]
         sizes = LAYOUTS[self.layout].info.sizes
 
-        def row(title: str, count: Callable[[PairStats], bool]) -> None:
-            values = [sum(map(count, self.splits[name])) for name in names]
+        def row(title: str, values: Sequence[int]) -> None:
             if any(values):
                 lines.append(f"| {title} | {' | '.join(map(str, values))} |")
 
-        row("pairs", lambda pair: True)
+        splits = list(self.splits.values())
+        row("pairs", [len(split) for split in splits])
         if sizes and set(sizes) & set(names):
             lines.append(f"| published | {' | '.join(str(sizes.get(name, '')) for name in names)} |")
-        # the defaults bind the loops' values; mypy cannot infer such a lambda
         for scene in dict.fromkeys([*LIGHT, *sorted({pair.scene for pair in self.pairs()})]):
-            row(scene.replace("_", " ") or "scene not known", lambda pair, scene=scene: pair.scene == scene)  # type: ignore[misc]
+            row(
+                scene.replace("_", " ") or "scene not known",
+                [sum(pair.scene == scene for pair in split) for split in splits],
+            )
         for light in LIGHT:
-            row(f"{light.replace('_', ' ')} by brightness", lambda pair, light=light: pair.light == light)  # type: ignore[misc]
+            row(
+                f"{light.replace('_', ' ')} by brightness",
+                [sum(pair.light == light for pair in split) for split in splits],
+            )
         for flag in sorted({flag for pair in self.pairs() for flag in pair.flags}):
-            row(flag.replace("_", " "), lambda pair, flag=flag: flag in pair.flags)  # type: ignore[misc]
+            row(flag.replace("_", " "), [sum(flag in pair.flags for pair in split) for split in splits])
         lines += ["", f"| share of labelled pixels | {' | '.join(names)} | all |", "|---" * (len(names) + 2) + "|"]
         columns = [*(self.shares(name) for name in names), self.shares()]
         for class_id, name in enumerate(self.classes):
