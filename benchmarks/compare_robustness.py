@@ -39,8 +39,11 @@ MODELS = {
     "CIMNet + alignment, exchange dropped": ("cimnet", "model.explicit_alignment=true", "model.exchange_dropout=0.6"),
     "CIMNet": ("cimnet",),
     "parallel rectification": ("parallel_rectification",),
+    "parallel rectification + alignment": ("parallel_rectification", "model.explicit_alignment=true"),
     "addition": ("addition",),
+    "addition + alignment": ("addition", "model.explicit_alignment=true"),
     "early fusion": ("early_fusion",),
+    "early fusion + alignment": ("early_fusion", "model.explicit_alignment=true"),
     "RGB only": ("rgb_only", WHOLE),
     "thermal only": ("thermal_only", WHOLE, "augmentation.misalignment=0"),
 }

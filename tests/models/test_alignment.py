@@ -70,16 +70,18 @@ def test_expected_displacement_by_hand() -> None:
     torch.testing.assert_close(flow.flatten(), torch.tensor([0.0, 0.5 + 2 / 16 - 3 / 16]))
 
 
-def test_the_model_aligns_before_its_encoders() -> None:
-    model = create_model("cimnet_resnet10t", 3, explicit_alignment=True, **SMALL).train()
+@pytest.mark.parametrize("family", ["cimnet", "parallel_rectification", "addition", "early_fusion"])
+def test_the_model_aligns_before_its_encoders(family: str) -> None:
+    model = create_model(f"{family}_resnet10t", 3, explicit_alignment=True, **SMALL).train()
     seen = []
-    model.encoder_thermal.stages[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    encoder = model.encoder if family == "early_fusion" else model.encoder_thermal
+    encoder.stages[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, -1:]))
     rgb = _things(2, 64, 96)
     flow = torch.tensor((4.0, -8.0)).view(1, 2, 1, 1).expand(2, 2, 64, 96)
     thermal = sample_at(rgb.mean(1, keepdim=True), -flow)
     output = model(rgb, thermal)
     given = (thermal - model.thermal_mean) / model.thermal_std
     moved = sample_at(given, 4 * F.interpolate(output.flow, scale_factor=4.0, mode="bilinear"))
-    torch.testing.assert_close(seen[0][:, :1], moved.detach())
-    assert (seen[0][:, :1] - given).abs().mean() > 0.05
+    torch.testing.assert_close(seen[0], moved.detach())
+    assert (seen[0] - given).abs().mean() > 0.05
     assert not list(model.alignment.parameters())  # nothing to learn, nothing to spoil

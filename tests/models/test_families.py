@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cimnet.errors import ConfigError
 from cimnet.models import RGBTModel, SingleStream, create_model, list_models
 from cimnet.models.base import class_ids
 from cimnet.models.encoder import create_encoder
@@ -113,6 +114,15 @@ class TestEarlyFusionMiT(ModelTester):
     encoder = "mit_b0"
 
 
+@pytest.mark.slow
+class TestEarlyFusionAligned(ModelTester):
+    family = "early_fusion"
+    encoder = "efficientnet_lite0"
+
+    def build(self, **options: object) -> RGBTModel:
+        return super().build(explicit_alignment=True, **options)
+
+
 class TestAddition(TwoStreamTester):
     family = "addition"
     encoder = "efficientnet_lite0"
@@ -126,6 +136,15 @@ class TestAddition(TwoStreamTester):
         assert (model(rgb, thermal).logits - single(rgb, None).logits).abs().max() > 1e-4
 
 
+@pytest.mark.slow
+class TestAdditionAligned(TwoStreamTester):
+    family = "addition"
+    encoder = "efficientnet_lite0"
+
+    def build(self, **options: object) -> RGBTModel:
+        return super().build(explicit_alignment=True, **options)
+
+
 class TestParallelRectification(TwoStreamTester):
     family = "parallel_rectification"
     encoder = "efficientnet_lite0"
@@ -135,6 +154,15 @@ class TestParallelRectification(TwoStreamTester):
 class TestParallelRectificationMiT(TwoStreamTester):
     family = "parallel_rectification"
     encoder = "mit_b0"
+
+
+@pytest.mark.slow
+class TestParallelRectificationAligned(TwoStreamTester):
+    family = "parallel_rectification"
+    encoder = "efficientnet_lite0"
+
+    def build(self, **options: object) -> RGBTModel:
+        return super().build(explicit_alignment=True, **options)
 
 
 def test_parallel_rectification_by_hand() -> None:
@@ -160,6 +188,12 @@ def test_an_unknown_modality_is_named() -> None:
     """Anything but ``rgb`` would otherwise be taken for thermal."""
     with pytest.raises(ValueError, match="modality is 'infrared'"):
         SingleStream("resnet10t", CLASSES, modality="infrared", **SMALL)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("modality", ["rgb", "thermal"])
+def test_a_model_of_one_sensor_refuses_alignment(modality: str) -> None:
+    with pytest.raises(ConfigError, match=f"a model of {modality} alone sees one"):
+        create_model(f"{modality}_only_resnet10t", CLASSES, explicit_alignment=True, **SMALL)
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ class ModelTester:
         rgb, thermal = images(3, (40, 64))
         together = shared(rgb, thermal).logits
         alone = torch.cat([shared(rgb[n : n + 1], thermal[n : n + 1]).logits for n in range(3)])
-        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4 * float(together.abs().max()))
 
     def test_a_fresh_model_has_finite_gradients_everywhere(self, model: RGBTModel) -> None:
         _backward(model.train(), *images(2, (64, 64)))

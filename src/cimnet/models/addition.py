@@ -25,10 +25,11 @@ class Addition(RGBTModel):
         pretrained: bool = False,
         input_scale: float = 1.0,
         dropout: float = 0.1,
+        explicit_alignment: bool = False,
     ) -> None:
         check_options(widths, decoder_channels, None, "replace")
         encoder_rgb, encoder_thermal = create_encoder(encoder, pretrained), create_encoder(encoder, pretrained)
-        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale)
+        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
         self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
         self.enter = nn.ModuleList(enter(*stage) for stage in zip(encoder_rgb.channels, widths, strict=True))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
@@ -36,11 +37,7 @@ class Addition(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
-        rgb, thermal = self.complete(rgb, thermal)
-        size = (rgb.shape[-2], rgb.shape[-1])
-        has_rgb, has_thermal, _ = self.there(rgb, thermal)
-        rgb, thermal = self.prepare(rgb, thermal)
-        padded = (rgb.shape[-2], rgb.shape[-1])
+        rgb, thermal, has_rgb, has_thermal, _, flow, padded, size = self.begin(rgb, thermal)
         features = []
         for n in range(4):
             has_any = has_rgb if n == 0 else None  # later stages get the sum
@@ -48,4 +45,4 @@ class Addition(RGBTModel):
             thermal = where_there(self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training)
             rgb = rgb + thermal
             features.append(self.enter[n](rgb))
-        return Output(self.restore(self.decoder(features), padded, size))
+        return Output(self.restore(self.decoder(features), padded, size), flow=flow)

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cimnet.models.alignment import ThermalAlignment
+
 
 class Alone(NamedTuple):
     """Streams of one sensor that were decoded by themselves, for the loss.
@@ -42,6 +44,26 @@ class Output(NamedTuple):
     offsets: tuple[Tensor, ...] = ()
     flow: Tensor | None = None
     alone: tuple[Alone, Alone] | None = None
+
+
+class Pair(NamedTuple):
+    """Images that are ready for the encoders, from :meth:`RGBTModel.begin`.
+
+    Attributes:
+        rgb, thermal: (B, 3, h, w), normalised; the thermal image aligned where the model does that.
+        has_rgb, has_thermal, has_both: (B,) bool, which show anything, as :meth:`RGBTModel.there` says.
+        flow: see :class:`Output`.
+        padded, size: (h, w), multiples of ``stride``, and (H, W) of the images as they came.
+    """
+
+    rgb: Tensor
+    thermal: Tensor
+    has_rgb: Tensor | None
+    has_thermal: Tensor | None
+    has_both: Tensor | None
+    flow: Tensor | None
+    padded: tuple[int, int]
+    size: tuple[int, int]
 
 
 def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Conv2d:
@@ -115,6 +137,8 @@ class RGBTModel(nn.Module):
         rgb_mean, rgb_std: three numbers each, of RGB in 0..1 (those of the encoder's pretraining).
         input_scale: factor applied to height and width before the encoders in evaluation mode, 1 for none; below 1 it
             trades detail for speed. In training mode images are taken as they are: the training transform scales them.
+        explicit_alignment: bring the thermal image to the RGB image before anything else, see
+            :class:`cimnet.models.alignment.ThermalAlignment`; for models that take both through :meth:`begin`.
 
     Attributes:
         checkpointing: in training, keep only what goes into the stages and compute the rest a second time for the
@@ -128,11 +152,18 @@ class RGBTModel(nn.Module):
     thermal_mean: Tensor
     thermal_std: Tensor
 
-    def __init__(self, rgb_mean: Sequence[float], rgb_std: Sequence[float], input_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        rgb_mean: Sequence[float],
+        rgb_std: Sequence[float],
+        input_scale: float = 1.0,
+        explicit_alignment: bool = False,
+    ) -> None:
         super().__init__()
         if not 0 < input_scale <= 4:
             raise ValueError(f"input_scale is {input_scale}, it must lie above 0 and at most 4")
         self.input_scale = input_scale
+        self.alignment = ThermalAlignment() if explicit_alignment else None
         self.register_buffer("rgb_mean", torch.tensor(rgb_mean).view(1, 3, 1, 1))
         self.register_buffer("rgb_std", torch.tensor(rgb_std).view(1, 3, 1, 1))
         self.register_buffer("thermal_mean", torch.full((1, 1, 1, 1), 0.5))
@@ -142,6 +173,22 @@ class RGBTModel(nn.Module):
         """Store mean and standard deviation of the training set's thermal images (0..1) beside the weights."""
         self.thermal_mean.fill_(mean)
         self.thermal_std.fill_(max(std, 1e-4))
+
+    def begin(self, rgb: Tensor | None, thermal: Tensor | None) -> Pair:
+        """What every model does first: images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of which may be None, to
+        :class:`Pair`.
+
+        Raises:
+            ValueError: as :meth:`complete`.
+        """
+        rgb, thermal = self.complete(rgb, thermal)
+        size = (rgb.shape[-2], rgb.shape[-1])
+        has_rgb, has_thermal, has_both = self.there(rgb, thermal)
+        rgb, thermal = self.prepare(rgb, thermal)
+        flow: Tensor | None = None
+        if self.alignment is not None:
+            thermal, flow = self.alignment(rgb, thermal, has_both)
+        return Pair(rgb, thermal, has_rgb, has_thermal, has_both, flow, (rgb.shape[-2], rgb.shape[-1]), size)
 
     def complete(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor]:
         """The pair (B, 3, H, W) and (B, 1, H, W), with zeros for an image that is missing.

@@ -15,7 +15,6 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from cimnet.models.alignment import ThermalAlignment
 from cimnet.models.base import Alone, Output, RGBTModel, where_there, zero_conv
 from cimnet.models.cipa import CIPA
 from cimnet.models.decoder import MLPDecoder
@@ -123,12 +122,11 @@ class CIMNet(RGBTModel):
             create_encoder(encoder, pretrained),
             create_encoder(encoder, pretrained),
         )
-        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale)
+        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
         self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
         stages = list(zip(encoder_rgb.channels, widths, strict=True))
         self.enter_rgb = nn.ModuleList(enter(*stage) for stage in stages)
         self.enter_thermal = nn.ModuleList(enter(*stage) for stage in stages)
-        self.alignment = ThermalAlignment() if explicit_alignment else None
         self.cipa = CIPA(widths[0], mutual_information=mutual_information, msm=msm and swr)
         self.scsfr = nn.ModuleList(
             SCSFR(c, offset_update=offset_update, modulation=modulation, swr=swr, cwr=cwr) for c in widths
@@ -144,14 +142,7 @@ class CIMNet(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
-        rgb, thermal = self.complete(rgb, thermal)
-        size = (rgb.shape[-2], rgb.shape[-1])
-        has_rgb, has_thermal, has_both = self.there(rgb, thermal)
-        rgb, thermal = self.prepare(rgb, thermal)
-        padded = (rgb.shape[-2], rgb.shape[-1])
-        flow: Tensor | None = None
-        if self.alignment is not None:
-            thermal, flow = self.alignment(rgb, thermal, has_both)
+        rgb, thermal, has_rgb, has_thermal, has_both, flow, padded, size = self.begin(rgb, thermal)
         apart: list[Tensor] = []  # of either sensor, (B, 1, 1, 1): streams that nothing is handed back to
         if self.training and self.exchange_dropout > 0:
             apart = list(torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout)

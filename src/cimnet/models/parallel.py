@@ -51,10 +51,11 @@ class ParallelNet(RGBTModel):
         pretrained: bool = False,
         input_scale: float = 1.0,
         dropout: float = 0.1,
+        explicit_alignment: bool = False,
     ) -> None:
         check_options(widths, decoder_channels, None, "replace")
         encoder_rgb, encoder_thermal = create_encoder(encoder, pretrained), create_encoder(encoder, pretrained)
-        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale)
+        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
         self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
         stages = list(zip(encoder_rgb.channels, widths, strict=True))
         self.enter_rgb = nn.ModuleList(enter(*stage) for stage in stages)
@@ -68,11 +69,7 @@ class ParallelNet(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
-        rgb, thermal = self.complete(rgb, thermal)
-        size = (rgb.shape[-2], rgb.shape[-1])
-        has_rgb, has_thermal, _ = self.there(rgb, thermal)
-        rgb, thermal = self.prepare(rgb, thermal)
-        padded = (rgb.shape[-2], rgb.shape[-1])
+        rgb, thermal, has_rgb, has_thermal, _, flow, padded, size = self.begin(rgb, thermal)
         fused = []
         for n in range(4):
             rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
@@ -84,4 +81,4 @@ class ParallelNet(RGBTModel):
             if n < len(self.leave_rgb):
                 rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
-        return Output(self.restore(self.decoder(fused), padded, size))
+        return Output(self.restore(self.decoder(fused), padded, size), flow=flow)

@@ -33,12 +33,15 @@ class SingleStream(RGBTModel):
         pretrained: bool = False,
         input_scale: float = 1.0,
         dropout: float = 0.1,
+        explicit_alignment: bool = False,
     ) -> None:
         check_options(widths, decoder_channels, None, "replace")
         if modality not in ("rgb", "thermal", "stacked"):
             raise ValueError(f"modality is '{modality}', choose rgb, thermal or stacked")
+        if explicit_alignment and modality != "stacked":
+            raise ValueError(f"explicit_alignment brings two images together, and a model of {modality} alone sees one")
         network = create_encoder(encoder, pretrained)
-        super().__init__(network.mean, network.std, input_scale)
+        super().__init__(network.mean, network.std, input_scale, explicit_alignment)
         if modality == "stacked":
             add_channel(network)
         self.modality = modality
@@ -49,18 +52,15 @@ class SingleStream(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them may be None, to
         :class:`cimnet.models.base.Output`."""
-        rgb, thermal = self.complete(rgb, thermal)
-        size = (rgb.shape[-2], rgb.shape[-1])
-        rgb, thermal = self.prepare(rgb, thermal)
-        padded = (rgb.shape[-2], rgb.shape[-1])
-        seen = rgb if self.modality == "rgb" else thermal
+        pair = self.begin(rgb, thermal)
+        seen = pair.rgb if self.modality == "rgb" else pair.thermal
         if self.modality == "stacked":
-            seen = torch.cat((rgb, thermal[:, :1]), dim=1)
+            seen = torch.cat((pair.rgb, pair.thermal[:, :1]), dim=1)
         features = []
         for stage, project in zip(self.encoder.stages, self.enter, strict=True):
             seen = self.recomputed(stage)(seen)
             features.append(project(seen))
-        return Output(self.restore(self.decoder(features), padded, size))
+        return Output(self.restore(self.decoder(features), pair.padded, pair.size), flow=pair.flow)
 
 
 def add_channel(encoder: StagedEncoder) -> None:
