@@ -47,6 +47,7 @@ def refuse(cli: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.Monke
         assert result.err.startswith("cimnet: ")
         assert result.err.count("\n") == 1
         assert "Traceback" not in result.err
+        assert "━" not in result.out
         for word in naming:
             assert str(word) in result.err
         return result.err

@@ -100,6 +100,7 @@ class training_progress:
         return self.report
 
     def __exit__(self, *_: object) -> None:
+        self.progress.live.transient = not self.progress.tasks[0].started  # no bar above an error before the first step
         self.progress.stop()
 
     def report(self, row: dict[str, float]) -> None:
