@@ -143,16 +143,7 @@ class CIMNet(RGBTModel):
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
         rgb, thermal, has_rgb, has_thermal, has_both, flow, padded, size = self.begin(rgb, thermal)
-        apart: list[Tensor] = []  # of either sensor, (B, 1, 1, 1): streams that nothing is handed back to
-        if self.training and self.exchange_dropout > 0:
-            apart = list(torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout)
-        chosen: list[Tensor] = []  # of either sensor: pairs whose stream is decoded by itself, too
-        single: Tensor | None = None  # (B, 1, 1, 1): pairs that are decoded from one stream
-        if self.decode_alone:
-            single = None if has_both is None else ~has_both.view(-1, 1, 1, 1)
-            chosen = [(drawn if single is None else drawn & ~single).flatten().nonzero()[:, 0] for drawn in apart]
-            if single is not None:
-                apart = [drawn | single for drawn in apart] or [single, single]
+        apart, single, chosen = self._by_themselves(rgb, has_both)
         offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
@@ -188,3 +179,22 @@ class CIMNet(RGBTModel):
         logits, *by_itself = torch.split(logits, [len(logits) - sum(map(len, chosen)), *map(len, chosen)])
         alone = (Alone(by_itself[0], chosen[0]), Alone(by_itself[1], chosen[1]))
         return Output(logits, estimate, tuple(offsets), flow, alone)
+
+    def _by_themselves(self, rgb: Tensor, has_both: Tensor | None) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:
+        """What ``exchange_dropout`` and ``decode_alone`` ask for, drawn anew for each batch in training.
+
+        Returns:
+            apart: of either sensor, (B, 1, 1, 1), streams that nothing is handed back to; empty: none.
+            single: (B, 1, 1, 1), pairs that are decoded from one stream because the other one is missing; None: none.
+            chosen: of either sensor, indices of pairs whose stream is decoded by itself, too; empty: none.
+        """
+        apart: list[Tensor] = []
+        if self.training and self.exchange_dropout > 0:
+            apart = list(torch.rand(2, len(rgb), 1, 1, 1, device=rgb.device) < self.exchange_dropout)
+        if not self.decode_alone:
+            return apart, None, []
+        if has_both is None:
+            return apart, None, [drawn.flatten().nonzero()[:, 0] for drawn in apart]
+        single = ~has_both.view(-1, 1, 1, 1)
+        chosen = [(drawn & ~single).flatten().nonzero()[:, 0] for drawn in apart]
+        return [drawn | single for drawn in apart] or [single, single], single, chosen
