@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_the_output_has_the_grid_the_colours_and_the_names(tmp_path: Path) -> No
     found = [re.sub("&(lt|gt|amp);", lambda m: {"lt": "<", "gt": ">", "amp": "&"}[m[1]], text)
              for text in re.findall("<Category>(.*)</Category>", known)]  # fmt: skip
     assert found == names
-    assert sorted(path.name for path in out.parent.iterdir()) == ["classes.tif", "classes.tif.aux.xml"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["classes.qml", "classes.tif", "classes.tif.aux.xml"]
     assert calls == [(k, 4) for k in range(5)]
     assert [area.pixels for area in result.areas] == np.bincount(classes_of(rgb, thermal).ravel()).tolist()
     assert (result.missing, result.polygons, result.areas[0].square_metres) == (0, None, None)
@@ -262,3 +263,30 @@ def test_settings_of_the_predictor_are_used(tmp_path: Path) -> None:
     predict_geotiff(predictor, *files, tmp_path / "out.tif")
     assert isinstance(predictor.model, Stub)
     assert [rgb.shape for rgb, _ in predictor.model.seen] == [torch.Size((4, 3, 32, 32))] * 3
+
+
+def test_qgis_gets_a_style_for_both_layers_and_a_changed_one_stays(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{name}.tif", array) for name, array in zip(("rgb", "thermal"), arrays(), strict=True)]
+    out, shapes = tmp_path / "classes.tif", tmp_path / "polygons.gpkg"
+    predict_geotiff(make_predictor(), *files, out, polygons=shapes)
+    styles = [out.with_suffix(".qml"), shapes.with_suffix(".qml")]
+    for path in styles:
+        root = ElementTree.fromstring(path.read_text())
+        entries = [(entry.get("value"), entry.get("label"), entry.get("color")) for entry in root.iter("paletteEntry")]
+        colors = ["#" + bytes(color).hex() for color in COLORS]
+        ids = [str(index) for index in range(len(CLASSES))]
+        assert entries == list(zip(ids, CLASSES, colors, strict=True))
+        renderer = root.find("renderer-v2")
+        assert renderer is not None
+        assert renderer.get("attr") == "id"
+        assert [(item.get("value"), item.get("label")) for item in renderer.iter("category")] == [
+            entry[:2] for entry in entries
+        ]
+        symbols = {symbol.get("name"): symbol.find("layer/prop[@k='color']") for symbol in renderer.iter("symbol")}
+        assert [symbols[item.get("symbol")].get("v") for item in renderer.iter("category")] == colors
+    styles[0].write_text("mine")
+    out.unlink(), shapes.unlink()
+    predict_geotiff(make_predictor(), *files, out, polygons=shapes)
+    assert styles[0].read_text() == "mine"
+    predict_geotiff(make_predictor(), *files, out, polygons=shapes, overwrite=True)
+    assert styles[0].read_text() == styles[1].read_text() != "mine"

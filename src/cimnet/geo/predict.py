@@ -16,6 +16,7 @@ from cimnet.files import require_writable_file, write_atomically, write_text
 from cimnet.geo.areas import ClassArea, Ground, Values, count_areas, to_csv
 from cimnet.geo.classes_file import NODATA, Ids, category_names, write_classes
 from cimnet.geo.polygons import require_pyogrio, write_polygons
+from cimnet.geo.qgis_style import qgis_style
 from cimnet.geo.rasters import RasterPair, open_pair
 from cimnet.geo.scratch import Scratch, describe
 from cimnet.inference import Predictor
@@ -57,7 +58,8 @@ def predict_geotiff(
     """Segment an orthomosaic of any size, window by window.
 
     The output has the grid of the RGB raster: uint8 class ids, 255 where there is no data, with colour table, names
-    (in OUT.aux.xml) and overviews. The same call again goes on where an interrupted one stopped.
+    (in OUT.aux.xml), overviews, and beside it, as beside the polygons, NAME.qml: colours and names for QGIS. The same
+    call again goes on where an interrupted one stopped.
 
     Args:
         predictor: its settings say window, overlap, batch size and precision.
@@ -121,6 +123,9 @@ def predict_geotiff(
                 if areas is not None:
                     write_text(Path(areas), to_csv(tally.areas(predictor.classes)))
                 write_text(out.with_name(f"{out.name}.aux.xml"), category_names(predictor.classes, predictor.colors))
+                for path in {Path(layer).with_suffix(".qml") for layer in (out, polygons) if layer is not None}:
+                    if overwrite or not path.exists():  # whoever changed the style in QGIS keeps it
+                        write_text(path, qgis_style(predictor.classes, predictor.colors))
 
             write_atomically(out, finish)
         except BaseException:
