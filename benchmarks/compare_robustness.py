@@ -28,24 +28,26 @@ WHOLE = "augmentation.modality_dropout=0"  # a model of one sensor learns nothin
 ALONE = ("model.decode_alone=true", "model.exchange_dropout=1", WHOLE)  # each pair also shows either image alone
 MODELS = {
     "CIMNet + alignment, alone too": ("cimnet", "model.explicit_alignment=true", *ALONE),
-    "the same without rectification": (
+    "CIMNet + alignment": ("cimnet", "model.explicit_alignment=true"),
+    "CIMNet": ("cimnet",),
+    "parallel rectification": ("parallel_rectification",),
+    "addition": ("addition",),
+    "early fusion": ("early_fusion",),
+    "RGB only": ("rgb_only", WHOLE),
+    "thermal only": ("thermal_only", WHOLE, "augmentation.misalignment=0"),
+}
+VARIANTS = MODELS | {
+    "parallel rectification + alignment": ("parallel_rectification", "model.explicit_alignment=true"),
+    "addition + alignment": ("addition", "model.explicit_alignment=true"),
+    "early fusion + alignment": ("early_fusion", "model.explicit_alignment=true"),
+    "CIMNet + alignment, exchange dropped": ("cimnet", "model.explicit_alignment=true", "model.exchange_dropout=0.6"),
+    "the same without rectification": (  # as the first model
         "cimnet",
         "model.explicit_alignment=true",
         *ALONE,
         *(f"model.{switch}=false" for switch in ("msm", "swr", "cwr")),
         "model.mutual_information=off",
     ),
-    "CIMNet + alignment": ("cimnet", "model.explicit_alignment=true"),
-    "CIMNet + alignment, exchange dropped": ("cimnet", "model.explicit_alignment=true", "model.exchange_dropout=0.6"),
-    "CIMNet": ("cimnet",),
-    "parallel rectification": ("parallel_rectification",),
-    "parallel rectification + alignment": ("parallel_rectification", "model.explicit_alignment=true"),
-    "addition": ("addition",),
-    "addition + alignment": ("addition", "model.explicit_alignment=true"),
-    "early fusion": ("early_fusion",),
-    "early fusion + alignment": ("early_fusion", "model.explicit_alignment=true"),
-    "RGB only": ("rgb_only", WHOLE),
-    "thermal only": ("thermal_only", WHOLE, "augmentation.misalignment=0"),
 }
 Scores = dict[str, dict]  # "clean", "translation 5" … "strong offsets" to what robustness.json says of it
 DEFAULT = ("translation=5,10,20", "affine=20", "time_lag=15", "blackout=100", "thermal_blur=4")
@@ -58,7 +60,7 @@ def main() -> None:
     parser.add_argument("--strong", type=Path, help="a second set, scored as it is (its split test)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS), metavar="MODEL")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(VARIANTS), metavar="MODEL")
     parser.add_argument("--corruption", nargs="+", default=DEFAULT, help="NAME=LEVELS")
     parser.add_argument("--set", nargs="+", default=[], help="settings of all runs, section.field=value")
     parser.add_argument("--figure", type=Path, help="curves over translation")
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     conditions = [condition for text in options.corruption for condition in parse_corruption(text)]
     for seed in options.seeds:
         for name in options.models:
-            family, *settings = MODELS[name]
+            family, *settings = VARIANTS[name]
             variant = Variant(name.replace(" ", "_"), (f"model.name={family}_{ENCODER}", *settings))
             Plan(options.recipe, options.data, options.out, [seed], options.set, say=print).run([variant])
             folder = options.out / f"{variant.name}_seed{seed}"

@@ -2,7 +2,7 @@
 
     QT_QPA_PLATFORM=offscreen /usr/bin/python3 benchmarks/open_in_qgis.py classes.tif [classes.gpkg] [--picture map.png]
 
-Prints reference system, legend and, of polygons, how many there are and how many are not valid.
+Prints reference system, renderer and legend and, of polygons, how many there are and how many are not valid.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("raster")
     parser.add_argument("polygons", nargs="?")
-    parser.add_argument("--picture", help="PNG of the map")
+    parser.add_argument("--picture", help="PNG of the raster")
     options = parser.parse_args()
     application = QgsApplication([], False)
     application.initQgis()
@@ -30,14 +30,13 @@ def main() -> None:
     layer = QgsRasterLayer(options.raster, "classes")
     assert layer.isValid(), layer.error().message()
     print(options.raster, layer.crs().authid(), f"{layer.width()}×{layer.height()}", layer.extent().toString(1))
-    print("   legend:", [(entry.label, entry.color.name()) for entry in layer.renderer().classes()])
+    print("   ", layer.renderer().type(), [(entry.label, entry.color.name()) for entry in layer.renderer().classes()])
     if options.polygons:
         shapes = QgsVectorLayer(options.polygons, "polygons", "ogr")
         assert shapes.isValid(), shapes.error().message()
         broken = sum(not feature.geometry().isGeosValid() for feature in shapes.getFeatures())
         print(options.polygons, shapes.crs().authid(), f"{shapes.featureCount()} polygons, {broken} not valid")
-        entries = shapes.renderer().categories()
-        print("   legend:", [(entry.label(), entry.symbol().color().name()) for entry in entries])
+        print("   ", shapes.renderer().type(), [item.label() for item in shapes.renderer().legendSymbolItems()])
     if options.picture:
         settings = QgsMapSettings()
         settings.setLayers([layer])

@@ -42,6 +42,7 @@ def test_a_model_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
         exec(EXAMPLES[1], {})
         model = create_model("stacked_resnet18", 3)
         assert model.predict(torch.rand(1, 3, 33, 47), torch.rand(1, 1, 33, 47)).shape == (1, 33, 47)
+        assert model.predict(None, torch.rand(1, 1, 33, 47)).shape == (1, 33, 47)
     finally:
         _FAMILIES.clear()
         _FAMILIES.update(families)

@@ -40,7 +40,7 @@ def geo(
     scales: Scales = "1",
     precision: Precision = "float32",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs; drop an interrupted run with other settings.")
+        bool, typer.Option("--overwrite", help="Replace outputs and QGIS styles; drop an interrupted run.")
     ] = False,
     device: Device = None,
 ) -> None:

@@ -20,7 +20,7 @@ MODELS: dict[str, tuple[int, dict[str, Any]]] = {  # maps that leave the first s
     "cimnet_efficientnet_lite0": (2, {"explicit_alignment": True}),
     "cimnet_mit_b0": (2, {}),
     "addition_resnet18": (2, {}),
-    "early_fusion_convnext_nano": (1, {}),
+    "early_fusion_convnext_nano": (1, {"explicit_alignment": True}),
     "thermal_only_efficientnet_lite0": (1, {}),
 }
 

@@ -46,6 +46,11 @@ def test_families(family: str, format: Format, tmp_path: Path) -> None:
     _agree(untrained(f"{family}_efficientnet_lite0"), tmp_path, format)
 
 
+@pytest.mark.parametrize("family", ["parallel_rectification", "addition", "early_fusion"])
+def test_families_with_alignment(family: str, tmp_path: Path) -> None:
+    _agree(untrained(f"{family}_efficientnet_lite0", explicit_alignment=True), tmp_path, "onnx")
+
+
 @pytest.mark.parametrize("encoder", ["mit_b0", "resnet18", "convnext_nano"])
 def test_encoders(encoder: str, tmp_path: Path) -> None:
     _agree(untrained(f"cimnet_{encoder}"), tmp_path, "onnx")

@@ -62,6 +62,7 @@ FAULTS: list[Fault] = [
     _fault("with a date that is none", _NAMES + "home: 2020-99-99", "not valid YAML .*month must be in"),
     _fault("with a name that YAML takes for yes", "classes: [on, off]", "class 0: expected a name, not True .*quote"),
     _fault("with a class twice", "classes: [a, a]", "class names must differ: a listed more than once"),
+    _fault("with a tab in a class's name", 'classes: ["a\\tb", c]', r"class name 'a\\tb' holds a character"),
     _fault("with a key misspelt", "clases: [a, b]", "key 'clases': did you mean 'classes'"),
     _fault("with a colour of 300", "classes: [{name: a, color: [300, 0, 0]}]", "class a: color must be"),
     _fault("with a pattern that leads out", _NAMES + "files: {rgb: '../{name}'}", "must be a path below the folder"),

@@ -21,6 +21,7 @@ from rasterio.warp import transform as reproject
 from scipy.ndimage import map_coordinates
 
 from cimnet.data import ThermalScaling
+from cimnet.errors import ConfigError
 from cimnet.geo import predict_geotiff
 from cimnet.geo.grids import apply
 from cimnet.inference import Predictor
@@ -286,7 +287,19 @@ def test_qgis_gets_a_style_for_both_layers_and_a_changed_one_stays(tmp_path: Pat
         assert [symbols[item.get("symbol")].get("v") for item in renderer.iter("category")] == colors
     styles[0].write_text("mine")
     out.unlink(), shapes.unlink()
-    predict_geotiff(make_predictor(), *files, out, polygons=shapes)
+    with pytest.warns(UserWarning, match="classes.qml: another style is there and stays"):
+        predict_geotiff(make_predictor(), *files, out, polygons=shapes)
     assert styles[0].read_text() == "mine"
     predict_geotiff(make_predictor(), *files, out, polygons=shapes, overwrite=True)
     assert styles[0].read_text() == styles[1].read_text() != "mine"
+
+
+def test_a_style_never_lands_on_an_input_or_on_another_output(tmp_path: Path) -> None:
+    """QGIS finds a style by the name without its ending: rgb.qml is that of rgb.tiff, too."""
+    files = [write(tmp_path / f"{name}.tiff", array) for name, array in zip(("rgb", "thermal"), arrays(), strict=True)]
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match=r"names of their own.*rgb\.qml"):
+        predict_geotiff(make_predictor(), *files, tmp_path / "rgb.tif", overwrite=True)
+    with pytest.raises(ConfigError, match=r"names of their own.*out\.qml"):
+        predict_geotiff(make_predictor(), *files, tmp_path / "out.tif", areas=tmp_path / "out.qml")
+    assert sorted(tmp_path.iterdir()) == before

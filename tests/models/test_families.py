@@ -14,6 +14,10 @@ from cimnet.models.single import add_channel
 
 from .tester import CLASSES, SMALL, ModelTester, TwoStreamTester, images
 
+ALIGNED = {"explicit_alignment": True}
+RESIDUAL = {"offset_update": "residual", "modulation": True}
+NATIVE = {"widths": (32, 64, 160, 256)}
+
 
 class CIMNetTester(TwoStreamTester):
     family = "cimnet"
@@ -51,9 +55,7 @@ class TestCIMNetMiT(CIMNetTester):
 
 class TestCIMNetMiTNativeWidths(CIMNetTester):
     encoder = "mit_b0"
-
-    def build(self, **options: object) -> RGBTModel:
-        return super().build(**{"widths": (32, 64, 160, 256), **options})
+    options = NATIVE
 
 
 @pytest.mark.slow
@@ -63,9 +65,7 @@ class TestCIMNetEfficientNet(CIMNetTester):
 
 class TestCIMNetResidualModulated(CIMNetTester):
     encoder = "efficientnet_lite0"
-
-    def build(self, **options: object) -> RGBTModel:
-        return super().build(offset_update="residual", modulation=True, **options)
+    options = RESIDUAL
 
 
 class TestRGBOnlyEfficientNet(RGBOnlyTester):
@@ -88,9 +88,7 @@ class TestThermalOnlyResNet(ThermalOnlyTester):
 
 class TestCIMNetAligned(CIMNetTester):
     encoder = "efficientnet_lite0"
-
-    def build(self, **options: object) -> RGBTModel:
-        return super().build(explicit_alignment=True, **options)
+    options = ALIGNED
 
 
 class TestEarlyFusion(ModelTester):
@@ -118,9 +116,7 @@ class TestEarlyFusionMiT(ModelTester):
 class TestEarlyFusionAligned(ModelTester):
     family = "early_fusion"
     encoder = "efficientnet_lite0"
-
-    def build(self, **options: object) -> RGBTModel:
-        return super().build(explicit_alignment=True, **options)
+    options = ALIGNED
 
 
 class TestAddition(TwoStreamTester):
@@ -140,9 +136,7 @@ class TestAddition(TwoStreamTester):
 class TestAdditionAligned(TwoStreamTester):
     family = "addition"
     encoder = "efficientnet_lite0"
-
-    def build(self, **options: object) -> RGBTModel:
-        return super().build(explicit_alignment=True, **options)
+    options = ALIGNED
 
 
 class TestParallelRectification(TwoStreamTester):
@@ -160,9 +154,7 @@ class TestParallelRectificationMiT(TwoStreamTester):
 class TestParallelRectificationAligned(TwoStreamTester):
     family = "parallel_rectification"
     encoder = "efficientnet_lite0"
-
-    def build(self, **options: object) -> RGBTModel:
-        return super().build(explicit_alignment=True, **options)
+    options = ALIGNED
 
 
 def test_parallel_rectification_by_hand() -> None:

@@ -52,7 +52,7 @@ class ClassList:
     """Class names in the order of their ids, with one (red, green, blue) colour each, 0..255.
 
     Raises:
-        DataError: no class, more than 255, a name twice, or not one colour a class.
+        DataError: no class, more than 255, a name twice or not printable, or not one colour a class.
     """
 
     names: tuple[str, ...]
@@ -64,6 +64,9 @@ class ClassList:
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise DataError(f"class names must differ: {', '.join(twice)} listed more than once")
+        unprintable = [name for name in self.names if not name.isprintable()]
+        if unprintable:
+            raise DataError(f"class name {unprintable[0]!r} holds a character that cannot be shown; remove it")
         if not self.colors:
             object.__setattr__(self, "colors", palette(len(self.names)))
         if len(self.colors) != len(self.names):

@@ -1,4 +1,4 @@
-"""The raster of class ids: tiled GeoTIFF with colours, overviews, and names that QGIS and GDAL show."""
+"""The raster of class ids: tiled GeoTIFF with colours, overviews, and names that GDAL shows."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def write_classes(
 
 
 def category_names(classes: Sequence[str], colors: Sequence[Color]) -> str:
-    """The content of NAME.tif.aux.xml, from which GDAL and QGIS take the classes' names: the GTiff format itself has
+    """The content of NAME.tif.aux.xml, from which GDAL takes the classes' names: the GTiff format itself has
     no place for them. Category names, and a raster attribute table with the colours."""
     names = "".join(f"      <Category>{escape(name)}</Category>\n" for name in classes)
     columns = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))  # name, type, usage

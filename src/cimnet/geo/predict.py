@@ -84,7 +84,8 @@ def predict_geotiff(
     """
     rgb, thermal, out = Path(rgb), Path(thermal), Path(out)
     asked = [Path(path) for path in (polygons, areas) if path is not None]
-    _check_outputs([out, *asked], [rgb, thermal], overwrite)
+    styles = sorted({path.with_suffix(".qml") for path in (out, Path(polygons or out))})
+    _check_outputs([out, *asked], styles, [rgb, thermal], overwrite)
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{out}: written as GeoTIFF; give a name that ends in .tif")
     if polygons is not None:
@@ -123,9 +124,8 @@ def predict_geotiff(
                 if areas is not None:
                     write_text(Path(areas), to_csv(tally.areas(predictor.classes)))
                 write_text(out.with_name(f"{out.name}.aux.xml"), category_names(predictor.classes, predictor.colors))
-                for path in {Path(layer).with_suffix(".qml") for layer in (out, polygons) if layer is not None}:
-                    if overwrite or not path.exists():  # whoever changed the style in QGIS keeps it
-                        write_text(path, qgis_style(predictor.classes, predictor.colors))
+                for path in styles:
+                    _write_style(path, qgis_style(predictor.classes, predictor.colors), overwrite, warn)
 
             write_atomically(out, finish)
         except BaseException:
@@ -174,11 +174,25 @@ class _Tally:
         return count_areas(self.pixels, self.metres, classes)
 
 
-def _check_outputs(outputs: list[Path], inputs: list[Path], overwrite: bool) -> None:
-    if len({path.resolve() for path in (*outputs, *inputs)}) < len(outputs) + len({p.resolve() for p in inputs}):
-        raise ConfigError(f"{outputs[0]}: outputs need names of their own, not those of the inputs")
-    for path in outputs:
+def _write_style(path: Path, style: str, overwrite: bool, warn: Callable[[str], object]) -> None:
+    """Whoever changed the style in QGIS keeps it, and learns that it is not the one of these classes."""
+    if overwrite or not path.exists():
+        write_text(path, style)
+    elif path.read_bytes() != style.encode():
+        warn(f"{path}: another style is there and stays; delete it for one of these classes")
+
+
+def _check_outputs(outputs: list[Path], styles: list[Path], inputs: list[Path], overwrite: bool) -> None:
+    written = [path.resolve() for path in (*outputs, *styles)]
+    taken = {path.resolve() for image in inputs for path in (image, image.with_suffix(".qml"))}
+    if len(set(written)) < len(written) or taken.intersection(written):
+        raise ConfigError(
+            f"{outputs[0]}: outputs need names of their own, not those of the inputs; nor may their styles for QGIS, "
+            f"{', '.join(path.name for path in styles)}, be those of an input"
+        )
+    for path in (*outputs, *styles):
         require_writable_file(path)
+    for path in outputs:
         if path.exists() and not overwrite:
             raise CimnetError(f"{path}: exists already; choose another name, or give --overwrite")
     outputs[0].parent.mkdir(parents=True, exist_ok=True)

@@ -37,12 +37,15 @@ class Addition(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
-        rgb, thermal, has_rgb, has_thermal, _, flow, padded, size = self.begin(rgb, thermal)
+        images = self.begin(rgb, thermal)
+        rgb, thermal = images.rgb, images.thermal
         features = []
         for n in range(4):
-            has_any = has_rgb if n == 0 else None  # later stages get the sum
+            has_any = images.has_rgb if n == 0 else None  # later stages get the sum
             rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_any, self.training)
-            thermal = where_there(self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training)
+            thermal = where_there(
+                self.recomputed(self.encoder_thermal.stages[n]), thermal, images.has_thermal, self.training
+            )
             rgb = rgb + thermal
             features.append(self.enter[n](rgb))
-        return Output(self.restore(self.decoder(features), padded, size), flow=flow)
+        return Output(self.restore(self.decoder(features), images.padded, images.size), flow=images.flow)

@@ -46,24 +46,25 @@ class Output(NamedTuple):
     alone: tuple[Alone, Alone] | None = None
 
 
-class Pair(NamedTuple):
+class Prepared(NamedTuple):
     """Images that are ready for the encoders, from :meth:`RGBTModel.begin`.
 
     Attributes:
         rgb, thermal: (B, 3, h, w), normalised; the thermal image aligned where the model does that.
-        has_rgb, has_thermal, has_both: (B,) bool, which show anything, as :meth:`RGBTModel.there` says.
+        size: (H, W) of the images as they came.
+        padded: (h, w), multiples of ``stride``.
+        has_rgb, has_thermal, has_both: which show anything, (B,) bool, or None for all; see :meth:`RGBTModel.there`.
         flow: see :class:`Output`.
-        padded, size: (h, w), multiples of ``stride``, and (H, W) of the images as they came.
     """
 
     rgb: Tensor
     thermal: Tensor
+    size: tuple[int, int]
+    padded: tuple[int, int]
     has_rgb: Tensor | None
     has_thermal: Tensor | None
     has_both: Tensor | None
     flow: Tensor | None
-    padded: tuple[int, int]
-    size: tuple[int, int]
 
 
 def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Conv2d:
@@ -137,7 +138,7 @@ class RGBTModel(nn.Module):
         rgb_mean, rgb_std: three numbers each, of RGB in 0..1 (those of the encoder's pretraining).
         input_scale: factor applied to height and width before the encoders in evaluation mode, 1 for none; below 1 it
             trades detail for speed. In training mode images are taken as they are: the training transform scales them.
-        explicit_alignment: bring the thermal image to the RGB image before anything else, see
+        explicit_alignment: bring the thermal image to the RGB image before the encoders, see
             :class:`cimnet.models.alignment.ThermalAlignment`; for models that take both through :meth:`begin`.
 
     Attributes:
@@ -174,9 +175,9 @@ class RGBTModel(nn.Module):
         self.thermal_mean.fill_(mean)
         self.thermal_std.fill_(max(std, 1e-4))
 
-    def begin(self, rgb: Tensor | None, thermal: Tensor | None) -> Pair:
+    def begin(self, rgb: Tensor | None, thermal: Tensor | None) -> Prepared:
         """What every model does first: images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of which may be None, to
-        :class:`Pair`.
+        :class:`Prepared`.
 
         Raises:
             ValueError: as :meth:`complete`.
@@ -188,7 +189,7 @@ class RGBTModel(nn.Module):
         flow: Tensor | None = None
         if self.alignment is not None:
             thermal, flow = self.alignment(rgb, thermal, has_both)
-        return Pair(rgb, thermal, has_rgb, has_thermal, has_both, flow, (rgb.shape[-2], rgb.shape[-1]), size)
+        return Prepared(rgb, thermal, size, (rgb.shape[-2], rgb.shape[-1]), has_rgb, has_thermal, has_both, flow)
 
     def complete(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor]:
         """The pair (B, 3, H, W) and (B, 1, H, W), with zeros for an image that is missing.

@@ -84,7 +84,7 @@ class CIMNet(RGBTModel):
             Without both steps nothing is handed back to the encoders.
         offset_update: ``replace`` or ``residual``, see :class:`cimnet.models.scsfr.SCSFR`.
         modulation: DCN v2's mask in the alignment.
-        explicit_alignment: bring the thermal image to the RGB image first, not in the paper; see
+        explicit_alignment: bring the thermal image to the RGB image before the encoders, not in the paper; see
             :class:`cimnet.models.alignment.ThermalAlignment`.
         pretrained: ImageNet weights for both encoders.
         input_scale: see :class:`cimnet.models.base.RGBTModel`.
@@ -142,8 +142,9 @@ class CIMNet(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
-        rgb, thermal, has_rgb, has_thermal, has_both, flow, padded, size = self.begin(rgb, thermal)
-        apart, single, chosen = self._by_themselves(rgb, has_both)
+        images = self.begin(rgb, thermal)
+        rgb, thermal, has_rgb, has_thermal = images.rgb, images.thermal, images.has_rgb, images.has_thermal
+        apart, single, chosen = self._streams_alone(rgb, images.has_both)
         offset: Tensor | None = None
         estimate: Tensor | None = None
         fused, offsets = [], []
@@ -154,7 +155,7 @@ class CIMNet(RGBTModel):
             entered_thermal = where_there(self.enter_thermal[n], thermal, has_thermal, self.training)
             out_rgb, out_thermal = entered_rgb, entered_thermal
             if offset is None:
-                out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal, has_both)
+                out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal, images.has_both)
             else:
                 offset = halve_offset(offset, (out_rgb.shape[-2], out_rgb.shape[-1]))
             out_rgb, out_thermal, offset = self.recomputed(self.scsfr[n])(out_rgb, out_thermal, offset)
@@ -173,20 +174,20 @@ class CIMNet(RGBTModel):
                     back_rgb = torch.where(apart[0], rgb, back_rgb)
                     back_thermal = torch.where(apart[1], thermal, back_thermal)
                 rgb, thermal = back_rgb, back_thermal
-        logits = self.restore(self.decoder(fused), padded, size)
+        logits = self.restore(self.decoder(fused), images.padded, images.size)
         if not chosen:
-            return Output(logits, estimate, tuple(offsets), flow)
+            return Output(logits, estimate, tuple(offsets), images.flow)
         logits, *by_itself = torch.split(logits, [len(logits) - sum(map(len, chosen)), *map(len, chosen)])
         alone = (Alone(by_itself[0], chosen[0]), Alone(by_itself[1], chosen[1]))
-        return Output(logits, estimate, tuple(offsets), flow, alone)
+        return Output(logits, estimate, tuple(offsets), images.flow, alone)
 
-    def _by_themselves(self, rgb: Tensor, has_both: Tensor | None) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:
-        """What ``exchange_dropout`` and ``decode_alone`` ask for, drawn anew for each batch in training.
+    def _streams_alone(self, rgb: Tensor, has_both: Tensor | None) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:
+        """What ``exchange_dropout`` and ``decode_alone`` ask for. In training the streams are drawn for each batch.
 
         Returns:
             apart: of either sensor, (B, 1, 1, 1), streams that nothing is handed back to; empty: none.
-            single: (B, 1, 1, 1), pairs that are decoded from one stream because the other one is missing; None: none.
-            chosen: of either sensor, indices of pairs whose stream is decoded by itself, too; empty: none.
+            single: (B, 1, 1, 1), with ``decode_alone``, pairs without one of the images; None: none.
+            chosen: of either sensor, indices of whole pairs whose stream is decoded by itself, too; empty: none.
         """
         apart: list[Tensor] = []
         if self.training and self.exchange_dropout > 0:

@@ -69,7 +69,8 @@ class ParallelNet(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
-        rgb, thermal, has_rgb, has_thermal, _, flow, padded, size = self.begin(rgb, thermal)
+        images = self.begin(rgb, thermal)
+        rgb, thermal, has_rgb, has_thermal = images.rgb, images.thermal, images.has_rgb, images.has_thermal
         fused = []
         for n in range(4):
             rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
@@ -81,4 +82,4 @@ class ParallelNet(RGBTModel):
             if n < len(self.leave_rgb):
                 rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
                 thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
-        return Output(self.restore(self.decoder(fused), padded, size), flow=flow)
+        return Output(self.restore(self.decoder(fused), images.padded, images.size), flow=images.flow)

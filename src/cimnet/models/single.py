@@ -20,7 +20,10 @@ class SingleStream(RGBTModel):
 
     Args:
         modality: what the encoder sees: ``rgb``, ``thermal``, or ``stacked``, thermal as a fourth channel; the
-            others are those of :class:`cimnet.models.cimnet.CIMNet`.
+            others are those of :class:`cimnet.models.cimnet.CIMNet`; ``explicit_alignment`` is for ``stacked``.
+
+    Raises:
+        ValueError: an argument that cannot be used.
     """
 
     def __init__(
@@ -39,7 +42,10 @@ class SingleStream(RGBTModel):
         if modality not in ("rgb", "thermal", "stacked"):
             raise ValueError(f"modality is '{modality}', choose rgb, thermal or stacked")
         if explicit_alignment and modality != "stacked":
-            raise ValueError(f"explicit_alignment brings two images together, and a model of {modality} alone sees one")
+            raise ValueError(
+                f"explicit_alignment brings two images together, and a model of {modality} alone sees one; take "
+                "early_fusion, or leave it out"
+            )
         network = create_encoder(encoder, pretrained)
         super().__init__(network.mean, network.std, input_scale, explicit_alignment)
         if modality == "stacked":
@@ -52,15 +58,15 @@ class SingleStream(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them may be None, to
         :class:`cimnet.models.base.Output`."""
-        pair = self.begin(rgb, thermal)
-        seen = pair.rgb if self.modality == "rgb" else pair.thermal
+        images = self.begin(rgb, thermal)
+        seen = images.rgb if self.modality == "rgb" else images.thermal
         if self.modality == "stacked":
-            seen = torch.cat((pair.rgb, pair.thermal[:, :1]), dim=1)
+            seen = torch.cat((images.rgb, images.thermal[:, :1]), dim=1)
         features = []
         for stage, project in zip(self.encoder.stages, self.enter, strict=True):
             seen = self.recomputed(stage)(seen)
             features.append(project(seen))
-        return Output(self.restore(self.decoder(features), pair.padded, pair.size), flow=pair.flow)
+        return Output(self.restore(self.decoder(features), images.padded, images.size), flow=images.flow)
 
 
 def add_channel(encoder: StagedEncoder) -> None:
