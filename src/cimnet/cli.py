@@ -167,6 +167,9 @@ def predict(
     flip: Flip = False,
     scales: Scales = "1",
     precision: Precision = "float32",
+    leave_out_broken: Annotated[
+        bool, typer.Option("--leave-out-broken", help="Without a sensor that the checkpoint's alarm calls broken.")
+    ] = False,
     device: Device = None,
 ) -> None:
     """Segment one pair, two folders of images that share names (folders inside are read too), or a list of pairs.
@@ -183,6 +186,7 @@ def predict(
     parts = [Files(tuple(matched.pairs))] if pairs is None else read_list(pairs)
     views = {"flip": flip, "scales": parse_scales(scales), "precision": precision}
     settings = {"window": window, "overlap": overlap, "batch_size": batch_size, **views}
+    settings["leave_out_broken"] = leave_out_broken
     origin = {"rgb": rgb, "thermal": thermal, "pairs": pairs}
     job = Job(checkpoint, parts, out, origin, settings, device, engine, workers, address, resume, overwrite)
     total = sum(len(part.names) for part in parts)

@@ -22,7 +22,7 @@ from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shr
 from cimnet.inference.settings import WHOLE, Settings
 from cimnet.inference.windows import Block, Read, Windows, blend
 from cimnet.models import Output, RGBTModel
-from cimnet.models.base import class_ids
+from cimnet.models.base import class_ids, is_there
 
 
 class Segmenter(Protocol):
@@ -94,6 +94,8 @@ class Predictor:
         self.info = info
         self.device = device
         self.settings = settings or Settings()
+        if self.settings.leave_out_broken:
+            self.alarm_model()  # whether there is one
 
     @property
     def network(self) -> RGBTModel:
@@ -163,7 +165,7 @@ class Predictor:
         masks: list[npt.NDArray[np.uint8]] = []
         waiting: list[tuple[Tensor, Tensor]] = []
         for pair in pairs:
-            tensors = self.tensors(*pair)
+            tensors = self._without_broken(*self.tensors(*pair))
             if waiting and (len(waiting) == self.settings.batch_size or waiting[0][0].shape != tensors[0].shape):
                 masks += self._masks(waiting)
                 waiting = []
@@ -177,7 +179,7 @@ class Predictor:
             (K, H, W) float32, summing to 1 over the classes; with the checkpoint's temperature where `cimnet calibrate`
             has fitted one. They take 4·K bytes a pixel.
         """
-        rgb_tensor, thermal_tensor = self.tensors(rgb, thermal)
+        rgb_tensor, thermal_tensor = self._without_broken(*self.tensors(rgb, thermal))
         windows = self.settings.windows(rgb_tensor.shape[-2], rgb_tensor.shape[-1])
         if windows is None:
             return self.probabilities(rgb_tensor[None], thermal_tensor[None])[0].numpy()
@@ -220,6 +222,16 @@ class Predictor:
             return class_ids(self.probabilities(rgb, thermal))
         with self._autocast():  # predict: exported files may give class ids alone
             return self.model.predict(rgb.to(self.device), thermal.to(self.device))
+
+    def _without_broken(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (3, H, W) and (1, H, W) with a black one, which counts as missing, in place of what
+        ``leave_out_broken`` leaves out."""
+        if not self.settings.leave_out_broken or not all(is_there(image[None]).item() for image in (rgb, thermal)):
+            return rgb, thermal
+        broken = [name for name in self.alarm(rgb, thermal).raised if name != "misaligned"]
+        if broken == ["rgb_broken"]:
+            return torch.zeros_like(rgb), thermal
+        return rgb, torch.zeros_like(thermal) if broken == ["thermal_broken"] else thermal
 
     def _autocast(self) -> torch.autocast:
         precision = self.settings.precision

@@ -25,6 +25,8 @@ class Settings:
         flip: also see each image mirrored, and average the probabilities.
         scales: see each image at these sizes, and average the probabilities.
         precision: ``float32``; ``bfloat16`` or ``float16`` for autocast.
+        leave_out_broken: predict without a sensor that the checkpoint's alarm calls broken while it says nothing of the
+            other one. For whole pairs: `Predictor.predict`, `predict_batch` and `predict_proba`.
 
     Raises:
         ConfigError: naming a field that is out of range.
@@ -36,6 +38,7 @@ class Settings:
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
     precision: Precision = "float32"
+    leave_out_broken: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(self.scales))
