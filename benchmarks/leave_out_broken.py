@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 import cimnet
+from cimnet.cluster.record import digest_of
 from cimnet.robustness import measure_robustness, parse_corruption
 
 
@@ -32,9 +33,10 @@ def main() -> None:
     def call(rgb: Tensor, thermal: Tensor) -> Tensor:
         return torch.from_numpy(np.stack([predictor.predict_proba(*pair) for pair in zip(rgb, thermal, strict=True)]))
 
-    dataset = predictor.open_dataset(options.data, "test", broken="drop")
+    dataset = predictor.open_dataset(options.data, "test")
     conditions = [condition for text in options.corruption for condition in parse_corruption(text)]
-    report = measure_robustness(call, dataset, options.out, conditions=conditions, name="broken sensors left out")
+    name = f"broken sensors left out, {digest_of(options.checkpoint)[:8]}"
+    report = measure_robustness(call, dataset, options.out, conditions=conditions, name=name)
     print(report.to_markdown(brief=True))
 
 

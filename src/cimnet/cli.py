@@ -184,9 +184,8 @@ def predict(
         raise ConfigError("--pairs names both images; leave out --rgb and --thermal")
     matched = Matched([], []) if pairs is not None else match_pairs(rgb, thermal, out)
     parts = [Files(tuple(matched.pairs))] if pairs is None else read_list(pairs)
-    views = {"flip": flip, "scales": parse_scales(scales), "precision": precision}
+    views = {"flip": flip, "scales": parse_scales(scales), "precision": precision, "leave_out_broken": leave_out_broken}
     settings = {"window": window, "overlap": overlap, "batch_size": batch_size, **views}
-    settings["leave_out_broken"] = leave_out_broken
     origin = {"rgb": rgb, "thermal": thermal, "pairs": pairs}
     job = Job(checkpoint, parts, out, origin, settings, device, engine, workers, address, resume, overwrite)
     total = sum(len(part.names) for part in parts)

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 import cimnet
-from cimnet.confidence.alarm import NUMBERS, AlarmModel
+from cimnet.checkpoint import ModelInfo, save_checkpoint
+from cimnet.confidence.alarm import NUMBERS, Alarm, AlarmModel
 from cimnet.confidence.detector import Detector
-from cimnet.errors import CheckpointError
+from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference import Predictor
 from cimnet.inference.settings import Settings
+from cimnet.models import create_model
 from tests.conftest import Result
 
 Command = Callable[..., Result]
@@ -53,6 +55,30 @@ def test_the_sound_sensor_is_kept(checkpoint: Path, raised: tuple[str, ...], lef
     predictor = _raising(checkpoint, *raised)
     np.testing.assert_array_equal(predictor.predict_proba(rgb, thermal), found[left])
     np.testing.assert_array_equal(predictor.predict(rgb, thermal), plain.predict(*expected[left]))
+
+
+def test_it_is_decided_pair_by_pair(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = _raising(checkpoint)
+    predictor.settings = replace(predictor.settings, batch_size=3)
+    pairs = [(torch.rand(3, 40, 32), torch.rand(1, 40, 32)) for _ in range(3)]
+    monkeypatch.setattr(
+        predictor,
+        "alarm",
+        lambda rgb, thermal: Alarm({}, ("rgb_broken",) if torch.equal(rgb, pairs[1][0]) else (), {}),
+    )
+    masks = predictor.predict_batch(pairs)
+    plain = _raising(checkpoint, leave_out=False)
+    expected = [plain.predict(*pairs[0]), plain.predict(None, pairs[1][1]), plain.predict(*pairs[2])]
+    np.testing.assert_array_equal(np.stack(masks), np.stack(expected))
+
+
+def test_a_model_of_one_sensor_is_not_blinded(tmp_path: Path) -> None:
+    options = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
+    model = create_model("thermal_only_resnet10t", 3, **options)
+    info = ModelInfo("thermal_only_resnet10t", options, ("a", "b", "c"), ((0, 0, 0), (9, 9, 9), (99, 9, 9)))
+    save_checkpoint(tmp_path / "model.safetensors", model, info)
+    with pytest.raises(ConfigError, match="sees one sensor alone"):
+        _raising(tmp_path / "model.safetensors")
 
 
 def test_of_a_pair_that_lacks_an_image_the_other_one_stays(checkpoint: Path) -> None:

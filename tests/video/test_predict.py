@@ -120,6 +120,18 @@ def test_smoothing_averages_probabilities_and_starts_anew_at_cuts(predictor: Pre
     assert changed > 0
 
 
+@pytest.mark.parametrize("smooth", [0.0, 0.5])
+def test_a_sensor_called_broken_is_left_out(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smooth: float
+) -> None:
+    rgb, thermal = film(tmp_path, 0.3, 0.0)
+    heat = [frame.image for frame in open_source(thermal, "thermal").frames()]
+    expected = predictor.predict(None, heat[0])
+    monkeypatch.setattr(predictor, "without_broken", lambda rgb, thermal: (0 * rgb, thermal))
+    predict_video(predictor, rgb, thermal, tmp_path / "out", view="none", smooth=smooth)
+    assert (masks(tmp_path / "out" / "masks")[0] == expected).all()
+
+
 def test_average_and_cuts_alone() -> None:
     average = Average(0.5)
     a, b = np.zeros((2, 1, 1), np.float32), np.zeros((2, 1, 1), np.float32)

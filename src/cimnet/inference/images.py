@@ -51,6 +51,7 @@ def _rgb(image: ImageLike) -> Tensor:
     given = tuple(image.shape)
     if isinstance(image, np.ndarray):
         image = torch.from_numpy(np.moveaxis(image, -1, 0).copy())
+    image = image.detach().cpu()  # as thermal images are: the model's device gets both
     if image.ndim != 3 or image.shape[0] != 3:
         raise DataError(f"rgb: got the shape {given}, expected an array (H, W, 3) or a tensor (3, H, W)")
     if image.dtype == torch.uint8:

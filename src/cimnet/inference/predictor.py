@@ -96,6 +96,8 @@ class Predictor:
         self.settings = settings or Settings()
         if self.settings.leave_out_broken:
             self.alarm_model()  # whether there is one
+            if getattr(self.model, "modality", "stacked") != "stacked":
+                raise ConfigError("leave_out_broken: this model sees one sensor alone; leave the setting out")
 
     @property
     def network(self) -> RGBTModel:
@@ -165,7 +167,7 @@ class Predictor:
         masks: list[npt.NDArray[np.uint8]] = []
         waiting: list[tuple[Tensor, Tensor]] = []
         for pair in pairs:
-            tensors = self._without_broken(*self.tensors(*pair))
+            tensors = self.without_broken(*self.tensors(*pair))
             if waiting and (len(waiting) == self.settings.batch_size or waiting[0][0].shape != tensors[0].shape):
                 masks += self._masks(waiting)
                 waiting = []
@@ -179,7 +181,7 @@ class Predictor:
             (K, H, W) float32, summing to 1 over the classes; with the checkpoint's temperature where `cimnet calibrate`
             has fitted one. They take 4·K bytes a pixel.
         """
-        rgb_tensor, thermal_tensor = self._without_broken(*self.tensors(rgb, thermal))
+        rgb_tensor, thermal_tensor = self.without_broken(*self.tensors(rgb, thermal))
         windows = self.settings.windows(rgb_tensor.shape[-2], rgb_tensor.shape[-1])
         if windows is None:
             return self.probabilities(rgb_tensor[None], thermal_tensor[None])[0].numpy()
@@ -223,15 +225,17 @@ class Predictor:
         with self._autocast():  # predict: exported files may give class ids alone
             return self.model.predict(rgb.to(self.device), thermal.to(self.device))
 
-    def _without_broken(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (3, H, W) and (1, H, W) with a black one, which counts as missing, in place of what
-        ``leave_out_broken`` leaves out."""
+    def without_broken(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (3, H, W) and (1, H, W) in 0..1; with ``leave_out_broken``, black, which counts as missing, stands for
+        the one that the alarm calls broken."""
         if not self.settings.leave_out_broken or not all(is_there(image[None]).item() for image in (rgb, thermal)):
             return rgb, thermal
-        broken = [name for name in self.alarm(rgb, thermal).raised if name != "misaligned"]
-        if broken == ["rgb_broken"]:
+        broken = set(self.alarm(rgb, thermal).raised) - {"misaligned"}
+        if broken == {"rgb_broken"}:
             return torch.zeros_like(rgb), thermal
-        return rgb, torch.zeros_like(thermal) if broken == ["thermal_broken"] else thermal
+        if broken == {"thermal_broken"}:
+            return rgb, torch.zeros_like(thermal)
+        return rgb, thermal
 
     def _autocast(self) -> torch.autocast:
         precision = self.settings.precision
@@ -269,10 +273,10 @@ class Predictor:
         Raises:
             CheckpointError: the checkpoint has no alarm, one of another version, or the model was exported.
         """
+        if not isinstance(self.model, RGBTModel):
+            raise CheckpointError("an exported model raises no alarms; use the checkpoint it was made from")
         if self.info.alarm is None:
             raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
-        if not self.has_alarm:
-            raise CheckpointError("an exported model raises no alarms; use the checkpoint it was made from")
         return AlarmModel.from_dict(self.info.alarm)
 
     def save(self, folder: str | Path) -> None:

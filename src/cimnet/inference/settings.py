@@ -26,7 +26,7 @@ class Settings:
         scales: see each image at these sizes, and average the probabilities.
         precision: ``float32``; ``bfloat16`` or ``float16`` for autocast.
         leave_out_broken: predict without a sensor that the checkpoint's alarm calls broken while it says nothing of the
-            other one. For whole pairs: `Predictor.predict`, `predict_batch` and `predict_proba`.
+            other one. For whole pairs: `Predictor.predict`, `predict_batch`, `predict_proba`, and videos.
 
     Raises:
         ConfigError: naming a field that is out of range.

@@ -226,7 +226,8 @@ class _Run:
         if self.predictor.settings.windows(*tensors[0][0].shape[-2:]) is not None:
             yield from (self.predictor.predict_proba(*pair) for pair in tensors)
         else:
-            rgb, thermal = (torch.stack([pair[k] for pair in tensors]) for k in (0, 1))
+            seen = [self.predictor.without_broken(*pair) for pair in tensors]
+            rgb, thermal = (torch.stack([pair[k] for pair in seen]) for k in (0, 1))
             yield from self.predictor.probabilities(rgb, thermal).numpy()
 
     def _write(
