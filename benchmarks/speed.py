@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--pairs", type=Path, help="data set with a split test")
     parser.add_argument("--calibration", type=Path, help="data set with a split train, for int8")
+    parser.add_argument("--skip-bfloat16", action="store_true", help="for forward, on a processor without it")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--formats", default="onnx,openvino,pt2")
     parser.add_argument("--only", default="", help="part of a family's name, for parity")
@@ -108,6 +109,9 @@ def runners(options: argparse.Namespace, folder: Path) -> tuple[Predictor, dict[
         ("OpenVINO float32", "a.xml", {"format": "openvino"}),
         ("OpenVINO bfloat16", "b.xml", {"format": "openvino", "precision": "bfloat16"}),
     ]
+    if options.skip_bfloat16:  # without bfloat16 in the processor, torch takes minutes for a pass
+        found.pop("torch bfloat16, channels last")
+        ways.pop()
     if options.calibration:
         eight = {"precision": "int8", "calibration": options.calibration}
         ways += [("ONNX Runtime int8", "c.onnx", eight), ("OpenVINO int8", "d.xml", {"format": "openvino", **eight})]
