@@ -124,8 +124,9 @@ def predict_geotiff(
                 if areas is not None:
                     write_text(Path(areas), to_csv(tally.areas(predictor.classes)))
                 write_text(out.with_name(f"{out.name}.aux.xml"), category_names(predictor.classes, predictor.colors))
+                style = qgis_style(predictor.classes, predictor.colors)
                 for path in styles:
-                    _write_style(path, qgis_style(predictor.classes, predictor.colors), overwrite, warn)
+                    _write_style(path, style, overwrite, warn)
 
             write_atomically(out, finish)
         except BaseException:

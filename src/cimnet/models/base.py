@@ -54,6 +54,7 @@ class Prepared(NamedTuple):
         size: (H, W) of the images as they came.
         padded: (h, w), multiples of ``stride``.
         has_rgb, has_thermal, has_both: which show anything, (B,) bool, or None for all; see :meth:`RGBTModel.there`.
+            None where that was not asked.
         flow: see :class:`Output`.
     """
 
@@ -175,16 +176,21 @@ class RGBTModel(nn.Module):
         self.thermal_mean.fill_(mean)
         self.thermal_std.fill_(max(std, 1e-4))
 
-    def begin(self, rgb: Tensor | None, thermal: Tensor | None) -> Prepared:
+    def begin(self, rgb: Tensor | None, thermal: Tensor | None, streams: bool = True) -> Prepared:
         """What every model does first: images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of which may be None, to
         :class:`Prepared`.
+
+        Args:
+            streams: there is one for each sensor, so ask which images show anything.
 
         Raises:
             ValueError: as :meth:`complete`.
         """
         rgb, thermal = self.complete(rgb, thermal)
         size = (rgb.shape[-2], rgb.shape[-1])
-        has_rgb, has_thermal, has_both = self.there(rgb, thermal)
+        has_rgb, has_thermal, has_both = None, None, None
+        if streams or self.alignment is not None:
+            has_rgb, has_thermal, has_both = self.there(rgb, thermal)
         rgb, thermal = self.prepare(rgb, thermal)
         flow: Tensor | None = None
         if self.alignment is not None:

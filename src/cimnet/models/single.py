@@ -58,7 +58,7 @@ class SingleStream(RGBTModel):
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them may be None, to
         :class:`cimnet.models.base.Output`."""
-        images = self.begin(rgb, thermal)
+        images = self.begin(rgb, thermal, streams=False)
         seen = images.rgb if self.modality == "rgb" else images.thermal
         if self.modality == "stacked":
             seen = torch.cat((images.rgb, images.thermal[:, :1]), dim=1)

@@ -43,7 +43,8 @@ class SeededDataset(Dataset[RGBTSample]):
 
     def __init__(self, dataset: RGBTDataset, workers: int = 0) -> None:
         self.dataset = dataset
-        self._reading = torch.full((max(workers, 1), 2), -1).share_memory_()  # type: ignore[no-untyped-call]  # pid, index
+        reading = torch.full((max(workers, 1), 2), -1)  # process and index of each
+        self._reading = reading.share_memory_()  # type: ignore[no-untyped-call]  # untyped in torch
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -142,7 +142,7 @@ class VideoSource:
                 first = time if first is None else first
                 if time - first > last:  # a damaged file may jump back
                     last = time - first
-                    yield Frame(index, f"{index:06d}", last, lambda f=frame: self._image(f))  # type: ignore[misc]
+                    yield Frame(index, f"{index:06d}", last, partial(self._image, frame))
         if damaged:
             self.problems.append(f"{self.path}: {damaged} damaged packets were left out")
         if self.duration and last >= 0 and self.duration - last > 2.5 * self.interval + 0.01:
