@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -12,18 +13,23 @@ from typing import Any
 def leave_signals_to_parent(worker: int = 0) -> None:
     """For loader processes: a scheduler or terminal signals the whole group, and the main process is to decide.
 
-    SIGTERM from the main process itself ends the loader process as ever. Where the sender cannot be told (macOS),
-    nothing is changed for SIGTERM.
+    SIGTERM from the main process itself ends the loader process as ever. So does the end of the main process, however
+    early: torch's own watch begins later than this, and a loader process whose parent was killed before it (by a
+    scheduler out of patience, or for want of memory) would wait for ever. Where the sender of a signal cannot be told
+    (macOS), nothing is changed for SIGTERM.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
+    parent = multiprocessing.parent_process()
+    if parent is not None and hasattr(signal, "sigtimedwait"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for_parent, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_wait_for_parent, args=(parent,), daemon=True).start()
 
 
-def _wait_for_parent(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
+def _wait_for_parent(parent: Any) -> None:
+    while parent.is_alive():
+        told = signal.sigtimedwait({signal.SIGTERM}, 1.0)
+        if told is not None and told.si_pid == parent.pid:
+            break
     os._exit(0)
 
 

@@ -22,10 +22,10 @@ from tests.conftest import write_recipe
 from tests.fakes.layouts import make_folder
 from tests.training.same import same
 
-KILLS = 20
+KILLS = 5  # a test
 TINY_MODEL = {"name": "pixel_mi", "widths": None, "decoder_channels": None, "dropout": 0.3}
 TRAINING = {
-    "epochs": 20,
+    "epochs": 8,
     "batch_size": 2,
     "ema_decay": 0.9,
     "save_every": 1,
@@ -65,7 +65,7 @@ def kill_while(process: subprocess.Popen[str], out: Path, moment: str, steps: in
             seen += 0.0005
     alive = process.poll() is None
     process.kill()
-    process.communicate()
+    process.communicate(timeout=120)
     return alive
 
 
@@ -78,22 +78,30 @@ def whole_state(folder: Path) -> dict[str, Any]:
     raise AssertionError(f"{folder}: no whole state")
 
 
-@pytest.mark.slow
-def test_twenty_kills(tmp_path: Path) -> None:
-    """While steps are taken, while a state is written, with loader workers, before the first state: all by chance."""
+@pytest.fixture(scope="module")
+def never_killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The recipe, and the run that came to its end in one go."""
+    folder = tmp_path_factory.mktemp("kill")
     recipe = write_recipe(
-        tmp_path / "recipe.yaml",
-        make_folder(tmp_path / "data", 14),
+        folder / "recipe.yaml",
+        make_folder(folder / "data", 14),
         model=TINY_MODEL,
         training=TRAINING,
         data={"workers": 1},
         augmentation={"modality_dropout": 0.5},
     )
-    whole = start(recipe, tmp_path / "whole")
-    assert whole.communicate()[0].count("step") > 20
-    assert whole.returncode == 0
+    run = start(recipe, folder / "whole")
+    assert run.communicate(timeout=120)[0].count("step") > 20
+    assert run.returncode == 0
+    return recipe, folder / "whole"
 
-    dice = random.Random(0)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 2, 5, 6])  # their first kills are of both kinds
+def test_twenty_kills(never_killed: tuple[Path, Path], tmp_path: Path, seed: int) -> None:
+    """While steps are taken, while a state is written, with loader workers, before the first state: all by chance."""
+    recipe, whole = never_killed
+    dice = random.Random(seed)
     log: list[dict[str, Any]] = []
     out = tmp_path / "killed"
     while sum(entry["killed"] for entry in log) < KILLS:
@@ -103,19 +111,18 @@ def test_twenty_kills(tmp_path: Path) -> None:
         saved = whole_state(out)["progress"]["step"] if state_files(out) else 0
         log.append({"moment": moment, "killed": killed, "step": saved, "half_written": len([*out.glob(".*.part*")])})
         if not killed and state_files(out):  # it ended; begin again in another folder, so that every kill hits a run
-            _compare(tmp_path / "whole", out)
+            _compare(whole, out)
             out = tmp_path / f"killed_{len(log)}"
     last = start(recipe, out)
-    text = last.communicate()[0]
+    text = last.communicate(timeout=120)[0]
     assert last.returncode == 0, text
-    _compare(tmp_path / "whole", out)
+    _compare(whole, out)
     assert not [*out.glob(".*.part*")]
     assert sum(entry["half_written"] > 0 for entry in log) > 0, "no kill hit a state being written"
     writing = sum(entry["moment"] == "writing" for entry in log)
     print(f"\n{KILLS} kills: {len(log) - writing} after a step, {writing} while a state was written, of which ", end="")
     print(
-        f"{sum(entry['half_written'] > 0 for entry in log)} left half a file; steps that were saved at each kill: ",
-        end="",
+        f"{sum(entry['half_written'] > 0 for entry in log)} left half a file; steps that were saved at each: ", end=""
     )
     print(*(entry["step"] for entry in log), "; weights and state equal to the last bit")
 
@@ -145,7 +152,7 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: sig
     for _ in range(3):
         process.stdout.readline()
     process.send_signal(number)
-    text = process.communicate()[0]
+    text = process.communicate(timeout=120)[0]
     assert process.returncode == code, text
     assert f"stopped by {number.name} after step" in text
     assert "--resume goes on" in text
@@ -154,8 +161,8 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: sig
     assert progress["batch"] == progress["step"]
     whole = start(recipe, tmp_path / "whole")
     last = start(recipe, tmp_path / "run")
-    assert f"step {progress['step'] + 1}\n" == last.communicate()[0].splitlines(keepends=True)[0]
-    whole.communicate()
+    assert f"step {progress['step'] + 1}\n" == last.communicate(timeout=120)[0].splitlines(keepends=True)[0]
+    whole.communicate(timeout=120)
     _compare(tmp_path / "whole", tmp_path / "run")
 
 
@@ -170,7 +177,7 @@ def test_a_signal_to_the_whole_group_leaves_loader_processes_alone(tmp_path: Pat
     for _ in range(2):
         process.stdout.readline()
     os.killpg(process.pid, number)
-    text = process.communicate()[0]
+    text = process.communicate(timeout=120)[0]
     assert f"stopped by {number.name} after step" in text, text
     assert read_state(tmp_path / "run" / "last.pt")["progress"]["step"] >= 2
 
