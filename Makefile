@@ -28,7 +28,7 @@ test: lint $(VENV)/ready
 
 test-slow: $(VENV)/ready
 	$(PYTEST) -m "(slow or export) and not browser and not cluster"
-	$(BIN)/python -m pytest -m "browser or cluster"  # these start processes of their own
+	$(PYTEST) -m "browser or cluster"  # apart: these start processes of their own
 
 test-all: test test-slow
 
