@@ -20,7 +20,7 @@ from cimnet.geo.qgis_style import qgis_style
 from cimnet.geo.rasters import RasterPair, open_pair
 from cimnet.geo.scratch import Scratch, describe
 from cimnet.inference import Predictor
-from cimnet.inference.windows import Windows
+from cimnet.inference.windows import STRIP, Windows
 from cimnet.models.base import class_ids
 
 _CACHE = 128  # MB of GDAL's blocks
@@ -101,7 +101,8 @@ def predict_geotiff(
         height, width = raster.shape
         overlap = predictor.settings.overlap
         windows = predictor.settings.windows(height, width) or Windows(height, width, max(height, width), overlap)
-        grid = {"window": windows.size, "overlap": overlap, "scaling": str(pair.scaling), "require-both": require_both}
+        grid: dict[str, object] = {"window": windows.size, "overlap": overlap, "strip": STRIP}
+        grid |= {"scaling": str(pair.scaling), "require-both": require_both}
         scratch = Scratch(out, raster.shape, describe(predictor, rgb, thermal, **grid), overwrite)
         try:
             _run(predictor, pair, windows, scratch, progress or (lambda done, total: None))

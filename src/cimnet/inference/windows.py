@@ -23,7 +23,7 @@ Read = Callable[[int, int, int, int], Pair | None]
 Probabilities = Callable[[Tensor, Tensor], Tensor]
 """RGB (B, 3, h, w) and thermal (B, 1, h, w) to (B, K, h, w) on the CPU."""
 
-STRIP = 8192
+STRIP = 4096
 STRIDE = 32
 """Windows start at multiples of it, the encoders' stride: else their masks differ more (docs/benchmarks.md)."""
 
@@ -126,7 +126,9 @@ def blend(
                 norm = total_y[top:end, None] * total_x[None, first:last]
                 yield Block(top, first, sums[:, :finished, inside] / norm)
             if place + 1 < len(tops):
-                sums = torch.cat((sums[:, finished:], sums.new_zeros(classes, finished, span)), dim=1)
+                for plane in sums:  # one after the other: no second copy of all
+                    plane[: rows - finished] = plane[finished:].clone()
+                    plane[rows - finished :] = 0
 
 
 def _row(
