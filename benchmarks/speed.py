@@ -44,8 +44,9 @@ Forward = Callable[[Tensor, Tensor], Tensor]
 
 
 def main(arguments: list[str] | None = None) -> None:
+    verbs = {verb.__name__: verb for verb in (parity, forward, pipeline, int8, bfloat16)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("parity", "forward", "pipeline", "int8", "bfloat16"))
+    parser.add_argument("what", choices=verbs)
     parser.add_argument("--model", default="cimnet_resnet101")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--pairs", type=Path, help="data set with a split test")
@@ -57,8 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        run = {"parity": parity, "forward": forward, "pipeline": pipeline, "int8": int8, "bfloat16": bfloat16}
-        run[options.what](options, Path(folder))
+        verbs[options.what](options, Path(folder))
 
 
 def untrained(name: str, folder: Path, data: Path | None = None, **model_options: object) -> Path:
@@ -201,7 +201,7 @@ def int8(options: argparse.Namespace, folder: Path) -> None:
 
 def bfloat16(options: argparse.Namespace, folder: Path) -> None:
     """Equal pixels of torch in bfloat16 and in float32 on eight test pairs; also on a processor without bfloat16, where
-    it is slow and the same."""
+    torch computes it in software."""
     exact, rough = (cimnet.load(options.checkpoint, "cpu", precision=name) for name in ("float32", "bfloat16"))
     data = exact.open_dataset(options.pairs, "test")
     pairs = [(data[k].rgb, data[k].thermal) for k in range(8)]

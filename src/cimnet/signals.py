@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from multiprocessing.process import BaseProcess
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -25,7 +26,7 @@ def leave_signals_to_parent(worker: int = 0) -> None:
         threading.Thread(target=_wait_for_parent, args=(parent,), daemon=True).start()
 
 
-def _wait_for_parent(parent: Any) -> None:
+def _wait_for_parent(parent: BaseProcess) -> None:
     while parent.is_alive():
         told = signal.sigtimedwait({signal.SIGTERM}, 1.0)
         if told is not None and told.si_pid == parent.pid:

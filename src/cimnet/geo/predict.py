@@ -101,8 +101,13 @@ def predict_geotiff(
         height, width = raster.shape
         overlap = predictor.settings.overlap
         windows = predictor.settings.windows(height, width) or Windows(height, width, max(height, width), overlap)
-        grid: dict[str, object] = {"window": windows.size, "overlap": overlap, "strip": STRIP}
-        grid |= {"scaling": str(pair.scaling), "require-both": require_both}
+        grid = {
+            "window": windows.size,
+            "overlap": overlap,
+            "strip": STRIP,
+            "scaling": str(pair.scaling),
+            "require-both": require_both,
+        }
         scratch = Scratch(out, raster.shape, describe(predictor, rgb, thermal, **grid), overwrite)
         try:
             _run(predictor, pair, windows, scratch, progress or (lambda done, total: None))
