@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 import cimnet
-from cimnet.cli import app
+from cimnet.cli.main import app
 
 OF_EXTRAS = ("av", "cv2", "fastapi", "flyr", "gradio", "onnx", "openvino", "pyarrow", "rasterio", "ray", "wandb")
 

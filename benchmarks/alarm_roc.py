@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 
 import cimnet
-from cimnet.confidence.alarm import AlarmModel, Measured, fit_alarm
-from cimnet.confidence.calibrate import measure_cases
-from cimnet.confidence.defects import ALARMS, DEFECTS, alarm_of
-from cimnet.confidence.figures import plot_roc
-from cimnet.confidence.roc import Array, auc, roc
+from cimnet.analysis.calibration.calibrate import measure_cases
+from cimnet.analysis.calibration.defects import ALARMS, DEFECTS, alarm_of
+from cimnet.analysis.calibration.figures import plot_roc
+from cimnet.analysis.calibration.roc import Array, auc, roc
 from cimnet.data.corruptions import DROPPED
 from cimnet.errors import CimnetError
 from cimnet.evaluation.figures import save_figure
+from cimnet.inference.alarms.alarm import AlarmModel, Measured, fit_alarm
 
 Curve = tuple[Array, Array, float]
 

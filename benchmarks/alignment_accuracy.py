@@ -1,4 +1,4 @@
-"""How well `cimnet.alignment` finds offsets: made-up scenes against their truth, real pairs shifted by known maps, MM5.
+"""How well `cimnet.registration` finds offsets: synthetic scenes against their truth, shifted real pairs, MM5.
 
     python benchmarks/alignment_accuracy.py --scenes 120 --msrs ../shared/data/msrs-real --mm5 ../shared/data/mm5
 
@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cimnet.alignment import align_pair, align_rig
-from cimnet.alignment.matrices import compose, identity, invert, offset, warp
-from cimnet.alignment.objects import object_offsets
-from cimnet.data.readers import read_rgb
-from cimnet.data.thermal_files import read_thermal_counts
-from cimnet.scenes import render
+from cimnet.data.io.readers import read_rgb
+from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.data.synthetic import render
+from cimnet.registration import align_pair, align_rig
+from cimnet.registration.matrices import compose, identity, invert, offset, warp
+from cimnet.registration.objects import object_offsets
 
 MOVING = (3, 4, 5, 7)  # motorcycle, car, truck, human
 K = 20  # pixels, U-MFNet

@@ -22,7 +22,7 @@ from segmentation_models_pytorch import Unet
 from torch.utils.data import DataLoader
 
 from cimnet.data import collate, open_dataset, train_transform
-from cimnet.scenes import synthesize
+from cimnet.data.synthetic import synthesize
 
 CROP = (480, 640)
 SCALE = (0.5, 1.75)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cimnet.curation.check import check_dataset
+from cimnet.curation.split import PARTS, split_dataset
 from cimnet.data import RGBTDataset, open_dataset
-from cimnet.doctor import check_dataset
-from cimnet.scenes import synthesize
-from cimnet.split import PARTS, split_dataset
+from cimnet.data.synthetic import synthesize
 
 
 def seconds(root: Path, workers: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from cimnet.models.deformable import deform_conv2d
+from cimnet.ops.deformable import deform_conv2d
 
 
 def main() -> None:

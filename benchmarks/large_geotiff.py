@@ -27,14 +27,14 @@ from rasterio.windows import Window
 from torch import Tensor
 
 import cimnet
-import cimnet.geo
+import cimnet.deploy.geo
 from cimnet.checkpoint import ModelInfo
+from cimnet.data.synthetic import CLASSES, COLORS, render
 from cimnet.inference import Predictor
 from cimnet.inference.images import cutter
 from cimnet.inference.settings import Settings
 from cimnet.inference.windows import Windows
 from cimnet.models import Output
-from cimnet.scenes import CLASSES, COLORS, render
 
 STRIDE = 32  # of the encoder
 FADE = 32  # pixels over which neighbouring scenes of a mosaic run into each other
@@ -157,7 +157,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     rgb, thermal = arguments.folder / "rgb.tif", arguments.folder / "thermal.tif"
     extra = {"areas": out.with_suffix(".csv")} | ({"polygons": out.with_suffix(".gpkg")} if arguments.polygons else {})
-    result = cimnet.geo.predict_geotiff(predictor, rgb, thermal, out, overwrite=True, progress=report, **extra)
+    result = cimnet.deploy.geo.predict_geotiff(predictor, rgb, thermal, out, overwrite=True, progress=report, **extra)
     print(f"{out}: {time.perf_counter() - started:.0f} s, peak {peak():.0f} MiB, {result.polygons} polygons")
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 import cimnet
-from cimnet.cluster.record import digest_of
-from cimnet.robustness import measure_robustness, parse_corruption
+from cimnet.analysis.robustness import measure_robustness, parse_corruption
+from cimnet.inference.jobs.record import digest_of
 
 
 def main() -> None:

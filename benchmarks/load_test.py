@@ -31,7 +31,7 @@ import cimnet
 from cimnet.errors import CimnetError
 from cimnet.inference import match_pairs
 
-START = "import sys; from cimnet.cli import main; sys.exit(main())"
+START = "import sys; from cimnet.cli.main import main; sys.exit(main())"
 
 
 def main() -> None:

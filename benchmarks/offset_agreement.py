@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 
 import cimnet
-from cimnet.data.kust4k import Kust4K
+from cimnet.analysis.offsets import Agreement, compare_offsets, offset_agreement
+from cimnet.data.layouts.kust4k import Kust4K
 from cimnet.evaluation import Evaluation
 from cimnet.evaluation.metrics import confusion_matrix
-from cimnet.evaluation.offsets import Agreement, compare_offsets, offset_agreement
 from cimnet.evaluation.spread import mean_and_spread
 from cimnet.inference import Predictor
 from cimnet.models import CIMNet

@@ -12,8 +12,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import cimnet
+from cimnet.analysis.redundancy import Redundancy, measure_redundancy
 from cimnet.evaluation import evaluate
-from cimnet.evaluation.redundancy import Redundancy, measure_redundancy
 from cimnet.evaluation.spread import mean_and_spread
 from cimnet.models import CIMNet
 

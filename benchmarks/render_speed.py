@@ -1,8 +1,8 @@
-"""Pairs per second that cimnet.scenes draws, one process, one thread: python benchmarks/render_speed.py"""
+"""Pairs per second that cimnet.data.synthetic draws, one process, one thread: python benchmarks/render_speed.py"""
 
 import time
 
-from cimnet.scenes import render
+from cimnet.data.synthetic import render
 
 
 def main() -> None:

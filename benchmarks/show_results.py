@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import cimnet.data
 import cimnet.inference
-from cimnet.data.readers import read_rgb
+from cimnet.data.io.readers import read_rgb
 from cimnet.inference.overlay import blend, colorize
 
 

@@ -25,11 +25,11 @@ from torch import Tensor
 import cimnet
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data import open_dataset
+from cimnet.deploy.export.parity import random_pair, share
+from cimnet.deploy.export.write import SUFFIXES, export
 from cimnet.evaluation import evaluate
-from cimnet.export.parity import random_pair, share
-from cimnet.export.runtime import load_exported
-from cimnet.export.write import SUFFIXES, export
 from cimnet.inference import Predictor
+from cimnet.inference.backends.runtime import load_exported
 from cimnet.models import create_model
 
 CLASSES = 9

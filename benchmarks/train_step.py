@@ -21,11 +21,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cimnet.config import TrainingConfig
-from cimnet.losses import SegmentationLoss
 from cimnet.models import create_model
 from cimnet.models.base import RGBTModel
+from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer
+from cimnet.training.recipe import TrainingConfig
 
 CLASSES = 9
 ROWS = ("bare", "parallel_rectification", "cimnet", "cimnet, checkpointing")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.evaluation.spread import spread
-from cimnet.reproduce.runs import Plan, Variant
 
 
 def main() -> None:

@@ -21,17 +21,17 @@ import torch
 from PIL import Image
 
 import cimnet
+from cimnet.data.synthetic import CLASSES
+from cimnet.data.synthetic.dice import Dice
+from cimnet.data.synthetic.pair import ScenePair, draw
+from cimnet.data.synthetic.sample import sample_scene
+from cimnet.data.synthetic.world import Scene
+from cimnet.deploy.video import OffsetEstimate, predict_video
+from cimnet.deploy.video.output import VideoWriter
+from cimnet.deploy.video.signals import track
+from cimnet.deploy.video.sources import open_source
+from cimnet.deploy.video.timing import compare
 from cimnet.inference import Predictor
-from cimnet.scenes import CLASSES
-from cimnet.scenes.dice import Dice
-from cimnet.scenes.pair import ScenePair, draw
-from cimnet.scenes.sample import sample_scene
-from cimnet.scenes.world import Scene
-from cimnet.video import OffsetEstimate, predict_video
-from cimnet.video.output import VideoWriter
-from cimnet.video.signals import track
-from cimnet.video.sources import open_source
-from cimnet.video.timing import compare
 
 SIZE, SCALE = (160, 224), 0.5
 RGB_FPS, THERMAL_FPS = 30, 9

@@ -12,8 +12,8 @@ import argparse
 import torch
 from torch import Tensor, nn
 
+from cimnet.analysis.robustness import measure_robustness, preset
 from cimnet.data import open_dataset
-from cimnet.robustness import measure_robustness, preset
 
 
 class YourModel(nn.Module):

@@ -13,9 +13,9 @@ import pytest
 import torch
 import yaml
 
-from cimnet.cli import main
-from cimnet.config import Recipe, parse_recipe
+from cimnet.cli.main import main
 from cimnet.training import train
+from cimnet.training.recipe import Recipe, parse_recipe
 
 from .fakes.layouts import make_folder
 from .fakes.pixel import pixel

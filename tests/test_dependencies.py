@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests import ROOT
+
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
 
-ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CORE = "–"
 PACKAGES = {  # names to import that are not the package's

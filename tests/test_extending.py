@@ -13,11 +13,10 @@ from PIL import Image
 from cimnet.data import LAYOUTS, open_dataset
 from cimnet.models import create_model
 from cimnet.models.registry import _FAMILIES
+from tests import ROOT
 from tests.fakes.layouts import make_folder
 
-EXAMPLES = re.findall(
-    r"```python\n(.*?)```", (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8"), re.DOTALL
-)
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

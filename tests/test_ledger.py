@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 LEDGER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`([\w./]*(?:::\w+)?)`", LEDGER)
 FOLDERS = ("src/", "tests/", "recipes/", "benchmarks/", "docs/")

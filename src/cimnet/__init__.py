@@ -9,12 +9,12 @@ from cimnet.errors import CimnetError
 from cimnet.version import __version__
 
 if TYPE_CHECKING:
-    from cimnet.config import load_recipe
     from cimnet.data import RGBTSample, open_dataset
     from cimnet.evaluation import evaluate
     from cimnet.inference import load
     from cimnet.models import create_model, list_models
     from cimnet.training import train
+    from cimnet.training.recipe import load_recipe
 
 _HOMES = {
     "RGBTSample": "cimnet.data",
@@ -22,7 +22,7 @@ _HOMES = {
     "evaluate": "cimnet.evaluation",
     "list_models": "cimnet.models",
     "load": "cimnet.inference",
-    "load_recipe": "cimnet.config",
+    "load_recipe": "cimnet.training.recipe",
     "open_dataset": "cimnet.data",
     "train": "cimnet.training",
 }

@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cimnet.data.classes import ClassList
-from cimnet.data.thermal import ThermalScaling, parse_thermal
+from cimnet.data.io.thermal import ThermalScaling, parse_thermal
 from cimnet.errors import CheckpointError, ConfigError, DataError
-from cimnet.files import write_atomically
 from cimnet.models import RGBTModel, create_model
+from cimnet.utils.files import write_atomically
 
 FORMAT = 1
 INFO_KEY = "cimnet"
@@ -36,7 +36,7 @@ class ModelInfo:
             other units. None: not known.
         metrics: scores on the validation split when the checkpoint was written.
         temperature: logits are divided by it for calibrated probabilities. None: not calibrated.
-        alarm: what :class:`cimnet.confidence.alarm.AlarmModel` keeps, plain JSON. None: not calibrated.
+        alarm: what :class:`cimnet.inference.alarms.alarm.AlarmModel` keeps, plain JSON. None: not calibrated.
     """
 
     name: str

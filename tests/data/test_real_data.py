@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from cimnet.data import open_dataset, read_rgbt, suggest_thermal_range
-from cimnet.data.base import RGBTDataset
+from cimnet.data.dataset import RGBTDataset
+from tests import ROOT
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+SHARED = ROOT.parent / "shared" / "data"
 
 
 def real(name: str) -> Path:

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from cimnet.data import LAYOUTS, RGBTDataset, RGBTSample, collate
-from cimnet.data.base import Cache
+from cimnet.data.dataset import Cache
 from cimnet.errors import DataError
 from tests.fakes.known import Fake, N
 from tests.fakes.layouts import make_arrays, write_list

@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 
-from cimnet.download.archives import unpack
+from cimnet.curation.download.archives import unpack
 from cimnet.errors import DataError
 from tests.faults import seeds
 from tests.faults.bench import Bench, Fault

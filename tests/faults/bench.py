@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors import safe_open
 from typer.testing import CliRunner
 
-from cimnet.cli import app
+from cimnet.cli.main import app
 from cimnet.data import open_dataset
 from cimnet.errors import CimnetError
 from tests.fakes.layouts import make_folder

@@ -16,8 +16,8 @@ import torch
 
 from cimnet.checkpoint import INFO_KEY, write_info
 from cimnet.errors import CimnetError
-from cimnet.export.details import EXPORT_KEY
 from cimnet.inference import load
+from cimnet.inference.backends.details import EXPORT_KEY
 from cimnet.training.run import RunFolder
 from tests.faults import seeds
 from tests.faults.bench import Bench, Fault, needs

@@ -10,12 +10,12 @@ import torch
 from matplotlib.figure import Figure
 
 from cimnet.checkpoint import save_checkpoint
-from cimnet.download.archives import unpack
+from cimnet.curation.download.archives import unpack
 from cimnet.errors import CimnetError, DataError
 from cimnet.evaluation.figures import save_figure
-from cimnet.files import write_text
 from cimnet.models import create_model
 from cimnet.training.run import RunFolder
+from cimnet.utils.files import write_text
 from tests.faults import seeds
 from tests.faults.bench import Bench, Fault
 from tests.faults.privilege import small_disk

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cimnet.data import open_dataset
 from cimnet.errors import CheckpointError, CimnetError, ConfigError, DataError
-from cimnet.files import write_atomically, write_text
-from tests.data.broken import move_and_link
+from cimnet.utils.files import write_atomically, write_text
+from tests.data.layouts.broken import move_and_link
 from tests.fakes.layouts import make_folder
 from tests.faults.bench import Bench, Fault
 

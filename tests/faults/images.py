@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from cimnet.data.readers import read_label, read_rgb
-from cimnet.data.thermal_files import read_thermal_counts
+from cimnet.data.io.readers import read_label, read_rgb
+from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.errors import DataError
-from tests.data.broken import write_png_header
+from tests.data.layouts.broken import write_png_header
 from tests.fakes.flir import CAMERA_INFO, RAW_DATA, camera_info, chunks, raw_data, records, write_records
 from tests.faults import seeds
 from tests.faults.bench import Bench, Fault, needs

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cimnet.config import load_recipe
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.training import train
+from cimnet.training.recipe import load_recipe
 from tests.faults import seeds
 from tests.faults.bench import Bench, Fault
 from tests.faults.yamls import CODE, LAUGHS

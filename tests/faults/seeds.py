@@ -22,9 +22,9 @@ import yaml
 from PIL import Image
 
 from cimnet.checkpoint import INFO_KEY, ModelInfo, write_info
-from cimnet.config import parse_recipe
-from cimnet.export.details import Details, to_metadata
+from cimnet.inference.backends.details import Details, to_metadata
 from cimnet.models import create_model, registry
+from cimnet.training.recipe import parse_recipe
 from tests.fakes.flir import to_raw, write_flir
 from tests.fakes.layouts import CLASSES, make_arrays
 from tests.fakes.pixel import Pixel

@@ -13,21 +13,21 @@ from typing import Any
 import hypothesis.strategies as st
 import yaml
 
+from cimnet.analysis.calibration.defects import ALARMS
 from cimnet.checkpoint import INFO_KEY, load_checkpoint, read_info, write_info
-from cimnet.confidence.alarm import AlarmModel
-from cimnet.confidence.defects import ALARMS
-from cimnet.config import Recipe, load_recipe, parse_recipe
+from cimnet.curation.download.archives import unpack
 from cimnet.data import ThermalScaling, open_dataset
 from cimnet.data.classes import read_dataset_file
-from cimnet.data.coco_json import read_panoptic
-from cimnet.data.files import read_names
 from cimnet.data.flags import read_flags
+from cimnet.data.io.lists import read_names
+from cimnet.data.io.readers import image_size, read_label, read_rgb, read_rgbt
+from cimnet.data.io.thermal_files import read_thermal_counts, thermal_size
 from cimnet.data.labels import read_color_label
-from cimnet.data.readers import image_size, read_label, read_rgb, read_rgbt
-from cimnet.data.thermal_files import read_thermal_counts, thermal_size
-from cimnet.download.archives import unpack
-from cimnet.export.details import EXPORT_KEY, from_metadata
-from cimnet.export.runtime import ExportedModel, load_exported
+from cimnet.data.layouts.coco_json import read_panoptic
+from cimnet.inference.alarms.alarm import AlarmModel
+from cimnet.inference.backends.details import EXPORT_KEY, from_metadata
+from cimnet.inference.backends.runtime import ExportedModel, load_exported
+from cimnet.training.recipe import Recipe, load_recipe, parse_recipe
 from cimnet.training.run import RunFolder
 from tests.fakes.layouts import make_folder
 from tests.faults import seeds

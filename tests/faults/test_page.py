@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("tifffile", reason="needs the extra dev")
 
+from tests import ROOT
 from tests.faults.__main__ import BEGIN, END, _cell
 from tests.faults.bench import Fault
 from tests.faults.table import FAULTS
 
-PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+PAGE = ROOT / "docs" / "faults.md"
 
 
 def test_the_page_lists_the_same_faults() -> None:

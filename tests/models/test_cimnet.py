@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
-from cimnet.losses import SegmentationLoss
 from cimnet.models import CIMNet, create_model
 from cimnet.models.cimnet import PAPER_WIDTHS, Leave, enter
 from cimnet.models.scsfr import SCSFROutput, halve_offset
+from cimnet.training.loss import SegmentationLoss
 
 SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
 NATIVE: dict[str, Any] = {"widths": (32, 64, 160, 256), "decoder_channels": 16}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from cimnet.config import load_recipe
 from cimnet.errors import Stopped
 from cimnet.models import registry
 from cimnet.training import train
+from cimnet.training.recipe import load_recipe
 from tests.fakes.pixel import Pixel
 
 

@@ -21,16 +21,16 @@ import torch.multiprocessing as mp
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
-from cimnet.config import parse_recipe
 from cimnet.errors import ConfigError
 from cimnet.evaluation import evaluate
 from cimnet.inference import load
-from cimnet.losses import MutualInformationWeight
 from cimnet.models import CIMNet, registry
 from cimnet.models.base import Output
 from cimnet.models.encoder import StagedEncoder
 from cimnet.training import train
 from cimnet.training.engine import Engine
+from cimnet.training.loss import MutualInformationWeight
+from cimnet.training.recipe import parse_recipe
 from cimnet.training.setup import build_loss, build_model, open_splits
 from cimnet.training.states import read_state
 from tests.conftest import tiny_content, tiny_recipe, write_recipe

@@ -16,10 +16,10 @@ import torch
 
 from cimnet.data import Batch, RGBTDataset, RGBTSample
 from cimnet.errors import CimnetError, ConfigError, DataError
-from cimnet.losses import Loss
 from cimnet.training import train
 from cimnet.training.engine import TrainStep
 from cimnet.training.guards import LossGuard
+from cimnet.training.loss import Loss
 from cimnet.training.run import RunFolder
 from cimnet.training.states import read_state, save_state
 from tests.conftest import pixel_recipe

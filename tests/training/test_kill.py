@@ -183,8 +183,8 @@ def test_a_signal_to_the_whole_group_leaves_loader_processes_alone(tmp_path: Pat
 
 
 def test_a_damaged_newest_state_is_skipped_with_a_warning(tmp_path: Path, pixel: None) -> None:
-    from cimnet.config import load_recipe
     from cimnet.training import train
+    from cimnet.training.recipe import load_recipe
 
     recipe = load_recipe(
         write_recipe(tmp_path / "r.yaml", make_folder(tmp_path / "data", 12), model=TINY_MODEL, training=TRAINING)

@@ -14,15 +14,15 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from cimnet.checkpoint import load_checkpoint
-from cimnet.config import Recipe, load_recipe
 from cimnet.data import Batch, collate, thermal_statistics
-from cimnet.data.spoil import Spoil
+from cimnet.data.degrade import Spoil
 from cimnet.errors import CheckpointError, CimnetError, ConfigError, DataError
 from cimnet.evaluation import Evaluation
-from cimnet.losses import Loss
 from cimnet.training import loop, train
 from cimnet.training.engine import Engine, TrainStep
+from cimnet.training.loss import Loss
 from cimnet.training.optim import learning_rate_factor
+from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.setup import build_loss, build_model, open_splits
 from tests.conftest import Trained, pixel_recipe
 from tests.training.same import same

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cimnet.config import TrainingConfig
-from cimnet.losses import SegmentationLoss
 from cimnet.models import create_model
 from cimnet.training.engine import TrainStep
+from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer, create_schedule, learning_rate_factor
+from cimnet.training.recipe import TrainingConfig
 
 
 def test_norms_biases_and_scalars_do_not_decay() -> None:

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 import cimnet
-from cimnet.config import load_recipe
 from cimnet.data import open_dataset
 from cimnet.evaluation import evaluate
+from cimnet.training.recipe import load_recipe
 from cimnet.training.run import plot_curves
 from tests.conftest import Trained
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cimnet.data.base import Broken, Cache, RGBTDataset, Transform
-from cimnet.data.cart import CART
 from cimnet.data.classes import BUILT_IN, ClassList, palette
-from cimnet.data.coco import CocoPanoptic
-from cimnet.data.fmb import FMB
-from cimnet.data.folder import Folder
-from cimnet.data.forms import case_hint
-from cimnet.data.kust4k import KUST4K_CLASSES, Kust4K
-from cimnet.data.mfnet import MFNET_CLASSES, MFNet
-from cimnet.data.msrs import MSRS
-from cimnet.data.pst900 import PST900, PST900Raw
-from cimnet.data.readers import read_label, read_rgb, read_rgbt
+from cimnet.data.dataset import Broken, Cache, RGBTDataset, Transform
+from cimnet.data.io.patterns import case_hint
+from cimnet.data.io.readers import read_label, read_rgb, read_rgbt
+from cimnet.data.io.thermal import ThermalRange, ThermalScaling
+from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.data.layouts.cart import CART
+from cimnet.data.layouts.coco import CocoPanoptic
+from cimnet.data.layouts.fmb import FMB
+from cimnet.data.layouts.folder import Folder
+from cimnet.data.layouts.kust4k import KUST4K_CLASSES, Kust4K
+from cimnet.data.layouts.mfnet import MFNET_CLASSES, MFNet
+from cimnet.data.layouts.msrs import MSRS
+from cimnet.data.layouts.pst900 import PST900, PST900Raw
 from cimnet.data.sample import IGNORE_INDEX, Batch, RGBTSample, collate
 from cimnet.data.statistics import suggest_thermal_range, thermal_statistics
-from cimnet.data.thermal import ThermalRange, ThermalScaling
-from cimnet.data.thermal_files import read_thermal_counts
 from cimnet.data.transforms import TrainTransform, train_transform
 from cimnet.errors import DataError
 

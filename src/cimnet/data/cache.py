@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.pairs import Arrays, Pair
-from cimnet.files import write_atomically, write_text
+from cimnet.utils.files import write_atomically, write_text
 
 _THREADS = 4
 _FORMAT = 1  # raised when the same files are decoded otherwise

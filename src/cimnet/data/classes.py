@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cimnet.data.thermal import ThermalScaling, parse_thermal
+from cimnet.data.io.thermal import ThermalScaling, parse_thermal
 from cimnet.errors import DataError
-from cimnet.yaml_text import read_yaml
+from cimnet.utils.yaml import read_yaml
 
 Color = tuple[int, int, int]
 

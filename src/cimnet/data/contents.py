@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cimnet.data import find_layout
-from cimnet.data.base import Broken, RGBTDataset
-from cimnet.data.files import ALL, find_list, list_names, read_names
+from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import FLAG_LISTS
-from cimnet.data.forms import SPLIT_FOLDERS, Index
+from cimnet.data.io.lists import ALL, find_list, list_names, read_names
+from cimnet.data.io.patterns import SPLIT_FOLDERS, Index
+from cimnet.data.io.thermal import ThermalRange
 from cimnet.data.pairs import Pair
-from cimnet.data.thermal import ThermalRange
 from cimnet.errors import DataError
 
 SCENE_LISTS = ("day", "night", "dark_night")

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.classes import ClassList
-from cimnet.data.readers import image_size
-from cimnet.data.thermal import Counts
-from cimnet.data.thermal_files import thermal_size
+from cimnet.data.io.readers import image_size
+from cimnet.data.io.thermal import Counts
+from cimnet.data.io.thermal_files import thermal_size
 from cimnet.errors import DataError
 
 _THREADS = 4

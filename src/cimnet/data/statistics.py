@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cimnet.data.base import RGBTDataset
+from cimnet.data.dataset import RGBTDataset
 from cimnet.errors import DataError
 
 

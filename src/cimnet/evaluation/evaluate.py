@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.errors import DataError
 from cimnet.evaluation.metrics import Absent, Matrix, Scores, confusion_matrix, scores
-from cimnet.signals import leave_signals_to_parent
+from cimnet.utils.signals import leave_signals_to_parent
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 

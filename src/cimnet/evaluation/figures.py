@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from cimnet.errors import ConfigError
 from cimnet.evaluation.evaluate import Evaluation
-from cimnet.files import write_atomically
+from cimnet.utils.files import write_atomically
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
 

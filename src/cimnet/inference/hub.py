@@ -13,12 +13,12 @@ import yaml
 
 from cimnet.checkpoint import WEIGHTS, ModelInfo, save_checkpoint
 from cimnet.errors import CheckpointError
-from cimnet.files import require_new_folder, write_text
 from cimnet.models import RGBTModel
+from cimnet.utils.files import require_new_folder, write_text
 from cimnet.version import __version__
 
 EXPORTED = (".onnx", ".xml", ".pt2")
-"""Endings of the files of :mod:`cimnet.export`."""
+"""Endings of the files of :mod:`cimnet.deploy.export`."""
 _NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.data.readers import read_rgb, upright
-from cimnet.data.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
+from cimnet.data.io.readers import read_rgb, upright
+from cimnet.data.io.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
 from cimnet.errors import DataError
 from cimnet.inference.windows import Read
 

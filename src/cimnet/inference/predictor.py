@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo, load_checkpoint
-from cimnet.confidence.alarm import Alarm, AlarmModel
-from cimnet.confidence.signals import measure
 from cimnet.data import RGBTDataset, open_dataset
-from cimnet.data.base import Broken
+from cimnet.data.dataset import Broken
 from cimnet.errors import CheckpointError, ConfigError
+from cimnet.inference.alarms.alarm import Alarm, AlarmModel
+from cimnet.inference.alarms.measure import measure
 from cimnet.inference.hub import EXPORTED, locate, push, save_folder
 from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
 from cimnet.inference.settings import WHOLE, Settings
@@ -50,7 +50,7 @@ def load(source: str | Path, device: str | torch.device | None = None, **setting
     """
     path = locate(source)
     if path.suffix in EXPORTED:
-        from cimnet.export.runtime import load_exported
+        from cimnet.inference.backends.runtime import load_exported
 
         if device is not None and choose_device(device).type != "cpu":
             raise ConfigError(f"device '{device}': exported models run on the CPU; load the checkpoint for another one")
@@ -78,7 +78,8 @@ class Predictor:
     """A model with what it needs to read a user's images.
 
     Attributes:
-        model: in evaluation mode on ``device``; for exported files what :mod:`cimnet.export.runtime` makes of them.
+        model: in evaluation mode on ``device``; for exported files what
+            :mod:`cimnet.inference.backends.runtime` makes of them.
         info: classes, colours, thermal scaling, scores.
         settings: how the model is run.
     """

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from cimnet.models.alignment import ThermalAlignment
+from cimnet.models.explicit_alignment import ThermalAlignment
 
 
 class Alone(NamedTuple):
@@ -140,7 +140,7 @@ class RGBTModel(nn.Module):
         input_scale: factor applied to height and width before the encoders in evaluation mode, 1 for none; below 1 it
             trades detail for speed. In training mode images are taken as they are: the training transform scales them.
         explicit_alignment: bring the thermal image to the RGB image before the encoders, see
-            :class:`cimnet.models.alignment.ThermalAlignment`; for models that take both through :meth:`begin`.
+            :class:`cimnet.models.explicit_alignment.ThermalAlignment`; for models that take both through :meth:`begin`.
 
     Attributes:
         checkpointing: in training, keep only what goes into the stages and compute the rest a second time for the

@@ -85,7 +85,7 @@ class CIMNet(RGBTModel):
         offset_update: ``replace`` or ``residual``, see :class:`cimnet.models.scsfr.SCSFR`.
         modulation: DCN v2's mask in the alignment.
         explicit_alignment: bring the thermal image to the RGB image before the encoders, not in the paper; see
-            :class:`cimnet.models.alignment.ThermalAlignment`.
+            :class:`cimnet.models.explicit_alignment.ThermalAlignment`.
         pretrained: ImageNet weights for both encoders.
         input_scale: see :class:`cimnet.models.base.RGBTModel`.
         dropout: in the decoder.

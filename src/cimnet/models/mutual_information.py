@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cimnet.models.processes import sum_over_processes
+from cimnet.utils.distributed import sum_over_processes
 
 MIMode = Literal["cooperative", "adversarial"]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from cimnet.errors import ConfigError
-from cimnet.models.addition import Addition
 from cimnet.models.base import RGBTModel
+from cimnet.models.baselines.addition import Addition
+from cimnet.models.baselines.parallel import ParallelNet
+from cimnet.models.baselines.single import SingleStream
 from cimnet.models.cimnet import LIGHT_WIDTHS, CIMNet
 from cimnet.models.encoder import MIT_ENCODERS
-from cimnet.models.parallel import ParallelNet
-from cimnet.models.single import SingleStream
 
 ENCODERS = {
     **{name: name for name in ("resnet18", "resnet34", "resnet50", "resnet101")},

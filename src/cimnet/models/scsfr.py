@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cimnet.models.deformable import DeformConv2d
+from cimnet.ops.deformable import DeformConv2d
 
 OffsetUpdate = Literal["replace", "residual"]
 

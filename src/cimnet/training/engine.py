@@ -14,17 +14,17 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from cimnet.config import Recipe
 from cimnet.data import Batch, RGBTDataset, collate
-from cimnet.data.spoil import with_missing
+from cimnet.data.degrade import with_missing
 from cimnet.errors import ConfigError
-from cimnet.losses import Loss, SegmentationLoss
 from cimnet.models import RGBTModel
-from cimnet.signals import leave_signals_to_parent
+from cimnet.training.loss import Loss, SegmentationLoss
 from cimnet.training.optim import create_optimizer, create_schedule
 from cimnet.training.order import SeededDataset, Shuffle
+from cimnet.training.recipe import Recipe
 from cimnet.training.sharding import collect_shares, restore_shares, shard, whole_weights
 from cimnet.training.states import State
+from cimnet.utils.signals import leave_signals_to_parent
 
 
 class TrainStep(nn.Module):

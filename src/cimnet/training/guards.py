@@ -13,10 +13,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from cimnet.config import Recipe
 from cimnet.errors import CimnetError, DataError
-from cimnet.files import write_text
 from cimnet.training.order import SeededDataset
+from cimnet.training.recipe import Recipe
+from cimnet.utils.files import write_text
 
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ([\d, ]+)\)")

@@ -11,9 +11,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cimnet.config import Recipe, load_recipe
 from cimnet.errors import CimnetError, DataError
 from cimnet.evaluation.spread import spread
+from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.run import LOCK, MAY_CHANGE, READING, first_change, flat, read_starts
 
 SEED = "training.seed"

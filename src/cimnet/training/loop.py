@@ -13,19 +13,19 @@ from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import broadcast, set_seed
 
 from cimnet.checkpoint import ModelInfo, save_checkpoint
-from cimnet.config import Recipe
 from cimnet.data import Batch, RGBTDataset
 from cimnet.errors import ConfigError, DataError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
-from cimnet.losses import Loss
 from cimnet.models import RGBTModel
-from cimnet.signals import StopRequest
 from cimnet.training.engine import Engine, Progress
 from cimnet.training.guards import LossGuard, explained
+from cimnet.training.loss import Loss
 from cimnet.training.order import seed_step
+from cimnet.training.recipe import Recipe
 from cimnet.training.run import RunFolder
 from cimnet.training.setup import build_loss, build_model, open_splits
 from cimnet.training.trackers import require_trackers, start_trackers
+from cimnet.utils.signals import StopRequest
 
 Report = Callable[[dict[str, float]], None]
 TERMS = ("loss", "cross_entropy", "mutual_information")
@@ -37,7 +37,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
     On SIGTERM or Ctrl-C the run saves its state after the step at hand and ends.
 
     Args:
-        recipe: see :class:`cimnet.config.Recipe`.
+        recipe: see :class:`cimnet.training.recipe.Recipe`.
         out: run folder, new or empty unless ``resume``.
         resume: go on with the run in ``out`` from its newest state; where there is none yet, begin.
         report: called after each optimiser step with epoch, step, steps, loss, mutual_information, lambda, rate, and

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from cimnet.config import Recipe
 from cimnet.errors import ConfigError
-from cimnet.files import write_text
 from cimnet.training.listing import Run, is_finished, read_run
 from cimnet.training.loop import Report, train
+from cimnet.training.recipe import Recipe
+from cimnet.utils.files import write_text
 
 
 def train_seeds(

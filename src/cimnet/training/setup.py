@@ -11,7 +11,6 @@ import torch
 from torchvision.transforms import v2
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.config import Recipe
 from cimnet.data import (
     RGBTDataset,
     ThermalScaling,
@@ -21,10 +20,11 @@ from cimnet.data import (
     train_transform,
 )
 from cimnet.data.corruptions import moving_ids
-from cimnet.data.spoil import Spoil
+from cimnet.data.degrade import Spoil
 from cimnet.errors import ConfigError
-from cimnet.losses import SegmentationLoss
 from cimnet.models import RGBTModel, create_model
+from cimnet.training.loss import SegmentationLoss
+from cimnet.training.recipe import Recipe
 
 
 def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDataset]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from cimnet.errors import CheckpointError
-from cimnet.files import write_atomically
+from cimnet.utils.files import write_atomically
 
 State = dict[str, Any]
 LAST, PREVIOUS = "last.pt", "previous.pt"

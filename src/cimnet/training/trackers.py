@@ -12,8 +12,8 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 
-from cimnet.config import Recipe
 from cimnet.errors import ConfigError
+from cimnet.training.recipe import Recipe
 from cimnet.training.run import flat
 
 PROJECT = "cimnet"

@@ -1,5 +1,0 @@
-"""Where RGB and thermal images disagree: estimating, showing and mending their misalignment."""
-
-from cimnet.alignment.estimate import Alignment, align_pair, align_rig, pair_offset
-
-__all__ = ["Alignment", "align_pair", "align_rig", "pair_offset"]

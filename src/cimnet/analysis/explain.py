@@ -1,0 +1,253 @@
+"""What happens inside CIMNet for one pair: the panels of the paper's Fig. 3 and 14, offsets, weights and errors.
+
+One PNG figure with all panels, and one HTML page with the same panels and what they mean. Features and weights are
+drawn in cividis and errors in one dark tone, which read alike in grey print and for people who confuse red and green.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from cimnet.analysis import report_figures as pictures
+from cimnet.analysis import report_page as html
+from cimnet.analysis.offsets import offset_fields
+from cimnet.data.io.readers import read_label
+from cimnet.errors import ConfigError, DataError
+from cimnet.evaluation.figures import save_figure
+from cimnet.inference import Predictor
+from cimnet.inference.overlay import blend, to_grey, to_rgb, with_legend
+from cimnet.models import CIMNet
+from cimnet.models.scsfr import SCSFR
+from cimnet.utils.files import write_text
+
+WRONG: pictures.Color = (150, 40, 0)
+Size = tuple[int, int]
+
+
+class Panel(NamedTuple):
+    """A title and a picture (H, W, 3)."""
+
+    title: str
+    image: pictures.Image8
+
+
+class Section(NamedTuple):
+    """Panels that belong together, and what they show."""
+
+    title: str
+    note: str
+    panels: list[Panel]
+
+
+@contextmanager
+def record(model: CIMNet) -> Iterator[dict[str, Any]]:
+    """Inputs and output of CIMNet and of its modules during one forward pass, by name."""
+    seen: dict[str, Any] = {}
+    modules: dict[str, nn.Module] = {"model": model, "cipa": model.cipa}
+    modules |= {f"scsfr{n}": module for n, module in enumerate(model.scsfr, start=1)}
+    modules |= {f"ffm{n}": module for n, module in enumerate(model.ffm, start=1)}
+    for n, stage in enumerate(model.scsfr, start=1):
+        if isinstance(stage, SCSFR) and stage.spatial is not None:
+            modules[f"spatial{n}"] = stage.spatial.weights
+        if isinstance(stage, SCSFR) and stage.channel is not None:
+            modules[f"channel{n}"] = stage.channel.mlp
+
+    def keep(name: str) -> Any:
+        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            seen[name] = (inputs, output)
+
+        return hook
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path, label: Path | None = None) -> Path:
+    """Write ``out/explain.png`` and ``out/explain.html`` for one pair; returns the page.
+
+    Args:
+        rgb, thermal: image files; the same path for a 4-channel file.
+        label: class ids, for the error map.
+
+    Raises:
+        ConfigError: if the model is not a CIMNet.
+        DataError: if a file cannot be read, the sizes differ, or the label has ids that the model has not.
+    """
+    model = predictor.network
+    if not isinstance(model, CIMNet):
+        raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
+    ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)
+    image, grey = to_rgb(ready_rgb), to_grey(ready_thermal)
+    truth = None if label is None else _read_truth(label, grey.shape, len(predictor.classes))
+    with record(model) as seen:
+        prediction = predictor.predict(ready_rgb, ready_thermal)
+    sections = [
+        _images(predictor, image, grey, prediction, truth),
+        *_features(model, seen, grey.shape),
+        *_weights(model, seen, grey.shape),
+        _offsets(model, seen, grey),
+    ]
+    sections = [section for section in sections if section.panels]
+    save_figure(draw(sections, grey.shape), out / "explain.png")
+    page = out / "explain.html"
+    given = f"--rgb {rgb} --thermal {thermal}" + ("" if label is None else f" --label {label}")
+    write_text(page, _page(predictor, sections, rgb.name, f"cimnet explain CHECKPOINT {given} --out {out}"))
+    return page
+
+
+def _read_truth(path: Path, size: Size, classes: int) -> npt.NDArray[Any]:
+    truth = read_label(path)
+    if truth.shape != size:
+        raise DataError(f"{path}: is {truth.shape[1]}x{truth.shape[0]}, the images are {size[1]}x{size[0]}")
+    outside = np.unique(truth[(truth >= classes) & (truth != 255)])
+    if outside.size:
+        raise DataError(f"{path}: id {outside[0]} is outside the {classes} classes of the model (and not 255, ignore)")
+    return truth
+
+
+def _images(
+    predictor: Predictor, image: pictures.Image8, grey: pictures.Image8, prediction: Any, truth: Any | None
+) -> Section:
+    over = with_legend(blend(image, prediction, predictor.colors, 0.6), prediction, predictor.classes, predictor.colors)
+    panels = [
+        Panel("RGB", image),
+        Panel("thermal", np.repeat(grey[..., None], 3, axis=2)),
+        Panel("prediction", np.asarray(over)),
+    ]
+    if truth is not None:
+        wrong = float((prediction != truth)[truth != 255].mean()) if (truth != 255).any() else math.nan
+        errors = pictures.paint_errors(truth, prediction, [WRONG] * len(predictor.classes))
+        panels.append(Panel(f"errors, {100 * wrong:.1f} % of pixels", errors))
+    note = (
+        "What goes in and what comes out. Wrong pixels of the error map are dark, the lines are the label's outlines."
+    )
+    return Section("The pair", note, panels)
+
+
+def _features(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
+    """Stage 1 as in Fig. 14: before CIPA, after it, after SCSFR; and the fused maps of all stages."""
+    before, after, rectified = seen["cipa"][0], seen["cipa"][1], seen["scsfr1"][1]
+    panels = [
+        Panel(f"{name} {when}", heat(model, x, 1, size))
+        for when, maps in (
+            ("before CIPA", {"RGB": before[0], "thermal": before[1]}),
+            ("after CIPA", {"RGB": after.rgb, "thermal": after.thermal}),
+            ("after SCSFR", {"RGB": rectified.rgb, "thermal": rectified.thermal}),
+        )
+        for name, x in maps.items()
+    ]
+    fused = [Panel(f"fused, stage {n}", heat(model, seen[f"ffm{n}"][1], n, size)) for n in (1, 2, 3, 4)]
+    note = "Mean size of the features over channels, each panel from its own 1st to 99th percentile; bright is large."
+    return [
+        Section("Stage 1 through CIPA", note, panels[:4]),
+        Section("Stage 1 after SCSFR", "The same after the two streams have exchanged what each lacks.", panels[4:]),
+        Section("Fused features", "What FFM makes of the two streams, and the decoder gets.", fused),
+    ]
+
+
+def _weights(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
+    """Spatial weights (eq. 14) as maps and channel weights (eq. 19) as sorted curves, by stage."""
+    spatial: dict[str, list[Panel]] = {"RGB": [], "thermal": []}
+    channel = []
+    for n, stage in enumerate(model.scsfr, start=1):
+        assert isinstance(stage, SCSFR)
+        if stage.spatial is not None:
+            both = torch.sigmoid(seen[f"spatial{n}"][1].float())
+            for name, x in zip(spatial, both.chunk(2, dim=1), strict=True):
+                title = f"w of {name}, stage {n}: mean {x.mean():.2f}, λ {stage.spatial.scale.item():.2f}"
+                spatial[name].append(Panel(title, heat(model, x, n, size, (0.0, 1.0))))
+        if stage.channel is not None:
+            rgb, thermal = torch.sigmoid(seen[f"channel{n}"][1].float())[0].cpu().chunk(2)
+            title = f"channel weights, stage {n}, λ {stage.channel.scale.item():.2f}"
+            channel.append(Panel(title, _curves(rgb, thermal, size)))
+    note = (
+        "How much of a stream, times λ, is added to the other at each place (eq. 14–18), from 0 (dark) to 1 (bright)."
+    )
+    return [
+        *(Section(f"Spatial weights of {name}", note, panels) for name, panels in spatial.items()),
+        Section("Channel weights", "The same by channel (eq. 19–23), sorted from the largest weight.", channel),
+    ]
+
+
+def _offsets(model: CIMNet, seen: dict[str, Any], grey: pictures.Image8) -> Section:
+    panels = []
+    for name, field in offset_fields(model, seen["model"][1], grey.shape).items():
+        figure, factor = pictures.plot_arrows(grey, field, np.zeros(grey.shape, dtype=bool))
+        title = f"{name}: mean {np.hypot(*field).mean():.1f} px, arrows × {factor:g}"
+        panels.append(Panel(title, pictures.rasterize(figure)))
+    return Section("Offsets", "Averaged over the nine taps, in pixels of the image, over the thermal image.", panels)
+
+
+def heat(
+    model: CIMNet, x: Tensor, stage: int, size: Size, limits: tuple[float, float] | None = None
+) -> pictures.Image8:
+    """A map (1, C, h, w) of a stage as a cividis image (H, W, 3): the mean of absolute values over channels.
+
+    Args:
+        limits: values drawn darkest and brightest; None: the map's own 1st and 99th percentile.
+    """
+    mean = x.float().abs().mean(1, keepdim=True)
+    stride = 4 * 2 ** (stage - 1)
+    padded = (stride * mean.shape[-2], stride * mean.shape[-1])
+    full = model.restore(mean, padded, size)[0, 0].cpu().numpy()
+    low, high = limits or tuple(np.percentile(full, (1, 99)))
+    scaled = np.clip((full - low) / max(high - low, 1e-12), 0, 1)
+    painted: pictures.Image8 = (255 * matplotlib.colormaps["cividis"](scaled)[..., :3]).round().astype(np.uint8)
+    return painted
+
+
+def _curves(rgb: Tensor, thermal: Tensor, size: Size) -> pictures.Image8:
+    figure = Figure(figsize=(4.8, 4.8 * size[0] / size[1]), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    for name, values, color, style in (("RGB", rgb, "#0072b2", "-"), ("thermal", thermal, "#e69f00", "--")):
+        ordered = values.sort(descending=True).values.numpy()
+        axes.plot(np.linspace(0, 1, len(ordered)), ordered, color=color, linestyle=style, label=name)
+    axes.set(ylim=(0, 1), xlabel="share of channels")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return pictures.rasterize(figure)
+
+
+def draw(sections: list[Section], size: Size) -> Figure:
+    """All sections as rows of one figure; ``size`` (H, W) of the images gives the rows' height."""
+    columns = max(len(section.panels) for section in sections)
+    figure = Figure(figsize=(3 * columns, len(sections) * (3 * size[0] / size[1] + 0.35)), layout="constrained")
+    axes = figure.subplots(len(sections), columns, squeeze=False)
+    for row, section in zip(axes, sections, strict=True):
+        for place in row:
+            place.axis("off")
+        for place, panel in zip(row, section.panels, strict=False):
+            place.set_title(panel.title, fontsize=8)
+            place.imshow(panel.image)
+    return figure
+
+
+def _page(predictor: Predictor, sections: list[Section], name: str, command: str) -> str:
+    content = ""
+    for section in sections:
+        figures = "".join(html.figure(pictures.photo(p.image, p.title), p.title) for p in section.panels)
+        content += html.section(section.title, section.note, f'<div class="row four">{figures}</div>')
+    return html.page(
+        title="CIMNet from the inside",
+        subtitle=f"What the modules make of the pair {name}.",
+        tiles=[],
+        note="Read from the model's tensors for this one pair: it shows what the model does, not whether it is right.",
+        facts=[("model", predictor.info.name), ("classes", str(len(predictor.classes)))],
+        command=command,
+        content=content,
+    )

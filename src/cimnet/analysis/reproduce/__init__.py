@@ -1,0 +1,157 @@
+"""The paper's tables, run again: ``cimnet reproduce table3 --data …``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from cimnet.analysis.paper import KUST4K, MFNET, NOTES, TABLE3, TABLE4_CLASSES, TABLE5_GROUPS, Ablation
+from cimnet.analysis.reproduce.runs import Plan, Say, Variant, score
+from cimnet.analysis.reproduce.tables import Scores, table2, table3, table4, table5, table6
+from cimnet.data import RGBTDataset, open_dataset
+from cimnet.data.flags import FLAG_LISTS
+from cimnet.errors import ConfigError, DataError
+from cimnet.inference import load
+from cimnet.models.complexity import CONVENTION, measure_budget
+from cimnet.training.loop import Report
+from cimnet.utils.files import require_writable, write_text
+
+PAPER_RECIPES = {"table6": "mfnet_mit_b4"}  # the others: kust4k_resnet101
+ROWS = tuple(row.number for row in TABLE3)
+_CLASSES = {"table2": KUST4K, "table4": TABLE4_CLASSES, "table6": MFNET}
+_FLAGS = {"table4": ("weakly_aligned",), "table5": TABLE5_GROUPS}
+
+
+def reproduce(
+    table: str,
+    data: Path,
+    out: Path,
+    *,
+    budget: str = "paper",
+    seeds: Sequence[int] = (0, 1, 2),
+    rows: Sequence[int] = ROWS,
+    checkpoints: Sequence[Path] = (),
+    overrides: Sequence[str] = (),
+    split: str = "test",
+    report: Report | None = None,
+    say: Say = lambda _: None,
+) -> str:
+    """Run a table of the paper on a data set and write ``out/TABLE.md`` and ``out/TABLE.json``.
+
+    Runs that are finished in ``out`` are not done again: an interrupted table goes on, Table III gains rows and seeds
+    (its files are written after each run), and Tables II, IV and V share their runs where they share ``out``.
+
+    Args:
+        table: ``table2`` to ``table6``.
+        budget: recipe to train by, a path or a name; ``paper``: the paper's own for this table.
+        rows: of Table III, to run only some.
+        checkpoints: score these trained models, all of one kind, in place of training (not for Table III).
+        overrides: settings for all runs, ``section.field=value``.
+        split: to score; others than ``test`` are part of the files' names.
+
+    Returns:
+        The table as Markdown.
+
+    Raises:
+        CimnetError: bad data, recipe or folder; a table asked for what it does not have.
+    """
+    if table not in NOTES:
+        raise ConfigError(f"'{table}' is no table that can be run; choose {', '.join(NOTES)}")
+    recipe = PAPER_RECIPES.get(table, "kust4k_resnet101") if budget == "paper" else budget
+    plan = Plan(recipe, data, out, seeds, overrides, split, report, say)
+    require_writable(out)
+    if checkpoints and table != "table3":
+        predictors = [load(path) for path in checkpoints]
+        kinds = {predictor.info.name for predictor in predictors}
+        if len(kinds) > 1:
+            raise ConfigError(f"the checkpoints are of different models ({', '.join(sorted(kinds))}); give one kind")
+        _check(table, predictors[0].open_dataset(data, split))
+        scores = [score(predictor, data, split) for predictor in predictors]
+        model, source = predictors[0].network, f"{kinds.pop()}, trained before"
+    else:
+        settings = plan.settings(Variant("cimnet"), 0)
+        given = settings.data
+        _check(
+            table,
+            open_dataset(data, split, layout=given.layout, classes=given.classes, thermal_range=given.thermal()),
+        )
+        source = f"{settings.model.name}, recipe {recipe}{''.join(f', {setting}' for setting in overrides)}"
+        if table == "table3":
+            return _ablation(plan, rows, checkpoints, source)
+        cimnet = Variant("cimnet")
+        plan.run([cimnet])
+        found = plan.found(cimnet)
+        scores = [found[seed] for seed in seeds]
+        model = load(out / f"cimnet_seed{seeds[0]}", "cpu").network
+    if table in ("table4", "table5"):
+        text = table4(scores) if table == "table4" else table5(scores)
+    else:
+        cost = measure_budget(model, (480, 640))
+        text = (table2 if table == "table2" else table6)(scores, (cost.parameters / 1e6, cost.macs / 1e9))
+        source += f". G operations at 480×640: {CONVENTION}"
+    return _write(plan, table, text, scores, source)
+
+
+def _ablation(plan: Plan, rows: Sequence[int], checkpoints: Sequence[Path], source: str) -> str:
+    unknown = sorted(set(rows) - set(ROWS))
+    if unknown or not rows or checkpoints:
+        wrong = f"has no row {unknown[0]}" if unknown else "takes no checkpoints" if checkpoints else "has no rows"
+        raise ConfigError(f"table3 {wrong}; choose rows from 1 to {len(ROWS)}")
+    variants = {row.number: Variant(f"row{row.number}", row.overrides()) for row in TABLE3}
+    _check_switches(plan, TABLE3[-1], variants[TABLE3[-1].number])
+
+    def write() -> str:
+        found = {number: plan.found(variant) for number, variant in variants.items()}
+        every = [scores for row in found.values() for scores in row.values()]
+        return _write(plan, "table3", table3(found), every, source, {f"row{n}": row for n, row in found.items()})
+
+    plan.run([variants[number] for number in variants if number in rows], write)
+    return write()
+
+
+def _check_switches(plan: Plan, full: Ablation, variant: Variant) -> None:
+    """Refuse settings that would make a row something else than its marks say."""
+    model = plan.settings(variant, 0).model
+    if not model.name.startswith("cimnet_"):
+        raise ConfigError(f"table3: model.name is '{model.name}', but the ablation needs a cimnet model")
+    taken = [text for text in plan.overrides if text.split("=")[0].strip() in ("model.msm", "model.swr", "model.cwr")]
+    if taken or model.mutual_information == "off":
+        what = taken[0] if taken else "model.mutual_information=off"
+        raise ConfigError(f"table3: {what} is set for all rows, but the rows of the table set it; leave it out")
+
+
+def _check(table: str, test_set: RGBTDataset) -> None:
+    """Refuse a data set that lacks what the table shows, before anything is trained.
+
+    Raises:
+        DataError: naming the class, or the list that would hold the pairs of a subset.
+    """
+    for name in _CLASSES.get(table, ()):
+        if name not in test_set.classes:
+            raise DataError(
+                f"{table}: {test_set.root} has no class '{name}'; its classes must include {', '.join(_CLASSES[table])}"
+            )
+    for flag in _FLAGS.get(table, ()):
+        if not any(flag in flags for flags in test_set.flags):
+            raise DataError(
+                f"{table}: no pair of split '{test_set.split}' has the flag '{flag}'; name such pairs in "
+                f"{test_set.root / FLAG_LISTS[flag]}.txt"
+            )
+
+
+def _write(
+    plan: Plan, table: str, text: str, scores: Sequence[Scores], source: str, content: object | None = None
+) -> str:
+    convention = "left out of means" if all(s["absent"] == "ignore" for s in scores) else "counted as 0"
+    notes = (
+        f"Here: {source}.",
+        f"Per cent, split {plan.split}; classes absent from truth and prediction are {convention}.",
+        "Columns marked paper hold the paper's figures, not measured here.",
+        *NOTES[table],
+    )
+    text += "\n" + "".join(f"- {note}\n" for note in notes)
+    name = table if plan.split == "test" else f"{table}_{plan.split}"
+    write_text(plan.out / f"{name}.json", json.dumps({"here": scores} if content is None else content, indent=2) + "\n")
+    write_text(plan.out / f"{name}.md", text)
+    return text

@@ -1,0 +1,127 @@
+"""Train and score variants of a recipe over seeds, one folder each; what is finished is not done again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cimnet.analysis.reproduce.tables import Scores
+from cimnet.errors import CimnetError, ConfigError
+from cimnet.evaluation import evaluate
+from cimnet.inference import Predictor, load
+from cimnet.training import train
+from cimnet.training.loop import Report
+from cimnet.training.recipe import Recipe, load_recipe
+from cimnet.training.run import READING, first_change
+from cimnet.training.states import state_files
+from cimnet.utils.files import write_text
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of a table: its name (part of folder names) and what it changes in the recipe."""
+
+    name: str
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train and score the variants of one table.
+
+    ``out/NAME_seedN`` is a run folder with ``SPLIT.json`` beside the checkpoint. One process at a time may work in it.
+
+    Attributes:
+        recipe: path or name, see :func:`cimnet.training.recipe.load_recipe`.
+        overrides: settings for all variants, ``section.field=value``.
+        report, say: progress of the training steps; a line before and after each run.
+    """
+
+    recipe: str | Path
+    data: Path
+    out: Path
+    seeds: Sequence[int] = (0, 1, 2)
+    overrides: Sequence[str] = ()
+    split: str = "test"
+    report: Report | None = None
+    say: Say = lambda _: None
+
+    def settings(self, variant: Variant, seed: int) -> Recipe:
+        """The whole recipe of one run."""
+        root = f"data.root={json.dumps(str(self.data))}"
+        return load_recipe(self.recipe, [root, *self.overrides, *variant.overrides, f"training.seed={seed}"])
+
+    def run(self, variants: Sequence[Variant], after: Callable[[], object] = lambda: None) -> None:
+        """Train and score all variants with all seeds, seed by seed, calling ``after`` each time. Called again, it goes
+        on: with a run that was interrupted from its newest state, past those that are scored.
+
+        Raises:
+            CimnetError: bad data or recipe, or a folder in ``out`` that was made by another recipe.
+        """
+        for variant in variants:
+            self.found(variant)  # refuses folders of another recipe before anything is trained
+        for seed in self.seeds:
+            for variant in variants:
+                self.say(f"{variant.name}, seed {seed} …")
+                scores = self._run_once(self.settings(variant, seed), self.out / f"{variant.name}_seed{seed}")
+                self.say(f"{variant.name}, seed {seed}: mIoU {100 * (scores['miou'] or 0):.1f}")
+                after()
+
+    def found(self, variant: Variant) -> dict[int, Scores]:
+        """What is scored already, by seed.
+
+        Raises:
+            ConfigError: if a run folder of this name was made by another recipe.
+        """
+        scores = {}
+        for folder in sorted(self.out.glob(f"{variant.name}_seed*")):
+            matched = re.fullmatch(r".*_seed(\d+)", folder.name)
+            if matched is None:
+                continue
+            _require_same(self.settings(variant, int(matched[1])), folder)
+            if (folder / f"{self.split}.json").is_file():
+                scores[int(matched[1])] = _read(folder / f"{self.split}.json")
+        return scores
+
+    def _run_once(self, recipe: Recipe, folder: Path) -> Scores:
+        scored = folder / f"{self.split}.json"
+        if scored.is_file():
+            return _read(scored)
+        best = folder / "best.safetensors"
+        if state_files(folder) or not best.is_file():  # a copied run may hold its best model alone
+            train(recipe, folder, resume=True, report=self.report)
+        scores = score(load(best), recipe.data.root, self.split, recipe.data.layout)
+        write_text(scored, json.dumps(scores, indent=2) + "\n")
+        return scores
+
+
+def score(predictor: Predictor, data: Path, split: str, layout: str = "auto") -> Scores:
+    """Scores of a model on a split, as ``cimnet eval --json`` writes them."""
+    test_set = predictor.open_dataset(data, split, layout=layout)
+    return evaluate(predictor.segment, test_set, device=predictor.device).to_dict()
+
+
+def _require_same(recipe: Recipe, folder: Path) -> None:
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        return
+    change = first_change(path, recipe, READING)
+    if change is not None:
+        field, began, now = change
+        raise ConfigError(
+            f"{folder}: was made with {field} = {began!r}, now it is {now!r}; choose another --out or the settings of "
+            "that run"
+        )
+
+
+def _read(path: Path) -> Scores:
+    try:
+        scores: Scores = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CimnetError(f"{path}: is damaged; delete it, and the run will be scored again") from error
+    return scores

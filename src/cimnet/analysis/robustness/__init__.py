@@ -1,0 +1,19 @@
+"""How much a model loses when its images are spoilt: ``measure_robustness(model, dataset, out)``."""
+
+from __future__ import annotations
+
+from cimnet.analysis.robustness.conditions import PRESETS, Condition, parse_corruption, preset
+from cimnet.analysis.robustness.measure import measure_robustness
+from cimnet.analysis.robustness.report import Curve, Facts, Point, RobustnessReport
+
+__all__ = [
+    "PRESETS",
+    "Condition",
+    "Curve",
+    "Facts",
+    "Point",
+    "RobustnessReport",
+    "measure_robustness",
+    "parse_corruption",
+    "preset",
+]

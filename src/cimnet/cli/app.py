@@ -1,0 +1,30 @@
+"""The command ``cimnet app``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cimnet.cli.shared import Checkpoint, Device, say
+
+
+def serve_page(
+    checkpoint: Checkpoint,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all networks.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 7860,
+    max_mb: Annotated[float, typer.Option(help="Largest upload, megabytes.")] = 20.0,
+    max_pixels: Annotated[float, typer.Option(help="Largest image, pixels.")] = 4e6,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that wait for the model at most.")] = 16,
+    device: Device = None,
+) -> None:
+    """Serve a page: upload a pair or take an example, spoil it with sliders, see the mask answer."""
+    from cimnet.deploy.app.server import is_loopback, serve
+    from cimnet.deploy.app.uploads import Limits
+    from cimnet.inference import load
+
+    if not is_loopback(host):
+        say(f"{host}: others can reach this page; it asks for no password and speaks plain HTTP", "yellow")
+    limits = Limits(megabytes=max_mb, pixels=int(max_pixels), queue=queue)
+    predictor = load(checkpoint, device)
+    serve(predictor, host, port, limits, checkpoint.name, lambda address: say(f"{address}  (Ctrl-C ends)", "bold"))

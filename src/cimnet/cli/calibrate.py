@@ -1,0 +1,60 @@
+"""`cimnet calibrate`: honest probabilities, and alarms for broken sensors and misaligned pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markdown import Markdown
+
+from cimnet.cli.shared import Checkpoint, Device, console, say
+from cimnet.errors import CheckpointError
+
+
+def calibrate(
+    checkpoint: Checkpoint,
+    dataset: Annotated[Path, typer.Argument(help="Folder of a data set with labels.")],
+    split: Annotated[str, typer.Option(help="Split to fit on; not the one trained on.")] = "val",
+    test_split: Annotated[str, typer.Option(help="Split to judge on.")] = "test",
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write. Default: CHECKPOINT itself.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for calibration.json, reliability.png and roc.png.")
+    ] = None,
+    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of pixels and defects.")] = 0,
+    device: Device = None,
+) -> None:
+    """Fit a temperature and three alarms (RGB broken, thermal broken, misaligned); both are kept in the checkpoint."""
+    from cimnet.analysis.calibration.calibrate import calibrate as run
+    from cimnet.analysis.calibration.calibrate import store, write_report
+    from cimnet.checkpoint import checkpoint_file
+    from cimnet.inference import load
+    from cimnet.utils.files import require_writable, require_writable_file
+
+    if out is None and not checkpoint.exists():
+        raise CheckpointError(f"checkpoint {checkpoint}: no such file or folder here; of a model on the Hub give --out")
+    target = out or checkpoint_file(checkpoint)
+    require_writable_file(target)
+    if report is not None:
+        require_writable(report)
+    predictor = load(checkpoint, device)
+    fit = predictor.open_dataset(dataset, split, layout=layout)
+    test = predictor.open_dataset(dataset, test_split, layout=layout)
+    with console.status("calibrate") as status:
+        result = run(
+            predictor.network,
+            fit,
+            test,
+            device=predictor.device,
+            seed=seed,
+            progress=lambda step: status.update(f"calibrate: {step}"),
+        )
+    console.print(Markdown(result.to_markdown()))
+    for doubt in result.doubts():
+        say(f"warning: {doubt}", "yellow")
+    if report is not None:
+        write_report(report, result)
+        say(f"report: {report}")
+    store(target, predictor.network, predictor.info, result)
+    say(f"temperature and alarms: {target}")

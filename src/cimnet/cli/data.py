@@ -1,0 +1,282 @@
+"""Commands about data sets: make, fetch, examine, count, convert and divide them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markdown import Markdown
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from cimnet.cli.shared import console, counter, say
+from cimnet.errors import ConfigError
+
+data_app = typer.Typer(no_args_is_help=True, help="Make, fetch, check, convert, divide and align data sets.")
+
+Root = Annotated[Path, typer.Argument(help="Folder of a data set.")]
+Layout = Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")]
+Classes = Annotated[str | None, typer.Option(help="Built-in class list, or names with commas, if the folder has none.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+
+
+def _classes(given: str | None) -> str | list[str] | None:
+    return [name.strip() for name in given.split(",")] if given and "," in given else given
+
+
+@data_app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="New folder for the data set.")],
+    train: Annotated[int, typer.Option(min=0, help="Pairs for training.")] = 200,
+    val: Annotated[int, typer.Option(min=0, help="Pairs for validation.")] = 40,
+    test: Annotated[int, typer.Option(min=0, help="Pairs for testing.")] = 80,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pixels everywhere.")] = 0,
+    height: Annotated[int, typer.Option(min=32, help="Pixels.")] = 512,
+    width: Annotated[int, typer.Option(min=32, help="Pixels.")] = 640,
+    scale: Annotated[float, typer.Option(min=0.1, max=2.0, help="Pixels per native pixel of the world.")] = 1.0,
+    late: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of pairs whose cameras are badly synchronised.")
+    ] = 0.2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Write a made-up data set in Kust4K's layout, with the true offsets."""
+    from cimnet.data.synthetic import synthesize
+
+    size = (height, width)
+    synthesize(out, train=train, val=val, test=test, seed=seed, size=size, scale=scale, late=late, workers=workers)
+    say(f"{train + val + test} pairs in {out}")
+
+
+@data_app.command("list")
+def list_layouts() -> None:
+    """Print the layouts: folders, classes, published sizes, licence."""
+    from cimnet.data import LAYOUTS
+
+    lines = ["| name | data set | folders | classes | pairs | licence |", "|---|---|---|---:|---|---|"]
+    for layout in LAYOUTS.values():
+        info = layout.info
+        classes = len(info.classes.names) if info.classes else "yours"
+        sizes = ", ".join(f"{count} {split}" for split, count in info.sizes.items())
+        lines.append(f"| {layout.name} | {info.title} | {layout.expects()} | {classes} | {sizes} | {info.licence} |")
+    console.print(Markdown("\n".join(lines)))
+
+
+@data_app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="Data set, e.g. kust4k.")],
+    out: Annotated[Path, typer.Argument(help="New folder for it.")],
+    mirror: Annotated[str | None, typer.Option(help="Address of a folder that holds the same files.")] = None,
+    keep_partial: Annotated[
+        bool, typer.Option("--keep-partial", help="If it fails, keep what arrived for the next try.")
+    ] = False,
+) -> None:
+    """Fetch a public data set: resumes, verifies, unpacks; nothing is left when it fails."""
+    from cimnet.curation.download import download as fetch
+    from cimnet.curation.download import licence_note
+
+    say(licence_note(name))
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(file: str, done: int, total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = progress.add_task(file)
+            progress.update(tasks[file], completed=done, total=total)
+
+        fetch(name, out, mirror=mirror, keep_partial=keep_partial, report=report)
+    say(f"{out}: complete; `cimnet data check {out}` looks through it")
+
+
+@data_app.command()
+def check(
+    root: Root,
+    layout: Layout = "auto",
+    classes: Classes = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, .jpg or .png.")] = None,
+    offsets: Annotated[int, typer.Option(min=0, help="Pairs whose misalignment is estimated.")] = 40,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+) -> None:
+    """Examine every file of a data set and report all that is wrong; exit code 1 if there are errors."""
+    from cimnet.curation.check import check_dataset
+    from cimnet.registration import pair_offset
+    from cimnet.utils.files import require_writable_file, write_text
+
+    for path in (json_, sheet):
+        if path is not None:
+            require_writable_file(path)
+    with counter("check") as progress:
+        report = check_dataset(
+            root,
+            layout=layout,
+            classes=_classes(classes),
+            estimate=pair_offset if offsets else None,
+            estimate_pairs=offsets,
+            workers=workers,
+            progress=progress,
+        )
+    console.print(Markdown(report.to_markdown()))
+    if json_ is not None:
+        write_text(json_, report.to_json())
+    if sheet is not None:
+        report.contact_sheet(sheet)
+    raise typer.Exit(report.exit_code(strict))
+
+
+@data_app.command()
+def stats(
+    root: Root,
+    layout: Layout = "auto",
+    classes: Classes = None,
+    split: Annotated[list[str] | None, typer.Option(help="Split. Repeatable. Default: train, val, test.")] = None,
+    sample: Annotated[int, typer.Option(min=0, help="Pairs of each split whose offsets are estimated.")] = 60,
+    out: Annotated[Path | None, typer.Option(help="Folder for stats.json, classes.png and offsets.png.")] = None,
+    write_lists: Annotated[
+        bool, typer.Option("--write-lists", help="Write day, night, dark_night and weakly_aligned lists.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace such lists.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+) -> None:
+    """Count a data set as the paper counts Kust4K: splits, light, flags, classes (Fig. 9), misalignment (Fig. 11)."""
+    from cimnet.curation.stats import dataset_stats
+    from cimnet.curation.stats.figures import plot_classes, plot_offsets, refuse_lists
+    from cimnet.curation.stats.figures import write_lists as write
+    from cimnet.evaluation.figures import save_figure
+    from cimnet.utils.files import require_writable, write_text
+
+    if overwrite and not write_lists:
+        raise ConfigError("--overwrite is for --write-lists")
+    if write_lists and split:
+        raise ConfigError("--write-lists needs the whole data set; leave --split out")
+    if write_lists and not overwrite:
+        refuse_lists(root)
+    for folder in (out, root if write_lists else None):
+        if folder is not None:
+            require_writable(folder)
+    with counter("stats") as progress:
+        found = dataset_stats(
+            root,
+            layout=layout,
+            classes=_classes(classes),
+            splits=split or (),
+            sample=sample,
+            workers=workers or os.cpu_count() or 1,
+            progress=progress,
+        )
+    console.print(Markdown(found.to_markdown()))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / "stats.json", found.to_json())
+        save_figure(plot_classes(found), out / "classes.png")
+        if found.offsets()["pairs"]:
+            save_figure(plot_offsets(found), out / "offsets.png")
+        say(f"figures: {out}")
+    if write_lists:
+        say("lists: " + ", ".join(map(str, write(found, root, overwrite))))
+
+
+@data_app.command()
+def convert(
+    source: Root,
+    target: Annotated[Path, typer.Argument(help="New folder.")],
+    to: Annotated[str, typer.Option(help="A name of `cimnet data list`, or colors (labels as colours).")] = "folder",
+    layout: Layout = "auto",
+    classes: Classes = None,
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", help="source=target class, or class=ignore. Repeatable.")
+    ] = None,
+    thermal: Annotated[Literal["keep", "scale"], typer.Option(help="scale: to 8 bits, by the thermal range.")] = "keep",
+    range_: Annotated[
+        tuple[float, float] | None, typer.Option("--range", help="Raw counts that become 0 and 255.")
+    ] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Split, or old=new name. Repeatable. Default: all.")] = None,
+    broken: Annotated[
+        Literal["keep", "drop", "only", "rgb", "thermal"], typer.Option(help="As in `cimnet eval`.")
+    ] = "keep",
+    workers: Workers = 1,
+) -> None:
+    """Write a data set in another layout, pixel by pixel the same."""
+    from cimnet.curation.convert import convert as run
+
+    splits = None if split is None else {old: new or old for old, _, new in (text.partition("=") for text in split)}
+    with counter("convert") as progress:
+        run(
+            source,
+            target,
+            to,
+            layout=layout,
+            classes=_classes(classes),
+            class_map=_pairs(map_ or [], "--map"),
+            thermal=thermal,
+            thermal_range=range_,
+            splits=splits,
+            broken=broken,
+            workers=workers,
+            progress=progress,
+        )
+    say(f"written: {target}")
+
+
+@data_app.command("split")
+def split_(
+    root: Root,
+    part: Annotated[
+        list[str] | None, typer.Option(help="name=share. Repeatable. Default: train=0.7 val=0.1 test=0.2.")
+    ] = None,
+    of: Annotated[str, typer.Option(help="Split to divide; all: every pair.")] = "all",
+    layout: Layout = "auto",
+    classes: Classes = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="What stays together: auto (by names), near (like frames), or a regular expression."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same lists.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for the lists. Default: the data set's.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace lists of these names.")] = False,
+) -> None:
+    """Divide a data set: sequences stay whole, scenes and classes keep their shares."""
+    from cimnet.curation.split import PARTS, split_dataset
+
+    shares = {}
+    for name, share in _pairs(part or [], "--part").items():
+        try:
+            shares[name] = float(share)
+        except ValueError as error:
+            raise ConfigError(f"--part {name}={share}: the share must be a number, for example {name}=0.1") from error
+    with counter("split") as progress:
+        division = split_dataset(
+            root,
+            parts=shares or PARTS,
+            of=of,
+            layout=layout,
+            classes=_classes(classes),
+            seed=seed,
+            groups=groups,
+            overwrite=overwrite,
+            out=out,
+            progress=progress,
+        )
+    division.write()
+    console.print(Markdown(division.to_markdown()))
+
+
+def _pairs(given: list[str], option: str) -> dict[str, str]:
+    """name=value options as a mapping."""
+    found = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name or not value:
+            raise ConfigError(f"{option} {text}: write it as name=value")
+        found[name.strip()] = value.strip()
+    return found

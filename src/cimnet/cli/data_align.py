@@ -1,0 +1,152 @@
+"""`cimnet data align`: the offset of one pair, or a data set whose thermal images are brought onto the RGB images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cimnet.cli.shared import counter, say
+from cimnet.errors import ConfigError
+
+
+def align(
+    root: Annotated[Path | None, typer.Argument(help="Data set to register.")] = None,
+    out: Annotated[Path | None, typer.Argument(help="New folder for the registered copy.")] = None,
+    rgb: Annotated[Path | None, typer.Option(help="RGB image of one pair.")] = None,
+    thermal: Annotated[Path | None, typer.Option(help="Thermal image of one pair.")] = None,
+    label: Annotated[Path | None, typer.Option(help="Label of the pair: offsets of single objects, too.")] = None,
+    movable: Annotated[str | None, typer.Option(help="Class ids in the label that may move, with commas.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    figure: Annotated[Path | None, typer.Option(help="Picture of the pair before and after, .png or .jpg.")] = None,
+    click: Annotated[Path | None, typer.Option(help="Click matching points of the pair into this CSV file.")] = None,
+    points: Annotated[Path | None, typer.Option(help="CSV of matched points: rgb_x,rgb_y,thermal_x,thermal_y.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Matrix or stereo calibration, YAML or JSON.")] = None,
+    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
+    per_pair: Annotated[
+        bool, typer.Option("--per-pair", help="Each pair its own matrix where it can be told.")
+    ] = False,
+    crop: Annotated[bool, typer.Option("--crop", help="Cut to the area that all thermal images cover.")] = False,
+) -> None:
+    """Estimate how RGB and thermal are displaced (--rgb, --thermal), or register a whole data set (DIR OUT)."""
+    for_pair = {"--rgb": rgb, "--thermal": thermal, "--label": label, "--movable": movable, "--json": json_}
+    for_pair |= {"--figure": figure, "--click": click}
+    for_set = {"DIR": root, "OUT": out, "--calibration": calibration, "--per-pair": per_pair, "--crop": crop}
+    for_set |= {"--layout": layout != "auto"}
+    extra = [name for name, given in (for_set if rgb or thermal else for_pair).items() if given]
+    if extra:
+        kind = "a data set (DIR OUT)" if rgb or thermal else "one pair (--rgb, --thermal)"
+        raise ConfigError(f"{extra[0]} is for {kind}")
+    if (click or calibration) and points:
+        raise ConfigError("give one of --points, --click and --calibration")
+    if movable and label is None:
+        raise ConfigError("--movable names classes of a --label")
+    if rgb is not None and thermal is not None:
+        _one_pair(rgb, thermal, label, movable, json_, figure, click, points)
+    elif root is not None and out is not None:
+        _data_set(root, out, layout, points, calibration, per_pair, crop)
+    else:
+        raise ConfigError("give --rgb and --thermal for one pair, or DIR and OUT for a data set")
+
+
+def _one_pair(
+    rgb_path: Path,
+    thermal_path: Path,
+    label_path: Path | None,
+    movable: str | None,
+    json_: bool,
+    figure: Path | None,
+    click: Path | None,
+    points: Path | None,
+) -> None:
+    from dataclasses import asdict
+
+    from cimnet.data import read_label
+    from cimnet.data.io.thermal_files import read_pair
+    from cimnet.evaluation.figures import check_figure_path, save_figure
+    from cimnet.registration import align_pair
+    from cimnet.registration.calibration import fit_points, pick_points, read_points
+    from cimnet.registration.figures import plot_pair
+    from cimnet.registration.matrices import Matrix, corner_offsets
+    from cimnet.registration.objects import object_offsets
+
+    if figure is not None:
+        check_figure_path(figure)
+    rgb, thermal = read_pair(rgb_path, thermal_path)
+    if click is not None:
+        pick_points(rgb, thermal, click)
+        points = click
+    content: dict[str, Any]
+    if points is not None:
+        fit = fit_points(read_points(points), str(points))
+        matrix: Matrix | None = fit.matrix
+        dx, dy = corner_offsets(fit.matrix, (rgb.shape[0], rgb.shape[1])).mean(axis=0).tolist()
+        content = {"status": "ok", "matrix": fit.matrix.tolist(), "dx": dx, "dy": dy}
+        content |= {"confidence": None, "residual": fit.residual, "left_out": fit.left_out}
+    else:
+        found = align_pair(rgb, thermal)
+        content, matrix = found.to_dict(), found.matrix
+    if label_path is not None:
+        content["objects"] = []
+    if label_path is not None and matrix is not None:
+        label = read_label(label_path)
+        ids = _ids(movable) if movable else sorted(set(label.ravel().tolist()) - {0, 255})
+        content["objects"] = [asdict(thing) for thing in object_offsets(rgb, thermal, label, ids, matrix)]
+    if json_:
+        print(json.dumps(content, allow_nan=False))
+    elif content["status"] == "unknown":
+        say(f"unknown (confidence {content['confidence']:.2f}): the images do not tell", "yellow")
+    else:
+        say("\n".join(f"{key}: {value}" for key, value in content.items() if value is not None))
+    if figure is not None:
+        save_figure(plot_pair(rgb, thermal, matrix), figure)
+
+
+def _data_set(
+    root: Path,
+    out: Path,
+    layout: str,
+    points: Path | None,
+    calibration: Path | None,
+    per_pair: bool,
+    crop: bool,
+) -> None:
+    from cimnet.curation.register import Mapping, register_dataset, sizes_differ
+    from cimnet.data import find_layout
+    from cimnet.data.io.readers import image_size
+    from cimnet.errors import DataError
+    from cimnet.registration.calibration import fit_points, read_calibration, read_points
+
+    mapping = None
+    index = find_layout(root, layout).index(root)
+    if points is not None:
+        matched = read_points(points)
+        if len(matched) < 3 and any(sizes_differ(index)):
+            raise DataError(f"{points}: {len(matched)} points, but the images differ in size: give three or more")
+        fit = fit_points(matched, str(points))
+        others = "" if fit.left_out is None else f"; each predicted from the others: {fit.left_out:.2f} px"
+        say(f"{points}: root mean square residual {fit.residual:.2f} px{others}")
+        mapping = Mapping(fit.matrix)
+    elif calibration is not None:
+        files = index.rgb.files
+        if not files:
+            raise DataError(f"{root}: no RGB images")
+        mapping = read_calibration(calibration, image_size(next(iter(files.values()))))
+    with counter("align") as progress:
+        done = register_dataset(
+            root, out, layout=layout, mapping=mapping, per_pair=per_pair, crop=crop, progress=progress
+        )
+    if done.rig is not None:
+        say(f"cameras: dx {done.rig.dx:.2f}, dy {done.rig.dy:.2f} px, confidence {done.rig.confidence:.2f}")
+    if per_pair:
+        say(f"{len(done.pairs) - len(done.fallback)} pairs by their own matrix, {len(done.fallback)} by the cameras'")
+    say(f"registered: {out}; matrices in {out / 'alignment.json'}")
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--movable {text}: write class ids with commas, for example 3,4,5") from error

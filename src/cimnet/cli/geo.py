@@ -1,0 +1,79 @@
+"""The command ``cimnet geo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cimnet.cli.shared import (
+    BatchSize,
+    Checkpoint,
+    Device,
+    Flip,
+    Overlap,
+    Precision,
+    Scales,
+    Window,
+    counter,
+    parse_scales,
+    say,
+)
+
+
+def geo(
+    checkpoint: Checkpoint,
+    rgb: Annotated[Path, typer.Option(help="GeoTIFF: red, green, blue, 8 bit.")],
+    thermal: Annotated[Path, typer.Option(help="GeoTIFF of one band; the same path as --rgb for one of four bands.")],
+    out: Annotated[Path, typer.Option(help="GeoTIFF of class ids to write, on the grid of --rgb.")],
+    polygons: Annotated[Path | None, typer.Option(help="GeoPackage of polygons to write.")] = None,
+    areas: Annotated[Path | None, typer.Option(help="CSV to write: pixels, share and area of each class.")] = None,
+    min_area: Annotated[float, typer.Option(min=0, help="Leave out smaller polygons, m².")] = 0.0,
+    require_both: Annotated[
+        bool, typer.Option("--require-both", help="No class where only one sensor has data.")
+    ] = False,
+    window: Window = None,
+    overlap: Overlap = 0.5,
+    batch_size: BatchSize = 1,
+    flip: Flip = False,
+    scales: Scales = "1",
+    precision: Precision = "float32",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs and QGIS styles; drop an interrupted run.")
+    ] = False,
+    device: Device = None,
+) -> None:
+    """Segment an orthomosaic of any size. Interrupted, the same command goes on."""
+    from cimnet.deploy.geo import predict_geotiff
+    from cimnet.inference import load
+
+    settings = {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
+    predictor = load(checkpoint, device, scales=parse_scales(scales), **settings)
+    try:
+        with counter("classify") as progress:
+            result = predict_geotiff(
+                predictor,
+                rgb,
+                thermal,
+                out,
+                polygons=polygons,
+                areas=areas,
+                min_area=min_area,
+                require_both=require_both,
+                overwrite=overwrite,
+                progress=progress,
+                warn=lambda text: say(text, "yellow"),
+            )
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from here", "yellow")
+        raise typer.Exit(130) from None
+    for area in sorted(result.areas, key=lambda area: -area.pixels):
+        size = "" if area.square_metres is None else f"  {area.square_metres / 10_000:12.4f} ha"
+        if area.pixels:
+            say(f"{area.name:24} {100 * area.share:6.2f} %{size}")
+    say(f"classes: {out}")
+    if result.polygons is not None:
+        say(f"{result.polygons} polygons: {polygons}")
+    if not sum(area.pixels for area in result.areas):
+        say("no pixel got a class: nowhere is there data", "yellow")

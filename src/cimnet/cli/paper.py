@@ -1,0 +1,116 @@
+"""Commands about the paper: what a model costs, its tables run again, what happens inside."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markdown import Markdown
+
+from cimnet.cli.shared import Checkpoint, Device, Overrides, console, say, training_progress
+from cimnet.errors import CimnetError, ConfigError
+
+paper_app = typer.Typer()
+
+
+@paper_app.command()
+def info(
+    name: Annotated[str, typer.Argument(help="Model, see `cimnet list-models`.")],
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the images.")] = "480x640",
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 9,
+    depth: Annotated[int, typer.Option(min=1, help="How far to split the table.")] = 1,
+    measure: Annotated[bool, typer.Option("--measure", help="Run it, too: latency and peak memory here.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = None,
+) -> None:
+    """Print parameters and operations of a model, by module."""
+    from cimnet.inference.predictor import choose_device
+    from cimnet.models import create_model
+    from cimnet.models.complexity import CONVENTION, measure_budget, measure_run
+
+    matched = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", size)
+    if not matched:
+        raise ConfigError(f"--size {size}: write it as HEIGHTxWIDTH, for example 480x640")
+    shape = int(matched[1]), int(matched[2])
+    model = create_model(name, classes)
+    budget = measure_budget(model, shape, depth)
+    content = budget.to_dict()
+    if measure:
+        place = choose_device(device)
+        content |= {"device": str(place), **measure_run(model, shape, place)}
+    if json_:
+        print(json.dumps(content, indent=2))
+        return
+    rows = [f"| {key} | {p / 1e6:.3f} | {m / 1e9:.3f} |" for key, (p, m) in budget.modules.items()]
+    total = f"| **{name}**, {shape[0]}×{shape[1]} | **{budget.parameters / 1e6:.2f}** | **{budget.macs / 1e9:.2f}** |"
+    console.print(Markdown("\n".join(["| module | M parameters | GMAC |", "|---|---:|---:|", *rows, total])))
+    say(CONVENTION)
+    if measure:
+        say(f"{content['device']}: {content['latency_ms']:.0f} ms a pair, peak {content['peak_memory_mib']:.0f} MiB")
+
+
+@paper_app.command()
+def reproduce(
+    table: Annotated[Literal["table2", "table3", "table4", "table5", "table6"], typer.Argument(help="Of the paper.")],
+    data: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    budget: Annotated[str, typer.Option(help="Recipe to train by: a file, a name, or the paper's own.")] = "paper",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for runs and table. Default: runs/TABLE; II, IV and V share runs/table2."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a row: seeds 0, 1, …")] = 3,
+    rows: Annotated[str, typer.Option(help="Rows of Table III, for example 1,8.")] = "1,2,3,4,5,6,7,8",
+    checkpoint: Annotated[list[Path] | None, typer.Option(help="Score this model, do not train. Repeatable.")] = None,
+    set_: Overrides = None,
+    split: Annotated[str, typer.Option(help="Split to score.")] = "test",
+) -> None:
+    """Run a table of the paper: train, score, print beside the paper's figures. Interrupted, it goes on."""
+    from cimnet.analysis.reproduce import reproduce as run
+
+    try:
+        numbers = [int(part) for part in rows.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--rows {rows}: write numbers with commas, for example 1,8") from error
+    if checkpoint and set_:
+        raise ConfigError("--set changes how models are trained, but --checkpoint gives trained ones; leave one out")
+    folder = out or Path("runs") / ("table2" if table in ("table4", "table5") else table)
+    with training_progress() as report:
+        text = run(
+            table,
+            data,
+            folder,
+            budget=budget,
+            seeds=range(seeds),
+            rows=numbers,
+            checkpoints=checkpoint or (),
+            overrides=set_ or (),
+            split=split,
+            report=report,
+            say=say,
+        )
+    console.print(Markdown(text))
+    say(f"table: {folder}")
+
+
+@paper_app.command()
+def explain(
+    checkpoint: Checkpoint,
+    rgb: Annotated[Path, typer.Option(help="RGB image.")],
+    thermal: Annotated[Path, typer.Option(help="Thermal image; the same path as --rgb for a 4-channel file.")],
+    out: Annotated[Path, typer.Option(help="Folder for explain.png and explain.html.")],
+    label: Annotated[Path | None, typer.Option(help="Label image, for the error map.")] = None,
+    device: Device = None,
+) -> None:
+    """Show what happens inside for one pair: features before and after each module, offsets, weights, errors."""
+    from cimnet.analysis.explain import write_explanation
+    from cimnet.inference import load
+    from cimnet.utils.files import require_writable
+
+    if out.is_file():
+        raise CimnetError(f"{out}: is a file; give the name of a folder")
+    require_writable(out)
+    page = write_explanation(load(checkpoint, device), rgb, thermal, out, label)
+    say(f"figure: {out / 'explain.png'}\npage:   {page}")

@@ -1,0 +1,46 @@
+"""The command ``cimnet serve``."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from cimnet.cli.shared import Checkpoint, Device, Precision, say
+
+
+def serve(
+    checkpoint: Checkpoint,
+    host: Annotated[str, typer.Option(help="Address to listen on. There is no password: see docs/serve.md.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8000,
+    max_mb: Annotated[float, typer.Option(help="Largest request, millions of bytes.")] = 20.0,
+    max_pixels: Annotated[int, typer.Option(help="Largest image, pixels.")] = 4_000_000,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; more get 503.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs of one size in one pass of the model.")] = 4,
+    batch_wait_ms: Annotated[float, typer.Option(help="How long a pair waits for others, milliseconds.")] = 5.0,
+    timeout_s: Annotated[float, typer.Option(help="Longest time for a request, seconds; then 504.")] = 30.0,
+    device: Device = None,
+    precision: Precision = "float32",
+) -> None:
+    """Answer HTTP requests with masks: POST /predict, GET /health, GET /metrics."""
+    from cimnet.deploy.serve import ServeOptions, run_server
+    from cimnet.inference import Predictor, load
+
+    options = ServeOptions(max_mb, max_pixels, queue, batch_size, batch_wait_ms, timeout_s)
+
+    def open_model() -> Predictor:
+        return load(checkpoint, device, batch_size=batch_size, precision=precision)
+
+    if not _is_loopback(host):
+        say(f"--host {host}: reachable from other machines, without a password or encryption", "yellow")
+    run_server(open_model, options, host, port, lambda address: say(f"{checkpoint} on {address}"))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

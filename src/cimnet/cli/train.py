@@ -1,0 +1,83 @@
+"""Commands around training runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from cimnet.cli.shared import Overrides, console, say, training_progress
+from cimnet.errors import ConfigError
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe, or the name of one in recipes/, e.g. kust4k_resnet101.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME of the recipe.")] = None,
+    set_: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out from its newest state, if there is one.")
+    ] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="Train once with each, e.g. 0,1,2, in --out/seed0 …; mean and spread at the end.")
+    ] = None,
+) -> None:
+    """Train a model by a recipe; the best on val is kept as best.safetensors.
+
+    Ctrl-C and SIGTERM save the state first. Several processes: `accelerate launch -m cimnet.cli train …` or torchrun.
+    """
+    from cimnet.training import train as run
+    from cimnet.training.recipe import load_recipe
+    from cimnet.training.seeds import train_seeds
+
+    loaded = load_recipe(recipe, set_ or ())
+    folder = out or Path("runs") / recipe.stem
+    with training_progress() as report:
+        if seeds is not None:
+            train_seeds(loaded, folder, _numbers(seeds), resume=resume, report=report)
+        else:
+            best = run(loaded, folder, resume=resume, report=report)
+    if seeds is not None:
+        _print([folder], group=True)
+        return
+    say(f"best model: {best}\ncurves:     {folder / 'curves.png'}")
+
+
+def runs(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, or folders of them. Default: runs.")
+    ] = None,
+    group: Annotated[bool, typer.Option("--group", help="One row for runs that differ in the seed alone.")] = False,
+    sort: Annotated[Literal["name", "miou", "started"], typer.Option(help="Order of the rows.")] = "name",
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the runs as JSON.")] = None,
+) -> None:
+    """List and compare training runs: state, scores, and the settings in which they differ."""
+    _print(folders or [Path("runs")], group, sort, json_)
+
+
+def _print(folders: list[Path], group: bool = False, sort: str = "name", json_: Path | None = None) -> None:
+    from cimnet.training.listing import differences, find_runs, table
+    from cimnet.utils.files import write_text
+
+    found = find_runs(folders)
+    if sort == "miou":
+        found.sort(key=lambda run: -(run.miou or 0.0))
+    elif sort == "started":
+        found.sort(key=lambda run: run.started or "")
+    header, rows = table(found, group)
+    grid = Table(*header)
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+    if json_ is not None:
+        fields = differences(found)
+        write_text(json_, json.dumps([run.to_dict(fields) for run in found], indent=2) + "\n")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--seeds {text}: expected whole numbers with commas between, e.g. 0,1,2") from error

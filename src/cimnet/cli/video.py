@@ -1,0 +1,100 @@
+"""The command ``cimnet video``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cimnet.cli.shared import Checkpoint, Device, counter, say
+from cimnet.errors import ConfigError
+
+
+def video(
+    checkpoint: Checkpoint,
+    rgb: Annotated[Path, typer.Option(help="RGB video, or folder of numbered images.")],
+    thermal: Annotated[Path, typer.Option(help="Thermal video in grey, or folder of numbered images.")],
+    out: Annotated[Path, typer.Option(help="Folder for overlay.mp4, masks/ and frames.csv; or a video, NAME.mp4.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder for masks and frames.csv beside a NAME.mp4.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Images a second of an RGB folder.")] = None,
+    thermal_fps: Annotated[float | None, typer.Option(help="Images a second of a thermal folder.")] = None,
+    time_offset: Annotated[
+        str,
+        typer.Option(help="Thermal time − RGB time of a moment, seconds (+: thermal began earlier), or estimate."),
+    ] = "0",
+    every: Annotated[int, typer.Option(min=1, help="Predict every n-th RGB frame.")] = 1,
+    start: Annotated[float, typer.Option(min=0, help="Second of the RGB video to begin with.")] = 0.0,
+    end: Annotated[float | None, typer.Option(help="Second of the RGB video to end before.")] = None,
+    max_gap: Annotated[
+        float | None, typer.Option(help="Largest distance in time of a pair, seconds. Default: one thermal interval.")
+    ] = None,
+    missing: Annotated[
+        Literal["skip", "rgb-only"],
+        typer.Option(help="RGB frames without a thermal one: leave out, or predict from RGB alone."),
+    ] = "skip",
+    thermal_fit: Annotated[
+        Literal["resize", "error"], typer.Option(help="Thermal frames of another size than RGB: resize or refuse.")
+    ] = "resize",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Where thermal pixels lie: `cimnet data align --json`, or a calibration."),
+    ] = None,
+    smooth: Annotated[float, typer.Option(help="Average probabilities over frames: 0 (off) to 0.98.")] = 0.0,
+    view: Annotated[
+        Literal["overlay", "side", "none"],
+        typer.Option(help="The video: overlay on RGB, RGB | thermal | overlay, or no video."),
+    ] = "overlay",
+    legend: Annotated[bool, typer.Option("--legend/--no-legend", help="Name the classes below.")] = True,
+    alarms: Annotated[bool, typer.Option("--alarms", help="Write the checkpoint's alarms to frames.csv.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Frames that the model gets at once.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier run.")] = False,
+    device: Device = None,
+) -> None:
+    """Segment an RGB and a thermal video, paired by time: overlay video and masks. Sound is not kept."""
+    from cimnet.deploy.video import predict_video
+    from cimnet.inference import load
+
+    try:
+        offset = time_offset if time_offset == "estimate" else float(time_offset)
+    except ValueError as error:
+        raise ConfigError(f"--time-offset {time_offset}: write seconds, for example -0.35, or estimate") from error
+    done = 0
+    predictor = load(checkpoint, device, batch_size=batch_size)
+    with counter("video") as report:
+
+        def progress(count: int, total: int) -> None:
+            nonlocal done
+            done = count
+            report(count, max(total, count))
+
+        try:
+            result = predict_video(
+                predictor,
+                rgb,
+                thermal,
+                out,
+                masks,
+                progress,
+                lambda text: say(text, "yellow"),
+                fps=fps,
+                thermal_fps=thermal_fps,
+                time_offset=offset,
+                every=every,
+                start=start,
+                end=end,
+                max_gap=max_gap,
+                missing=missing,
+                thermal_fit=thermal_fit,
+                calibration=calibration,
+                smooth=smooth,
+                view=view,
+                legend=legend,
+                alarms=alarms,
+                overwrite=overwrite,
+            )
+        except KeyboardInterrupt:
+            say(f"interrupted after {done} frames; what is done is kept in {out}", "yellow")
+            raise typer.Exit(130) from None
+    places = ", ".join(str(place) for place in (result.overlay, result.masks, result.table) if place is not None)
+    say(f"{result.frames} frames: {places}")

@@ -1,9 +1,0 @@
-"""Predictions of many pairs: folders, lists and Parquet files, resumable, in this process or on a Ray cluster.
-
-Parquet needs pyarrow and the engine ``ray`` needs Ray, both in the extra ``cluster``; the rest needs neither."""
-
-from cimnet.cluster.job import Job, predict_job
-from cimnet.cluster.lists import read_list
-from cimnet.cluster.parts import Files, Part
-
-__all__ = ["Files", "Job", "Part", "predict_job", "read_list"]

@@ -1,0 +1,115 @@
+"""A doctor for RGB-thermal data sets: examines a folder and reports everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cimnet.curation.check.decoding import Estimate, Job, Settings
+from cimnet.curation.check.examine import Examined, examine
+from cimnet.curation.check.findings import SEVERITIES, Finding, Item
+from cimnet.curation.check.gallery import make_sheet
+from cimnet.curation.check.labels import Rules, rules_by_value
+from cimnet.curation.check.listing import pairing, read_index
+from cimnet.curation.check.pool import Progress, look_all
+from cimnet.curation.check.report import Report
+from cimnet.curation.check.sheet import spread
+from cimnet.curation.check.splits import read_splits
+from cimnet.curation.check.summary import summarise
+from cimnet.data import LAYOUTS, RGBTDataset, find_layout
+from cimnet.data.classes import ClassList, DatasetFile, choose_classes, read_dataset_file
+from cimnet.data.io.patterns import Index
+from cimnet.data.io.thermal import ThermalRange, parse_thermal
+from cimnet.errors import DataError
+
+__all__ = ["Estimate", "Finding", "Item", "Progress", "Report", "check_dataset"]
+
+
+def check_dataset(
+    root: str | Path,
+    *,
+    layout: str = "auto",
+    classes: str | Sequence[str] | None = None,
+    thermal_range: ThermalRange | None = None,
+    estimate: Estimate | None = None,
+    estimate_pairs: int = 40,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Examine every file of a data set folder. Nothing is changed, and nothing in the folder raises.
+
+    Args:
+        root, layout, classes, thermal_range: as in `open_dataset`.
+        estimate: measures the offset of RGB and thermal, see `Estimate`; picklable where there are several workers.
+        estimate_pairs: how many pairs it is asked about, evenly spread.
+        workers, progress: see `look_all`.
+
+    Raises:
+        DataError: no such folder, an unknown layout, class list or range.
+        CimnetError: worker processes cannot be kept alive.
+    """
+    root = Path(root)
+    scaling = parse_thermal(thermal_range, "thermal_range")
+    choose_classes(classes, None, root)
+    if not root.is_dir() or layout != "auto":
+        find_layout(root, layout)
+    try:
+        file = read_dataset_file(root) or DatasetFile(root)
+    except DataError as error:
+        return _fatal(root, "class-file", error)
+    try:
+        chosen = LAYOUTS[layout] if layout != "auto" else find_layout(root)
+        index, findings = read_index(root, chosen, file)
+    except DataError as error:
+        return _fatal(root, "layout", error)
+    splits, more = read_splits(root, chosen, index)
+    findings += more
+    findings += pairing(index, splits.listed(), splits.wanted)
+    named, more = _choose_classes(root, chosen, classes, file)
+    findings += more
+    settings = Settings(
+        border=file.border,
+        scaling=scaling or file.thermal,
+        label_colors=named.colors if named and file.label_colors else None,
+        grey_labels=chosen.class_ids is not RGBTDataset.class_ids,  # CART's labels: three equal channels
+        estimate=estimate,
+    )
+    jobs = _jobs(index, estimate_pairs if estimate is not None else 0)
+    looks = look_all(jobs, settings, workers, progress)
+    rules = rules_by_value(looks) if named is None else Rules.of(named, file, chosen.info.label_table)
+    examined = Examined(root, jobs, looks, settings, splits, rules)
+    findings += examine(examined, check_ids=named is not None)
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    summary = {"layout": chosen.name, **summarise(examined)}
+    return Report(root, chosen.name, tuple(findings), summary, make_sheet(examined, findings))
+
+
+def _fatal(root: Path, code: str, error: DataError) -> Report:
+    """The report of a folder whose files cannot even be listed."""
+    message = str(error).removeprefix(f"{root}: ").replace(f"{root}/", "")
+    return Report(root, "", (Finding("error", code, message, "correct that first: nothing else was examined"),))
+
+
+def _choose_classes(
+    root: Path, layout: type[RGBTDataset], asked: str | Sequence[str] | None, file: DatasetFile
+) -> tuple[ClassList | None, list[Finding]]:
+    """The classes, and what is wrong with them."""
+    found = file.classes or layout.info.classes
+    try:
+        chosen = choose_classes(asked, found, root)
+    except DataError as error:
+        message, _, remedy = str(error).removeprefix(f"{root}: ").partition("; ")
+        return found, [Finding("error", "other-classes", message, f"{remedy}; those of the folder were used here")]
+    if chosen is None:
+        remedy = "write classes.yaml with a line such as `classes: [background, person, car]`, or give classes"
+        return None, [Finding("error", "no-classes", "no class names, so ids cannot be checked", remedy)]
+    return chosen, []
+
+
+def _jobs(index: Index, asked: int) -> list[Job]:
+    """One job a name; `asked` of the whole pairs are to be measured."""
+    rgb, thermal, labels = index.rgb.files, (index.thermal or index.rgb).files, index.labels.files
+    chosen = set(spread([name for name in index.names() if name in rgb and name in thermal], asked))
+    jobs = [Job(name, rgb.get(name), thermal.get(name), labels.get(name)) for name in index.names()]
+    return [replace(job, estimate=job.name in chosen) for job in jobs]

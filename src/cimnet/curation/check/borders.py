@@ -1,0 +1,51 @@
+"""Borders without an image: rows and columns that are constant at the edge of every picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cimnet.curation.check.findings import Finding
+from cimnet.curation.check.looks import Look
+from cimnet.curation.check.measures import Border
+
+_LEAST = 2  # pixels
+_NEARLY_ALL = 5  # per cent of the images that may have less
+_SPREAD = 4  # pixels by which the median may be wider: a dark sky above the border of some images
+
+
+def find_border(looks: Sequence[Look]) -> Border:
+    """Pixels at the top, right, bottom and left that are constant in nearly every RGB or nearly every thermal image."""
+    rgb = [look.rgb.border for look in looks if look.rgb is not None and not look.rgb.plain]
+    thermal = [look.thermal.border for look in looks if look.thermal is not None and not look.thermal.constant]
+    top, right, bottom, left = (max(a, b) for a, b in zip(_common(rgb), _common(thermal), strict=True))
+    return top, right, bottom, left
+
+
+def _common(borders: Sequence[Border]) -> Border:
+    if not borders:
+        return 0, 0, 0, 0
+    widths = np.array(borders)
+    least = np.percentile(widths, _NEARLY_ALL, axis=0, method="lower").astype(int)
+    steady = np.median(widths, axis=0) - least <= np.maximum(_SPREAD, least // 4)
+    top, right, bottom, left = np.where((least >= _LEAST) & steady, least, 0).tolist()
+    return top, right, bottom, left
+
+
+def check_borders(looks: Sequence[Look], cut: Border) -> list[Finding]:
+    """A border that all pictures share.
+
+    Args:
+        cut: what is cut off already.
+    """
+    found = find_border(looks)
+    if not any(found):
+        return []
+    sides = ", ".join(
+        f"{width} at the {side}" for side, width in zip(("top", "right", "bottom", "left"), found, strict=True) if width
+    )
+    beyond = " inside the border that is cut off already" if any(cut) else ""
+    line = f"border: {[a + b for a, b in zip(cut, found, strict=True)]}"
+    message = f"a border without an image{beyond}, the same in all pictures: {sides} (pixels)"
+    return [Finding("warning", "border-dead", message, f"write `{line}` into classes.yaml: it is then cut off")]

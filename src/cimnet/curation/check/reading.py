@@ -1,0 +1,154 @@
+"""Files that cannot be used, and sizes, depths and ranges that do not fit each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from cimnet.curation.check.decoding import Problem
+from cimnet.curation.check.findings import Finding, Item, Severity, number
+from cimnet.curation.check.listing import relative
+from cimnet.curation.check.looks import Look, ThermalLook
+from cimnet.data.io.thermal import ThermalScaling
+
+_FILLS = 0.25  # of 0..65535; below, 16-bit values without a range leave a network little to see
+_CLIPPED = 0.05
+
+_READING = (
+    ("swapped?", "swapped", "{files} in the RGB folder with thermal values", "exchange the RGB and thermal folders"),
+    ("was burnt in", "palette", "{files} in false colours instead of thermal values", "export grey images, 8 or 16 "
+     "bit"),
+    ("(0 bytes)", "empty-file", "{files} of 0 bytes", "restore or remove them"),
+    ("JPEG changes", "lossy-label", "{labels} saved as JPEG, which changes class ids", "save labels as PNG"),
+    ("1-bit", "one-bit", "{files} of one bit a pixel", "save labels and thermal images with 8 or 16 bits"),
+    ("a label of mode", "colour-label", "{labels} in colours", "write `label_format: colors` into "
+     "classes.yaml, or save ids"),
+    ("colour of no class", "unknown-colour", "{labels} with a colour of no class", "correct labels or classes.yaml"),
+    ("would be cut", "cut-depth", "{files} of 16 bits in several channels", "save one 16-bit grey channel"),
+    ("fourth channel", "no-fourth-channel", "{files} without a thermal fourth channel", "use RGBA, or the layout rgb/ "
+     "thermal/ labels/"),
+    ("pixels; cut", "too-large", "{files} too large to be decoded", "cut them into tiles"),
+    ("not finite", "not-finite", "{files} with thermal values that are not finite", "fill NaN and infinite values"),
+    ("nothing inside the border", "border", "{files} smaller than the border in classes.yaml", "correct the border"),
+    ("offset cannot", "estimate", "{pairs} whose offset could not be measured", "report this as a bug"),
+    ("was killed", "killed", "{pairs} that killed the process examining them", "look at these files"),
+    ("", "unreadable", "{files} that cannot be read", "restore or remove them"),
+)  # fmt: skip
+"""Words of the readers' messages: the first that occurs gives the code."""
+
+
+def unreadable(root: Path, looks: Sequence[Look]) -> list[Finding]:
+    """Files that a reader refuses, by what is wrong with them; the details are the readers' words."""
+    found: dict[str, list[Item]] = {}
+    for look in looks:
+        for problem in look.problems:
+            name = look.name if problem.path is None else relative(root, problem.path)
+            found.setdefault(code_of(problem), []).append(Item(name, problem.message))
+    findings = []
+    for _, code, text, remedy in _READING:
+        if items := found.get(code):
+            words = {what: number(len(items), what[:-1]) for what in ("files", "labels", "pairs")}
+            severity: Severity = "warning" if code == "estimate" else "error"
+            findings.append(Finding(severity, code, text.format(**words), remedy, tuple(items)))
+    return findings
+
+
+def code_of(problem: Problem) -> str:
+    """The code of a reader's message."""
+    return next(code for words, code, _, _ in _READING if words in problem.message)
+
+
+def sizes(looks: Sequence[Look]) -> list[Finding]:
+    """Pairs whose files differ in size, and sets of several sizes."""
+    thermal = _differing(looks, "thermal")
+    label = _differing(looks, "label")
+    findings = []
+    if thermal:
+        message = f"{number(len(thermal), 'thermal image')} of another size than the RGB image"
+        remedy = "register and resample to the size of the RGB image (`cimnet data align`)"
+        findings.append(Finding("error", "size", message, remedy, thermal))
+    if label:
+        message = f"{number(len(label), 'label')} of another size than the RGB image"
+        remedy = "resize the labels to that size without interpolation (nearest neighbour)"
+        findings.append(Finding("error", "label-size", message, remedy, label))
+    counts = Counter(size_text(look.rgb.size) for look in looks if look.rgb is not None)
+    if len(counts) > 1:
+        several = tuple(Item(size, number(count, "pair")) for size, count in counts.most_common())
+        message = f"{len(counts)} image sizes in one set"
+        remedy = "nothing, if training crops; to compare scores, give all the same scale"
+        findings.append(Finding("note", "several-sizes", message, remedy, several))
+    return findings
+
+
+def _differing(looks: Sequence[Look], kind: Literal["thermal", "label"]) -> tuple[Item, ...]:
+    items = []
+    for look in looks:
+        part = look.thermal if kind == "thermal" else look.label
+        if look.rgb is not None and part is not None and part.size != look.rgb.size:
+            items.append(Item(look.name, f"RGB {size_text(look.rgb.size)}, {kind} {size_text(part.size)}"))
+    return tuple(items)
+
+
+def depths(looks: Sequence[Look]) -> list[Finding]:
+    """Thermal images of different depths, and formats of which some lose detail."""
+    types = Counter(look.thermal.dtype for look in looks if look.thermal is not None)
+    findings = []
+    if len(types) > 1:
+        usual = types.most_common(1)[0][0]
+        odd = [look for look in looks if look.thermal is not None and look.thermal.dtype != usual]
+        items = tuple(Item(look.name, look.thermal.dtype) for look in odd if look.thermal is not None)
+        counts = ", ".join(f"{count:,} {name}" for name, count in types.most_common())
+        message = f"thermal images of different depths: {counts}; their values have different units"
+        findings.append(Finding("error", "mixed-depths", message, "convert all to one depth and unit", items))
+    for kind in ("rgb", "thermal"):
+        formats = Counter(form.split()[0] for look in looks for k, form in look.formats if k == kind)
+        lossy = {"JPEG", "MPO"} & formats.keys()
+        if lossy and len(formats) > len(lossy):
+            items = tuple(Item(form, number(count, "file")) for form, count in formats.most_common())
+            message = f"some {'RGB' if kind == 'rgb' else kind} images are JPEG, others not"
+            remedy = "see that they are spread alike over splits and scenes: a network tells them apart"
+            findings.append(Finding("note", "mixed-formats", message, remedy, items))
+    return findings
+
+
+def ranges(thermals: Sequence[ThermalLook], scaling: ThermalScaling | None) -> list[Finding]:
+    """Whether the raw thermal values fit their scaling.
+
+    Args:
+        thermals: of images that are not known to be broken.
+        scaling: what the data set says; None: nothing.
+    """
+    deep = [thermal for thermal in thermals if thermal.dtype != "uint8"]
+    suggested = suggest_range(thermals)
+    if suggested is None:
+        return []
+    low, high = suggested
+    line = f"write `thermal_range: [{low:g}, {high:g}]` into classes.yaml or a recipe, if these images are typical"
+    clipped = sum(thermal.clipped for thermal in thermals) / len(thermals)
+    if clipped > _CLIPPED:
+        message = f"{100 * clipped:.0f}% of the thermal values lie outside the thermal_range ({scaling})"
+        return [Finding("warning", "range-clips", message, line)]
+    if scaling is not None or not deep:
+        return []
+    if any(thermal.dtype == "float32" for thermal in deep):
+        message = f"float thermal values ({low:g} to {high:g}) without a thermal_range cannot be scaled"
+        return [Finding("error", "no-thermal-range", message, line)]
+    share = (high - low) / 65535
+    if share < _FILLS:
+        message = f"16-bit thermal values from {low:g} to {high:g} fill {100 * share:.1f}% of their range"
+        return [Finding("warning", "thermal-range", message, line)]
+    return []
+
+
+def suggest_range(thermals: Sequence[ThermalLook]) -> tuple[float, float] | None:
+    """(low, high) in raw values, as `cimnet.data.suggest_thermal_range`; None for constant images."""
+    low = min((thermal.low for thermal in thermals), default=0.0)
+    high = max((thermal.high for thermal in thermals), default=0.0)
+    return (low, high) if low < high else None
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """(height, width) as '640x480'."""
+    return f"{size[1]}x{size[0]}"

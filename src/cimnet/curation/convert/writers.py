@@ -1,0 +1,170 @@
+"""One pair into a new folder: copied where nothing changes, else encoded without loss."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cimnet.curation.convert.targets import PANOPTIC, Target
+from cimnet.data.dataset import RGBTDataset
+from cimnet.data.io.readers import opened, upright
+from cimnet.data.io.thermal import Counts, ThermalScaling
+from cimnet.data.io.thermal_files import is_radiometric
+from cimnet.data.pairs import Arrays, Pair
+from cimnet.errors import DataError
+
+_COMPRESSION = 4  # of PNG: half the time of the usual 6, and 2% larger
+_EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tiff", "BMP": ".bmp"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pair goes: `name` and `split` as `Form.path` takes them; `id`: what it then goes by."""
+
+    name: str
+    split: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all pairs share: the folder to write in, what reads the source, the target, whether to scale thermal
+    values to 8 bits."""
+
+    folder: Path
+    reader: RGBTDataset
+    target: Target
+    scale: bool
+
+
+class Segment(NamedTuple):
+    """A segment of a panoptic label; `box`: left, top, width, height."""
+
+    id: int
+    pixels: int
+    box: tuple[int, int, int, int]
+
+
+class Written(NamedTuple):
+    """A pair as written: where, its RGB file below the folder, (height, width), and the segments of a panoptic label;
+    None: without a label."""
+
+    place: Place
+    rgb: str
+    size: tuple[int, int]
+    segments: list[Segment] | None
+
+
+def write_pair(job: Job, task: tuple[Pair, Place]) -> Written:
+    """Read a pair and write it.
+
+    Raises:
+        DataError: a file that cannot be read, or thermal values that the target's files cannot hold.
+        OSError: the folder cannot be written.
+    """
+    pair, place = task
+    arrays = job.reader.decode(pair)
+    arrays = arrays._replace(thermal=_fit(arrays.thermal, job, pair.thermal or pair.rgb))
+    changed = pair.mirrored or any(job.reader.file.border)
+    write = _write_together if job.target.form.thermal is None else _write_apart
+    rgb = write(job, pair, place, arrays, changed)
+    segments = None if arrays.label is None else _write_label(job, place, arrays.label)
+    return Written(place, rgb, (arrays.rgb.shape[0], arrays.rgb.shape[1]), segments)
+
+
+def to_8_bit(counts: Counts, scaling: ThermalScaling, path: Path) -> npt.NDArray[np.uint8]:
+    """(H, W) thermal values as 0..255 by the data set's scaling.
+
+    Raises:
+        DataError: 16-bit values without a range: a scene fills a few of the 256 steps.
+    """
+    if scaling.low is None and counts.dtype == np.uint16:
+        raise DataError(
+            f"{path}: 16-bit thermal values become 8 bits by a thermal_range; give one, such as what `cimnet data "
+            "stats` suggests, or [0, 65535]"
+        )
+    return (scaling(counts, path) * np.float32(255)).round().astype(np.uint8)
+
+
+def _fit(counts: Counts, job: Job, path: Path) -> Counts:
+    target = job.target
+    if job.scale:
+        counts = to_8_bit(counts, job.reader.scaling, path)
+    if counts.dtype.name in target.depths:
+        return counts
+    if target.depths == ("uint8",):
+        remedy = "say --thermal scale (and --range), or convert to the layout folder"
+    else:
+        remedy = "a sensor's counts cannot be made up: convert to the layout folder"
+    raise DataError(
+        f"{path}: {counts.dtype.name} thermal values, but {target.name} holds {target.depths[0]} alone; {remedy}"
+    )
+
+
+def _write_together(job: Job, pair: Pair, place: Place, arrays: Arrays, changed: bool) -> str:
+    """A 4-channel file."""
+    if arrays.thermal.min() == 255:
+        raise DataError(
+            f"{pair.thermal or pair.rgb}: thermal values of 255 everywhere would be read as opacity in the 4-channel "
+            f"files of {job.target.name}; leave the pair out"
+        )
+    as_it_is = not (changed or job.scale) and pair.thermal is None
+    values = np.dstack([arrays.rgb, arrays.thermal])
+    return _write(job, "rgb", place, pair.rgb if as_it_is else None, values)
+
+
+def _write_apart(job: Job, pair: Pair, place: Place, arrays: Arrays, changed: bool) -> str:
+    apart = not changed and pair.thermal is not None
+    counts = pair.thermal if apart and not job.scale else None
+    if counts is not None and (counts.suffix.lower() == ".npy" or is_radiometric(counts)):
+        counts = None
+    _write(job, "thermal", place, counts, arrays.thermal)
+    return _write(job, "rgb", place, pair.rgb if apart else None, arrays.rgb)
+
+
+def _write(job: Job, kind: str, place: Place, source: Path | None, values: npt.NDArray[Any]) -> str:
+    """Copy a file if the target may hold it as it is, else write its values; its path below the folder."""
+    extension = None if source is None else _extension(source, job.target.formats[kind])
+    float_extension = ".tiff" if values.dtype == np.float32 else None
+    path = _path(job, kind, place, extension or float_extension)
+    if source is not None and extension is not None:
+        shutil.copyfile(source, path)
+    else:
+        Image.fromarray(values).save(path, compress_level=_COMPRESSION)
+    return path.relative_to(job.folder).as_posix()
+
+
+def _extension(path: Path, formats: Sequence[str]) -> str | None:
+    """The extension for a copy of an image file; None where its format is not one of these or it is not upright."""
+    with opened(path) as image:
+        plain = image.format in formats and upright(image) is image
+        return _EXTENSIONS[image.format or ""] if plain else None
+
+
+def _path(job: Job, kind: str, place: Place, extension: str | None = None) -> Path:
+    path = job.folder / job.target.form.path(kind, place.name, place.split, extension)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _write_label(job: Job, place: Place, label: npt.NDArray[np.uint8]) -> list[Segment]:
+    values = job.target.values[job.target.ids[label]]
+    if job.target.name != PANOPTIC:
+        Image.fromarray(values).save(_path(job, "labels", place))
+        return []
+    # id = red + 256 · green + 65536 · blue, and there are fewer than 256 segments
+    Image.fromarray(np.dstack([values, 0 * values, 0 * values])).save(_path(job, "labels", place))
+    return [_segment(int(value), values == value) for value in np.unique(values) if value]
+
+
+def _segment(number: int, mask: npt.NDArray[np.bool_]) -> Segment:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    left, top, right, bottom = (int(v) for v in (columns[0], rows[0], columns[-1], rows[-1]))
+    return Segment(number, int(mask.sum()), (left, top, right - left + 1, bottom - top + 1))

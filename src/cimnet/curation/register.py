@@ -1,0 +1,265 @@
+"""A copy of a data set whose thermal images lie on the RGB images: by one matrix for the cameras, or pair by pair."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from cimnet.data import find_layout
+from cimnet.data.classes import read_dataset_file
+from cimnet.data.io.patterns import Index
+from cimnet.data.io.readers import image_size, read_label, read_rgb
+from cimnet.data.io.thermal import Counts
+from cimnet.data.io.thermal_files import read_pair, thermal_size
+from cimnet.errors import DataError
+from cimnet.registration.estimate import Alignment, align_pair, align_rig
+from cimnet.registration.matrices import Matrix, sample, warp
+from cimnet.utils.files import require_new_folder
+
+Box = tuple[int, int, int, int]
+_CARRIED = ("*.txt", "*.yaml", "*.yml", "*.json", "splits/*.txt", "scenes/*.txt", "**/rgbt_splits/*.txt")
+SAMPLE = 24
+"""Pairs, evenly spaced, that a rig's matrix is estimated from."""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Where in the thermal image each RGB pixel is seen: a 2×3 matrix, or positions (H, W, 2) as (x, y)."""
+
+    matrix: Matrix | None = None
+    positions: npt.NDArray[np.float64] | None = None
+
+    def apply(self, thermal: Counts, size: tuple[int, int]) -> tuple[Counts, npt.NDArray[np.bool_]]:
+        """The thermal image in the frame of an RGB image (height, width), of the same type, where it has nothing the
+        nearest value that it has (zeros would widen the range of 16-bit and float images); and where it has any.
+
+        Raises:
+            DataError: positions for another size.
+        """
+        values = torch.from_numpy(thermal.astype(np.float32))[None, None]
+        if self.positions is None:
+            assert self.matrix is not None
+            moved, inside = warp(values, self.matrix, size, edge=True)
+        elif self.positions.shape[:2] != size:
+            height, width = self.positions.shape[:2]
+            raise DataError(f"an RGB image of {size[1]}x{size[0]}, but the calibration was read for {width}x{height}")
+        else:
+            u, v = (torch.from_numpy(self.positions[..., axis].astype(np.float32)) for axis in (0, 1))
+            moved, inside = sample(values, u, v, edge=True)
+        array = moved[0, 0].numpy()
+        return array if thermal.dtype == np.float32 else np.rint(array).astype(thermal.dtype), inside.numpy()
+
+
+@dataclass
+class Registration:
+    """What was done.
+
+    Attributes:
+        mapping: given by the caller or estimated for the rig; None where every pair has a matrix of its own.
+        rig: the estimate for the rig, where there is one.
+        pairs: each pair's own estimate by name, where these were asked for.
+        fallback: pairs that took the mapping for want of a matrix of their own.
+    """
+
+    mapping: Mapping | None
+    rig: Alignment | None = None
+    pairs: dict[str, Alignment] = field(default_factory=dict)
+    fallback: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Everything but positions."""
+        matrix = None if self.mapping is None or self.mapping.matrix is None else self.mapping.matrix.tolist()
+        rig = None if self.rig is None else self.rig.to_dict()
+        pairs = {name: found.to_dict() for name, found in self.pairs.items()}
+        content = {"matrix": matrix, "rig": rig, "pairs": pairs, "fallback": self.fallback}
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def estimate_rig(index: Index, sample: int = SAMPLE) -> Alignment:
+    """One matrix for all pairs of a folder, from some of them; see `align_rig`.
+
+    Raises:
+        DataError: no pairs, or images of several sizes.
+    """
+    names = _names(index)
+    chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(sample, len(names))).round().astype(int)]
+    return align_rig(_read(index, name) for name in chosen)
+
+
+def register_dataset(
+    root: Path,
+    out: Path,
+    *,
+    layout: str = "auto",
+    mapping: Mapping | None = None,
+    per_pair: bool = False,
+    crop: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> Registration:
+    """Copy a data set, its thermal images brought into the frame of the RGB images.
+
+    Args:
+        root: folder in any layout; RGB and thermal images may differ in size.
+        out: new folder in the same layout, with the pairs, their labels, lists and classes, and `alignment.json`.
+        mapping: from a calibration or points; None: one matrix is estimated from the images.
+        per_pair: estimate each pair's own matrix; where that is unknown, the common one is used.
+        crop: cut all images to the largest rectangle, common to all pairs, where the thermal images have values.
+        progress: called with the numbers of pairs done and in all.
+
+    Raises:
+        DataError: nothing to register, images that cannot be read, or a matrix that cannot be estimated.
+        CimnetError: `out` exists or cannot be written.
+    """
+    out = out.absolute()
+    require_new_folder(out, "give a new one")
+    if root.resolve() in (out.resolve(), *out.resolve().parents):
+        raise DataError(f"{out}: lies inside {root}; give a folder elsewhere")
+    layout_class = find_layout(root, layout)
+    file = read_dataset_file(root)
+    if crop and (layout_class.name == "coco_panoptic" or (file is not None and any(file.border))):
+        raise DataError(
+            f"{root}: panoptic labels and images with a border cannot be cropped; `cimnet data convert` first"
+        )
+    index = layout_class.index(root)
+    done, mappings = _mappings(root, index, mapping, per_pair, progress)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.mkdir(parents=True)
+        box = _common_box(index, mappings) if crop else None
+        for number, (name, its) in enumerate(mappings.items(), start=1):
+            _write(part, root, index, name, its, box)
+            if progress is not None:
+                progress(number, len(mappings))
+        for path in [path for pattern in _CARRIED for path in root.glob(pattern)]:
+            (part / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, part / path.relative_to(root))
+        (part / "alignment.json").write_text(done.to_json(), encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        part.replace(out)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror or error}); choose another folder") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return done
+
+
+def _mappings(
+    root: Path,
+    index: Index,
+    mapping: Mapping | None,
+    per_pair: bool,
+    progress: Callable[[int, int], object] | None,
+) -> tuple[Registration, dict[str, Mapping]]:
+    """The mapping of each pair by name: its own, the one given, or that of the rig."""
+    names, done = _names(index), Registration(mapping)
+    own: dict[str, Mapping] = {}
+    for number, name in enumerate(names if per_pair else (), start=1):
+        done.pairs[name] = align_pair(*_read(index, name))
+        matrix = done.pairs[name].matrix
+        if matrix is not None:
+            own[name] = Mapping(matrix)
+        if progress is not None:
+            progress(number, len(names))
+    done.fallback = [name for name in names if per_pair and name not in own]
+    if mapping is None and len(own) < len(names):
+        done.rig = estimate_rig(index)
+        if done.rig.matrix is None:
+            raise DataError(
+                f"{root}: the images do not tell how the cameras lie to each other; give matched points (--points) or "
+                "a calibration (--calibration)"
+            )
+        done.mapping = mapping = Mapping(done.rig.matrix)
+    return done, {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
+
+
+def _write(part: Path, root: Path, index: Index, name: str, mapping: Mapping, box: Box | None) -> None:
+    """A pair with its label: thermal warped, everything cropped to the box."""
+    rgb, counts = _read(index, name)
+    try:
+        thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
+    except DataError as error:
+        raise DataError(f"{index.rgb.files[name]}: {error}") from error
+    area = (slice(None), slice(None)) if box is None else (slice(box[0], box[1]), slice(box[2], box[3]))
+    if name in index.labels.files:
+        _copy(index.labels.files[name], root, part, box)
+    if index.thermal is None:
+        Image.fromarray(np.dstack([rgb, thermal])[area]).save(_target(index.rgb.files[name], root, part))
+        return
+    _copy(index.rgb.files[name], root, part, box)
+    path = _target(index.thermal.files[name], root, part)
+    if path.suffix.lower() == ".npy":
+        np.save(path, thermal[area])
+    else:  # JPEG cannot hold the values as they are
+        Image.fromarray(thermal[area]).save(path.with_suffix(".tiff" if thermal.dtype == np.float32 else ".png"))
+
+
+def _target(path: Path, root: Path, part: Path) -> Path:
+    target = part / path.relative_to(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _copy(path: Path, root: Path, part: Path, box: Box | None) -> None:
+    """Copy an image, or write its pixels within the box: labels their values, whatever the bits a pixel."""
+    target = _target(path, root, part)
+    if box is None:
+        shutil.copyfile(path, target)
+        return
+    try:
+        values = np.asarray(read_label(path, grey=True))
+    except DataError:  # colours
+        values = read_rgb(path)
+    values = values.astype(np.uint16) if values.dtype == np.int32 else values
+    Image.fromarray(values[box[0] : box[1], box[2] : box[3]]).save(target.with_suffix(".png"))
+
+
+def _common_box(index: Index, mappings: dict[str, Mapping]) -> Box:
+    """top, bottom, left, right of the rectangle in which every warped thermal image has values."""
+    inside: npt.NDArray[np.bool_] | None = None
+    for name, mapping in mappings.items():
+        height, width = image_size(index.rgb.files[name])
+        thermal = index.thermal.files[name] if index.thermal else index.rgb.files[name]
+        _, here = mapping.apply(np.ones(thermal_size(thermal), np.uint8), (height, width))
+        if inside is not None and inside.shape != here.shape:
+            raise DataError(f"{index.rgb.files[name]}: --crop needs images of one size")
+        inside = here if inside is None else inside & here
+    assert inside is not None
+    top, bottom, left, right = 0, inside.shape[0], 0, inside.shape[1]
+    while top < bottom and left < right and not (area := inside[top:bottom, left:right]).all():
+        sides = {"top": area[0], "bottom": area[-1], "left": area[:, 0], "right": area[:, -1]}
+        worst = max(sides, key=lambda side: 1 - float(sides[side].mean()))  # give up the emptiest side
+        top, left = top + (worst == "top"), left + (worst == "left")
+        bottom, right = bottom - (worst == "bottom"), right - (worst == "right")
+    if top >= bottom or left >= right:
+        raise DataError("--crop: the thermal images have no area in common in the frame of the RGB images")
+    return top, bottom, left, right
+
+
+def sizes_differ(index: Index) -> Iterator[bool]:
+    """Whether the RGB and the thermal image of each pair differ in size."""
+    if index.thermal is not None:
+        for name in _names(index):
+            yield image_size(index.rgb.files[name]) != thermal_size(index.thermal.files[name])
+
+
+def _names(index: Index) -> list[str]:
+    thermal = index.thermal or index.rgb
+    names = sorted(index.rgb.files.keys() & thermal.files.keys())
+    if not names:
+        raise DataError(f"{index.rgb.folder} and {thermal.folder}: no two images share a name")
+    return names
+
+
+def _read(index: Index, name: str) -> tuple[npt.NDArray[np.uint8], Counts]:
+    rgb = index.rgb.files[name]
+    return read_pair(rgb, index.thermal.files[name] if index.thermal else rgb)

@@ -1,0 +1,142 @@
+"""A data set divided into parts: what each part got, and its lists."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cimnet.data.io.lists import LIST_PLACES, find_list
+from cimnet.errors import DataError
+from cimnet.utils.files import require_writable
+from cimnet.version import __version__
+
+RECORD = "split.json"
+
+
+class Deviation(NamedTuple):
+    """How far the share of a part is from the one wanted, both 0..1."""
+
+    what: str
+    part: str
+    got: float
+    wanted: float
+
+    @property
+    def size(self) -> float:
+        return abs(self.got - self.wanted)
+
+
+@dataclass(frozen=True)
+class Division:
+    """The outcome of `split_dataset`.
+
+    Attributes:
+        out: the folder that `write` writes the lists in.
+        parts: share wanted, by part.
+        names: sorted ids, by part.
+        groups: group of each id.
+        counts: by what is counted ("pairs", "scene night", "pixels of car" …) and part.
+        about: what makes the same division again: of, seed, groups, layout.
+        notes: what one should know.
+        overwrite: whether `write` may replace lists.
+        lists: where lists of the layout lie.
+    """
+
+    out: Path
+    parts: dict[str, float]
+    names: dict[str, list[str]]
+    groups: dict[str, str]
+    counts: dict[str, dict[str, int]]
+    about: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    overwrite: bool = False
+    lists: tuple[str, ...] = LIST_PLACES
+
+    def deviations(self) -> list[Deviation]:
+        """Of all that is counted but groups, the largest first."""
+        found = [
+            Deviation(what, part, count / sum(counts.values()), self.parts[part])
+            for what, counts in self.counts.items()
+            for part, count in counts.items()
+            if what != "groups"
+        ]
+        return sorted(found, key=lambda deviation: -deviation.size)
+
+    def to_markdown(self) -> str:
+        """A table of all that is counted, by part, and the largest deviation."""
+        rows = [
+            ["", "all", *self.parts],
+            ["---", *["---:"] * (len(self.parts) + 1)],
+            ["wanted", "", *(f"{100 * share:.1f} %" for share in self.parts.values())],
+        ]
+        for what, counts in self.counts.items():
+            total = sum(counts.values())
+            rows.append([what, f"{total:,}", *(f"{n:,} ({100 * n / total:.1f} %)" for n in counts.values())])
+        worst = self.deviations()[0]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        said = (
+            f"Largest deviation: {100 * worst.size:.1f} points ({worst.part} holds {100 * worst.got:.1f} % of "
+            f"{worst.what}, {100 * worst.wanted:.1f} % wanted)."
+        )
+        return "\n\n".join([table, said, *(f"Note: {note}." for note in self.notes)]) + "\n"
+
+    def write(self) -> list[Path]:
+        """Write NAME.txt for each part, one name a line, and split.json, all of them or none; their paths.
+
+        Raises:
+            DataError: a list that is there already, unless it may be replaced, or a folder that cannot be written.
+            CimnetError: a folder that cannot be written.
+        """
+        if not self.overwrite:
+            refuse_to_replace(self.out, list(self.parts), self.lists)
+        require_writable(self.out)
+        texts = {self.out / f"{part}.txt": "".join(f"{name}\n" for name in ids) for part, ids in self.names.items()}
+        texts[self.out / RECORD] = json.dumps(self._record(), indent=1, ensure_ascii=False) + "\n"
+        _write_together(texts)
+        return list(texts)
+
+    def _record(self) -> dict[str, Any]:
+        members: dict[str, list[str]] = {}
+        for name, group in self.groups.items():
+            members.setdefault(group, []).append(name)
+        return {
+            "cimnet": __version__,
+            **self.about,
+            "parts": self.parts,
+            "counts": self.counts,
+            "notes": self.notes,
+            "members": {group: names for group, names in members.items() if len(names) > 1},
+        }
+
+
+def refuse_to_replace(folder: Path, parts: Sequence[str], places: Sequence[str]) -> None:
+    """Refuse where a list of one of these names, or a record, is in a folder.
+
+    Raises:
+        DataError: naming it.
+    """
+    found = [path for part in parts if (path := find_list(folder, part, places)) is not None]
+    found += [path for path in (folder / RECORD,) if path.is_file()]
+    if found:
+        raise DataError(f"{found[0]}: is there already; --overwrite replaces it, --out takes another folder")
+
+
+def _write_together(texts: Mapping[Path, str]) -> None:
+    """Write files under temporary names and rename them when all are written."""
+    temporary = {path.with_name(f".{path.name}.{os.getpid()}.part"): path for path in texts}
+    try:
+        for part, path in temporary.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(texts[path], encoding="utf-8")
+        for part, path in temporary.items():
+            part.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{next(iter(texts)).parent}: lists cannot be written ({reason}); free space") from error
+    finally:
+        for part in temporary:
+            part.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""Pairs that belong together, such as the frames of one drive: what a split must not take apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cimnet.data.contents import FLIP
+from cimnet.data.io.lists import name_some
+from cimnet.data.io.patterns import SPLIT_FOLDERS
+from cimnet.data.io.readers import opened, upright
+from cimnet.data.pairs import Pair
+from cimnet.errors import DataError
+
+NEAR = 0.05
+"""Frames in succession are near if their grey thumbnails differ by less than this on average, of 0..1."""
+_THUMBNAIL = (32, 24)
+_PREFIX = r"(.*[^\W\d_].*?)[\W_]*\d+[A-Za-z]?"  # letters, then a number: flight2_0001, frame0001D
+_PATTERNS = ("(.+)/[^/]+", _PREFIX, rf"\d+_{_PREFIX}")  # a folder; what precedes the number; the same after a counter
+PLAIN = (
+    "the names tell no sequences: every pair is a group of its own, and frames of one drive or flight may come into "
+    "different parts; --groups near, or a regular expression, keeps them together"
+)
+
+
+def find_groups(pairs: Sequence[Pair], how: str = "auto") -> tuple[dict[str, str], str]:
+    """Group by id, and a note where nothing could be found out ("").
+
+    A mirrored pair (NAME_flip) is always with its original.
+
+    Args:
+        how: "auto": by the names, from a folder ("flight 2/0001") or from what precedes the number ("flight2_0001");
+            "near": frames in succession, in the order of the names, whose RGB images look alike (see `NEAR`); else a
+            regular expression that matches every name and whose first group is the sequence ("(.+)_[0-9]+").
+
+    Raises:
+        DataError: a regular expression that is none, has no group or does not match a name; an image that cannot be
+            read.
+    """
+    originals: dict[str, Pair] = {}
+    for pair in pairs:
+        originals.setdefault(pair.id.removesuffix(FLIP), pair)
+    names = sorted(originals, key=_in_order)
+    note = ""
+    if how == "near":
+        groups = _near(names, [thumbnail(originals[name]) for name in names])
+    elif how == "auto":
+        groups, note = _by_names(names)
+    else:
+        groups = _by_pattern(names, how)
+    return {pair.id: groups[pair.id.removesuffix(FLIP)] for pair in pairs}, note
+
+
+def thumbnail(pair: Pair) -> npt.NDArray[np.float32]:
+    """The RGB image, grey and very small, 0..1."""
+    with opened(pair.rgb) as image:
+        image.draft("RGB", (8 * _THUMBNAIL[0], 8 * _THUMBNAIL[1]))  # JPEG is decoded at an eighth or so
+        small = upright(image).convert("RGB").convert("L").resize(_THUMBNAIL, Image.Resampling.BOX)
+        return np.asarray(small, np.float32) / np.float32(255)
+
+
+def _near(names: Sequence[str], thumbnails: Sequence[npt.NDArray[np.float32]]) -> dict[str, str]:
+    groups: dict[str, str] = {}
+    for position, name in enumerate(names):
+        alike = position > 0 and np.abs(thumbnails[position] - thumbnails[position - 1]).mean() < NEAR
+        groups[name] = groups[names[position - 1]] if alike else name
+    return groups
+
+
+def _by_names(names: Sequence[str]) -> tuple[dict[str, str], str]:
+    """By the first pattern that tells several groups, most of them of several names; names that it does not match are
+    groups of their own."""
+    for pattern in _PATTERNS:
+        found = {name: match[1] for name in names if (match := re.fullmatch(pattern, _without_split(name)))}
+        if 2 * len(found) > len(names) and 1 < len(set(found.values())) <= len(found) / 2:
+            return {name: found.get(name, name) for name in names}, ""
+    return {name: name for name in names}, PLAIN
+
+
+def _by_pattern(names: Sequence[str], how: str) -> dict[str, str]:
+    try:
+        pattern = re.compile(how)
+    except re.error as error:
+        raise DataError(f"groups: {how!r} is not auto, near or a regular expression ({error})") from error
+    if not pattern.groups:
+        raise DataError(f"groups: {how!r} has no group in brackets for the sequence, as in (.+)_[0-9]+")
+    matches = {name: pattern.fullmatch(name) for name in names}
+    missed = [name for name, match in matches.items() if match is None or match[1] is None]
+    if missed:
+        raise DataError(f"groups: {how!r} does not match {name_some(missed)}; write one that matches every name")
+    return {name: match[1] for name, match in matches.items() if match is not None}
+
+
+def _without_split(name: str) -> str:
+    """Without the split folder that tells two pairs of one name apart: it is no sequence."""
+    folder, _, rest = name.partition("/")
+    return rest if folder in SPLIT_FOLDERS else name
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Sorts numbers by their value: frame 9 before frame 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,184 @@
+"""Figures about a data set as the paper gives them for Kust4K (section IV): splits, light, classes, misalignment."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cimnet.curation.stats.look import DYNAMIC, STATIC, Job, PairStats, has_truth, look_all
+from cimnet.data import LAYOUTS, RGBTDataset, find_layout, open_dataset
+from cimnet.data.io.lists import find_list, list_names, read_names
+from cimnet.data.layouts.kust4k import Kust4K
+
+__all__ = ["LIGHT", "PairStats", "Stats", "dataset_stats"]
+
+LIGHT = ("day", "night", "dark_night")
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Figures of a data set; pairs by split.
+
+    Attributes:
+        classes, colors: by id.
+        truth: offsets are the true ones, which made-up data carry, not estimates.
+    """
+
+    root: Path
+    layout: str
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    splits: dict[str, list[PairStats]] = field(default_factory=dict)
+    truth: bool = False
+
+    def shares(self, split: str | None = None) -> list[float]:
+        """Share of each class in the labelled pixels (255 left out) of a split or of all, 0..1: Fig. 9."""
+        counts = np.sum([pair.pixels for pair in self.pairs(split)] or [(0,) * len(self.classes)], axis=0)
+        return [float(v) for v in counts / max(counts.sum(), 1)]
+
+    def pairs(self, split: str | None = None) -> list[PairStats]:
+        """Pairs of a split, or of all."""
+        return [pair for name, pairs in self.splits.items() if split in (None, name) for pair in pairs]
+
+    def offsets(self) -> dict[str, Any]:
+        """Fig. 11: (a) how many pairs are weakly aligned, and (b) the offsets."""
+        asked = [pair for pair in self.pairs() if pair.asked]
+        weak = Counter(pair.weak for pair in asked)
+        return {
+            "pairs": len(asked),
+            "weakly_aligned": weak[True],
+            "aligned": weak[False],
+            "unknown": weak[None],
+            "static": [pair.static for pair in asked if pair.static is not None],
+            "dynamic": [moved for pair in asked for moved in pair.dynamic],
+        }
+
+    def to_json(self) -> str:
+        """Everything, by split and in sum."""
+        content = {
+            "root": str(self.root),
+            "layout": self.layout,
+            "classes": list(self.classes),
+            "shares": {name: self.shares(name) for name in self.splits} | {"all": self.shares()},
+            "offsets": {**self.offsets(), "truth": self.truth},
+            "pairs": {name: [asdict(pair) for pair in pairs] for name, pairs in self.splits.items()},
+        }
+        return json.dumps(content, indent=1) + "\n"
+
+    def to_markdown(self) -> str:
+        """Tables for people."""
+        names = list(self.splits)
+        lines = [
+            f"**{self.root}**, layout {self.layout}",
+            "",
+            f"| | {' | '.join(names)} |",
+            "|---" * (len(names) + 1) + "|",
+        ]
+        sizes = LAYOUTS[self.layout].info.sizes
+
+        def row(title: str, values: Sequence[int]) -> None:
+            if any(values):
+                lines.append(f"| {title} | {' | '.join(map(str, values))} |")
+
+        splits = list(self.splits.values())
+        row("pairs", [len(split) for split in splits])
+        if sizes and set(sizes) & set(names):
+            lines.append(f"| published | {' | '.join(str(sizes.get(name, '')) for name in names)} |")
+        for scene in dict.fromkeys([*LIGHT, *sorted({pair.scene for pair in self.pairs()})]):
+            row(
+                scene.replace("_", " ") or "scene not known",
+                [sum(pair.scene == scene for pair in split) for split in splits],
+            )
+        for light in LIGHT:
+            row(
+                f"{light.replace('_', ' ')} by brightness",
+                [sum(pair.light == light for pair in split) for split in splits],
+            )
+        for flag in sorted({flag for pair in self.pairs() for flag in pair.flags}):
+            row(flag.replace("_", " "), [sum(flag in pair.flags for pair in split) for split in splits])
+        lines += ["", f"| share of labelled pixels | {' | '.join(names)} | all |", "|---" * (len(names) + 2) + "|"]
+        columns = [*(self.shares(name) for name in names), self.shares()]
+        for class_id, name in enumerate(self.classes):
+            lines.append(f"| {name} | {' | '.join(f'{100 * column[class_id]:.2f}%' for column in columns)} |")
+        return "\n".join([*lines, *self._offset_lines()]) + "\n"
+
+    def _offset_lines(self) -> list[str]:
+        found = self.offsets()
+        if not found["pairs"]:
+            return []
+        known = found["weakly_aligned"] + found["aligned"]
+        share = f"{100 * found['weakly_aligned'] / known:.0f}%" if known else "?"
+        source = "true offsets" if self.truth else "estimated offsets"
+        lines = [
+            "",
+            f"Weakly aligned: {share} of {known} pairs ({source}: static above {STATIC:g} px or dynamic above "
+            f"{DYNAMIC:g} px); {found['unknown']} of {found['pairs']} could not be told.",
+            "",
+            "| offset, px | n | median | 90th percentile | most |",
+            "|---|---:|---:|---:|---:|",
+        ]
+        for kind in ("static", "dynamic"):
+            lengths = [float(np.hypot(*moved)) for moved in found[kind]]
+            if lengths:
+                median, high = np.percentile(lengths, (50, 90))
+                lines.append(f"| {kind} | {len(lengths)} | {median:.1f} | {high:.1f} | {max(lengths):.1f} |")
+        return lines
+
+
+def dataset_stats(
+    root: str | Path,
+    *,
+    layout: str = "auto",
+    classes: str | Sequence[str] | None = None,
+    splits: Sequence[str] = (),
+    sample: int = 60,
+    workers: int = 1,
+    progress: Callable[[int, int], object] | None = None,
+) -> Stats:
+    """Read every pair of a data set once and count.
+
+    Args:
+        splits: names; default: those of train, val and test that there are, else all.
+        sample: pairs of each split, evenly spaced, whose offsets are looked at; 0 for none. Where the set carries true
+            offsets, these are taken, of every pair.
+        workers: processes.
+        progress: called with the numbers of pairs done and in all.
+
+    Raises:
+        DataError: data that cannot be used.
+    """
+    root = Path(root)
+    kind = find_layout(root, layout)
+    there = {*list_names(root), *kind.index(root).folders}
+    whole = [name for name in ("train", "val", "test") if name in there and not _empty(root, name)]
+    chosen = list(splits) or whole or ["all"]
+    options: dict[str, Any] = {"layout": kind.name, "classes": classes, "require_labels": False}
+    sets = {name: open_dataset(root, name, **options) for name in chosen}
+    first = sets[chosen[0]]
+    truth = all(isinstance(data, Kust4K) and has_truth(data) for data in sets.values())
+    result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth)
+    jobs = _jobs(sets, sample, truth)
+    for done, (name, pair) in enumerate(look_all(sets, jobs, workers), start=1):
+        result.splits[name].append(pair)
+        if progress is not None:
+            progress(done, len(jobs))
+    return result
+
+
+def _empty(root: Path, split: str) -> bool:
+    path = find_list(root, split)
+    return path is not None and not read_names(path)
+
+
+def _jobs(sets: dict[str, RGBTDataset], sample: int, truth: bool) -> list[Job]:
+    jobs = []
+    for name, data in sets.items():
+        asked = set(np.linspace(0, len(data) - 1, min(sample, len(data))).round().astype(int).tolist())
+        jobs += [Job(name, index, truth or index in asked) for index in range(len(data))]
+    return jobs

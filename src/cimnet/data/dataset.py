@@ -1,0 +1,282 @@
+"""What all data set layouts share: finding pairs, checks on opening, reading, caching, label checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from cimnet.data.cache import DiskCache
+from cimnet.data.classes import DatasetFile, choose_classes, read_dataset_file
+from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
+from cimnet.data.io.lists import ALL, LIST_PLACES, require_all, scenes_of
+from cimnet.data.io.patterns import Form, Index, case_hint, split_names
+from cimnet.data.io.readers import read_label
+from cimnet.data.io.thermal import ThermalRange, ThermalScaling, parse_thermal
+from cimnet.data.io.thermal_files import check_depth, read_pair
+from cimnet.data.labels import label_lookup, look_up, read_color_label
+from cimnet.data.pairs import Arrays, Info, Pair, check_sizes
+from cimnet.data.sample import RGBTSample
+from cimnet.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Transform = Callable[[RGBTSample], RGBTSample]
+Broken = Literal["keep", "drop", "only", "rgb", "thermal"]
+Cache = Literal["none", "ram", "disk"]
+_THREADS = 4
+_FLIP = "_flip"
+
+
+class RGBTDataset(Dataset[RGBTSample]):
+    """RGB-thermal pairs of one split of a folder. A layout subclasses it with `name`, `info` and `forms`.
+
+    Opening checks names, partners and, by the image headers, sizes; pixels are decoded on access.
+
+    Args:
+        root: the data set's folder.
+        split: name of a list ("train" for train.txt) or of a split folder, or "all" for every file.
+        classes: class names in the order of their ids, or the name of a built-in list; None: what the data
+            set says.
+        thermal_range: how thermal values become 0..1: (low, high) in raw counts, a `ThermalScaling`, or a
+            mapping (`parse_thermal`); None: what
+            the data set says, else the whole range of the bit depth.
+        transform: applied last to every sample.
+        require_labels: False serves pairs without a label, too (`label` is None).
+        cache: "ram": keep decoded images in memory, each decoded once in a process (see `check`); "disk": in one file
+            in `cache_folder`, shared by all processes and runs (`DiskCache`).
+        broken: "keep" all pairs, "drop" those flagged as broken, or "only" those; "rgb" or "thermal": only those
+            whose RGB or thermal image is broken.
+        thermal_dtype: "uint8", "uint16" or "float32": refuse thermal images of another depth; None: any.
+
+    Attributes:
+        classes, colors: names and (red, green, blue) of each class id.
+        ids, scenes, flags: one entry a sample, known without decoding.
+        scaling: how thermal values become 0..1, as resolved.
+
+    Raises:
+        DataError: anything in the folder that cannot be used; the message names the file.
+    """
+
+    name: ClassVar[str]
+    info: ClassVar[Info]
+    forms: ClassVar[tuple[Form, ...]]
+    lists: ClassVar[tuple[str, ...]] = LIST_PLACES
+    """Where split lists may lie; `{list}` is the split's name."""
+    flips: ClassVar[bool] = False
+    """Whether a listed NAME_flip without files of its own means NAME, mirrored."""
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether the folder looks like this layout."""
+        return any(form.recognises(root) for form in cls.forms)
+
+    @classmethod
+    def index(cls, root: Path) -> Index:
+        """What lies in the folder, whether or not it fits together.
+
+        Raises:
+            DataError: the folder does not have this layout, or two files share a name.
+        """
+        for form in cls.forms:
+            if form.recognises(root):
+                return form.index(root)
+        raise DataError(f"{root}: not in the layout {cls.name}; expected {cls.expects()}{case_hint(root, cls.forms)}")
+
+    @classmethod
+    def expects(cls) -> str:
+        """The folders of the layout in words."""
+        return "; or ".join(form.folders() for form in cls.forms)
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        *,
+        classes: str | Sequence[str] | None = None,
+        thermal_range: ThermalRange | None = None,
+        transform: Transform | None = None,
+        require_labels: bool = True,
+        cache: Cache = "none",
+        cache_folder: str | Path = "runs/cache",
+        broken: Broken = "keep",
+        thermal_dtype: str | None = None,
+    ) -> None:
+        self.root, self.split, self.transform, self.thermal_dtype = Path(root), split, transform, thermal_dtype
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: no such folder")
+        self.file = read_dataset_file(self.root) or DatasetFile(self.root)
+        chosen = choose_classes(classes, self.file.classes or self.info.classes, self.root)
+        if chosen is None:
+            raise DataError(
+                f"{self.root}: no class names; write {self.root / 'classes.yaml'} with one line such as "
+                "'classes: [background, person, car]' (ids from 0), or give classes"
+            )
+        self.classes, self.colors = chosen.names, chosen.colors
+        self.scaling = parse_thermal(thermal_range, "thermal_range") or self.file.thermal or ThermalScaling()
+        self.pairs = self._select(self._find(require_labels), broken)
+        self.ids = [pair.id for pair in self.pairs]
+        self.scenes = [pair.scene for pair in self.pairs]
+        self.flags = [pair.flags for pair in self.pairs]
+        table = self.file.label_table or self.info.label_table
+        self._table = label_lookup(table, len(self.classes), self.file.ignore_id)
+        self._kept: dict[int, Arrays] | None = {} if cache == "ram" else None
+        check_sizes(self.pairs)
+        self._disk: DiskCache | None = None
+        if cache not in get_args(Cache):
+            raise DataError(f"cache must be one of {', '.join(get_args(Cache))}, not {cache!r}")
+        if cache == "disk":
+            settings = (self.name, self.file.border, self._table.tobytes(), self.file.label_colors and self.colors)
+            self._disk = DiskCache(Path(cache_folder), self.pairs, self.decode, settings)
+
+    def _find(self, require_labels: bool) -> list[Pair]:
+        index = self.index(self.root)
+        rgb, thermal, labels = index.rgb, index.thermal or index.rgb, index.labels
+        names = split_names(self.root, self.split, index, self.lists)
+        source = {name: self._source(name, index, require_labels) for name in names}
+        why = f"named by split {self.split!r}" if self.split != ALL else "its partner is there"
+        for part in (rgb, thermal):
+            require_all(list(source.values()), index.place(part, self.split), part.files, why, index.hint)
+        if require_labels:
+            place = index.place(labels, self.split)
+            if not labels.files and not Path(place).is_dir():
+                raise DataError(f"{place}: no such folder{index.hint}; labels are required")
+            require_all(list(source.values()), place, labels.files, "labels are required", index.hint)
+        flags, self.broken_known = read_flags(self.root, index.resolve)
+        return [
+            Pair(
+                id=name,
+                rgb=rgb.files[source[name]],
+                thermal=None if index.thermal is None else thermal.files[source[name]],
+                label=labels.files.get(source[name]),
+                scene=scene,
+                flags=frozenset(flags.get(name, ())),
+                mirrored=source[name] != name,
+            )
+            for name, scene in zip(names, scenes_of(self.root, self.split, names, index.resolve), strict=True)
+        ]
+
+    def _source(self, name: str, index: Index, require_labels: bool) -> str:
+        """The files that serve a name: its own, or those of the original where a `_flip` name lacks one of them."""
+        original = name.removesuffix(_FLIP)
+        if not self.flips or original not in index.rgb.files:
+            return name
+        whole = name in index.rgb.files and (not require_labels or name in index.labels.files)
+        return name if whole else original
+
+    def _select(self, pairs: list[Pair], broken: str) -> list[Pair]:
+        if broken not in get_args(Broken):
+            raise DataError(f"broken must be one of {', '.join(get_args(Broken))}, not {broken!r}")
+        with ThreadPoolExecutor(_THREADS) as pool:
+            pairs = list(pool.map(name_sensor, pairs))
+        if broken == "keep":
+            return pairs
+        where = f"{self.root}, split {self.split!r}"
+        if not self.broken_known:
+            raise DataError(
+                f"{where}: broken={broken!r} needs lists of the broken pairs (broke_RGB.txt, broke_TIR.txt)"
+            )
+        wanted = BROKEN_FLAGS if broken in ("only", "drop") else {f"{broken}_broken"}
+        chosen = [pair for pair in pairs if pair.flags.isdisjoint(wanted) == (broken == "drop")]
+        if not chosen:
+            raise DataError(f"{where}: no pairs left with broken={broken!r}")
+        return chosen
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> RGBTSample:
+        sample = self.read(index)
+        return sample if self.transform is None else self.transform(sample)
+
+    def read(self, index: int) -> RGBTSample:
+        """The sample as it is on disk, without the transform."""
+        pair = self.pairs[index]
+        arrays = self.arrays(index)
+        path = pair.thermal or pair.rgb
+        check_depth(arrays.thermal, self.thermal_dtype, path)
+        return RGBTSample(
+            rgb=torch.from_numpy(arrays.rgb).permute(2, 0, 1).contiguous().to(torch.float32).div_(255),
+            thermal=torch.from_numpy(self.scaling(arrays.thermal, path))[None],
+            label=None if arrays.label is None else torch.from_numpy(arrays.label).to(torch.int64),
+            id=pair.id,
+            scene=pair.scene,
+            flags=pair.flags,
+        )
+
+    def arrays(self, index: int) -> Arrays:
+        """The decoded files of one pair, from the cache where there is one. Do not write into them."""
+        index = range(len(self.pairs))[index]
+        if self._disk is not None:
+            return self._disk[index]
+        if self._kept is None:
+            return self.decode(self.pairs[index])
+        if index not in self._kept:
+            self._kept[index] = self.decode(self.pairs[index])
+        return self._kept[index]
+
+    def check(self) -> npt.NDArray[np.int64]:
+        """Decode every file of the split and count the pixels of each class: (classes,) int64, without 255.
+
+        Fills the cache in memory: DataLoader workers forked later share it. Sets `thermal_dtype`.
+
+        Raises:
+            DataError: a file that cannot be read, a label with an id outside the classes, or thermal images of
+                different depths.
+        """
+        self.thermal_dtype = self.thermal_dtype or self.arrays(0).thermal.dtype.name
+        with ThreadPoolExecutor(_THREADS) as pool:
+            counts = sum(pool.map(self._check, range(len(self))), np.zeros(256, dtype=np.int64))
+        return counts[: len(self.classes)]
+
+    def _check(self, index: int) -> npt.NDArray[np.int64]:
+        pair, arrays = self.pairs[index], self.arrays(index)
+        check_depth(arrays.thermal, self.thermal_dtype, pair.thermal or pair.rgb)
+        ids = np.zeros(0, np.uint8) if arrays.label is None else arrays.label.ravel()
+        return np.bincount(ids, minlength=256).astype(np.int64)
+
+    def decode(self, pair: Pair) -> Arrays:
+        """Read the files of a pair: border cut off, label values turned into class ids, mirrored if it is so.
+
+        Raises:
+            DataError: a file that cannot be read, or a label with an id outside the classes.
+        """
+        rgb, thermal = read_pair(pair.rgb, pair.thermal or pair.rgb)
+        label = None if pair.label is None else self.class_ids(pair.label)
+        arrays: list[Any] = [_cut(array, self.file.border, pair.rgb) for array in (rgb, thermal, label)]
+        if pair.mirrored:
+            arrays = [None if array is None else np.fliplr(array).copy() for array in arrays]
+        return Arrays(*arrays)
+
+    def class_ids(self, path: Path) -> npt.NDArray[np.uint8]:
+        """Class ids (H, W) of a label file, 255 = ignore.
+
+        Raises:
+            DataError: the file cannot be read, or it holds an id outside the classes.
+        """
+        if self.file.label_colors:
+            return read_color_label(path, self.colors)
+        return look_up(read_label(path), self._table, path, len(self.classes))
+
+    def plot(self, index: int) -> Figure:
+        """RGB, thermal and label of a pair side by side, with the classes that it holds."""
+        from cimnet.data.plot import plot_sample
+
+        return plot_sample(self.read(index), self.classes, self.colors)
+
+
+def _cut(array: Any, border: tuple[int, int, int, int], path: Path) -> Any:
+    if array is None or not any(border):
+        return array
+    top, right, bottom, left = border
+    height, width = array.shape[:2]
+    if top + bottom >= height or left + right >= width:
+        raise DataError(f"{path}: {width}x{height} pixels leave nothing inside the border {list(border)}; correct it")
+    return np.ascontiguousarray(array[top : height - bottom, left : width - right])

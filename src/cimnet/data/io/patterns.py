@@ -1,0 +1,292 @@
+"""Where a layout keeps its files: patterns that both reading and writing go by."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from cimnet.data.io.lists import (
+    ALL,
+    IMAGE_EXTENSIONS,
+    LIST_PLACES,
+    THERMAL_EXTENSIONS,
+    find_list,
+    folder_names,
+    list_names,
+    name_some,
+    read_names,
+)
+from cimnet.errors import DataError
+
+SPLIT_FOLDERS = ("train", "val", "validation", "test")
+"""Folders that `{split}` may stand for."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one kind: `folder` (see `Index.place`), and the files by the name of their pair."""
+
+    folder: str
+    files: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Index:
+    """What lies in a folder, whether or not it fits together. `thermal` None: fourth channel of the RGB files;
+    `folders`: names by split folder, for layouts that have them; `patterns`: of file names; `hint`: see `case_hint`."""
+
+    rgb: Part
+    thermal: Part | None
+    labels: Part
+    folders: dict[str, list[str]] = field(default_factory=dict)
+    patterns: tuple[re.Pattern[str], ...] = ()
+    hint: str = ""
+
+    def place(self, part: Part, split: str) -> str:
+        """The folder of a part, as errors name it: the split's own, or all that there are."""
+        return part.folder.replace("{split}", split if split in self.folders else "{" + ",".join(self.folders) + "}")
+
+    def names(self) -> list[str]:
+        """Every name that an RGB or thermal image goes by, sorted."""
+        return sorted(self.rgb.files.keys() | (self.thermal.files.keys() if self.thermal else set()))
+
+    def resolve(self, listed: str) -> str:
+        """The name that a line of a list means: as it is, without leading folders, or as the file name of one of its
+        images; where nothing goes by any of these, what its last part would mean."""
+        parts = listed.split("/")
+        last = next((n for n, part in enumerate(parts) if part.lower() in self._tops), len(parts) - 1)
+        for tail in ("/".join(parts[start:]) for start in range(last + 1)):
+            matches = [match for pattern in self.patterns if (match := pattern.fullmatch(tail))]
+            for name in (tail, *map(_name, matches)):
+                if name in self.rgb.files or (self.thermal is not None and name in self.thermal.files):
+                    return name
+        return _name(matches[0]) if matches else tail
+
+    @cached_property
+    def _tops(self) -> set[str]:
+        """First folders of names that hold folders: where they stand in a line, the name begins."""
+        names = [] if self.folders else self.names()
+        return {name.partition("/")[0].lower() for name in names if "/" in name}
+
+
+@dataclass(frozen=True)
+class Form:
+    """Paths below the root without extension, as in `"{split}/vi/{name}"`.
+
+    Attributes:
+        rgb, thermal, labels: patterns; `{name}` is the pair's, `{split}` one of `SPLIT_FOLDERS`; where file names hold
+            something in the middle, `{name}` is what stands before and `{frame}` what stands after it, and the pair
+            goes by name_frame. thermal None: the fourth channel of the RGB file.
+        nested: `{name}` may hold folders ("sequence 1/0001").
+        thermal_extension: of files written in this form.
+    """
+
+    rgb: str
+    thermal: str | None
+    labels: str
+    nested: bool = False
+    thermal_extension: str = ".png"
+
+    def recognises(self, root: Path) -> bool:
+        """Whether the folders of RGB and thermal are there, spelt exactly so."""
+        return all(self._folders(root, pattern) for pattern in (self.rgb, self.thermal) if pattern is not None)
+
+    def index(self, root: Path) -> Index:
+        """List the files.
+
+        Raises:
+            DataError: two files of one kind share a name, or a folder cannot be read.
+        """
+        rgb = self._files(root, self.rgb, IMAGE_EXTENSIONS)
+        thermal = {} if self.thermal is None else self._files(root, self.thermal, THERMAL_EXTENSIONS)
+        labels = self._files(root, self.labels, IMAGE_EXTENSIONS)
+        keys = sorted(rgb.keys() | thermal.keys() | labels.keys())
+        uses = Counter(name for split, name in keys if split)
+        # a name in two split folders, whatever lies there: the folder tells them apart
+        names = {(split, name): f"{split}/{name}" if split and uses[name] > 1 else name for split, name in keys}
+        folders = {split: [names[key] for key in keys if key[0] == split] for split in SPLIT_FOLDERS}
+
+        def part(pattern: str, files: dict[tuple[str, str], Path]) -> Part:
+            return Part(str(root / _static(pattern)), {names[key]: path for key, path in files.items()})
+
+        return Index(
+            part(self.rgb, rgb),
+            None if self.thermal is None else part(self.thermal, thermal),
+            part(self.labels, labels),
+            {split: found for split, found in folders.items() if found},
+            tuple(_file_pattern(p) for p in (self.rgb, self.thermal, self.labels) if p is not None),
+            case_hint(root, [self]),
+        )
+
+    def path(self, kind: str, name: str, split: str, extension: str | None = None) -> str:
+        """The relative path of a file to be written; kind is rgb, thermal or labels."""
+        pattern = {"rgb": self.rgb, "thermal": self.thermal, "labels": self.labels}[kind] or self.rgb
+        suffix = extension or (self.thermal_extension if kind == "thermal" else ".png")
+        if "{frame}" in pattern:
+            name, _, frame = name.rpartition("_") if "_" in name else (name, "", "0")
+            pattern = pattern.replace("{frame}", frame)
+        return pattern.replace("{split}", split).replace("{name}", name) + suffix
+
+    def folders(self) -> str:
+        """The folders in words, for errors and docs."""
+        shown = [pattern for pattern in (self.rgb, self.thermal, self.labels) if pattern is not None]
+        return ", ".join(dict.fromkeys(p.replace("{split}", "{train,test}").rpartition("/")[0] + "/" for p in shown))
+
+    def _folders(self, root: Path, pattern: str) -> list[tuple[str, Path]]:
+        """(split, folder) of each folder of a pattern that is there; split "" where the pattern has none."""
+        static = _static(pattern)
+        splits: Sequence[str] = SPLIT_FOLDERS if "{split}" in static else ("",)
+        found = [(split, _exact(root, static.replace("{split}", split))) for split in splits]
+        return [(split, folder) for split, folder in found if folder is not None]
+
+    def _files(self, root: Path, pattern: str, extensions: Sequence[str]) -> dict[tuple[str, str], Path]:
+        """Files of one kind by (split, name)."""
+        file_pattern = _file_pattern(pattern)
+        found: dict[tuple[str, str], Path] = {}
+        for split, folder in self._folders(root, pattern):
+            for relative in images_below(folder, self.nested, extensions):
+                match = file_pattern.fullmatch(unicodedata.normalize("NFC", relative.rpartition(".")[0]))
+                if match is None:
+                    continue
+                key = (split, _name(match))
+                if key in found:
+                    raise DataError(
+                        f"{folder}: {found[key].name} and {Path(relative).name} share a name; keep one of them"
+                    )
+                found[key] = folder / relative
+        return found
+
+
+def _static(pattern: str) -> str:
+    """The folders of a pattern before the one that holds the name."""
+    return pattern[: pattern.index("{name}")].rpartition("/")[0]
+
+
+def _file_pattern(pattern: str) -> re.Pattern[str]:
+    """What matches the rest of a path, without extension."""
+    rest = re.escape(pattern[len(_static(pattern)) :].lstrip("/"))
+    return re.compile(rest.replace(r"\{name\}", "(.+)").replace(r"\{frame\}", "(.+)"))
+
+
+def _name(match: re.Match[str]) -> str:
+    return "_".join(match.groups())
+
+
+def images_below(folder: Path, nested: bool, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Iterator[str]:
+    """Paths of the image files of a folder, relative to it with "/", sorted; with `nested` those of folders inside,
+    too. Hidden files are skipped. A folder that links lead to twice is entered once, and a link to one above never.
+
+    Raises:
+        DataError: a folder that cannot be read.
+    """
+    real = Path(os.path.realpath(folder))
+    yield from _below(folder, "", nested, tuple(extensions), {str(real), *map(str, real.parents)})
+
+
+def _below(folder: Path, prefix: str, nested: bool, extensions: tuple[str, ...], seen: set[str]) -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read ({error.strerror}); allow it") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if nested and _is_folder(entry):
+            real = os.path.realpath(entry.path)
+            if real not in seen:
+                seen.add(real)
+                yield from _below(folder / entry.name, f"{prefix}{entry.name}/", nested, extensions, seen)
+        elif entry.name.lower().endswith(extensions):
+            yield prefix + entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _exact(root: Path, relative: str) -> Path | None:
+    """root/relative if it is a folder spelt exactly so, also where the file system ignores case."""
+    folder = root
+    for part in relative.split("/") if relative else []:
+        if not folder.is_dir() or part not in folder_names(folder):
+            return None
+        folder = folder / part
+    return folder if folder.is_dir() else None
+
+
+def split_names(root: Path, split: str, index: Index, places: Sequence[str] = LIST_PLACES) -> list[str]:
+    """Names of a split: those in its list; else those in its folder; for "all" every one, sorted.
+
+    Raises:
+        DataError: no such list or folder, an empty one, or a name listed twice.
+    """
+    path = find_list(root, split, places)
+    if path is not None:
+        names = [index.resolve(line) for line in read_names(path)]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise DataError(f"{path}: listed more than once: {name_some(twice)}; remove the repetitions")
+        if not names:
+            raise DataError(f"{path}: the list of split {split!r} is empty; write one name a line")
+        return names
+    if split in index.folders:
+        return index.folders[split]
+    if split != ALL:
+        first, *further = (place.replace("{list}", split) for place in places)
+        found = [*index.folders, *list_names(root, places)]
+        others = f"use split {ALL!r} for every file, or let `cimnet data split` write lists"
+        if found:
+            others = f"splits found: {', '.join(found)}"
+        raise DataError(
+            f"{root}: no list {first} (nor {', '.join(further)}){index.hint}; write one name a line, {others}"
+        )
+    if not (names := index.names()):
+        raise DataError(f"{root}: no images found (extensions {', '.join(IMAGE_EXTENSIONS)})")
+    return names
+
+
+def case_hint(root: Path, forms: Sequence[Form]) -> str:
+    """Which folders are there under another spelling, by the form that fits best; "" where there is none."""
+    found = []
+    for form in forms:
+        rgb, thermal, labels = (_renames(root, p) for p in (form.rgb, form.thermal or form.rgb, form.labels))
+        if rgb is not None and thermal is not None and (wrong := {**rgb, **thermal, **(labels or {})}):
+            found.append((labels is None, len(wrong), wrong))
+    if not found:
+        return ""
+    best = min(found, key=lambda entry: entry[:2])[2]
+    return f" ({'; '.join(f'found {there}/: rename it to {name}/' for there, name in best.items())})"
+
+
+def _renames(root: Path, pattern: str) -> dict[str, str] | None:
+    """Folders of a pattern that are spelt otherwise, with their right names; None where none of them is there."""
+    static = _static(pattern)
+    splits = SPLIT_FOLDERS if "{split}" in static else ("",)
+    found = [
+        spelling for split in splits if (spelling := _spelling(root, static.replace("{split}", split))) is not None
+    ]
+    return {there: name for spelling in found for there, name in spelling.items()} if found else None
+
+
+def _spelling(root: Path, relative: str) -> dict[str, str] | None:
+    """Folders of a path below root that are spelt otherwise, with their right names; None where one is not there."""
+    wrong: dict[str, str] = {}
+    there = ""
+    for part in relative.split("/") if relative else []:
+        names = folder_names(root / there)
+        name = part if part in names else next((n for n in sorted(names) if n.lower() == part.lower()), None)
+        if name is None:
+            return None
+        there = f"{there}/{name}".lstrip("/")
+        if name != part:
+            wrong[there] = part
+    return wrong

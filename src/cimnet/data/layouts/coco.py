@@ -1,0 +1,136 @@
+"""COCO's panoptic format: labels as segments in PNG files, told by one JSON file a split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.data.cache import DiskCache
+from cimnet.data.classes import ClassList, choose_classes, palette
+from cimnet.data.dataset import Cache, RGBTDataset
+from cimnet.data.io.lists import name_some
+from cimnet.data.io.patterns import Form, Index, Part
+from cimnet.data.io.readers import LOSSY, opened, upright
+from cimnet.data.layouts.coco_json import Panoptic, panoptic_files, read_panoptic
+from cimnet.data.pairs import Info
+from cimnet.data.sample import IGNORE_INDEX
+from cimnet.errors import DataError
+
+
+class CocoPanoptic(RGBTDataset):
+    """`panoptic_SPLIT.json` beside `panoptic_SPLIT/*.png` (both in the root or in annotations/), `thermal/NAME.*`, and
+    RGB images NAME as the JSON names them, in rgb/, SPLIT/, images/ or the root.
+
+    Classes are the JSON's categories in the order of their ids, whichever these are; a class may have several segments
+    in an image. Pixels of no segment (0) are ignored. Lists and classes.yaml (thermal_range, border) work as elsewhere.
+    """
+
+    name = "coco_panoptic"
+    info = Info("COCO panoptic", classes=None)
+    forms = (Form("rgb/{name}", "thermal/{name}", "panoptic_{split}/{name}", nested=True),)
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        return bool(panoptic_files(root)) and (root / "thermal").is_dir()
+
+    @classmethod
+    def expects(cls) -> str:
+        return "panoptic_{train,test}.json, panoptic_{train,test}/, rgb/, thermal/"
+
+    @classmethod
+    def index(cls, root: Path) -> Index:
+        files = _read(root, cls)
+        there = cls.forms[0].index(root)
+        thermals = there.thermal.files if there.thermal is not None else {}
+        uses = Counter(name for file in files for name in file.images)
+        folder = root / f"{{{','.join(file.folder.name for file in files)}}}"
+        rgb, thermal, labels = Part(str(root / "rgb"), {}), Part(str(root / "thermal"), {}), Part(str(folder), {})
+        folders: dict[str, list[str]] = {}
+        for file in files:
+            for name, file_name in file.images.items():
+                full = f"{file.split}/{name}" if uses[name] > 1 else name  # the JSON tells them apart
+                folders.setdefault(file.split, []).append(full)
+                places = (root / file_name, root / file.split / file_name, root / "images" / file_name)
+                picture = there.rgb.files.get(name) or next((place for place in places if place.is_file()), None)
+                found = ((rgb, picture), (thermal, thermals.get(name)), (labels, file.labels.get(name)))
+                for part, path in found:
+                    if path is not None:
+                        part.files[full] = path
+        return Index(rgb, thermal, labels, folders)
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        *,
+        classes: str | Sequence[str] | None = None,
+        cache: Cache = "none",
+        cache_folder: str | Path = "runs/cache",
+        **options: Any,
+    ) -> None:
+        """See `RGBTDataset`."""
+        root = Path(root)
+        if not root.is_dir():
+            raise DataError(f"{root}: no such folder")
+        files = _read(root, type(self))
+        found = _classes(files)
+        choose_classes(classes, found, root)
+        order = {category: class_id for class_id, category in enumerate(sorted(files[0].categories))}
+        self._segments = {
+            path: {segment: order[category] for segment, category in segments.items()}
+            for file in files
+            for path, segments in file.segments.items()
+        }
+        super().__init__(root, split, classes=found.names, cache="ram" if cache == "ram" else "none", **options)
+        self.colors = found.colors
+        if cache == "disk":  # of the JSON files, too: they say what the labels mean
+            times = [path.stat().st_mtime_ns for path in panoptic_files(root)]
+            settings = (self.name, self.file.border, times)
+            self._disk = DiskCache(Path(cache_folder), self.pairs, self.decode, settings)
+
+    def class_ids(self, path: Path) -> npt.NDArray[np.uint8]:
+        """Class ids (H, W) by the segments of a label, 255 = ignore.
+
+        Raises:
+            DataError: the file cannot be read, or it holds a segment that the JSON does not tell.
+        """
+        with opened(path) as image:
+            if image.format in LOSSY or image.mode not in ("RGB", "RGBA"):
+                raise DataError(f"{path}: a {image.format} of mode {image.mode}; panoptic labels are RGB PNG files")
+            channels = np.array(upright(image).convert("RGB")).astype(np.int32)
+        segments = channels[..., 0] | channels[..., 1] << 8 | channels[..., 2] << 16
+        told = {0: IGNORE_INDEX, **self._segments[path]}
+        known = np.array(sorted(told), np.int32)
+        found = np.searchsorted(known, segments).clip(max=len(known) - 1)
+        unknown = segments[known[found] != segments]
+        if unknown.size:
+            values, pixels = np.unique(unknown, return_counts=True)
+            named = name_some([f"segment {i} ({n} pixels)" for i, n in zip(values, pixels, strict=True)])
+            raise DataError(f"{path}: {named} not in segments_info of its JSON file; correct either")
+        return np.array([told[int(segment)] for segment in known], np.uint8)[found]
+
+
+def _read(root: Path, layout: type[CocoPanoptic]) -> list[Panoptic]:
+    files = [read_panoptic(path, path.stat().st_mtime_ns) for path in panoptic_files(root)]
+    if not files:
+        raise DataError(f"{root}: not in the layout {layout.name}; expected {layout.expects()}")
+    for file in files[1:]:
+        if file.categories != files[0].categories:
+            raise DataError(f"{file.path}: its categories are not those of {files[0].path.name}; take the same in both")
+    return files
+
+
+def _classes(files: list[Panoptic]) -> ClassList:
+    """Names and colours of the categories, by id; colours that are not told are unlike those that are."""
+    categories = [files[0].categories[number] for number in sorted(files[0].categories)]
+    given = [color for _, color in categories if color is not None]
+    spare = iter(color for color in palette(2 * len(categories)) if color not in given)
+    try:
+        return ClassList(tuple(name for name, _ in categories), tuple(color or next(spare) for _, color in categories))
+    except DataError as error:
+        raise DataError(f"{files[0].path}: categories: {error}") from error

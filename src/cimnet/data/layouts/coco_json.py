@@ -1,0 +1,132 @@
+"""The JSON files of COCO's panoptic format: read from anyone, written by us."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from cimnet.data.classes import ClassList, Color
+from cimnet.data.io.lists import IMAGE_EXTENSIONS
+from cimnet.errors import DataError
+
+if TYPE_CHECKING:
+    from cimnet.curation.convert.writers import Written
+
+_MARK = "panoptic_"
+
+
+@dataclass(frozen=True)
+class Panoptic:
+    """What a JSON file says.
+
+    Attributes:
+        path, split, folder: the file, its split, and the folder of its PNG files.
+        images: file name by pair, as the JSON names the RGB image.
+        labels: PNG file by pair, for those that have one.
+        segments: category by segment, of each PNG file.
+        categories: name and colour by category.
+    """
+
+    path: Path
+    split: str
+    folder: Path
+    images: dict[str, str]
+    labels: dict[str, Path]
+    segments: dict[Path, dict[int, int]]
+    categories: dict[int, tuple[str, Color | None]]
+
+
+def panoptic_files(root: Path) -> list[Path]:
+    """`panoptic_SPLIT.json` (anything may stand before it) in the root or in annotations/, sorted."""
+    return sorted(path for folder in (root, root / "annotations") for path in folder.glob(f"*{_MARK}*.json"))
+
+
+@lru_cache(maxsize=8)
+def read_panoptic(path: Path, _changed: int) -> Panoptic:
+    """Read a JSON file; `_changed`: its time of change, so that a file is read again only after a change.
+
+    Raises:
+        DataError: not JSON, a field that is missing or of the wrong type, or a file name that leads elsewhere.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from error
+    try:
+        return _parse(content, path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"no field {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:120]
+        raise DataError(
+            f"{path}: not COCO's panoptic format ({reason}); give images, annotations, categories"
+        ) from error
+
+
+def _parse(content: Any, path: Path) -> Panoptic:
+    folder = path.with_suffix("")
+    categories = {int(entry["id"]): (str(entry["name"]), _color(entry)) for entry in content["categories"]}
+    names = {entry["id"]: _inside(entry["file_name"], path) for entry in content["images"]}
+    images = {_pair(name): name for name in names.values()}
+    labels, segments = {}, {}
+    for entry in content["annotations"]:
+        if entry["image_id"] not in names:
+            raise DataError(f"{path}: an annotation of image {entry['image_id']!r}, which is not among the images")
+        label = folder / _inside(entry["file_name"], path)
+        labels[_pair(names[entry["image_id"]])] = label
+        segments[label] = {int(info["id"]): int(info["category_id"]) for info in entry["segments_info"]}
+        unknown = set(segments[label].values()) - categories.keys()
+        if unknown:
+            raise DataError(f"{path}: {entry['file_name']}: category_id {min(unknown)} is not among the categories")
+    return Panoptic(path, path.stem.rpartition(_MARK)[2], folder, images, labels, segments, categories)
+
+
+def _color(category: Any) -> Color | None:
+    if "color" not in category:
+        return None
+    red, green, blue = (int(value) for value in category["color"])
+    return red, green, blue
+
+
+def _inside(name: Any, path: Path) -> str:
+    if not isinstance(name, str) or name.startswith(("/", "\\")) or ".." in PurePosixPath(name).parts or ":" in name:
+        raise DataError(f"{path}: file_name {name!r} is not a path inside the data set")
+    return name
+
+
+def _pair(file_name: str) -> str:
+    """The name that a pair goes by."""
+    name, dot, extension = unicodedata.normalize("NFC", file_name.removeprefix("rgb/")).rpartition(".")
+    return name if f".{extension.lower()}" in IMAGE_EXTENSIONS else f"{name}{dot}{extension}"
+
+
+def panoptic_json(classes: ClassList, written: Sequence[Written], about: dict[str, str]) -> str:
+    """The text of a JSON file for pairs of one split: category and segment of a class are its id + 1."""
+    pairs = list(enumerate(written, start=1))
+    content = {
+        "info": about,
+        "images": [
+            {"id": number, "file_name": pair.rgb.removeprefix("rgb/"), "height": pair.size[0], "width": pair.size[1]}
+            for number, pair in pairs
+        ],
+        "annotations": [
+            {"image_id": number, "file_name": f"{pair.place.name}.png", "segments_info": _infos(pair)}
+            for number, pair in pairs
+            if pair.segments is not None
+        ],
+        "categories": [
+            {"id": class_id + 1, "name": name, "isthing": 0, "color": list(color)}
+            for class_id, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True))
+        ],
+    }
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _infos(pair: Written) -> list[dict[str, Any]]:
+    return [
+        {"id": segment.id, "category_id": segment.id, "area": segment.pixels, "bbox": list(segment.box), "iscrowd": 0}
+        for segment in pair.segments or []
+    ]

@@ -1,0 +1,107 @@
+"""Texts of the page as HTML. Whatever comes from a file or a checkpoint is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.deploy.app.run import Result
+from cimnet.deploy.app.uploads import Limits
+from cimnet.inference.alarms.alarm import Alarm
+from cimnet.inference.overlay import Color
+
+_ALARMS = {"rgb_broken": "RGB broken", "thermal_broken": "Thermal broken", "misaligned": "Misaligned"}
+
+
+def heading(name: str, model: str, classes: int) -> str:
+    """The head of the page: file and kind of the model."""
+    return (
+        f"<div class='cim-head'><h1>CIMNet</h1><p>RGB-thermal segmentation · <b>{escape(name)}</b> · {escape(model)} · "
+        f"{classes} classes</p></div>"
+    )
+
+
+def note(text: str, kind: str = "note") -> str:
+    """A line of text; `kind`: ``note``, ``good``, ``warn`` or ``error``. Nothing for no text."""
+    role = "alert" if kind == "error" else "status"
+    return f"<div class='cim-note cim-{kind}' role='{role}'>{escape(text)}</div>" if text else ""
+
+
+def title(text: str) -> str:
+    """The title of some controls."""
+    return f"<h2 class='cim-title'>{escape(text)}</h2>"
+
+
+def hint(limits: Limits) -> str:
+    """What can be uploaded."""
+    return note(
+        f"PNG, JPEG, TIFF or BMP, up to {limits.megabytes:g} MB and {limits.pixels / 1e6:g} megapixels. Thermal: grey, "
+        "of the depth (8 or 16 bit) that the model was trained on."
+    )
+
+
+def legend(mask: npt.NDArray[np.uint8], classes: Sequence[str], colors: Sequence[Color]) -> str:
+    """The classes that occur in a mask (H, W), the largest first, with their share of the pixels."""
+    counts = np.bincount(mask.ravel(), minlength=len(classes))
+    rows = []
+    for k in np.argsort(-counts[: len(classes)], kind="stable"):
+        if counts[k]:
+            share = 100 * counts[k] / mask.size
+            color = "rgb({},{},{})".format(*colors[k])
+            rows.append(
+                f"<li><i style='background:{color}'></i><span>{escape(classes[k].replace('_', ' '))}</span>"
+                f"<em><b style='width:{share:.2f}%;background:{color}'></b></em><data>{_percent(share)}</data></li>"
+            )
+    return f"<ul class='cim-legend' aria-label='Share of the area by class'>{''.join(rows)}</ul>"
+
+
+def _percent(share: float) -> str:
+    return "< 0.1 %" if share < 0.1 else f"{share:.1f} %"
+
+
+def status(result: Result) -> str:
+    """Size, time, and which image was missing."""
+    height, width = result.mask.shape
+    text = f"{width}×{height} pixels · model {1000 * result.seconds:.0f} ms"
+    if result.missing is None:
+        return note(text)
+    return note(f"{text} · no {result.missing} image: the model sees black in its place", "warn")
+
+
+def alarms(alarm: Alarm | None, calibrated: bool) -> str:
+    """What speaks for a broken sensor or a misaligned pair."""
+    if not calibrated:
+        return note(
+            "This checkpoint has no alarms for broken sensors and misaligned pairs; run cimnet calibrate on it to get "
+            "them."
+        )
+    if alarm is None:
+        return note("Alarms need both images.")
+    chips = "".join(
+        f"<span class='cim-chip {'cim-raised' if name in alarm.raised else ''}'>{_ALARMS[name]} "
+        f"<b>{100 * probability:.0f} %</b></span>"
+        for name, probability in alarm.probabilities.items()
+    )
+    said = [text[0].upper() + text[1:] + "." for text in alarm.texts.values()]
+    text = note(" ".join(said), "warn") if said else note("No alarm: both images look sound and aligned.", "good")
+    return f"{text}<div class='cim-chips'>{chips}</div>"
+
+
+def moved(found: tuple[str, npt.NDArray[np.float32]] | None, factor: int) -> str:
+    """What the arrows mean."""
+    if found is None:
+        return note("No offsets: an image is missing, or the model does not move anything.")
+    name, field = found
+    if float(np.hypot(*field).max()) < 0.05:
+        return note("The model finds nothing to move: it takes the two images as aligned.")
+    dy, dx = (float(np.median(axis)) for axis in field)
+    which = "explicit alignment" if name == "alignment" else "SCSFR, stage 1, mean over the taps"
+    times = f" Arrows are drawn {factor} times as long." if factor > 1 else ""
+    return note(
+        f"From where RGB shows a thing to where the model looks for it in the thermal image ({which}). "
+        f"Median: {abs(dx):.1f} px {'right' if dx >= 0 else 'left'}, {abs(dy):.1f} px {'down' if dy >= 0 else 'up'}."
+        f"{times}"
+    )

@@ -1,0 +1,188 @@
+"""Serve the page: bounds, headers, temporary files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cimnet.deploy.app.uploads import Limits
+from cimnet.errors import ConfigError
+from cimnet.inference import Predictor
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+"""Sent with every answer: the browser loads nothing from other hosts, whatever the page says."""
+
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host name or address."""
+    return host.startswith(_LOOPBACK[0]) or host in _LOOPBACK[1:]
+
+
+def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None = None, name: str = "model") -> FastAPI:
+    """Put the page into a FastAPI application, at `path`, e.g. ``/segment``.
+
+    Raises:
+        ConfigError: the extra ``app`` is not installed.
+    """
+    gradio = _gradio()
+    from cimnet.deploy.app.page import build
+    from cimnet.deploy.app.style import CSS, theme
+
+    limits = limits or Limits()
+    page = build(predictor, limits, name)
+    page.queue(max_size=limits.queue, default_concurrency_limit=1, api_open=False)
+    page._queue.pending_event_ids_session = _NeverEmpty()
+    # Gradio (seen in 6.31) looks whether a path from the browser lies in its upload folder only where this is true, and
+    # sets it in launch() alone.
+    page.has_launched = True
+    gradio.mount_gradio_app(
+        app,
+        page,
+        path,
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        show_error=False,
+        max_file_size=limits.bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme(),
+        css=CSS,
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+    )
+    return app
+
+
+class _NeverEmpty(dict[str, set[str]]):
+    """Events under way by session, with one that is none. Gradio (seen in 6.31) closes the stream of events when a
+    session has no more under way; what the browser sends before it knows is never answered, and the page hangs."""
+
+    def __setitem__(self, session: str, events: set[str]) -> None:
+        super().__setitem__(session, {*events, "open"})
+
+
+def build_app(predictor: Predictor, limits: Limits | None = None, name: str = "model") -> FastAPI:
+    """The page alone, at ``/``, with `HEADERS`."""
+    _gradio()
+    from fastapi import FastAPI
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    mount(app, predictor, "/", limits, name)
+    app.add_middleware(_Headers)
+    return app
+
+
+def serve(
+    predictor: Predictor,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    limits: Limits | None = None,
+    name: str = "model",
+    ready: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve until interrupted (Ctrl-C or SIGTERM), then return. Files of visitors lie in a folder of this run, which is
+    removed at the end.
+
+    Args:
+        port: 0 for any that is free.
+        ready: told the page's address before the first request is answered.
+
+    Raises:
+        ConfigError: the extra ``app`` is not installed, or host and port cannot be listened to.
+    """
+    _gradio()
+    import uvicorn
+
+    listener = _listen(host, port)
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    with tempfile.TemporaryDirectory(prefix="cimnet-app-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder).resolve())
+        try:
+            app = build_app(predictor, limits, name)
+            shown = f"[{host}]" if ":" in host else host
+            ready(f"http://{shown}:{listener.getsockname()[1]}")
+            config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+            with _ended_by_signals():
+                uvicorn.Server(config).run([listener])
+        finally:
+            listener.close()
+            os.environ.pop("GRADIO_TEMP_DIR")
+            if before is not None:
+                os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Uvicorn stops at a signal and then sends it once more, which would end the process before it has tidied up."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, end)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket; uvicorn would end the process where that fails."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigError(f"{host}:{port}: {error.strerror or error}; choose another --host or --port") from error
+    return listener
+
+
+def _gradio() -> Any:
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        import gradio
+    except ImportError as error:
+        raise ConfigError("the page needs the extra app: pip install 'cimnet[app]'") from error
+    return gradio
+
+
+class _Headers:
+    """Adds `HEADERS` to every answer; ASGI, so that streams are not held back."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await send(message)
+
+        await self.app(scope, receive, with_headers)

@@ -1,0 +1,105 @@
+"""Files from strangers: looked at before they are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.data.io.readers import image_size, read_rgb
+from cimnet.data.io.thermal_files import is_radiometric
+from cimnet.errors import DataError, check_fields
+from cimnet.inference import Predictor
+
+LEAST_SIDE = 32
+"""Pixels that an image has along each side at least: the stride of the models."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the page takes.
+
+    Attributes:
+        megabytes: of one file, 10⁶ bytes.
+        pixels: of one image.
+        queue: visitors that wait for the model; more are asked to come back.
+
+    Raises:
+        ConfigError: naming a limit that is out of range.
+    """
+
+    megabytes: float = 20.0
+    pixels: int = 4_000_000
+    queue: int = 16
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            ("megabytes", 0 < self.megabytes < float("inf"), "more than 0"),
+            ("pixels", self.pixels >= LEAST_SIDE**2, f"at least {LEAST_SIDE**2}"),
+            ("queue", self.queue >= 1, "at least 1"),
+        )
+
+    @property
+    def bytes(self) -> int:
+        return int(self.megabytes * 1e6)
+
+
+def check_upload(path: Path, limits: Limits) -> None:
+    """Refuse a file by its length and header alone; its name says nothing.
+
+    Raises:
+        DataError: too long, not a PNG, JPEG, TIFF or BMP image, too large or too small.
+    """
+    size = path.stat().st_size
+    if size > limits.bytes:
+        raise DataError(f"{path}: {size / 1e6:.1f} MB; files up to {limits.megabytes:g} MB are taken")
+    height, width = image_size(path)
+    if height * width > limits.pixels:
+        raise DataError(
+            f"{path}: {width}×{height} are {height * width / 1e6:.1f} megapixels; images up to "
+            f"{limits.pixels / 1e6:g} megapixels are taken. Cut or shrink it, or use `cimnet predict`"
+        )
+    if min(height, width) < LEAST_SIDE:
+        raise DataError(f"{path}: {width}×{height} pixels; at least {LEAST_SIDE} along each side are needed")
+
+
+def read_upload_rgb(path: Path, limits: Limits) -> npt.NDArray[np.uint8]:
+    """An uploaded colour image as (H, W, 3) uint8.
+
+    Raises:
+        DataError: it is refused or cannot be read; the message names the file, not its folder.
+    """
+
+    def read() -> npt.NDArray[np.uint8]:
+        check_upload(path, limits)
+        return read_rgb(path)
+
+    return _named(path, read)
+
+
+def read_upload_thermal(path: Path, limits: Limits, predictor: Predictor) -> npt.NDArray[np.float32]:
+    """An uploaded thermal image as (H, W) float32 in 0..1, by the checkpoint's scaling. 16 bits stay 16 bits.
+
+    Raises:
+        DataError: it is refused or cannot be read, or has another depth than the checkpoint's training images.
+    """
+
+    def read() -> npt.NDArray[np.float32]:
+        check_upload(path, limits)
+        if is_radiometric(path):  # the size of the record inside is not the picture's
+            raise DataError(f"{path}: a radiometric FLIR JPEG; save its temperatures as TIFF, or use `cimnet predict`")
+        return predictor.tensors(None, path)[1][0].numpy()
+
+    return _named(path, read)
+
+
+def _named(path: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), path.name)) from error

@@ -1,0 +1,85 @@
+"""Static quantisation of an ONNX file to 8 bits: ranges come from pairs of a data set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.data.flags import BROKEN_FLAGS
+from cimnet.errors import ConfigError, DataError
+from cimnet.inference import Predictor
+from cimnet.inference.backends.details import Details, to_metadata
+
+PAIRS = 32
+"""Pairs that set the ranges, spread over the training split."""
+SENSITIVE = ("stages.0", "alignment", "offset", "modulation", "classify")
+"""Parts that stay in float32: the encoders' first stages (in 8 bits they cost 9 to 13 points of mIoU, docs/export.md),
+positions, and the last layer."""
+
+
+def quantize(file: Path, predictor: Predictor, root: Path, details: Details) -> None:
+    """Replace a float32 ONNX file by one with 8-bit convolutions and matrix products (QDQ form, one scale per channel).
+
+    Args:
+        file: with normalisation inside.
+        root: folder of a data set with a split ``train``.
+
+    Raises:
+        ConfigError: normalisation is outside.
+        DataError: the data set cannot be used with this model.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    if not details.normalization:
+        raise ConfigError("int8 needs normalisation inside the file; leave out --no-normalization")
+    pairs = _pairs(predictor, root)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
+        def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+            return next(pairs, None)
+
+    model = onnx.load(file)
+    logging.getLogger().disabled, before = True, logging.getLogger().disabled  # it warns about files like ours
+    try:
+        quantize_static(
+            model,
+            file,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[node.name for node in model.graph.node if _is_sensitive(node)],
+        )
+    finally:
+        logging.getLogger().disabled = before
+    quantized = onnx.load(file)
+    onnx.helper.set_model_props(quantized, to_metadata(predictor.info, details))
+    file.write_bytes(quantized.SerializeToString())
+
+
+def _pairs(predictor: Predictor, root: Path) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+    """What the session takes, pair by pair.
+
+    Raises:
+        DataError: the split is empty, or cannot be read.
+    """
+    data = predictor.open_dataset(root, "train")
+    sound = [index for index, pair in enumerate(data.pairs) if pair.flags.isdisjoint(BROKEN_FLAGS)]
+    if not sound:
+        raise DataError(f"{root}: its split train has no pairs; calibrate with a data set that has some")
+    for place in np.unique(np.linspace(0, len(sound) - 1, PAIRS).round().astype(int)):
+        sample = data[sound[place]]
+        yield {"rgb": sample.rgb[None].numpy(), "thermal": sample.thermal[None].numpy()}
+
+
+def _is_sensitive(node: Any) -> bool:
+    """Whether a node came from one of the parts that stay as they are: its name begins with its module's."""
+    return any(f"/{part}" in node.name or f".{part}" in node.name for part in SENSITIVE)

@@ -1,0 +1,205 @@
+"""From two rasters to a raster of classes, its polygons and areas; interrupted, it goes on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from torch import Tensor
+
+from cimnet.deploy.geo.areas import ClassArea, Ground, Values, count_areas, to_csv
+from cimnet.deploy.geo.classes_file import NODATA, Ids, category_names, write_classes
+from cimnet.deploy.geo.polygons import require_pyogrio, write_polygons
+from cimnet.deploy.geo.qgis_style import qgis_style
+from cimnet.deploy.geo.rasters import RasterPair, open_pair
+from cimnet.deploy.geo.scratch import Scratch, describe
+from cimnet.errors import CimnetError, ConfigError
+from cimnet.inference import Predictor
+from cimnet.inference.windows import STRIP, Windows
+from cimnet.models.base import class_ids
+from cimnet.utils.files import require_writable_file, write_atomically, write_text
+
+_CACHE = 128  # MB of GDAL's blocks
+
+
+@dataclass(frozen=True)
+class GeoResult:
+    """What was written.
+
+    Attributes:
+        areas: of each class, in the order of ids; square metres only if areas or polygons were asked for.
+        missing: pixels without a class.
+        polygons: number; None: not asked for.
+    """
+
+    areas: tuple[ClassArea, ...]
+    missing: int
+    polygons: int | None
+
+
+def predict_geotiff(
+    predictor: Predictor,
+    rgb: str | Path,
+    thermal: str | Path,
+    out: str | Path,
+    *,
+    polygons: str | Path | None = None,
+    areas: str | Path | None = None,
+    min_area: float = 0.0,
+    require_both: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+    warn: Callable[[str], object] = warnings.warn,
+) -> GeoResult:
+    """Segment an orthomosaic of any size, window by window.
+
+    The output has the grid of the RGB raster: uint8 class ids, 255 where there is no data, with colour table, names
+    (in OUT.aux.xml), overviews, and beside it, as beside the polygons, NAME.qml: colours and names for QGIS. The same
+    call again goes on where an interrupted one stopped.
+
+    Args:
+        predictor: its settings say window, overlap, batch size and precision.
+        rgb: GeoTIFF of 3 bands uint8, or 4 with opacity.
+        thermal: GeoTIFF of 1 band, any resolution, extent and coordinate reference system; resampled to the RGB grid
+            (bilinear). The same path as `rgb` for one raster of 4 bands, the thermal image last.
+        out: GeoTIFF to write.
+        polygons: GeoPackage to write, one polygon for each region of one class.
+        areas: CSV to write, pixels, share and area of each class.
+        min_area: smaller polygons are left out, square metres.
+        require_both: pixels that only one sensor shows get no class. Otherwise they are predicted with the other image
+            black.
+        overwrite: replace outputs, and drop what an interrupted call with other inputs or settings left.
+        progress: told (blocks done, blocks in all).
+        warn: told what is odd but no error.
+
+    Raises:
+        DataError: a raster that cannot be read or used: bands, depth, georeference; rasters that do not overlap;
+            areas asked for where the projection distorts them.
+        ConfigError: a setting or file name that cannot be used, or a missing library.
+        CimnetError: an output is there already or cannot be written; another call was interrupted there.
+    """
+    rgb, thermal, out = Path(rgb), Path(thermal), Path(out)
+    asked = [Path(path) for path in (polygons, areas) if path is not None]
+    styles = sorted({path.with_suffix(".qml") for path in (out, Path(polygons or out))})
+    _check_outputs([out, *asked], styles, [rgb, thermal], overwrite)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError(f"{out}: written as GeoTIFF; give a name that ends in .tif")
+    if polygons is not None:
+        require_pyogrio(Path(polygons))
+    with (
+        rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512),
+        open_pair(rgb, thermal, predictor.info, require_both, warn) as pair,
+    ):
+        raster = pair.rgb
+        ground = Ground(str(rgb), raster.crs, raster.transform, raster.shape) if asked and raster.crs else None
+        if min_area > 0 and ground is None:
+            raise ConfigError("min_area: needs polygons, and a raster with a coordinate reference system")
+        height, width = raster.shape
+        overlap = predictor.settings.overlap
+        windows = predictor.settings.windows(height, width) or Windows(height, width, max(height, width), overlap)
+        grid = {
+            "window": windows.size,
+            "overlap": overlap,
+            "strip": STRIP,
+            "scaling": str(pair.scaling),
+            "require-both": require_both,
+        }
+        scratch = Scratch(out, raster.shape, describe(predictor, rgb, thermal, **grid), overwrite)
+        try:
+            _run(predictor, pair, windows, scratch, progress or (lambda done, total: None))
+            tally = _Tally(ground)
+            number: int | None = None
+
+            def finish(temporary: Path) -> None:
+                nonlocal number
+                place = {} if raster.transform.is_identity else {"crs": raster.crs, "transform": raster.transform}
+                write_classes(
+                    temporary, scratch.rows, raster.shape, place, predictor.classes, predictor.colors, tally.count
+                )
+                if polygons is not None:
+
+                    def write(path: Path) -> None:
+                        nonlocal number
+                        number = write_polygons(path, temporary, predictor.classes, ground, min_area)
+
+                    write_atomically(Path(polygons), write)
+                if areas is not None:
+                    write_text(Path(areas), to_csv(tally.areas(predictor.classes)))
+                write_text(out.with_name(f"{out.name}.aux.xml"), category_names(predictor.classes, predictor.colors))
+                style = qgis_style(predictor.classes, predictor.colors)
+                for path in styles:
+                    _write_style(path, style, overwrite, warn)
+
+            write_atomically(out, finish)
+        except BaseException:
+            scratch.close()
+            raise
+        scratch.delete()
+        return GeoResult(tally.areas(predictor.classes), int(tally.pixels[NODATA]), number)
+
+
+def _run(
+    predictor: Predictor,
+    pair: RasterPair,
+    windows: Windows,
+    scratch: Scratch,
+    progress: Callable[[int, int], object],
+) -> None:
+    """Predict the blocks that are not done yet."""
+
+    def read(top: int, left: int, height: int, width: int) -> tuple[Tensor, Tensor] | None:
+        images = pair.read(top, left, height, width)
+        return None if images is None else predictor.tensors(*images)
+
+    progress(scratch.done, len(windows))
+    for top, left, found in predictor.blend(windows, read, skip=scratch.done):
+        ids = class_ids(found, 0).byte().numpy()
+        ids[~pair.known(top, left, *ids.shape)] = NODATA
+        scratch.write(top, left, ids)
+        progress(scratch.done, len(windows))
+
+
+class _Tally:
+    """Pixels and square metres by id, added up while the raster is written."""
+
+    def __init__(self, ground: Ground | None) -> None:
+        self.ground = ground
+        self.pixels = np.zeros(256, dtype=np.int64)
+        self.metres: Values | None = np.zeros(256) if ground else None
+
+    def count(self, first: int, ids: Ids) -> None:
+        rows = np.stack([np.bincount(row, minlength=256) for row in ids])
+        self.pixels += rows.sum(axis=0)
+        if self.ground is not None and self.metres is not None:
+            self.metres += self.ground.pixels(first, len(ids)) @ rows
+
+    def areas(self, classes: tuple[str, ...]) -> tuple[ClassArea, ...]:
+        return count_areas(self.pixels, self.metres, classes)
+
+
+def _write_style(path: Path, style: str, overwrite: bool, warn: Callable[[str], object]) -> None:
+    """Whoever changed the style in QGIS keeps it, and learns that it is not the one of these classes."""
+    if overwrite or not path.exists():
+        write_text(path, style)
+    elif path.read_bytes() != style.encode():
+        warn(f"{path}: another style is there and stays; delete it for one of these classes")
+
+
+def _check_outputs(outputs: list[Path], styles: list[Path], inputs: list[Path], overwrite: bool) -> None:
+    written = [path.resolve() for path in (*outputs, *styles)]
+    taken = {path.resolve() for image in inputs for path in (image, image.with_suffix(".qml"))}
+    if len(set(written)) < len(written) or taken.intersection(written):
+        raise ConfigError(
+            f"{outputs[0]}: outputs need names of their own, not those of the inputs; nor may their styles for QGIS, "
+            f"{', '.join(path.name for path in styles)}, be those of an input"
+        )
+    for path in (*outputs, *styles):
+        require_writable_file(path)
+    for path in outputs:
+        if path.exists() and not overwrite:
+            raise CimnetError(f"{path}: exists already; choose another name, or give --overwrite")
+    outputs[0].parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,94 @@
+"""Uploaded files to tensors: looked at before they are decoded, read as the training data was."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from torch import Tensor
+
+from cimnet.data.io.readers import MAX_PIXELS, image_size
+from cimnet.data.io.thermal_files import thermal_size
+from cimnet.deploy.serve.failures import Failure
+from cimnet.errors import DataError
+from cimnet.inference import Predictor
+
+_STARTS = {
+    b"\x89PNG\r\n\x1a\n": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+    b"II+\0": ".tif",
+    b"MM\0+": ".tif",
+    b"BM": ".bmp",
+    b"\x93NUMPY": ".npy",
+}
+
+
+def decode(predictor: Predictor, files: Mapping[str, BinaryIO], max_pixels: int) -> tuple[Tensor, Tensor]:
+    """RGB (3, H, W) and thermal (1, H, W) in 0..1 of uploaded files ``rgb`` and ``thermal``; a missing one is black.
+
+    The kind of a file is told by its first bytes, names are ignored. Nothing is left on disk.
+
+    Raises:
+        Failure: 415 for a file of another kind; 413 for more than ``max_pixels``, by the header; 422 for one that
+            cannot be decoded or used, or sizes that differ.
+    """
+    with tempfile.TemporaryDirectory(prefix="cimnet-serve-") as folder:
+        paths = {field: _store(file, Path(folder), field) for field, file in files.items()}
+        names = {path: field for field, path in paths.items()}
+        try:
+            sizes = {field: _size(path, field, max_pixels) for field, path in paths.items()}
+            if len(set(sizes.values())) > 1:
+                text = " and ".join(f"{field} {width}×{height}" for field, (height, width) in sizes.items())
+                raise Failure(422, f"the sizes differ (width×height): {text}", "register the pair to one size first")
+            return predictor.tensors(paths.get("rgb"), paths.get("thermal"))
+        except DataError as error:
+            raise Failure.of(422, error, names) from error
+
+
+def _store(file: BinaryIO, folder: Path, field: str) -> Path:
+    """Under a name that the readers know, by content."""
+    file.seek(0)
+    start = file.read(8)
+    suffix = next((suffix for known, suffix in _STARTS.items() if start.startswith(known)), None)
+    if not start:
+        raise Failure(422, f"{field}: the file is empty (0 bytes)", "send the image, or leave the field out")
+    if suffix is None or (suffix == ".npy" and field == "rgb"):
+        kinds = "PNG, JPEG, TIFF or BMP image" + (" or .npy array" if field == "thermal" else "")
+        raise Failure(415, f"{field}: not a {kinds}", "send one of these")
+    file.seek(0)
+    path = folder / f"{field}{suffix}"
+    with path.open("wb") as target:
+        shutil.copyfileobj(file, target)
+    return path
+
+
+def _size(path: Path, field: str, max_pixels: int) -> tuple[int, int]:
+    """(height, width), of the temperatures where a JPEG holds them.
+
+    Raises:
+        DataError: as the readers say it.
+        Failure: 413.
+    """
+    try:
+        picture = (0, 0) if path.suffix == ".npy" else image_size(path)
+    except DataError as error:
+        if f"{MAX_PIXELS:,} pixels" in str(error):
+            raise _too_many(field, max_pixels) from error
+        raise
+    size = thermal_size(path) if field == "thermal" and picture[0] * picture[1] <= max_pixels else picture
+    if size[0] * size[1] > max_pixels:
+        raise _too_many(field, max_pixels)
+    return size
+
+
+def _too_many(field: str, max_pixels: int) -> Failure:
+    return Failure(
+        413,
+        f"{field}: more than {max_pixels:,} pixels",
+        "cut it into tiles, or start the server with --max-pixels",
+    )

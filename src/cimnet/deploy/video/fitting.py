@@ -1,0 +1,79 @@
+"""Thermal frames in the frame of the RGB frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from cimnet.data.io.thermal import Counts
+from cimnet.deploy.video.settings import Fit
+from cimnet.deploy.video.sources import Frame
+from cimnet.errors import DataError
+
+
+class Fitter:
+    """Brings thermal frames to the RGB frames' size; keeps the last one, which often serves several RGB frames.
+
+    Args:
+        size: (height, width) of the RGB frames.
+        calibration: a file for `cimnet.registration.calibration.read_calibration`; None: by size alone.
+        fit: whether frames of another size may be resized.
+        note: told once that they are.
+
+    Raises:
+        DataError: the calibration cannot be used.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], calibration: Path | None, fit: Fit, note: Callable[[str], object]
+    ) -> None:
+        self.size, self.fit, self.note = size, fit, note
+        self.mapping: Any = None
+        if calibration is not None:
+            from cimnet.registration.calibration import read_calibration
+
+            self.mapping = read_calibration(calibration, size)
+        self._noted = False
+        self._last: tuple[int, Counts] | None = None
+
+    def __call__(self, frame: Frame) -> Counts:
+        """Raw values (H, W) of the thermal frame, of the type they had.
+
+        Raises:
+            DataError: another size, where that is to be refused.
+        """
+        if self._last is None or self._last[0] != frame.index:
+            self._last = frame.index, self._fitted(frame.image)
+        return self._last[1]
+
+    def _fitted(self, thermal: Counts) -> Counts:
+        if self.mapping is not None:
+            return self.mapping.apply(thermal, self.size)[0]
+        if thermal.shape == self.size:
+            return thermal
+        sizes = f"thermal frames are {thermal.shape[1]}x{thermal.shape[0]}, RGB frames {self.size[1]}x{self.size[0]}"
+        if self.fit == "error":
+            raise DataError(f"{sizes}; register them first (`cimnet data align`), or allow thermal_fit resize")
+        if not self._noted:
+            self._noted = True
+            self.note(
+                f"{sizes}: resized, which is right for cameras that see the same. For others, `cimnet data align "
+                "--json` on one pair of frames makes a file for --calibration"
+            )
+        return resized(thermal, self.size)
+
+
+def resized(thermal: Counts, size: tuple[int, int]) -> Counts:
+    """Bilinear, with antialiasing where it shrinks; the type stays."""
+    values = torch.from_numpy(thermal.astype(np.float32))[None, None]
+    small = F.interpolate(values, size=size, mode="bilinear", align_corners=False, antialias=True)[0, 0].numpy()
+    if thermal.dtype == np.float32:
+        return small
+    highest = 255 if thermal.dtype == np.uint8 else 65535
+    found: Counts = np.rint(small).clip(0, highest).astype(thermal.dtype)
+    return found

@@ -1,0 +1,78 @@
+"""How a video is predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from cimnet.deploy.video.picture import View
+from cimnet.errors import check_fields
+
+Fit = Literal["resize", "error"]
+Missing = Literal["skip", "rgb-only"]
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How a video is predicted.
+
+    Attributes:
+        fps, thermal_fps: images a second of folders.
+        time_offset: thermal time − RGB time of the same moment, seconds, each clock 0 at its video's first frame: what
+            RGB shows at t, thermal shows at t + offset. Positive: thermal began to record earlier. "estimate": from
+            the pictures, see `cimnet.deploy.video.estimate_offset`.
+        every: predict every n-th RGB frame.
+        start, end: part of the RGB video, seconds; `end` excluded.
+        max_gap: largest distance in time of an RGB frame and its thermal frame, seconds; None: one thermal interval.
+        missing: what happens to RGB frames without a thermal frame: left out (and after the last thermal frame the run
+            ends), or predicted from RGB alone.
+        thermal_fit: thermal frames of another size are resized to the RGB frames', or refused.
+        calibration: file that says where thermal pixels lie, see `cimnet.registration.calibration.read_calibration`.
+        smooth: share of the average of earlier frames' probabilities, 0 to 0.98; 0: each frame by itself.
+        view: of the video: RGB with classes laid over, RGB | thermal | overlay, or no video.
+        legend: name the classes below.
+        opacity: of the classes' colours, 0 to 1.
+        alarms: write the checkpoint's alarms to frames.csv; two more passes of the model.
+        overwrite: replace files of an earlier run.
+
+    Raises:
+        ConfigError: naming a field that is out of range.
+    """
+
+    fps: float | None = None
+    thermal_fps: float | None = None
+    time_offset: float | Literal["estimate"] = 0.0
+    every: int = 1
+    start: float = 0.0
+    end: float | None = None
+    max_gap: float | None = None
+    missing: Missing = "skip"
+    thermal_fit: Fit = "resize"
+    calibration: Path | None = None
+    smooth: float = 0.0
+    view: View = "overlay"
+    legend: bool = True
+    opacity: float = 0.5
+    alarms: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        offset = self.time_offset
+        check_fields(
+            self,
+            ("time_offset", offset == "estimate" or _number(offset, -86400, 86400), "seconds, or estimate"),
+            ("every", self.every >= 1, "at least 1"),
+            ("start", self.start >= 0, "at least 0 seconds"),
+            ("end", self.end is None or self.end > self.start, f"more than start, {self.start:g} seconds"),
+            ("max_gap", self.max_gap is None or self.max_gap >= 0, "at least 0 seconds"),
+            ("missing", self.missing in get_args(Missing), " or ".join(get_args(Missing))),
+            ("thermal_fit", self.thermal_fit in get_args(Fit), " or ".join(get_args(Fit))),
+            ("smooth", 0 <= self.smooth <= 0.98, "0 (off) to 0.98"),
+            ("view", self.view in get_args(View), " or ".join(get_args(View))),
+            ("opacity", 0 <= self.opacity <= 1, "0 to 1"),
+        )
+
+
+def _number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high

@@ -1,0 +1,259 @@
+"""Where frames come from: a video file, or a folder of numbered images. Frames are decoded one after the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.data.io.lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
+from cimnet.data.io.palettes import name_palette
+from cimnet.data.io.readers import read_rgb
+from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import av
+
+Kind = Literal["rgb", "thermal"]
+Image = npt.NDArray[Any]
+COLOURED = 0.05
+"""Share of coloured pixels from which a thermal video is refused; a camera's own marks take less."""
+_GREY_TOLERANCE = 16
+
+
+@dataclass
+class Frame:
+    """One frame; its picture is converted when first asked for.
+
+    Attributes:
+        index: number in the source, from 0.
+        name: of the frame's mask: six digits, or the image's own name.
+        time: seconds since the source's first frame.
+        image: RGB (H, W, 3) uint8, or raw thermal values (H, W).
+    """
+
+    index: int
+    name: str
+    time: float
+    read: Callable[[], Image] = field(repr=False)
+
+    @cached_property
+    def image(self) -> Image:
+        return self.read()
+
+
+class Source(Protocol):
+    """What frames can be read from.
+
+    Attributes:
+        path: file or folder.
+        interval: mean time between frames, seconds.
+        total: number of frames as announced, None where nothing is.
+        duration: seconds from the first frame to the end of the last, as announced; None where nothing is.
+        problems: what was wrong with it, known after `frames` has run.
+    """
+
+    path: Path
+    interval: float
+    total: int | None
+    duration: float | None
+    problems: list[str]
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames, in order of time."""
+
+
+def open_source(path: Path, kind: Kind, fps: float | None = None) -> Source:
+    """A video, or a folder of images.
+
+    Args:
+        fps: images a second, for folders and for nothing else.
+
+    Raises:
+        DataError: not there, not a video, without a frame or an image.
+        ConfigError: `fps` is missing, not above 0, or given for a video; or PyAV is not installed.
+    """
+    option = "fps" if kind == "rgb" else "thermal_fps"
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if path.is_dir():
+        if fps is None or not 0 < fps <= 10_000:
+            raise ConfigError(f"{path}: a folder of images has no clock; give {option}, images a second (now {fps})")
+        return ImageSource(path, kind, fps)
+    if path.suffix.lower() in THERMAL_EXTENSIONS:
+        raise DataError(f"{path}: one image; give a video or a folder of images, or use `cimnet predict` for one pair")
+    if fps is not None:
+        raise ConfigError(f"{option}: {path} is a video and has its own times; leave {option} out")
+    return VideoSource(path, kind)
+
+
+def pyav() -> Any:
+    """The module `av`.
+
+    Raises:
+        ConfigError: not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise ConfigError("videos need the extra video: pip install 'cimnet[video]'") from error
+    # PyAV's logging takes the GIL in FFmpeg's threads: closing a file waits for them, with the GIL, for ever.
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.FATAL)
+    return av
+
+
+class VideoSource:
+    """The first video stream of a file, turned upright by its rotation tag. Times are those of the file (pts)."""
+
+    def __init__(self, path: Path, kind: Kind) -> None:
+        self.path, self.kind = path, kind
+        self.problems: list[str] = []
+        with self._open() as container:
+            stream = container.streams.video[0]
+            rate = stream.average_rate or stream.guessed_rate
+            self.interval = float(1 / rate) if rate else 0.04
+            self.total = stream.frames or None
+            self.duration = _duration(stream, container)
+        if self.total and self.duration:
+            self.interval = self.duration / self.total
+        if next(self.frames(), None) is None:
+            raise DataError(f"{path}: no frame can be decoded{_because(self.problems)}; record or convert it again")
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames that can be decoded; damaged ones are left out and counted in `problems`."""
+        self.problems = []
+        first: float | None = None
+        last, index, damaged = -1.0, -1, 0
+        with self._open() as container:
+            for frame in _decode(container, self.problems):
+                if frame is None:
+                    damaged += 1
+                    continue
+                index += 1
+                time = index * self.interval if frame.time is None else float(frame.time)
+                first = time if first is None else first
+                if time - first > last:  # a damaged file may jump back
+                    last = time - first
+                    yield Frame(index, f"{index:06d}", last, partial(self._image, frame))
+        if damaged:
+            self.problems.append(f"{self.path}: {damaged} damaged packets were left out")
+        if self.duration and last >= 0 and self.duration - last > 2.5 * self.interval + 0.01:
+            announced = f", announced are {self.duration:.2f} s"
+            self.problems.append(f"{self.path}: ends early, after {last + self.interval:.2f} s{announced}")
+
+    def _open(self) -> av.container.InputContainer:
+        av = pyav()
+        try:
+            container = av.open(str(self.path))
+        except av.error.FFmpegError as error:
+            raise DataError(
+                f"{self.path}: cannot be read as a video ({error.strerror}); an .mp4 whose recording was cut off has "
+                "no index: repair it, or give another file"
+            ) from error
+        if not container.streams.video:
+            container.close()
+            raise DataError(f"{self.path}: holds no video stream; give a file with one")
+        container.streams.video[0].thread_type = "AUTO"
+        return container
+
+    def _image(self, frame: av.VideoFrame) -> Image:
+        if self.kind == "rgb":
+            return _upright(frame.to_ndarray(format="rgb24"), frame)
+        layout = frame.format.name
+        if layout.startswith("gray") and layout not in ("gray", "gray16le", "gray16be"):
+            raise DataError(f"{self.path}: thermal values of the format {layout}; convert them to gray or gray16le")
+        if layout.startswith("gray"):
+            return _upright(frame.to_ndarray(format="gray16le" if "16" in layout else "gray"), frame)
+        colours = frame.to_ndarray(format="rgb24")
+        spread = colours.max(axis=2) - colours.min(axis=2)
+        if np.mean(spread > _GREY_TOLERANCE) > COLOURED:
+            name = name_palette(colours.astype(np.uint8))
+            which = f"a palette much like '{name}'" if name else "a palette, or it is the RGB video"
+            raise DataError(f"{self.path}: a thermal video in colours ({which}); export it in grey (white hot)")
+        return _upright(np.ascontiguousarray(colours[..., 1]), frame)
+
+
+class ImageSource:
+    """The images of a folder, in the order of the numbers in their names, `fps` a second."""
+
+    def __init__(self, path: Path, kind: Kind, fps: float) -> None:
+        self.path, self.kind, self.interval = path, kind, 1 / fps
+        found = index_images(path, IMAGE_EXTENSIONS if kind == "rgb" else THERMAL_EXTENSIONS)
+        self.files = [found[name] for name in sorted(found, key=_by_number)]
+        if not self.files:
+            raise DataError(f"{path}: no images in it; folders inside are not read, give the right one")
+        self.total: int | None = len(self.files)
+        self.duration: float | None = len(self.files) / fps
+        gaps = _gaps([file.stem for file in self.files])
+        self.problems = [f"{path}: {gaps} numbers are left out; times count the files"] if gaps else []
+
+    def frames(self) -> Iterator[Frame]:
+        """All images."""
+        read = read_rgb if self.kind == "rgb" else read_thermal_counts
+        for index, file in enumerate(self.files):
+            yield Frame(index, file.stem, index * self.interval, lambda f=file: read(f))  # type: ignore[misc]
+
+
+def _decode(container: av.container.InputContainer, problems: list[str]) -> Iterator[av.VideoFrame | None]:
+    """Frames of the first video stream, None for each packet that cannot be decoded; ends where the file does."""
+    error = pyav().error
+    packets = container.demux(container.streams.video[0])
+    while True:
+        try:
+            packet = next(packets, None)
+        except (error.FFmpegError, OSError) as failure:
+            problems.append(f"{container.name}: cannot be read on ({failure.strerror})")
+            return
+        if packet is None:
+            return
+        try:
+            yield from packet.decode()
+        except error.EOFError:
+            return
+        except error.FFmpegError:
+            yield None
+
+
+def _duration(stream: av.VideoStream, container: av.container.InputContainer) -> float | None:
+    """Seconds, of the video stream alone where the file tells: sound may be longer."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
+
+
+def _upright(image: Image, frame: av.VideoFrame) -> Image:
+    """The image turned as the file says, in steps of 90 degrees."""
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A key by which 'img2' comes before 'img10'."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _gaps(names: list[str]) -> int:
+    """How many numbers are missing where names differ in their last number only; 0 where they count otherwise."""
+    parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in names]
+    if any(part is None for part in parts) or len({(part[1], part[3]) for part in parts if part}) != 1:
+        return 0
+    numbers = [int(part[2]) for part in parts if part]
+    steps = np.diff(numbers)
+    step = int(steps.min(initial=1)) or 1
+    missing = int(((steps // step) - 1).sum())
+    return missing if (steps % step == 0).all() and missing < len(names) else 0
+
+
+def _because(problems: list[str]) -> str:
+    return f" ({problems[0]})" if problems else ""

@@ -1,9 +1,0 @@
-"""Aerial images: two GeoTIFFs in, one GeoTIFF of class ids out, in memory that does not grow with the rasters.
-
-Needs the extra ``geo`` (rasterio, pyogrio)."""
-
-import cimnet.geo.extra  # noqa: F401  # first: says which extra is missing
-from cimnet.geo.areas import ClassArea
-from cimnet.geo.predict import GeoResult, predict_geotiff
-
-__all__ = ["ClassArea", "GeoResult", "predict_geotiff"]

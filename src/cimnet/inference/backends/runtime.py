@@ -1,0 +1,185 @@
+"""Run exported files: ONNX Runtime, OpenVINO, torch. Each gives what :class:`cimnet.inference.Predictor` runs."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cimnet.checkpoint import ModelInfo
+from cimnet.errors import CheckpointError, ConfigError
+from cimnet.inference.backends.details import KEYS, REMEDY, Details, from_metadata
+from cimnet.inference.backends.openvino_file import compile_openvino
+from cimnet.inference.backends.trace import TILE, first_line
+from cimnet.models import Output
+from cimnet.models.base import class_ids, is_there
+
+if TYPE_CHECKING:
+    from cimnet.inference.predictor import Segmenter
+
+OLDEST_RUNTIME = (1, 25, 1)
+Run = Callable[[Tensor, Tensor], Tensor]
+
+
+def load_exported(path: Path) -> tuple[Segmenter, ModelInfo]:
+    """Open a file that :func:`cimnet.deploy.export.export` wrote.
+
+    Args:
+        path: ``.onnx``, ``.xml`` (beside its ``.bin``) or ``.pt2``.
+
+    Raises:
+        CheckpointError: if there is no such file, it is damaged, another program wrote it, or the installed runtime
+            is too old for it.
+        ConfigError: if the extra that runs it is not installed.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; {REMEDY}")
+    opened = {".onnx": _open_onnx, ".xml": _open_openvino, ".pt2": _open_pt2}.get(path.suffix)
+    if opened is None:
+        raise CheckpointError(f"{path}: the name of an exported model ends in .onnx, .xml or .pt2")
+    run, info, details = opened(path)
+    return ExportedModel(path, run, details), info
+
+
+class ExportedModel:
+    """A model in another runtime, called like a model of this package: images in 0..1, any size, on the CPU.
+
+    Attributes:
+        path: the file.
+        details: how it was exported.
+    """
+
+    def __init__(self, path: Path, run: Run, details: Details) -> None:
+        self.path, self.details, self._run = path, details, run
+        self._statistics = [
+            torch.tensor(values).view(1, -1, 1, 1)
+            for values in (details.rgb_mean, details.rgb_std, details.thermal_mean, details.thermal_std)
+        ]
+
+    def __call__(self, rgb: Tensor, thermal: Tensor, /) -> Output:
+        """Images (B, 3, H, W) and (B, 1, H, W) to logits (B, K, H, W).
+
+        Raises:
+            CheckpointError: the file gives class ids only.
+        """
+        if self.details.argmax:
+            raise CheckpointError(
+                f"{self.path}: exported with --argmax, it gives class ids and no logits or probabilities; "
+                "export it again with --logits"
+            )
+        return Output(self._call(rgb, thermal))
+
+    def predict(self, rgb: Tensor, thermal: Tensor, /) -> Tensor:
+        """The same images to class ids (B, H, W), int64."""
+        found = self._call(rgb, thermal)
+        return found if self.details.argmax else class_ids(found)
+
+    def _call(self, rgb: Tensor, thermal: Tensor) -> Tensor:
+        if rgb.ndim != 4 or rgb.shape[1] != 3 or thermal.shape != (rgb.shape[0], 1, *rgb.shape[2:]):
+            raise ValueError(
+                f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and (B, 1, H, W)"
+            )
+        rgb, thermal = rgb.detach().cpu().float(), thermal.detach().cpu().float()
+        if not self.details.normalization:
+            rgb_mean, rgb_std, thermal_mean, thermal_std = self._statistics
+            rgb, thermal = (rgb - rgb_mean) / rgb_std, (thermal - thermal_mean) / thermal_std
+        return self._run(rgb, thermal)
+
+
+def _open_onnx(path: Path) -> tuple[Run, ModelInfo, Details]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError(f"{path}: needs the extra export: pip install 'cimnet[export]'") from error
+    _check_version(path, onnxruntime.__version__)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+        metadata = session.get_modelmeta().custom_metadata_map
+    except Exception as error:  # ONNX Runtime's errors have no common class
+        raise CheckpointError(f"{path}: ONNX Runtime cannot open it ({first_line(error)}); {REMEDY}") from error
+    info, details = from_metadata(path, metadata)
+
+    def run(rgb: Tensor, thermal: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"rgb": rgb.numpy(), "thermal": thermal.numpy()})[0])
+
+    return run, info, details
+
+
+def _check_version(path: Path, installed: str) -> None:
+    numbers = tuple(int(n) for n in re.findall(r"\d+", installed)[:3])
+    if numbers < OLDEST_RUNTIME:
+        oldest = ".".join(map(str, OLDEST_RUNTIME))
+        raise CheckpointError(
+            f"{path}: onnxruntime {installed} has no deformable convolution; pip install 'onnxruntime>={oldest}'"
+        )
+
+
+def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
+    try:
+        import openvino
+    except ImportError as error:
+        raise ConfigError(f"{path}: needs the extra openvino: pip install 'cimnet[openvino]'") from error
+    if not path.with_suffix(".bin").is_file():
+        raise CheckpointError(f"{path.with_suffix('.bin')}: missing, it holds the weights of {path.name}; {REMEDY}")
+    try:
+        core = openvino.Core()
+        model = core.read_model(path)
+        metadata = {key: str(model.get_rt_info(key).value) for key in KEYS if model.has_rt_info(key)}
+        info, details = from_metadata(path, metadata)
+        compiled = compile_openvino(core, model, details.precision == "bfloat16")
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: OpenVINO cannot open it ({first_line(error)}); {REMEDY}") from error
+
+    def run(rgb: Tensor, thermal: Tensor) -> Tensor:
+        found = compiled([np.ascontiguousarray(rgb.numpy()), np.ascontiguousarray(thermal.numpy())])
+        return torch.from_numpy(np.array(found))
+
+    return run, info, details
+
+
+def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
+    if not zipfile.is_zipfile(path):  # torch would print pages
+        raise CheckpointError(f"{path}: damaged, or not of torch.export; {REMEDY}")
+    extra = dict.fromkeys(KEYS, "")  # torchvision's operators are known: cimnet.models has imported it
+    try:
+        program = torch.export.load(path, extra_files=extra)
+        network: Any = program.module()
+    except Exception as error:  # a damaged archive shows itself in many ways
+        raise CheckpointError(f"{path}: torch cannot open it ({first_line(error)}); {REMEDY}") from error
+    info, details = from_metadata(path, {key: text for key, text in extra.items() if text})
+
+    @torch.inference_mode()
+    def run(rgb: Tensor, thermal: Tensor) -> Tensor:
+        tiles, inner = cut_tiles(rgb, thermal, details.input_scale)
+        logits = network(tiles)[:, :, : inner[0], : inner[1]]
+        if inner != tuple(rgb.shape[-2:]):
+            logits = F.interpolate(logits, size=rgb.shape[-2:], mode="bilinear", align_corners=False)
+        return class_ids(logits) if details.argmax else logits
+
+    return run, info, details
+
+
+def cut_tiles(rgb: Tensor, thermal: Tensor, scale: float = 1.0) -> tuple[Tensor, tuple[int, int]]:
+    """What the graph of a ``.pt2`` file takes: (B, 4, h, 32, w, 32), scaled, padded by repeating the border; and the
+    size before padding. Images of one value stay exactly that."""
+    pair = torch.cat((rgb, thermal), dim=1)
+    height, width = (max(1, round(n * scale)) for n in pair.shape[-2:])
+    if (height, width) != tuple(pair.shape[-2:]):
+        resized = F.interpolate(pair, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
+        same = torch.cat([_of_one_value(image).expand(-1, image.shape[1], 1, 1) for image in (rgb, thermal)], dim=1)
+        pair = torch.where(same, pair[:, :, :1, :1], resized)
+    pair = F.pad(pair, (0, -width % TILE, 0, -height % TILE), mode="replicate")
+    return pair.reshape(*pair.shape[:2], pair.shape[2] // TILE, TILE, pair.shape[3] // TILE, TILE), (height, width)
+
+
+def _of_one_value(images: Tensor) -> Tensor:
+    return ~is_there(images).view(-1, 1, 1, 1)

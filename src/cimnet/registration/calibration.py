@@ -1,0 +1,225 @@
+"""How two cameras lie to each other, as told by a user: matched points, or a calibration file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from cimnet.curation.register import Mapping
+from cimnet.errors import DataError
+from cimnet.registration.matrices import Matrix
+from cimnet.utils.files import write_text
+
+_COLUMNS = ("rgb_x", "rgb_y", "thermal_x", "thermal_y")
+
+
+@dataclass(frozen=True)
+class PointFit:
+    """A matrix from matched points.
+
+    Attributes:
+        matrix: 2×3, thermal pixel of an RGB pixel.
+        residual: root mean square distance of the points to the fit, in thermal pixels.
+        left_out: the same when each point is predicted from the others: how far off elsewhere; None with too few.
+    """
+
+    matrix: Matrix
+    residual: float
+    left_out: float | None
+
+
+def read_points(path: Path) -> npt.NDArray[np.float64]:
+    """Matched points (N, 4): rgb_x, rgb_y, thermal_x, thermal_y in pixels, from a CSV file with these four columns; a
+    line of their names at the top may be there.
+
+    Raises:
+        DataError: not such a file.
+    """
+    try:
+        rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if row]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as CSV text ({error.__class__.__name__})") from error
+    if rows and [cell.strip().lower() for cell in rows[0]] == list(_COLUMNS):
+        rows = rows[1:]
+    points = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            values = [float(cell) for cell in row]
+        except ValueError:
+            values = []
+        if len(values) != 4 or not np.isfinite(values).all():
+            raise DataError(f"{path}: point {number}: {','.join(row)!r} is not four numbers {','.join(_COLUMNS)}")
+        points.append(values)
+    return np.array(points, np.float64).reshape(-1, 4)
+
+
+def fit_points(points: npt.NDArray[np.float64], where: str = "points") -> PointFit:
+    """The matrix that fits matched points best: a translation to one point, a similarity to two, an affine map to more.
+
+    Raises:
+        DataError: no point, or points that do not determine a map (all on one line, or twice the same).
+    """
+    matrix = _fit(points, where)
+    residual = float(np.sqrt(np.mean(_distances(matrix, points) ** 2)))
+    if len(points) < 4:
+        return PointFit(matrix, residual, None)
+    others = [np.delete(points, i, axis=0) for i in range(len(points))]
+    try:
+        left = [_distances(_fit(rest, where), points[i : i + 1])[0] for i, rest in enumerate(others)]
+    except DataError:  # without one of them the rest lie on one line
+        return PointFit(matrix, residual, None)
+    return PointFit(matrix, residual, float(np.sqrt(np.mean(np.square(left)))))
+
+
+def _fit(points: npt.NDArray[np.float64], where: str) -> Matrix:
+    rgb, thermal = points[:, :2], points[:, 2:]
+    if len(points) == 0:
+        raise DataError(f"{where}: no points; give at least one line rgb_x,rgb_y,thermal_x,thermal_y, better six")
+    if len(points) == 1:
+        return np.column_stack([np.eye(2), thermal[0] - rgb[0]])
+    if len(points) == 2:
+        a, b = (complex(*(pair[1] - pair[0])) for pair in (rgb, thermal))
+        if a == 0 or b == 0:
+            raise DataError(f"{where}: the two points are the same; spread them over the image")
+        turn = b / a
+        linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+        return np.column_stack([linear, thermal[0] - linear @ rgb[0]])
+    system = np.column_stack([rgb, np.ones(len(rgb))])
+    spreads = [np.linalg.svd(places - places.mean(0), compute_uv=False) for places in (rgb, thermal)]
+    if any(spread[1] <= 1e-3 * spread[0] for spread in spreads):
+        raise DataError(f"{where}: the points lie on one line; spread them over the image")
+    return np.linalg.lstsq(system, thermal, rcond=None)[0].T
+
+
+def _distances(matrix: Matrix, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.linalg.norm(points[:, :2] @ matrix[:, :2].T + matrix[:, 2] - points[:, 2:], axis=1)
+
+
+class _OpenCV(yaml.SafeLoader):
+    """YAML with the matrices of OpenCV's FileStorage."""
+
+
+def _opencv_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
+    assert isinstance(node, yaml.MappingNode)
+    return loader.construct_mapping(node, deep=True)
+
+
+yaml.add_constructor("tag:yaml.org,2002:opencv-matrix", _opencv_matrix, _OpenCV)
+
+
+def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
+    """A mapping from a YAML or JSON file.
+
+    Either `matrix`, 2×3 or 3×3 (a homography), that leads from RGB to thermal pixels; the file that `cimnet data align
+    --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera, `K2`, `D2` of the
+    thermal camera, `R`, `T` from the first to the second, and `distance`, how far the scene is (in the unit of T).
+    For these `pip install cimnet[align]`.
+
+    Args:
+        size: (height, width) of the RGB images.
+
+    Raises:
+        DataError: not such a file, or a value of the wrong form; it names the key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").replace("%YAML:1.0", "")
+        content = yaml.load(text, _OpenCV)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: cannot be read as YAML or JSON ({' '.join(str(error).split())[:120]})") from error
+    if not isinstance(content, dict) or not ("matrix" in content or {"K1", "K2", "R", "T"} <= content.keys()):
+        raise DataError(f"{path}: holds neither 'matrix' nor a stereo calibration (K1, D1, K2, D2, R, T, distance)")
+    if content.get("status") == "unknown":
+        raise DataError(f"{path}: its status is unknown: there is no matrix in it")
+    if "matrix" in content:
+        return _from_matrix(_numbers(content, "matrix", path), path, size)
+    return _from_cameras(content, path, size)
+
+
+def _from_matrix(matrix: Matrix, path: Path, size: tuple[int, int]) -> Mapping:
+    if matrix.shape == (2, 3):
+        return Mapping(matrix)
+    if matrix.shape != (3, 3):
+        raise DataError(f"{path}: matrix must be 2x3 or 3x3, not {'x'.join(map(str, matrix.shape))}")
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
+    u, v, w = np.tensordot(matrix, np.stack([x, y, np.ones_like(x)]), axes=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        positions = np.where(w[..., None] > 0, np.stack([u / w, v / w], axis=-1), np.nan)  # w ≤ 0: behind the camera
+    return Mapping(positions=np.where(np.isfinite(positions), positions, -1e6))
+
+
+def _from_cameras(content: dict[str, Any], path: Path, size: tuple[int, int]) -> Mapping:
+    try:
+        import cv2
+    except ImportError as error:
+        raise DataError(f"{path}: a stereo calibration needs OpenCV: pip install cimnet[align]") from error
+    distance = content.get("distance")
+    if not isinstance(distance, int | float) or isinstance(distance, bool) or distance <= 0:
+        raise DataError(f"{path}: distance: {distance!r} is not the distance of the scene, in the unit of T")
+    shapes = {"K1": (3, 3), "K2": (3, 3), "R": (3, 3), "T": (3,)}
+    values = {key: _numbers(content, key, path, shape) for key, shape in shapes.items()}
+    bends = [_numbers(content, key, path).reshape(-1) if key in content else np.zeros(5) for key in ("D1", "D2")]
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
+    pixels = np.stack([x.ravel(), y.ravel()], axis=-1)[:, None]
+    rays = cv2.undistortPoints(pixels, values["K1"], bends[0]).reshape(-1, 2)
+    scene = np.column_stack([rays, np.ones(len(rays))]) * distance
+    turned, _ = cv2.Rodrigues(values["R"])
+    seen, _ = cv2.projectPoints(scene, turned, values["T"], values["K2"], bends[1])
+    return Mapping(positions=np.asarray(seen, np.float64).reshape(*size, 2))
+
+
+def _numbers(content: dict[str, Any], key: str, path: Path, shape: tuple[int, ...] | None = None) -> Matrix:
+    """An array of a file; also in the form of OpenCV's FileStorage (rows, cols, data)."""
+    value = content[key]
+    try:
+        if isinstance(value, dict):
+            value = np.reshape(value["data"], (value["rows"], value["cols"]))
+        array: Matrix = np.array(value, np.float64)
+        array = array if shape is None else array.reshape(shape)
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "numbers" if shape is None else f"{'x'.join(map(str, shape))} numbers"
+        raise DataError(f"{path}: {key}: expected {expected}, not {str(value)[:60]}") from error
+    if not np.isfinite(array).all():
+        raise DataError(f"{path}: {key}: holds values that are not finite")
+    return array
+
+
+Clicks = Callable[[Any], list[tuple[float, float]]]
+
+
+def pick_points(
+    rgb: npt.NDArray[Any], thermal: npt.NDArray[Any], path: Path, clicks: Clicks | None = None
+) -> npt.NDArray[np.float64]:
+    """Let a person click matching places in a window: RGB, thermal, RGB, thermal …, Enter to end. They are written
+    to a CSV file that `read_points` reads.
+
+    Args:
+        clicks: takes the figure and returns the clicked places in order; default: matplotlib's ginput.
+
+    Raises:
+        DataError: there is no screen, or an odd number of clicks.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(15, 6), layout="constrained")
+    axes[0].imshow(rgb)
+    axes[1].imshow(thermal, cmap="gray")
+    figure.suptitle("click a place left, the same place right, and so on (six or more); Enter ends")
+    try:
+        if clicks is None and plt.get_backend().lower() in ("agg", "pdf", "svg"):
+            raise DataError("--click needs a screen; write the points into a CSV file and give it with --points")
+        places = figure.ginput(0, timeout=0) if clicks is None else clicks(figure)
+    finally:
+        plt.close(figure)
+    if len(places) % 2:
+        raise DataError(f"--click: {len(places)} clicks; each place needs one left and one right")
+    rows = [(*left, *right) for left, right in zip(places[::2], places[1::2], strict=True)]
+    lines = [",".join(_COLUMNS), *(",".join(f"{v:.2f}" for v in row) for row in rows)]
+    write_text(path, "\n".join(lines) + "\n")
+    return np.array(rows, np.float64).reshape(-1, 4)

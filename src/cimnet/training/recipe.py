@@ -1,0 +1,298 @@
+"""Recipes: everything that can be set for a training run, with units and defaults. YAML files mirror these classes."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from cimnet.errors import ConfigError
+from cimnet.utils.yaml import parse_yaml, read_yaml
+
+
+def _yaml_false(word: str) -> BeforeValidator:
+    """YAML reads an unquoted ``no`` or ``off`` as false; where that word is a choice, it is meant."""
+    return BeforeValidator(lambda value: word if value is False else value)
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError("numbers must ascend")
+    return values
+
+
+def _low_to_high(values: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < values[0] <= values[1]:
+        raise ValueError("must be (low, high) with 0 < low <= high")
+    return values
+
+
+Hue = Annotated[float, Field(ge=0, le=0.5)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class ModelConfig(_Section):
+    """Which model. Options left out keep the defaults of the model's name."""
+
+    name: str = "cimnet_resnet101"
+    pretrained: bool = True
+    input_scale: float | None = Field(
+        None, gt=0, le=4, description="resize factor inside the model; logits keep input size"
+    )
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] | None = None
+    decoder_channels: PositiveInt | None = None
+    dropout: float | None = Field(None, ge=0, lt=1)
+    mutual_information: Annotated[Literal["adversarial", "cooperative", "off"] | None, _yaml_false("off")] = Field(
+        None, description="the paper's MIR"
+    )
+    msm: bool | None = Field(None, description="modality shift modelling: first offsets, eq. 10")
+    swr: bool | None = Field(None, description="spatial rectification, eq. 11-18")
+    cwr: bool | None = Field(None, description="channel rectification, eq. 19-23")
+    offset_update: Literal["replace", "residual"] | None = None
+    modulation: bool | None = None
+    explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
+    exchange_dropout: float | None = Field(
+        None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
+    )
+    decode_alone: bool | None = Field(
+        None, description="streams drawn by exchange_dropout are also decoded by themselves; not in the paper"
+    )
+
+    def options(self) -> dict[str, Any]:
+        """Arguments for :func:`cimnet.create_model` besides name and classes."""
+        options = self.model_dump(exclude={"name"}, exclude_none=True)
+        if options.get("mutual_information") == "off":
+            options["mutual_information"] = None
+        return options
+
+
+class ThermalConfig(_Section):
+    """How thermal values become 0..1, see :class:`cimnet.data.ThermalScaling`."""
+
+    kind: Literal["range", "kelvin", "gain_control"]
+    low: float | None = Field(None, description="counts, kelvin, or a percentile of each image, by kind")
+    high: float | None = None
+    unit: str = Field("counts", description="of the values, for kelvin: kelvin, celsius, centikelvin or decikelvin")
+
+
+class DataConfig(_Section):
+    """Where the pairs lie and how they are read."""
+
+    root: Path
+    layout: str = Field("auto", description="auto or a layout's name, see docs/data.md")
+    train: str = "train"
+    val: str = "val"
+    classes: str | tuple[str, ...] | None = Field(None, description="names, or a built-in list: kust4k, mfnet")
+    thermal_range: Annotated[tuple[float, float], AfterValidator(_ascending)] | ThermalConfig | None = Field(
+        None, description="raw counts that map to 0 and 1, or kind, low, high and unit"
+    )
+    thermal_percentiles: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = Field(
+        None, description="take the range from the training images: these percentiles of their pixels, e.g. [0.1, 99.9]"
+    )
+    broken: Literal["keep", "drop", "only", "rgb", "thermal"] = Field(
+        "keep", description="pairs whose lists say that a sensor is broken"
+    )
+    workers: NonNegativeInt = Field(2, description="loader processes")
+    cache: Literal["none", "ram", "disk"] = Field("none", description="keep decoded images in memory, or in one file")
+    cache_folder: Path = Field(Path("runs/cache"), description="where the files of cache: disk lie")
+
+    def thermal(self) -> tuple[float, float] | dict[str, Any] | None:
+        """`thermal_range` as :func:`cimnet.data.open_dataset` takes it."""
+        given = self.thermal_range
+        return given.model_dump(exclude_none=True) if isinstance(given, ThermalConfig) else given
+
+    @model_validator(mode="after")
+    def _one_scaling(self) -> DataConfig:
+        if self.thermal_range is not None and self.thermal_percentiles is not None:
+            raise ValueError("give thermal_range or thermal_percentiles, not both")
+        return self
+
+
+class AugmentationConfig(_Section):
+    """Random changes to training samples. Geometry is shared by RGB, thermal and label."""
+
+    crop: tuple[PositiveInt, PositiveInt] = Field((480, 640), description="height, width that the model trains on")
+    scale: Annotated[tuple[float, float], AfterValidator(_low_to_high)] = (0.5, 2.0)
+    hflip: float = Field(0.5, ge=0, le=1)
+    vflip: float = Field(0.0, ge=0, le=1)
+    color_jitter: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, Hue] = Field(
+        (0.0, 0.0, 0.0, 0.0), description="RGB: strength of brightness, contrast, saturation and hue changes"
+    )
+    thermal_jitter: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = Field(
+        (0.0, 0.0, 0.0), description="thermal: strength of gain, offset and noise"
+    )
+    rare_class_prob: float = Field(0.0, ge=0, le=1, description="share of crops placed on a pixel of a rare class")
+    rare_classes: tuple[str, ...] = ()
+    modality_dropout: float = Field(
+        0.0, ge=0, le=1, description="share of a batch's pairs that it holds once more with one sensor missing"
+    )
+    misalignment: NonNegativeFloat = Field(
+        0.0, description="largest displacement added to thermal images, pixels of the crop; 0 for none"
+    )
+    misalignment_prob: float = Field(0.5, ge=0, le=1, description="share of pairs that are displaced so")
+    corruption_prob: float = Field(0.0, ge=0, le=1, description="share of pairs with a defect of one sensor")
+
+
+class LossConfig(_Section):
+    """L = L_ce + λ·L_mi (eq. 24) and what may be added to it."""
+
+    mutual_information_weight: Literal["balanced", "fixed", "free"] = "balanced"
+    initial_weight: float = Field(0.1, gt=0, description="λ at the start")
+    class_weights: Literal["none", "inverse_sqrt"] = "none"
+    class_weights_end: float = Field(1.0, ge=0, le=1, description="power that class weights fall to; 1 keeps them")
+    dice: NonNegativeFloat = 0.0
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    alone: tuple[NonNegativeFloat, NonNegativeFloat] = Field(
+        (1.0, 2.0), description="with model.decode_alone: weights of RGB and thermal streams; pairs have 1"
+    )
+
+
+class TrainingConfig(_Section):
+    """Optimisation. Defaults are the paper's (V-A)."""
+
+    epochs: PositiveInt = 12
+    batch_size: PositiveInt = 4
+    learning_rate: float = Field(1e-4, gt=0)
+    offset_rate: float = Field(1.0, ge=0, description="learning rate of the layers that give offsets, as a share")
+    weight_decay: NonNegativeFloat = 0.05
+    warmup_iterations: NonNegativeInt = 500
+    schedule: Literal["step", "poly", "constant"] = "step"
+    milestones: Annotated[tuple[PositiveInt, ...], AfterValidator(_ascending)] = Field(
+        (8, 11), description="epochs after which the rate is multiplied by gamma"
+    )
+    gamma: float = Field(0.1, gt=0, le=1)
+    accumulate: PositiveInt = Field(1, description="batches per optimiser step")
+    clip_norm: NonNegativeFloat = Field(0.0, description="largest gradient norm, 0 for no limit")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="decay of the weight average, 0 for none")
+    mixed_precision: Annotated[Literal["no", "fp16", "bf16"], _yaml_false("no")] = "no"
+    evaluate_every: PositiveInt = Field(1, description="epochs between evaluations on val")
+    save_every: NonNegativeInt = Field(500, description="steps between states for --resume within an epoch, 0 for none")
+    max_loss: float = Field(1e4, gt=0, description="a larger loss stops the run")
+    batch_norm: Literal["batch", "synchronised"] = Field(
+        "batch", description="statistics of each process's batch, or of all processes' (CUDA)"
+    )
+    sharding: Literal["none", "fsdp"] = Field(
+        "none", description="fsdp: weights, gradients and optimiser are shared out between processes"
+    )
+    gradient_checkpointing: bool = Field(False, description="compute stages twice to save memory")
+    deterministic: bool = Field(False, description="deterministic kernels only, where torch has them")
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    seed: int = Field(0, ge=0, lt=2**32)
+
+
+class Recipe(_Section):
+    """A whole training run."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes that come with the package, by name: ``demo``, ``kust4k_resnet101`` …"""
+    installed, checkout = (Path(__file__).parents[n] / "recipes" for n in (1, 3))
+    return {path.stem: path for path in sorted((installed if installed.is_dir() else checkout).glob("*.yaml"))}
+
+
+def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``section.field=value`` overrides (values are YAML).
+
+    Args:
+        source: path of a YAML file, or the name of one that comes with the package (:func:`shipped_recipes`).
+
+    Raises:
+        ConfigError: if the file cannot be read, is not YAML, or a key or value is not allowed; it names the field.
+    """
+    shipped = shipped_recipes()
+    path = Path(source)
+    try:
+        path = path if path.exists() else shipped.get(str(source), path)
+        content = read_yaml(path)
+    except (OSError, UnicodeDecodeError) as error:
+        missing = isinstance(error, FileNotFoundError | UnicodeDecodeError)
+        reason = type(error).__name__ if missing else getattr(error, "strerror", "")
+        raise ConfigError(
+            f"recipe {source}: cannot be read ({reason}); give the path of a YAML file or one of "
+            f"the names {', '.join(shipped)}"
+        ) from error
+    except ValueError as error:  # also of dates like 2020-99-99
+        raise ConfigError(f"recipe {path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"recipe {path}: must hold sections such as 'data:' and 'training:'")
+    for override in overrides:
+        _apply(content, override)
+    return parse_recipe(content, str(path))
+
+
+def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
+    """Validate a recipe given as nested dictionaries; ``source`` is named in errors."""
+    sections = {section: value for section, value in content.items() if value is not None}  # not an empty heading
+    try:
+        return Recipe.model_validate(sections)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # of a field that may have one of several types, pydantic names the type, too
+        field = ".".join(str(part) for part in first["loc"] if re.fullmatch("[a-z0-9_]+", str(part)))
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(
+                f"recipe {source}: field '{field}' does not exist{_suggest(first['loc'])}{more}"
+            ) from error
+        if first["type"] == "missing":
+            raise ConfigError(f"recipe {source}: field '{field}' is missing{more}") from error
+        given = f"{first['msg']}, got {_shown(first['input'])}"
+        raise ConfigError(f"recipe {source}: field '{field}': {given}{more}") from error
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    section: type[BaseModel] = Recipe
+    for part in location[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ""
+        section = annotation
+    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
+    return f", did you mean '{near[0]}'?" if near else f"; allowed: {', '.join(section.model_fields)}"
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or len(parts) < 2:
+        raise ConfigError(f"--set {override}: write it as section.field=value, for example training.epochs=3")
+    target = content
+    for part in parts[:-1]:
+        if target.get(part) is None:  # absent, or a heading with nothing below it
+            target[part] = {}
+        target = target[part]
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {override}: '{part}' is not a section of the recipe")
+    try:
+        target[parts[-1]] = parse_yaml(value)
+    except ValueError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from error

@@ -1,0 +1,253 @@
+"""The paper's tables end to end on tiny fakes: train, score, print, go on, refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cimnet
+from cimnet.analysis.paper import KUST4K
+from cimnet.analysis.reproduce import reproduce
+from cimnet.analysis.reproduce.runs import Plan, Variant
+from cimnet.errors import CimnetError, ConfigError
+from cimnet.models.complexity import measure_budget
+from cimnet.training.states import state_files
+
+from ..conftest import write_recipe
+from ..fakes.layouts import make_kust4k, make_mfnet, write_list
+
+SHORT: dict[str, Any] = {"epochs": 1, "batch_size": 2, "evaluate_every": 1}
+
+
+@pytest.fixture(scope="module")
+def kust4k(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kust4K's layout in which the test split has all the groups that Tables IV and V need."""
+    root = make_kust4k(tmp_path_factory.mktemp("kust4k"), 12)
+    test = (root / "test.txt").read_text().split()
+    write_list(root / "broke_RGB.txt", test[:1])
+    write_list(root / "broke_TIR.txt", test[1:2])
+    write_list(root / "weakly_aligned.txt", test[1:])
+    (root / "broken_in_train_3.txt").unlink()
+    return root
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, kust4k: Path) -> str:
+    return str(write_recipe(tmp_path_factory.mktemp("recipe") / "tiny.yaml", kust4k, training=SHORT))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, kust4k: Path, recipe: str) -> Path:
+    """A trained model to score without training."""
+    out = tmp_path_factory.mktemp("model")
+    Plan(recipe, kust4k, out, [0]).run([Variant("tiny")])
+    return out / "tiny_seed0"
+
+
+def _cells(text: str, begin: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(f"| {begin}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.slow
+def test_table3_trains_rows_and_goes_on(tmp_path: Path, kust4k: Path, recipe: str) -> None:
+    said: list[str] = []
+    reproduce("table3", kust4k, tmp_path, budget=recipe, seeds=[0], rows=[1, 8], say=said.append)
+    assert [line.split(",")[0] for line in said if "mIoU" in line] == ["row1", "row8"]
+    before = (tmp_path / "row1_seed0" / "best.safetensors").stat().st_mtime_ns
+    text = reproduce("table3", kust4k, tmp_path, budget=recipe, seeds=[0, 1], rows=[8])
+    assert (tmp_path / "row1_seed0" / "best.safetensors").stat().st_mtime_ns == before
+    assert text == (tmp_path / "table3.md").read_text(encoding="utf-8")
+    scores = json.loads((tmp_path / "table3.json").read_text())
+    assert {name: list(found) for name, found in scores.items() if found} == {"row1": ["0"], "row8": ["0", "1"]}
+    first, last = _cells(text, "1 "), _cells(text, "8 ")
+    assert first[1:5] == ["", "", "", ""]
+    assert last[1:5] == ["✓"] * 4
+    runs = [100 * scores["row8"][seed]["miou"] for seed in "01"]
+    assert float(last[5].split(" ± ")[0]) == pytest.approx(sum(runs) / 2, abs=0.051)
+    assert float(last[6]) == pytest.approx(runs[0] - 100 * scores["row1"]["0"]["miou"], abs=0.051)  # of seed 0 alone
+    assert (first[7], last[7]) == ("1", "2")
+    assert (first[8], last[8], last[9]) == ("70.5", "77.5", "+7.0")
+    assert _cells(text, "3*")[5:8] == ["–", "", "0"]
+    assert _cells(text, "7*")[2] == "(✓)"
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_and_one_in_its_first_epoch_begins_again(
+    tmp_path: Path, kust4k: Path, recipe: str
+) -> None:
+    """The scores are those of a run without interruption."""
+    whole, broken = Plan(recipe, kust4k, tmp_path / "a", [0], ["training.epochs=2"]), tmp_path / "b"
+    whole.run([Variant("x")])
+    expected = whole.found(Variant("x"))[0]
+
+    def stop(row: dict[str, float]) -> None:
+        if "miou" not in row and row["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    plan = Plan(recipe, kust4k, broken, [0], ["training.epochs=2"], report=stop)
+    for epoch in (1, 2):  # noqa: B007  # read by stop
+        with pytest.raises(KeyboardInterrupt):
+            plan.run([Variant("x")])
+    assert (broken / "x_seed0" / "last.pt").is_file()
+    on = Plan(recipe, kust4k, broken, [0], ["training.epochs=2"])
+    on.run([Variant("x")])
+    assert on.found(Variant("x"))[0] == expected
+
+
+def test_a_finished_run_without_its_state_is_scored_not_repeated(
+    tmp_path: Path, kust4k: Path, recipe: str, model: Path
+) -> None:
+    folder = tmp_path / "tiny_seed0"
+    shutil.copytree(model, folder)
+    for state in state_files(folder):
+        state.unlink()
+    before = (folder / "best.safetensors").read_bytes()
+    Plan(recipe, kust4k, tmp_path, [0], split="val").run([Variant("tiny")])
+    assert (folder / "best.safetensors").read_bytes() == before
+    assert (folder / "val.json").is_file()
+    assert (folder / "test.json").is_file()
+
+
+def test_rows_switch_their_parts(kust4k: Path, recipe: str) -> None:
+    """Each row's settings build a model that has what the row marks, and nothing else."""
+    from cimnet.analysis.paper import TABLE3
+    from cimnet.models import CIMNet, create_model
+    from cimnet.training.recipe import load_recipe
+
+    for row in TABLE3:
+        settings = load_recipe(recipe, row.overrides())
+        built = create_model(settings.model.name, 9, **settings.model.options())
+        assert isinstance(built, CIMNet)
+        assert (built.cipa.mi_head is not None) == row.mir
+        assert (built.cipa.offset is not None) == (row.msm and row.swr)
+        assert all((stage.spatial is not None) == row.swr for stage in built.scsfr)
+        assert all((stage.channel is not None) == row.cwr for stage in built.scsfr)
+        assert (len(built.leave_rgb) > 0) == (row.swr or row.cwr)
+
+
+def test_table2(tmp_path: Path, kust4k: Path, model: Path) -> None:
+    text = reproduce("table2", kust4k, tmp_path, checkpoints=[model])
+    scores = json.loads((tmp_path / "table2.json").read_text())["here"][0]
+    assert _cells(text, " |")[1:3] == ["here", "CIMNet, ResNet-101, paper"]
+    assert _cells(text, "**mIoU**")[1:3] == [f"**{100 * scores['miou']:.1f}**", "77.5"]
+    assert _cells(text, "road")[1:3] == [f"{100 * scores['iou']['road']:.1f}", "95.7"]
+    budget = measure_budget(cimnet.load(model).model, (480, 640))
+    assert _cells(text, "M parameters")[1:3] == [f"{budget.parameters / 1e6:.1f}", "110.9"]
+    assert _cells(text, "G operations")[1:3] == [f"{budget.macs / 1e9:.1f}", "132.4"]
+    printed = [_cells(text, name.replace("_", " "))[2] for name in KUST4K]
+    assert printed == ["95.7", "85.8", "68.3", "90.2", "88.6", "86.2", "34.9", "61.0"]
+    assert _cells(text, "weakly aligned")[1] == "2"
+    assert "480×640" in text
+    assert "efficientnet_lite0" in text
+
+
+def test_table4(tmp_path: Path, kust4k: Path, model: Path) -> None:
+    text = reproduce("table4", kust4k, tmp_path, checkpoints=[model, model])
+    scores = json.loads((tmp_path / "table4.json").read_text())["here"][0]
+    weak = scores["groups"]["weakly_aligned"]
+    road = _cells(text, "road")
+    assert road[1] == f"{100 * weak['iou']['road']:.1f} ± 0.0"
+    assert float(road[2].split(" ± ")[0]) == pytest.approx(
+        100 * (weak["iou"]["road"] - scores["iou"]["road"]), abs=0.051
+    )
+    assert road[3:] == ["95.4", "94.6", "94.9"]
+    assert _cells(text, "pairs")[1] == "2"
+    assert "car -0.7" in text  # as the paper's text says
+
+
+def test_table5(tmp_path: Path, kust4k: Path, model: Path) -> None:
+    text = reproduce("table5", kust4k, tmp_path, checkpoints=[model])
+    groups = json.loads((tmp_path / "table5.json").read_text())["here"][0]["groups"]
+    for name, flag, paper in (("RGB failure", "rgb_broken", "69.1"), ("thermal failure", "thermal_broken", "46.2")):
+        assert _cells(text, name)[1:3] == [f"{100 * groups[flag]['miou']:.1f}", paper]
+
+
+def test_a_subset_that_is_missing_is_named(tmp_path: Path, kust4k: Path, model: Path) -> None:
+    for path in ("broke_TIR.txt", "weakly_aligned.txt"):
+        (kust4k / path).rename(tmp_path / path)
+    try:
+        with pytest.raises(CimnetError, match=r"thermal_broken.*broke_TIR\.txt"):
+            reproduce("table5", kust4k, tmp_path / "out", checkpoints=[model])
+        with pytest.raises(CimnetError, match=r"weakly_aligned\.txt"):
+            reproduce("table4", kust4k, tmp_path / "out", checkpoints=[model])
+    finally:
+        for path in ("broke_TIR.txt", "weakly_aligned.txt"):
+            (tmp_path / path).rename(kust4k / path)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_table6_trains_by_a_recipe(tmp_path: Path) -> None:
+    data = make_mfnet(tmp_path / "mfnet", 12)
+    recipe = write_recipe(tmp_path / "tiny.yaml", data, training=SHORT)
+    text = reproduce("table6", data, tmp_path / "out", budget=str(recipe), seeds=[0])
+    scores = json.loads((tmp_path / "out" / "table6.json").read_text())["here"][0]
+    assert _cells(text, "**mIoU**")[1:3] == [f"**{100 * scores['miou']:.1f}**", "60.9"]
+    assert _cells(text, "guardrail")[2] == "5.1"
+    for name in ("day", "night"):
+        assert _cells(text, name)[2] == f"{100 * scores['groups'][name]['miou']:.1f}"
+
+
+def test_another_data_sets_classes_are_refused(tmp_path: Path, trained: Any) -> None:
+    with pytest.raises(CimnetError, match=r"table2.*no class 'road'"):
+        reproduce("table2", trained.root, tmp_path, checkpoints=[trained.folder])
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path, kust4k: Path, recipe: str, model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.learning_rate = 0\.02, now it is 0\.5"):
+        Plan(recipe, kust4k, model.parent, [0], ["training.learning_rate=0.5"]).run([Variant("tiny")])
+    moved = tmp_path / "moved"
+    shutil.copytree(kust4k, moved)
+    Plan(recipe, moved, model.parent, [0], ["data.workers=0"]).run(
+        [Variant("tiny")]
+    )  # where the data lies does not matter
+
+
+def test_damaged_scores_are_named(tmp_path: Path, kust4k: Path, recipe: str) -> None:
+    (tmp_path / "tiny_seed0").mkdir()
+    (tmp_path / "tiny_seed0" / "test.json").write_text("{")
+    with pytest.raises(CimnetError, match=r"test\.json: is damaged"):
+        Plan(recipe, kust4k, tmp_path, [0]).run([Variant("tiny")])
+
+
+def test_a_users_folder_is_not_deleted(tmp_path: Path, kust4k: Path, recipe: str) -> None:
+    theirs = tmp_path / "tiny_seed0" / "notes.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("keep")
+    with pytest.raises(CimnetError, match="nothing to resume, it holds no run"):
+        Plan(recipe, kust4k, tmp_path, [0]).run([Variant("tiny")])
+    assert theirs.read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"table": "table1"}, "no table"),
+        ({"table": "table3", "rows": [9]}, "no row 9"),
+        ({"table": "table3", "rows": []}, "has no rows"),
+        ({"table": "table3", "checkpoints": [Path("x")]}, "no checkpoints"),
+        ({"table": "table3", "overrides": ["model.swr=false"]}, r"model\.swr=false is set for all rows"),
+        ({"table": "table3", "overrides": ["model.mutual_information=off"]}, "is set for all rows"),
+        ({"table": "table3", "overrides": ["model.name=rgb_only_resnet18"]}, "needs a cimnet model"),
+    ],
+)
+def test_what_cannot_be_run(tmp_path: Path, kust4k: Path, recipe: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        reproduce(data=kust4k, out=tmp_path, budget=recipe, **arguments)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_command(tmp_path: Path, cli: Callable[..., Any], kust4k: Path, model: Path) -> None:
+    result = cli("reproduce", "table5", "--data", kust4k, "--out", tmp_path, "--checkpoint", model)
+    assert result.code == 0
+    assert "RGB failure" in result.out
+    assert (tmp_path / "table5.md").is_file()
+    refused = cli("reproduce", "table3", "--data", kust4k, "--rows", "one")
+    assert refused.code == 2
+    assert "--rows one" in refused.err

@@ -1,0 +1,140 @@
+"""Going on where a measurement was left, and several processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cimnet.analysis.robustness import Condition, measure_robustness
+from cimnet.data import open_dataset
+from cimnet.errors import CimnetError, ConfigError
+from cimnet.inference import load
+
+CONDITIONS = [Condition(name, severity) for name in ("translation", "thermal_noise") for severity in (1, 5)]
+FILES = ["clean.json", "thermal_noise-1.json", "thermal_noise-20.json", "translation-2.json", "translation-20.json"]
+
+
+def written(out: Path) -> list[str]:
+    return sorted(path.name for path in (out / "conditions").iterdir())
+
+
+def run(model, dataset, out: Path, **options):
+    return measure_robustness(model, dataset, out, **{"conditions": CONDITIONS, "name": "m", **options})
+
+
+def counts(model) -> int:
+    """Batches, without those of the examples (one pair each)."""
+    return sum(size == 4 for size in model.batches)
+
+
+def test_only_what_is_missing_is_measured_again(columns, sees, tmp_path) -> None:
+    first, second, third = (sees("thermal") for _ in range(3))
+    before = run(first, columns, tmp_path / "out").to_json()
+    assert counts(first) == 5
+    assert written(tmp_path / "out") == FILES
+    for name in FILES[:2]:
+        (tmp_path / "out" / "conditions" / name).unlink()
+    steps: list[tuple[int, int]] = []
+    after = run(second, columns, tmp_path / "out", progress=lambda *step: steps.append(step)).to_json()
+    assert counts(second) == 2
+    assert steps == [(3, 5), (4, 5), (5, 5)]
+    assert after == before
+    more = [*CONDITIONS, Condition("fog", 1)]
+    assert len(run(third, columns, tmp_path / "out", conditions=more).points) == 6
+    assert counts(third) == 1
+
+
+def test_interrupted_it_leaves_whole_files_only(columns, sees, tmp_path) -> None:
+    class Tired(type(sees("rgb"))):
+        def __call__(self, rgb, thermal):
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return super().__call__(rgb, thermal)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Tired("thermal"), columns, tmp_path / "out")
+    assert len(written(tmp_path / "out")) == 2
+    for path in (tmp_path / "out" / "conditions").iterdir():
+        json.loads(path.read_text(encoding="utf-8"))
+    model = sees("thermal")
+    resumed = run(model, columns, tmp_path / "out").to_json()
+    assert counts(model) == 3
+    assert resumed == run(sees("thermal"), columns, tmp_path / "new").to_json()
+
+
+@pytest.mark.parametrize("damage", ["half", "other suite", "wrong shape", "no file"])
+def test_a_damaged_file_is_made_anew_with_a_warning(columns, sees, tmp_path, damage: str) -> None:
+    before = run(sees("thermal"), columns, tmp_path / "out").to_json()
+    path = tmp_path / "out" / "conditions" / FILES[1]
+    text = path.read_text(encoding="utf-8")
+    content = json.loads(text)
+    if damage == "half":
+        path.write_text(text[: len(text) // 2], encoding="utf-8")
+    elif damage == "no file":
+        path.write_bytes(b"\xff\xfe")
+    else:
+        content |= {"suite": "x"} if damage == "other suite" else {"matrix": [[1]]}
+        path.write_text(json.dumps(content), encoding="utf-8")
+    model = sees("thermal")
+    with pytest.warns(UserWarning, match=r"thermal_noise-1\.json: damaged .*measured again"):
+        after = run(model, columns, tmp_path / "out").to_json()
+    assert counts(model) == 1
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 1}, "seed: 0 then, 1 now"),
+        ({"name": "other"}, "model: m then, other now"),
+        ({"broken": "keep"}, "broken pairs: drop then, keep now"),
+        ({"moving": ["tree"]}, "moving classes: car then, tree now"),
+        ({"name": ""}, "give it a name"),
+    ],
+)
+def test_results_of_something_else_are_refused(columns, sees, tmp_path, options, message: str) -> None:
+    run(sees("rgb"), columns, tmp_path / "out", conditions=[])
+    with pytest.raises(ConfigError, match=message):
+        run(sees("rgb"), columns, tmp_path / "out", conditions=[], **options)
+
+
+def test_other_pairs_and_a_damaged_suite_are_refused(columns, sees, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(sees("rgb"), columns, out, conditions=[])
+    (columns.root / "test.txt").write_text("0D\n1D\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"pairs: 4, sha256 .* then, 2, sha256 .*another folder, or delete this one"):
+        run(sees("rgb"), open_dataset(columns.root, "test"), out, conditions=[])
+    (out / "suite.json").write_text("[1", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"suite\.json: damaged"):
+        run(sees("rgb"), columns, out, conditions=[])
+
+
+def test_a_file_in_place_of_the_folder(columns, sees, tmp_path) -> None:
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(CimnetError, match="is a file"):
+        run(sees("rgb"), columns, tmp_path / "out", conditions=[])
+
+
+def test_processes_give_the_same_as_one(trained, tmp_path) -> None:
+    dataset = load(trained.best, "cpu").open_dataset(trained.root, "test")
+    dataset.transform = lambda sample: sample  # cannot be given to another process, and need not be
+    shown = [Condition("translation", 3), Condition("fog", 5)]
+    texts = []
+    for workers in (1, 2):
+        out = tmp_path / f"{workers}"
+        measure_robustness(trained.best, dataset, out, conditions=shown, device="cpu", workers=workers, name="m")
+        texts.append([path.read_bytes() for path in sorted(out.rglob("*.*"))])
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == 3 + 3 + 1
+
+
+@pytest.mark.slow
+def test_an_error_in_a_process_comes_through(trained, tmp_path) -> None:
+    dataset = load(trained.best, "cpu").open_dataset(trained.root, "test")
+    (trained_copy := tmp_path / "gone").mkdir()
+    dataset.pairs[0] = type(dataset.pairs[0])("x", trained_copy / "x.png", None, dataset.pairs[0].label)
+    with pytest.raises(CimnetError, match=r"gone.*x\.png"):
+        measure_robustness(trained.best, dataset, tmp_path / "out", conditions=[Condition("fog", 1)], workers=2)
+    assert list((tmp_path / "out").rglob("*.part*")) == []

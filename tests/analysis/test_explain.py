@@ -1,0 +1,146 @@
+"""What `cimnet explain` draws comes from the tensors it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import cimnet
+from cimnet.analysis.explain import _features, _weights, heat, record, write_explanation
+from cimnet.errors import CimnetError
+from cimnet.inference import Predictor
+from cimnet.models import CIMNet, create_model
+from cimnet.models.cipa import CIPAOutput
+from cimnet.models.scsfr import SCSFROutput
+
+from ..conftest import Trained
+
+
+@pytest.fixture
+def pair(trained: Trained) -> dict[str, Path]:
+    return {name: trained.root / name / "000.png" for name in ("rgb", "thermal", "labels")}
+
+
+def test_figure_and_page(trained: Trained, pair: dict[str, Path], tmp_path: Path) -> None:
+    page = write_explanation(cimnet.load(trained.best), pair["rgb"], pair["thermal"], tmp_path, pair["labels"])
+    text = page.read_text(encoding="utf-8")
+    sections = ["The pair", "Stage 1 through CIPA", "Stage 1 after SCSFR", "Fused features", "Spatial weights of RGB"]
+    sections += ["Spatial weights of thermal", "Channel weights", "Offsets"]
+    assert [text.index(f"<h2>{name}</h2>") for name in sections] == sorted(
+        text.index(f"<h2>{n}</h2>") for n in sections
+    )
+    assert text.count("<figure>") == 4 + 4 + 2 + 4 + 4 + 4 + 4 + 4
+    assert "http" not in re.sub(r"data:[^\"]*", "", text).replace("http-equiv", "")
+    with Image.open(tmp_path / "explain.png") as figure:
+        assert figure.width > 1000
+
+
+def test_recorded_tensors_are_those_of_the_forward_pass(trained: Trained) -> None:
+    model = cimnet.load(trained.best).model
+    assert isinstance(model, CIMNet)
+    rgb, thermal = torch.rand(1, 3, 64, 96), torch.rand(1, 1, 64, 96)
+    with record(model) as seen, torch.no_grad():
+        output = model(rgb, thermal)
+    for n, offset in enumerate(output.offsets, start=1):
+        torch.testing.assert_close(seen[f"scsfr{n}"][1].offset, offset, rtol=0, atol=0)
+        assert seen[f"spatial{n}"][1].shape[1] == 2
+    fused = [seen[f"ffm{n}"][1] for n in (1, 2, 3, 4)]
+    logits = model.restore(model.decoder(fused), (64, 96), (64, 96))
+    torch.testing.assert_close(logits, output.logits)
+    assert all(not module._forward_hooks for module in model.modules())
+
+
+def test_panels_show_the_stream_and_stage_of_their_title(trained: Trained) -> None:
+    """Each recorded tensor is planted with a bright corner of its own; its panel must be bright there."""
+    model = cimnet.load(trained.best).model
+    assert isinstance(model, CIMNet)
+    corners = {name: (row, column) for name, row, column in (("RGB", 0, 0), ("thermal", 1, 1))}
+
+    def planted(name: str, channels: int, stage: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        x = torch.full((1, channels, 64 // 2 ** (stage - 1), 96 // 2 ** (stage - 1)), low)
+        height, width = x.shape[-2] // 2, x.shape[-1] // 2
+        row, column = corners[name]
+        x[:, :, row * height : (row + 1) * height, column * width : (column + 1) * width] = high
+        return x
+
+    rgb, thermal = (planted(name, 16, 1) for name in corners)
+    seen: dict[str, Any] = {"cipa": ((rgb, thermal), CIPAOutput(rgb, thermal, rgb, None))}
+    seen["scsfr1"] = ((), SCSFROutput(rgb, thermal, rgb))
+    for n in (1, 2, 3, 4):
+        seen[f"ffm{n}"] = ((), planted("RGB" if n % 2 else "thermal", 8, n))
+        seen[f"spatial{n}"] = ((), torch.cat([planted(name, 1, n, -5, 5) for name in corners], dim=1))
+        seen[f"channel{n}"] = ((), torch.randn(1, 32))
+    size = (256, 384)
+    panels = [p for s in (*_features(model, seen, size), *_weights(model, seen, size)) for p in s.panels]
+    checked = 0
+    for title, image in panels:
+        if title.startswith("channel"):
+            continue
+        name = "thermal" if "thermal" in title or title in ("fused, stage 2", "fused, stage 4") else "RGB"
+        row, column = corners[name]
+        bright = image.astype(int).sum(2)[64 + 128 * row, 96 + 192 * column]
+        assert bright == image.astype(int).sum(2).max(), title
+        assert image.astype(int).sum(2)[64 + 128 * (1 - row), 96 + 192 * (1 - column)] < bright, title
+        checked += 1
+    assert checked == 6 + 4 + 8
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_heat_is_bright_where_the_features_are(scale: float) -> None:
+    model = create_model(
+        "cimnet_efficientnet_lite0", 3, widths=(16, 16, 20, 32), decoder_channels=16, input_scale=scale
+    )
+    assert isinstance(model.eval(), CIMNet)
+    x = torch.zeros(1, 5, round(16 * scale), round(24 * scale))
+    x[:, :, : round(8 * scale), : round(12 * scale)] = -3.0  # a quarter of the image
+    painted = heat(model, x, 1, (64, 96)).astype(int).sum(2)
+    assert painted.shape == (64, 96)
+    assert painted[4:28, 4:44].min() > painted[36:, 52:].max()
+
+
+def test_a_model_without_rectification_has_fewer_panels(
+    trained: Trained, pair: dict[str, Path], tmp_path: Path
+) -> None:
+    source = cimnet.load(trained.best)
+    model = create_model(
+        "cimnet_efficientnet_lite0", 3, widths=(16, 16, 20, 32), decoder_channels=16, swr=False, explicit_alignment=True
+    )
+    page = write_explanation(
+        Predictor(model, source.info, torch.device("cpu")), pair["rgb"], pair["thermal"], tmp_path
+    ).read_text(encoding="utf-8")
+    assert "Spatial weights" not in page
+    assert "Channel weights" in page
+    assert "alignment: mean" in page
+    assert "errors" not in page.split("<h2>Stage 1")[0].split("<figure>", 1)[1]
+
+
+def test_another_family_and_wrong_labels_are_named(trained: Trained, pair: dict[str, Path], tmp_path: Path) -> None:
+    source = cimnet.load(trained.best)
+    single = create_model("rgb_only_efficientnet_lite0", 3)
+    with pytest.raises(CimnetError, match="inside of CIMNet"):
+        write_explanation(Predictor(single, source.info, source.device), pair["rgb"], pair["thermal"], tmp_path)
+    small = tmp_path / "small.png"
+    Image.fromarray(np.zeros((8, 9), np.uint8)).save(small)
+    with pytest.raises(CimnetError, match="9x8"):
+        write_explanation(source, pair["rgb"], pair["thermal"], tmp_path, small)
+    Image.fromarray(np.full((32, 40), 7, np.uint8)).save(small)
+    with pytest.raises(CimnetError, match=r"small\.png: id 7 is outside the 3 classes"):
+        write_explanation(source, pair["rgb"], pair["thermal"], tmp_path, small)
+
+
+def test_the_command(trained: Trained, pair: dict[str, Path], tmp_path: Path, cli: Callable[..., Any]) -> None:
+    out = tmp_path / "out"
+    given = ("explain", trained.best, "--rgb", pair["rgb"], "--thermal", pair["thermal"])
+    result = cli(*given, "--out", out, "--label", pair["labels"])
+    assert result.code == 0
+    assert {path.name for path in out.iterdir()} == {"explain.png", "explain.html"}
+    refused = cli(*given, "--out", pair["rgb"])
+    assert refused.code == 2
+    assert "is a file" in refused.err

@@ -1,0 +1,221 @@
+"""A registered copy of a data set: thermal on RGB, everything else as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cimnet.curation.register import Mapping, register_dataset
+from cimnet.data import open_dataset
+from cimnet.data.synthetic import render
+from cimnet.errors import CimnetError, DataError
+from cimnet.registration import align_pair
+from cimnet.registration.matrices import invert, warp
+from tests.fakes.layouts import make_folder, make_mfnet
+
+APPLIED = np.array([[1.0, 0.0, 9.0], [0.0, 1.0, -6.0]])
+SHIFT = Mapping(np.array([[1.0, 0, 3], [0, 1, 2]]))
+
+
+@pytest.fixture(scope="module")
+def crooked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scenes whose thermal camera looks 9 pixels to the left and 6 down; the last is black in RGB."""
+    root = tmp_path_factory.mktemp("crooked") / "data"
+    for folder in ("rgb", "thermal", "labels"):
+        (root / folder).mkdir(parents=True)
+    drawn = (render(4, split="test", index=k, size=(256, 320), scale=0.5, late=0.0) for k in range(40))
+    sound = (pair for pair in drawn if pair.scene == "day" and not pair.flags & {"rgb_broken", "thermal_broken"})
+    for index, pair in zip(range(4), sound, strict=False):
+        image = torch.from_numpy(pair.thermal.astype(np.float32))[None, None]
+        moved = warp(image, invert(APPLIED), pair.thermal.shape)[0][0, 0].numpy()
+        rgb = pair.rgb * 0 if index == 3 else pair.rgb
+        Image.fromarray(rgb).save(root / "rgb" / f"{index}.jpg", quality=95)
+        Image.fromarray(np.rint(moved).astype(np.uint8)).save(root / "thermal" / f"{index}.jpg", quality=95)
+        Image.fromarray(pair.label).save(root / "labels" / f"{index}.png")
+    (root / "train.txt").write_text("0\n1\n2\n3\n")
+    (root / "classes.yaml").write_text("classes: [a, b, c, d, e, f, g, h, i]\n")
+    return root
+
+
+@pytest.mark.parametrize("per_pair", [False, True])
+def test_offsets_are_gone_afterwards(crooked: Path, tmp_path: Path, per_pair: bool) -> None:
+    calls: list[tuple[int, int]] = []
+    done = register_dataset(
+        crooked, tmp_path / "out", per_pair=per_pair, progress=lambda n, total: calls.append((n, total))
+    )
+    assert done.rig is not None  # one pair is black and needs it, or all do
+    assert done.rig.dx == pytest.approx(9, abs=1.5)
+    before, after = open_dataset(crooked, "train"), open_dataset(tmp_path / "out", "train")
+    assert after.ids == before.ids
+    for index in range(3):
+        a, b = before.arrays(index), after.arrays(index)
+        np.testing.assert_array_equal(a.rgb, b.rgb)
+        np.testing.assert_array_equal(a.label, b.label)
+        found = align_pair(b.rgb, b.thermal)
+        assert found.dx is not None
+        assert found.dy is not None
+        assert np.hypot(found.dx, found.dy) < (0.7 if per_pair else 4)  # each scene has an offset of its own, too
+    content = json.loads((tmp_path / "out" / "alignment.json").read_text())
+    assert content["rig"]["status"] == "ok"
+    assert content["fallback"] == (["3"] if per_pair else [])
+    assert calls[-1] == (4, 4)
+    assert (tmp_path / "out" / "thermal" / "0.png").is_file()
+    assert not (tmp_path / "out" / "thermal" / "0.jpg").exists()
+
+
+def test_thermal_pixels_move_by_the_matrix_and_keep_their_type(tmp_path: Path) -> None:
+    for name, bit_depth in (("a", 8), ("b", 16)):
+        root = make_folder(tmp_path / name, bit_depth=bit_depth)
+        register_dataset(root, tmp_path / f"{name}_out", mapping=SHIFT)
+        before, after = (open_dataset(folder, "train").arrays(0) for folder in (root, tmp_path / f"{name}_out"))
+        assert after.thermal.dtype == before.thermal.dtype
+        np.testing.assert_array_equal(after.thermal[:-2, :-3], before.thermal[2:, 3:])
+        # the nearest values where the thermal image has nothing: zeros would widen its range
+        np.testing.assert_array_equal(after.thermal[-2:, :-3], before.thermal[[-1, -1], 3:])
+        np.testing.assert_array_equal(after.thermal[:-2, -3:], np.repeat(before.thermal[2:, -1:], 3, axis=1))
+
+
+def test_arrays_of_temperatures_stay_arrays(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    values = np.random.default_rng(0).normal(20, 5, (32, 40))
+    for path in (root / "thermal").iterdir():
+        path.unlink()
+        np.save(path.with_suffix(".npy"), values)
+    register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    after = np.load(tmp_path / "out" / "thermal" / "000.npy")
+    np.testing.assert_allclose(after[:-2, :-3], values[2:, 3:], rtol=1e-5)
+
+
+def test_four_channel_files(tmp_path: Path) -> None:
+    root = make_mfnet(tmp_path / "a")
+    register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    before, after = (open_dataset(folder, "train").arrays(0) for folder in (root, tmp_path / "out"))
+    np.testing.assert_array_equal(after.rgb, before.rgb)
+    np.testing.assert_array_equal(after.thermal[:-2, :-3], before.thermal[2:, 3:])
+
+
+def test_cropped_to_what_the_thermal_image_covers(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a", ext="jpg")
+    register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
+    before, after = (open_dataset(folder, "train").arrays(0) for folder in (root, tmp_path / "out"))
+    np.testing.assert_array_equal(after.rgb, before.rgb[:-2, :-3])
+    np.testing.assert_array_equal(after.thermal, before.thermal[2:, 3:])
+    assert before.label is not None
+    np.testing.assert_array_equal(after.label, before.label[:-2, :-3])
+
+
+def test_positions_in_place_of_a_matrix(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    y, x = np.mgrid[:32, :40].astype(float)
+    register_dataset(root, tmp_path / "out", mapping=Mapping(positions=np.stack([x + 3, y + 2], -1)))
+    register_dataset(root, tmp_path / "same", mapping=SHIFT)
+    one, two = (open_dataset(tmp_path / name, "train").arrays(0).thermal for name in ("out", "same"))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_pictures_that_tell_nothing(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    noise = np.random.default_rng(0).integers(0, 255, (6, 32, 40), dtype=np.uint8)
+    for path, image in zip(sorted((root / "thermal").iterdir()), noise, strict=True):
+        Image.fromarray(image).save(path)
+    with pytest.raises(DataError, match=r"do not tell .*--points"):
+        register_dataset(root, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+
+def test_nothing_is_left_where_it_fails(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    (root / "rgb" / "004.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"004\.png"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+    with pytest.raises(CimnetError, match="not empty"):
+        register_dataset(root, root, mapping=SHIFT)
+    with pytest.raises(DataError, match="lies inside"):
+        register_dataset(root, root / "out", mapping=SHIFT)
+
+
+def test_cameras_of_different_size_and_field_of_view(crooked: Path, tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    shutil.copytree(crooked, root)
+    for path in (root / "thermal").iterdir():
+        with Image.open(path) as image:  # four fifths of the field, at half the size
+            image.crop((32, 26, 288, 230)).resize((128, 102), Image.Resampling.BOX).save(path, quality=95)
+    for path in root.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    done = register_dataset(root, tmp_path / "out")
+    assert done.rig is not None
+    assert done.rig.matrix is not None
+    # RGB (x, y) → whole thermal (x + 9, y − 6) → cropped → half the size
+    np.testing.assert_allclose(done.rig.matrix[:, :2], np.eye(2) / 2, atol=0.02)
+    x, y = done.rig.matrix @ [160, 128, 1]
+    assert np.hypot(x - ((160 + 9 - 32 + 0.5) / 2 - 0.5), y - ((128 - 6 - 26 + 0.5) / 2 - 0.5)) < 1.5
+    assert open_dataset(tmp_path / "out", "train").arrays(0).thermal.shape == (256, 320)
+
+
+def test_command_for_one_pair(crooked: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    pair = ["--rgb", crooked / "rgb/0.jpg", "--thermal", crooked / "thermal/0.jpg"]
+    found = json.loads(cli("data", "align", *pair, "--json", "--figure", tmp_path / "f.png").out)
+    assert found["status"] == "ok"
+    assert np.shape(found["matrix"]) == (2, 3)
+    assert found["dx"] == pytest.approx(9, abs=6)
+    assert 0.6 <= found["confidence"] <= 1
+    assert (tmp_path / "f.png").is_file()
+    with_objects = json.loads(cli("data", "align", *pair, "--json", "--label", crooked / "labels/0.png").out)
+    assert all(thing["status"] in ("ok", "unknown") for thing in with_objects["objects"])
+    black = ["--rgb", crooked / "rgb/3.jpg", "--thermal", crooked / "thermal/3.jpg", "--json"]
+    unknown = json.loads(cli("data", "align", *black).out)
+    assert (unknown["status"], unknown["matrix"], unknown["dx"]) == ("unknown", None, None)
+
+
+def test_command_for_a_data_set(crooked: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    points = tmp_path / "p.csv"
+    points.write_text("0,0,9,-6\n100,0,109,-6\n0,100,9,94\n90,90,99,84\n")
+    result = cli("data", "align", crooked, tmp_path / "out", "--points", points, "--crop")
+    assert result.code == 0, result.err
+    assert "residual 0.00 px" in result.out
+    size = open_dataset(tmp_path / "out", "train").arrays(0).rgb.shape
+    assert size == (250, 311, 3)
+    matrix = tmp_path / "m.json"
+    matrix.write_text(json.dumps({"matrix": APPLIED.tolist()}))
+    assert cli("data", "align", crooked, tmp_path / "by_matrix", "--calibration", matrix).code == 0
+    assert np.shape(json.loads((tmp_path / "by_matrix" / "alignment.json").read_text())["matrix"]) == (2, 3)
+    for extra in (["--json"], ["--label", points], ["--click", points], ["--figure", tmp_path / "f.png"]):
+        refused = cli("data", "align", crooked, tmp_path / "x", *extra)
+        assert (refused.code, "is for one pair" in refused.err) == (2, True)
+    wrong = cli("data", "align", crooked)
+    assert wrong.code == 2
+    assert "give --rgb and --thermal" in wrong.err
+    assert cli("data", "align", crooked, tmp_path / "x", "--points", points, "--calibration", matrix).code == 2
+
+
+def test_sizes_that_a_calibration_or_a_crop_cannot_serve(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    with pytest.raises(DataError, match=r"000\.png: an RGB image of 40x32, but the calibration was read for 30x20"):
+        register_dataset(root, tmp_path / "out", mapping=Mapping(positions=np.zeros((20, 30, 2))))
+    with (root / "classes.yaml").open("a") as file:
+        file.write("border: 2\n")
+    with pytest.raises(DataError, match="cannot be cropped"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
+
+
+def test_labels_of_few_bits_keep_their_values_when_cropped(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    for path in (root / "labels").iterdir():
+        with Image.open(path) as image:
+            ids = image.copy()
+        ids.putpalette(range(9))
+        ids.save(path, bits=4)
+    before = open_dataset(root, "train").arrays(0).label
+    register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
+    after = open_dataset(tmp_path / "out", "train").arrays(0).label
+    assert before is not None
+    np.testing.assert_array_equal(after, before[:-2, :-3])

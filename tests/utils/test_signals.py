@@ -1,0 +1,65 @@
+"""Loader processes and the signals of others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import subprocess
+import time
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
+
+import pytest
+
+from cimnet.utils.signals import leave_signals_to_parent
+
+
+def _wait(told: Connection) -> None:
+    leave_signals_to_parent()
+    told.send("ready")
+    time.sleep(60)
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="senders of signals cannot be told here")
+def test_only_the_parent_ends_a_loader_process() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=_wait, args=(theirs,), daemon=True)
+    process.start()
+    assert ours.recv() == "ready"
+    for name in ("TERM", "INT"):
+        subprocess.run(["kill", f"-{name}", str(process.pid)], check=True)
+    process.join(0.5)
+    assert process.is_alive()
+    process.terminate()
+    process.join(20)
+    assert process.exitcode == 0
+
+
+def _begin_late(told: Connection, begin: Event) -> None:
+    told.send("here")
+    begin.wait()
+    leave_signals_to_parent()
+    time.sleep(60)
+
+
+def _have_two_loaders(told: Connection, begin: Event) -> None:
+    """As a training run does; the second holds the first one's pipes, too."""
+    for _ in range(2):
+        multiprocessing.get_context("fork").Process(target=_begin_late, args=(told, begin), daemon=True).start()
+    time.sleep(60)
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="as above")
+def test_a_parent_killed_while_loader_processes_begin_leaves_none() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    begin = multiprocessing.get_context("fork").Event()
+    parent = multiprocessing.get_context("fork").Process(target=_have_two_loaders, args=(theirs, begin))
+    parent.start()
+    theirs.close()
+    assert [ours.recv(), ours.recv()] == ["here", "here"]
+    parent.kill()
+    parent.join()
+    begin.set()
+    assert ours.poll(30), "a loader process still holds the other end"
+    with pytest.raises(EOFError):
+        ours.recv()
