@@ -18,13 +18,14 @@ import numpy as np
 
 import cimnet
 from cimnet.analysis.calibration.calibrate import measure_cases
-from cimnet.analysis.calibration.defects import ALARMS, DEFECTS, alarm_of
+from cimnet.analysis.calibration.defects import DEFECTS, alarm_of
 from cimnet.analysis.calibration.figures import plot_roc
 from cimnet.analysis.calibration.roc import Array, auc, roc
 from cimnet.data.corruptions import DROPPED
 from cimnet.errors import CimnetError
-from cimnet.evaluation.figures import save_figure
 from cimnet.inference.alarms.alarm import AlarmModel, Measured, fit_alarm
+from cimnet.inference.alarms.thresholds import ALARMS
+from cimnet.utils.figures import save_figure
 
 Curve = tuple[Array, Array, float]
 

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 
 from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.analysis.robustness import Condition, measure_robustness, parse_corruption
-from cimnet.evaluation.figures import save_figure
 from cimnet.evaluation.spread import spread
 from cimnet.inference import load
+from cimnet.utils.figures import save_figure
 
 ENCODER = "efficientnet_lite0"
 WHOLE = "augmentation.modality_dropout=0"  # a model of one sensor learns nothing from pairs that lack it …

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from cimnet.evaluation.figures import save_figure
 from cimnet.training import train
 from cimnet.training.recipe import load_recipe
+from cimnet.utils.figures import save_figure
 
 MODES = {"balanced": ("#0072b2", "-"), "fixed": ("#009e73", ":"), "free": ("#d55e00", "--")}
 

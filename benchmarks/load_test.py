@@ -29,7 +29,7 @@ from PIL import Image
 
 import cimnet
 from cimnet.errors import CimnetError
-from cimnet.inference import match_pairs
+from cimnet.inference.jobs import match_pairs
 
 START = "import sys; from cimnet.cli.main import main; sys.exit(main())"
 

@@ -23,9 +23,9 @@ from cimnet.checkpoint import ModelInfo
 from cimnet.data import KUST4K_CLASSES, RGBTDataset, open_dataset
 from cimnet.errors import DataError
 from cimnet.evaluation import Evaluation, evaluate
-from cimnet.evaluation.evaluate import percent
 from cimnet.inference import Predictor
 from cimnet.models import CIMNet
+from cimnet.utils.numbers import percent
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder, make_kust4k, write_list
 
 NASTY = '<script>alert("x")</script>&$\\frac{'

@@ -13,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from cimnet.curation.register import Mapping, register_dataset
+from cimnet.curation.register import register_dataset
 from cimnet.data import open_dataset
 from cimnet.data.synthetic import render
 from cimnet.errors import CimnetError, DataError
 from cimnet.registration import align_pair
+from cimnet.registration.mapping import Mapping
 from cimnet.registration.matrices import invert, warp
 from tests.fakes.layouts import make_folder, make_mfnet
 

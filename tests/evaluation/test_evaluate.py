@@ -13,7 +13,8 @@ from torch import Tensor
 from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.evaluation import Evaluation, confusion_matrix, evaluate
-from cimnet.evaluation.figures import plot_confusion, save_figure
+from cimnet.evaluation.figures import plot_confusion
+from cimnet.utils.figures import save_figure
 from tests.fakes.layouts import make_folder, make_kust4k
 
 

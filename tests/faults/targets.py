@@ -13,7 +13,6 @@ from typing import Any
 import hypothesis.strategies as st
 import yaml
 
-from cimnet.analysis.calibration.defects import ALARMS
 from cimnet.checkpoint import INFO_KEY, load_checkpoint, read_info, write_info
 from cimnet.curation.download.archives import unpack
 from cimnet.data import ThermalScaling, open_dataset
@@ -25,6 +24,7 @@ from cimnet.data.io.thermal_files import read_thermal_counts, thermal_size
 from cimnet.data.labels import read_color_label
 from cimnet.data.layouts.coco_json import read_panoptic
 from cimnet.inference.alarms.alarm import AlarmModel
+from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.backends.details import EXPORT_KEY, from_metadata
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.training.recipe import Recipe, load_recipe, parse_recipe

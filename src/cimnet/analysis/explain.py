@@ -24,11 +24,11 @@ from cimnet.analysis import report_page as html
 from cimnet.analysis.offsets import offset_fields
 from cimnet.data.io.readers import read_label
 from cimnet.errors import ConfigError, DataError
-from cimnet.evaluation.figures import save_figure
 from cimnet.inference import Predictor
 from cimnet.inference.overlay import blend, to_grey, to_rgb, with_legend
 from cimnet.models import CIMNet
 from cimnet.models.scsfr import SCSFR
+from cimnet.utils.figures import save_figure
 from cimnet.utils.files import write_text
 
 WRONG: pictures.Color = (150, 40, 0)

@@ -15,12 +15,13 @@ from cimnet.analysis.offsets import Compared, compare_offsets, offset_agreement
 from cimnet.data import RGBTDataset, RGBTSample
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.errors import DataError
-from cimnet.evaluation.evaluate import Evaluation, percent
+from cimnet.evaluation.evaluate import Evaluation
 from cimnet.evaluation.figures import plot_confusion
 from cimnet.evaluation.metrics import confusion_matrix, scores
 from cimnet.inference import Predictor
 from cimnet.inference.overlay import to_grey, to_rgb
 from cimnet.utils.files import write_text
+from cimnet.utils.numbers import percent
 
 History = list[dict[str, float]]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from string import Template
 
-from cimnet.evaluation.evaluate import percent
+from cimnet.utils.numbers import percent
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #f4f6f8; --card: #fff; --ink: #1c2733; --soft: #5b6875; --line: #dde3e9;

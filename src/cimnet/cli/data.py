@@ -152,7 +152,7 @@ def stats(
     from cimnet.curation.stats import dataset_stats
     from cimnet.curation.stats.figures import plot_classes, plot_offsets, refuse_lists
     from cimnet.curation.stats.figures import write_lists as write
-    from cimnet.evaluation.figures import save_figure
+    from cimnet.utils.figures import save_figure
     from cimnet.utils.files import require_writable, write_text
 
     if overwrite and not write_lists:

@@ -65,12 +65,12 @@ def _one_pair(
 
     from cimnet.data import read_label
     from cimnet.data.io.thermal_files import read_pair
-    from cimnet.evaluation.figures import check_figure_path, save_figure
     from cimnet.registration import align_pair
     from cimnet.registration.calibration import fit_points, pick_points, read_points
     from cimnet.registration.figures import plot_pair
     from cimnet.registration.matrices import Matrix, corner_offsets
     from cimnet.registration.objects import object_offsets
+    from cimnet.utils.figures import check_figure_path, save_figure
 
     if figure is not None:
         check_figure_path(figure)
@@ -113,11 +113,12 @@ def _data_set(
     per_pair: bool,
     crop: bool,
 ) -> None:
-    from cimnet.curation.register import Mapping, register_dataset, sizes_differ
+    from cimnet.curation.register import register_dataset, sizes_differ
     from cimnet.data import find_layout
     from cimnet.data.io.readers import image_size
     from cimnet.errors import DataError
     from cimnet.registration.calibration import fit_points, read_calibration, read_points
+    from cimnet.registration.mapping import Mapping
 
     mapping = None
     index = find_layout(root, layout).index(root)

@@ -18,7 +18,8 @@ from cimnet.analysis.report import write_report
 from cimnet.data.synthetic import synthesize
 from cimnet.errors import Stopped
 from cimnet.evaluation import evaluate
-from cimnet.inference import load, predict_pairs
+from cimnet.inference import load
+from cimnet.inference.jobs import predict_pairs
 from cimnet.training import train
 from cimnet.training.loop import Report
 from cimnet.training.recipe import load_recipe

@@ -115,8 +115,9 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on a labelled split: per class, by scene and by flag."""
     from cimnet.evaluation import evaluate as run
-    from cimnet.evaluation.figures import check_figure_path, plot_confusion, save_figure
+    from cimnet.evaluation.figures import plot_confusion
     from cimnet.inference import load
+    from cimnet.utils.figures import check_figure_path, save_figure
     from cimnet.utils.files import require_writable_file, write_text
 
     if figure is not None:
@@ -176,8 +177,7 @@ def predict(
 
     What cannot be read is listed in failed.csv; then the exit code is 1.
     """
-    from cimnet.inference import match_pairs
-    from cimnet.inference.jobs import Files, Job, predict_job, read_list
+    from cimnet.inference.jobs import Files, Job, match_pairs, predict_job, read_list
     from cimnet.inference.jobs.folder import Matched
 
     if pairs is not None and (rgb, thermal) != (None, None):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from cimnet.data import find_layout
@@ -22,41 +21,13 @@ from cimnet.data.io.thermal import Counts
 from cimnet.data.io.thermal_files import read_pair, thermal_size
 from cimnet.errors import DataError
 from cimnet.registration.estimate import Alignment, align_pair, align_rig
-from cimnet.registration.matrices import Matrix, sample, warp
+from cimnet.registration.mapping import Mapping
 from cimnet.utils.files import require_new_folder
 
 Box = tuple[int, int, int, int]
 _CARRIED = ("*.txt", "*.yaml", "*.yml", "*.json", "splits/*.txt", "scenes/*.txt", "**/rgbt_splits/*.txt")
 SAMPLE = 24
 """Pairs, evenly spaced, that a rig's matrix is estimated from."""
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Where in the thermal image each RGB pixel is seen: a 2×3 matrix, or positions (H, W, 2) as (x, y)."""
-
-    matrix: Matrix | None = None
-    positions: npt.NDArray[np.float64] | None = None
-
-    def apply(self, thermal: Counts, size: tuple[int, int]) -> tuple[Counts, npt.NDArray[np.bool_]]:
-        """The thermal image in the frame of an RGB image (height, width), of the same type, where it has nothing the
-        nearest value that it has (zeros would widen the range of 16-bit and float images); and where it has any.
-
-        Raises:
-            DataError: positions for another size.
-        """
-        values = torch.from_numpy(thermal.astype(np.float32))[None, None]
-        if self.positions is None:
-            assert self.matrix is not None
-            moved, inside = warp(values, self.matrix, size, edge=True)
-        elif self.positions.shape[:2] != size:
-            height, width = self.positions.shape[:2]
-            raise DataError(f"an RGB image of {size[1]}x{size[0]}, but the calibration was read for {width}x{height}")
-        else:
-            u, v = (torch.from_numpy(self.positions[..., axis].astype(np.float32)) for axis in (0, 1))
-            moved, inside = sample(values, u, v, edge=True)
-        array = moved[0, 0].numpy()
-        return array if thermal.dtype == np.float32 else np.rint(array).astype(thermal.dtype), inside.numpy()
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.errors import DataError
 from cimnet.evaluation.metrics import Absent, Matrix, Scores, confusion_matrix, scores
+from cimnet.utils.numbers import json_number, percent
 from cimnet.utils.signals import leave_signals_to_parent
 
 Predict = Callable[[Tensor, Tensor], Tensor]
@@ -97,16 +97,6 @@ class Evaluation:
 
     def _by_class(self, values: np.ndarray) -> dict[str, float | None]:
         return {name: json_number(value) for name, value in zip(self.classes, values, strict=True)}
-
-
-def percent(value: float) -> str:
-    """A score in 0..1 as per cent with one decimal, a dash for NaN."""
-    return "–" if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def json_number(value: float) -> float | None:
-    """A number for JSON, which has no NaN: None instead."""
-    return None if math.isnan(value) else float(value)
 
 
 def evaluate(

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.figure import Figure
 
-from cimnet.errors import ConfigError
 from cimnet.evaluation.evaluate import Evaluation
-from cimnet.utils.files import write_atomically
-
-FORMATS = (".png", ".pdf", ".svg", ".jpg")
 
 
 def plot_confusion(evaluation: Evaluation) -> Figure:
@@ -33,23 +27,3 @@ def plot_confusion(evaluation: Evaluation) -> Figure:
     axes.set_ylabel("true")
     axes.set_title(f"% of true pixels, {evaluation.images} images, mIoU {100 * evaluation.scores.miou:.1f}")
     return figure
-
-
-def check_figure_path(path: Path) -> None:
-    """Refuse a picture's path whose suffix is none of ``FORMATS``.
-
-    Raises:
-        ConfigError: naming the path.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{path}: a picture's name must end in one of {', '.join(FORMATS)}")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure atomically; the suffix gives the format.
-
-    Raises:
-        CimnetError: an unknown suffix, or a folder that cannot be written.
-    """
-    check_figure_path(path)
-    write_atomically(path, lambda p: figure.savefig(p, dpi=120))

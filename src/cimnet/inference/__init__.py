@@ -1,6 +1,5 @@
-"""From a checkpoint to masks and pictures."""
+"""From a checkpoint to masks and pictures. Folders, lists and resuming: :mod:`cimnet.inference.jobs`."""
 
-from cimnet.inference.jobs.folder import match_pairs, predict_pairs
 from cimnet.inference.predictor import Predictor, load
 
-__all__ = ["Predictor", "load", "match_pairs", "predict_pairs"]
+__all__ = ["Predictor", "load"]

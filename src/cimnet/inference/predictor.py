@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,22 +17,13 @@ from cimnet.data.dataset import Broken
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference.alarms.alarm import Alarm, AlarmModel
 from cimnet.inference.alarms.measure import measure
+from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.hub import EXPORTED, locate, push, save_folder
 from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
 from cimnet.inference.settings import WHOLE, Settings
 from cimnet.inference.windows import Block, Read, Windows, blend
-from cimnet.models import Output, RGBTModel
+from cimnet.models import RGBTModel
 from cimnet.models.base import class_ids, is_there
-
-
-class Segmenter(Protocol):
-    """What a predictor runs: a model of this package, or an exported one."""
-
-    def __call__(self, rgb: Tensor, thermal: Tensor, /) -> Output:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to :class:`cimnet.models.Output`."""
-
-    def predict(self, rgb: Tensor, thermal: Tensor, /) -> Tensor:
-        """The same images to class ids (B, H, W), int64."""
 
 
 def load(source: str | Path, device: str | torch.device | None = None, **settings: Any) -> Predictor:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from cimnet.curation.register import Mapping
 from cimnet.errors import DataError
+from cimnet.registration.mapping import Mapping
 from cimnet.registration.matrices import Matrix
 from cimnet.utils.files import write_text
 

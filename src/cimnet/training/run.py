@@ -22,9 +22,9 @@ from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from cimnet.errors import CimnetError, ConfigError
-from cimnet.evaluation.figures import save_figure
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.states import State, load_state, save_state, state_files
+from cimnet.utils.figures import save_figure
 from cimnet.utils.files import require_new_folder, require_writable, write_text
 
 READING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})

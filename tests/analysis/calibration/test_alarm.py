@@ -10,10 +10,11 @@ import torch
 from scipy import ndimage
 
 from cimnet.analysis.calibration.calibrate import curve_of
-from cimnet.analysis.calibration.defects import ALARMS, DEFECTS, Case, alarm_of, cases
+from cimnet.analysis.calibration.defects import DEFECTS, Case, alarm_of, cases
 from cimnet.data.corruptions import corrupt
 from cimnet.errors import CheckpointError, DataError
 from cimnet.inference.alarms.alarm import NUMBERS, AlarmModel, Measured, fit_alarm
+from cimnet.inference.alarms.thresholds import ALARMS
 from tests.analysis.calibration.conftest import Kept, numbers_of
 
 

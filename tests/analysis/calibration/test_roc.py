@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from cimnet.analysis.calibration.roc import auc, roc, threshold_for
+from cimnet.analysis.calibration.roc import auc, roc
 from cimnet.inference.alarms.detector import Detector, fit_detector
+from cimnet.inference.alarms.thresholds import threshold_for
 
 
 def test_a_curve_worked_out_by_hand() -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 
 import cimnet
 from cimnet.errors import CimnetError, DataError
-from cimnet.inference import Predictor, match_pairs, predict_pairs
+from cimnet.inference import Predictor
+from cimnet.inference.jobs import match_pairs, predict_pairs
 from tests.conftest import Trained
 from tests.fakes.layouts import make_folder, make_mfnet
 

@@ -15,8 +15,7 @@ from PIL import Image
 
 import cimnet
 from cimnet.errors import CimnetError, ConfigError
-from cimnet.inference import match_pairs, predict_pairs
-from cimnet.inference.jobs import Files, Job, predict_job, read_list
+from cimnet.inference.jobs import Files, Job, match_pairs, predict_job, predict_pairs, read_list
 from cimnet.inference.jobs.ray_worker import MOST_TRIES, Task, Worker
 from tests.conftest import Result, Trained
 from tests.fakes.layouts import make_folder, make_mfnet

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from cimnet.errors import CimnetError
-from cimnet.inference import match_pairs
-from cimnet.inference.jobs import Files, Job, predict_job, read_list
+from cimnet.inference.jobs import Files, Job, match_pairs, predict_job, read_list
 from tests.conftest import Trained
 from tests.fakes.layouts import make_folder
 from tests.inference.jobs.conftest import content, write_parquet

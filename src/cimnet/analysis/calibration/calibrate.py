@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from cimnet.analysis.calibration.defects import ALARMS, DEFECTS, cases
+from cimnet.analysis.calibration.defects import DEFECTS, cases
 from cimnet.analysis.calibration.figures import plot_reliability, plot_roc
 from cimnet.analysis.calibration.pairs import Pairs
 from cimnet.analysis.calibration.reliability import (
@@ -22,12 +22,13 @@ from cimnet.analysis.calibration.reliability import (
 )
 from cimnet.analysis.calibration.roc import Array, auc, roc
 from cimnet.checkpoint import ModelInfo, save_checkpoint
-from cimnet.evaluation.evaluate import json_number
-from cimnet.evaluation.figures import save_figure
 from cimnet.inference.alarms.alarm import AlarmModel, Measured, fit_alarm
 from cimnet.inference.alarms.measure import measure
+from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.models import RGBTModel
+from cimnet.utils.figures import save_figure
 from cimnet.utils.files import write_text
+from cimnet.utils.numbers import json_number
 
 _TEST_SEED = 1  # defects of the test split are others than those of the fit
 

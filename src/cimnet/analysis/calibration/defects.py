@@ -11,8 +11,8 @@ from cimnet.analysis.calibration.pairs import Pairs
 from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt, moving_ids
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.sample import RGBTSample
+from cimnet.inference.alarms.thresholds import ALARMS
 
-ALARMS = ("rgb_broken", "thermal_broken", "misaligned")
 _GROUPS = {"rgb": "rgb_broken", "thermal": "thermal_broken", "geometry": "misaligned"}
 DEFECTS = tuple(name for name in CORRUPTIONS if name not in DROPPED)
 """Corruptions that the alarms are fitted on."""

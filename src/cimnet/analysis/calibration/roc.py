@@ -31,15 +31,3 @@ def auc(scores: Sequence[float], truth: Sequence[bool]) -> float:
         return float("nan")
     false, true = roc(scores, truth)
     return float(((true[1:] + true[:-1]) / 2 * np.diff(false)).sum())
-
-
-def threshold_for(scores: Sequence[float], share: float) -> float:
-    """The smallest of the scores of sound cases that no more than this share of them exceed.
-
-    Raises:
-        ValueError: no scores.
-    """
-    if not len(scores):
-        raise ValueError("no scores of sound cases to choose a threshold by")
-    falling = np.sort(np.asarray(scores, np.float64))[::-1]
-    return float(falling[int(share * len(falling))])

@@ -18,8 +18,8 @@ from cimnet.analysis.robustness.examples import Example
 from cimnet.analysis.robustness.figures import LINES, draw_curve
 from cimnet.analysis.robustness.report import Curve, RobustnessReport, mean
 from cimnet.data.classes import Color
-from cimnet.evaluation.evaluate import percent
 from cimnet.inference.overlay import to_grey, to_rgb
+from cimnet.utils.numbers import percent
 
 _SUBTITLE = (
     "The test pairs are spoilt on purpose, one defect at a time and ever more strongly, and the model is scored again."

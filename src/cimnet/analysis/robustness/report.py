@@ -13,8 +13,8 @@ import numpy as np
 from cimnet.analysis.robustness.conditions import CLEAN, Condition
 from cimnet.analysis.robustness.outcome import Outcome
 from cimnet.data.corruptions import CORRUPTIONS, Group
-from cimnet.evaluation.evaluate import json_number
 from cimnet.evaluation.metrics import Absent, Matrix, scores
+from cimnet.utils.numbers import json_number
 
 
 def mean(values: Iterable[float]) -> float:

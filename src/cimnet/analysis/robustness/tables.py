@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cimnet.analysis.robustness.conditions import CLEAN, Condition, amount_in_words
 from cimnet.analysis.robustness.report import Curve, RobustnessReport, mean, scene_means
-from cimnet.evaluation.evaluate import percent
+from cimnet.utils.numbers import percent
 
 GROUPS = {"geometry": "Geometry", "rgb": "RGB", "thermal": "Thermal"}
 _FAILURES = {"rgb_broken": "RGB failure", "thermal_broken": "thermal failure"}

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import yaml
 
+from cimnet.curation.convert.panoptic import panoptic_json
 from cimnet.curation.convert.placing import place_pairs
 from cimnet.curation.convert.targets import COLORS, PANOPTIC, Target, choose_target
 from cimnet.curation.convert.writers import Job, Place, Written, write_pair
@@ -25,7 +26,6 @@ from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import BROKEN_FLAGS, FLAG_LISTS
 from cimnet.data.io.lists import ALL
 from cimnet.data.io.thermal import ThermalRange
-from cimnet.data.layouts.coco_json import panoptic_json
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 from cimnet.utils.files import require_new_folder

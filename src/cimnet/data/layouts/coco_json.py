@@ -1,21 +1,17 @@
-"""The JSON files of COCO's panoptic format: read from anyone, written by us."""
+"""The JSON files of COCO's panoptic format, whoever wrote them."""
 
 from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cimnet.data.classes import ClassList, Color
+from cimnet.data.classes import Color
 from cimnet.data.io.lists import IMAGE_EXTENSIONS
 from cimnet.errors import DataError
-
-if TYPE_CHECKING:
-    from cimnet.curation.convert.writers import Written
 
 _MARK = "panoptic_"
 
@@ -101,32 +97,3 @@ def _pair(file_name: str) -> str:
     """The name that a pair goes by."""
     name, dot, extension = unicodedata.normalize("NFC", file_name.removeprefix("rgb/")).rpartition(".")
     return name if f".{extension.lower()}" in IMAGE_EXTENSIONS else f"{name}{dot}{extension}"
-
-
-def panoptic_json(classes: ClassList, written: Sequence[Written], about: dict[str, str]) -> str:
-    """The text of a JSON file for pairs of one split: category and segment of a class are its id + 1."""
-    pairs = list(enumerate(written, start=1))
-    content = {
-        "info": about,
-        "images": [
-            {"id": number, "file_name": pair.rgb.removeprefix("rgb/"), "height": pair.size[0], "width": pair.size[1]}
-            for number, pair in pairs
-        ],
-        "annotations": [
-            {"image_id": number, "file_name": f"{pair.place.name}.png", "segments_info": _infos(pair)}
-            for number, pair in pairs
-            if pair.segments is not None
-        ],
-        "categories": [
-            {"id": class_id + 1, "name": name, "isthing": 0, "color": list(color)}
-            for class_id, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True))
-        ],
-    }
-    return json.dumps(content, ensure_ascii=False)
-
-
-def _infos(pair: Written) -> list[dict[str, Any]]:
-    return [
-        {"id": segment.id, "category_id": segment.id, "area": segment.pixels, "bbox": list(segment.box), "iscrowd": 0}
-        for segment in pair.segments or []
-    ]

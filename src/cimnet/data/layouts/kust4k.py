@@ -11,8 +11,32 @@ from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.patterns import Form
 from cimnet.data.pairs import Info
-from cimnet.data.synthetic.classes import CLASSES, COLORS
 from cimnet.errors import DataError
+
+CLASSES: tuple[str, ...] = (
+    "unlabelled",
+    "road",
+    "building",
+    "motorcycle",
+    "car",
+    "truck",
+    "tree",
+    "human",
+    "traffic_facilities",
+)
+
+# After Okabe and Ito's palette (distinct with every common colour vision), plus black, grey and white.
+COLORS: tuple[tuple[int, int, int], ...] = (
+    (0, 0, 0),
+    (128, 128, 128),
+    (0, 114, 178),
+    (204, 121, 167),
+    (230, 159, 0),
+    (213, 94, 0),
+    (0, 158, 115),
+    (255, 255, 255),
+    (240, 228, 66),
+)
 
 KUST4K_CLASSES = built_in("kust4k", tuple(zip(CLASSES, COLORS, strict=True)))
 

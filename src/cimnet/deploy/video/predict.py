@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cimnet.analysis.calibration.defects import ALARMS
 from cimnet.data.io.thermal_files import check_depth
 from cimnet.deploy.video.fitting import Fitter
 from cimnet.deploy.video.output import Outputs
@@ -23,6 +22,7 @@ from cimnet.deploy.video.smoothing import Average, CutDetector
 from cimnet.deploy.video.sources import Source, open_source
 from cimnet.deploy.video.timing import OffsetEstimate, estimate_offset
 from cimnet.errors import CimnetError, DataError
+from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.overlay import legend
 from cimnet.inference.predictor import Predictor
 

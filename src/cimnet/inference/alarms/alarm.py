@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cimnet.analysis.calibration.defects import ALARMS
-from cimnet.analysis.calibration.roc import threshold_for
 from cimnet.errors import CheckpointError, DataError
 from cimnet.inference.alarms.detector import Detector, fit_detector
+from cimnet.inference.alarms.thresholds import ALARMS, threshold_for
 
 VERSION = 1
 FALSE_ALARMS = 0.05  # share of sound pairs

@@ -1,0 +1,1 @@
+"""Models of any format behind one call: ONNX Runtime, OpenVINO, torch.export."""

@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +17,10 @@ from cimnet.checkpoint import ModelInfo
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference.backends.details import KEYS, REMEDY, Details, from_metadata
 from cimnet.inference.backends.openvino_file import compile_openvino
+from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.backends.trace import TILE, first_line
 from cimnet.models import Output
 from cimnet.models.base import class_ids, is_there
-
-if TYPE_CHECKING:
-    from cimnet.inference.predictor import Segmenter
 
 OLDEST_RUNTIME = (1, 25, 1)
 Run = Callable[[Tensor, Tensor], Tensor]

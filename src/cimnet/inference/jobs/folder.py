@@ -13,12 +13,12 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from cimnet.analysis.calibration.defects import ALARMS
 from cimnet.data.io.lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.io.readers import image_size, read_rgb, read_rgbt
 from cimnet.data.io.thermal_files import thermal_size
 from cimnet.errors import CimnetError, DataError
 from cimnet.inference.alarms.alarm import Alarm
+from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.overlay import blend, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor
 from cimnet.utils.files import csv_text, require_writable, write_atomically, write_text

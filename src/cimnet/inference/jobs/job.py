@@ -25,7 +25,7 @@ class Job:
 
     Attributes:
         checkpoint: as for :func:`cimnet.load`.
-        parts: what `read_list` gives, or :class:`Files` of what :func:`cimnet.inference.match_pairs` gives.
+        parts: what `read_list` gives, or :class:`Files` of what :func:`cimnet.inference.jobs.match_pairs` gives.
         out: folder for masks/, overlays/, tables and prediction.json.
         origin: by option, where the pairs come from: a run that goes on must have the same.
         settings: fields of :class:`cimnet.inference.settings.Settings`.
@@ -62,8 +62,8 @@ def predict_job(
     progress: Callable[[], None] | None = None,
     on_alarm: Callable[[str, Alarm], None] | None = None,
 ) -> Predicted:
-    """Write masks, overlays and tables as :func:`cimnet.inference.predict_pairs` does, and ``prediction.json``, which
-    says how they were made.
+    """Write masks, overlays and tables as :func:`cimnet.inference.jobs.predict_pairs` does, and ``prediction.json``,
+    which says how they were made.
 
     Args:
         progress: called for each pair, also for those left out.

@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cimnet.analysis.calibration.defects import ALARMS
 from cimnet.checkpoint import checkpoint_file
 from cimnet.errors import CheckpointError, CimnetError
+from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.hub import locate
 from cimnet.inference.jobs.folder import KINDS, AlarmRow, Outcome, alarm_row, refuse_existing
 from cimnet.inference.settings import Settings

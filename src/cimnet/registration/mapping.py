@@ -1,0 +1,41 @@
+"""Where in the thermal image each pixel of the RGB image is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cimnet.data.io.thermal import Counts
+from cimnet.errors import DataError
+from cimnet.registration.matrices import Matrix, sample, warp
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Where in the thermal image each RGB pixel is seen: a 2×3 matrix, or positions (H, W, 2) as (x, y)."""
+
+    matrix: Matrix | None = None
+    positions: npt.NDArray[np.float64] | None = None
+
+    def apply(self, thermal: Counts, size: tuple[int, int]) -> tuple[Counts, npt.NDArray[np.bool_]]:
+        """The thermal image in the frame of an RGB image (height, width), of the same type, where it has nothing the
+        nearest value that it has (zeros would widen the range of 16-bit and float images); and where it has any.
+
+        Raises:
+            DataError: positions for another size.
+        """
+        values = torch.from_numpy(thermal.astype(np.float32))[None, None]
+        if self.positions is None:
+            assert self.matrix is not None
+            moved, inside = warp(values, self.matrix, size, edge=True)
+        elif self.positions.shape[:2] != size:
+            height, width = self.positions.shape[:2]
+            raise DataError(f"an RGB image of {size[1]}x{size[0]}, but the calibration was read for {width}x{height}")
+        else:
+            u, v = (torch.from_numpy(self.positions[..., axis].astype(np.float32)) for axis in (0, 1))
+            moved, inside = sample(values, u, v, edge=True)
+        array = moved[0, 0].numpy()
+        return array if thermal.dtype == np.float32 else np.rint(array).astype(thermal.dtype), inside.numpy()
