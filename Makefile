@@ -13,7 +13,7 @@ export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 .PHONY: demo test test-slow test-all test-lowest lint format clean help
 
 help:
-	@echo "make demo      train a small CIMNet on made-up scenes and write runs/demo/report.html (about five minutes)"
+	@echo "make demo      train a small CIMNet on synthetic scenes and write runs/demo/report.html (about five minutes)"
 	@echo "make test      lint, type check, fast tests"
 	@echo "make test-slow the others: slow, export, browser, cluster"
 	@echo "make test-all  both"

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import cimnet
-from cimnet.analysis.calibration.calibrate import measure_cases
 from cimnet.analysis.calibration.defects import DEFECTS, alarm_of
-from cimnet.analysis.calibration.figures import plot_roc
+from cimnet.analysis.calibration.fit import measure_cases
+from cimnet.analysis.calibration.reliability_figures import plot_roc
 from cimnet.analysis.calibration.roc import Array, auc, roc
 from cimnet.data.corruptions import DROPPED
 from cimnet.errors import CimnetError

@@ -134,8 +134,8 @@ def main() -> None:
     for name, values in rates.items():
         print(f"| {name} | {statistics.median(values):.1f} | {statistics.median(values) / base:.2f} |")
     print(f"\nResNet-18 U-Net step (batch 4, {CROP[0]}x{CROP[1]}, 2 threads) takes {needed:.1f} pairs/s;")
-    print(f"one loader process gives {statistics.median(rates['cimnet']) / needed:.1f} times that,")
-    print(f"two loader processes without anything beside them {loaded:.1f} pairs/s.")
+    print(f"one dataloader worker gives {statistics.median(rates['cimnet']) / needed:.1f} times that,")
+    print(f"two dataloader workers without anything beside them {loaded:.1f} pairs/s.")
 
 
 if __name__ == "__main__":

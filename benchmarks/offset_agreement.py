@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 import cimnet
-from cimnet.analysis.offsets import Agreement, compare_offsets, offset_agreement
+from cimnet.analysis.offset_agreement import Agreement, compare_offsets, offset_agreement
 from cimnet.data.layouts.kust4k import Kust4K
 from cimnet.evaluation import Evaluation
 from cimnet.evaluation.metrics import confusion_matrix

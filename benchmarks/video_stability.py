@@ -1,4 +1,4 @@
-"""Videos of made-up scenes with known truth: the time offset that is found, and how steady masks are, by smoothing.
+"""Videos of synthetic scenes with known truth: the time offset that is found, and how steady masks are, by smoothing.
 
     python benchmarks/video_stability.py CHECKPOINT [--scenes 3] [--seconds 8] [--part offsets|steadiness]
     python benchmarks/video_stability.py CHECKPOINT --picture docs/images/video_frames.jpg
@@ -23,12 +23,12 @@ from PIL import Image
 import cimnet
 from cimnet.data.synthetic import CLASSES
 from cimnet.data.synthetic.dice import Dice
-from cimnet.data.synthetic.pair import ScenePair, draw
-from cimnet.data.synthetic.sample import sample_scene
+from cimnet.data.synthetic.draws import sample_scene
+from cimnet.data.synthetic.render import ScenePair, draw
 from cimnet.data.synthetic.world import Scene
 from cimnet.deploy.video import OffsetEstimate, predict_video
+from cimnet.deploy.video.motion import track
 from cimnet.deploy.video.output import VideoWriter
-from cimnet.deploy.video.signals import track
 from cimnet.deploy.video.sources import open_source
 from cimnet.deploy.video.timing import compare
 from cimnet.inference import Predictor

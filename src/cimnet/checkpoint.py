@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cimnet.data.classes import ClassList
-from cimnet.data.io.thermal import ThermalScaling, parse_thermal
+from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.models import RGBTModel, create_model
 from cimnet.utils.files import write_atomically

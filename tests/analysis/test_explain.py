@@ -19,8 +19,7 @@ from cimnet.inference import Predictor
 from cimnet.models import CIMNet, create_model
 from cimnet.models.cipa import CIPAOutput
 from cimnet.models.scsfr import SCSFROutput
-
-from ..conftest import Trained
+from tests.conftest import Trained
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from cimnet.analysis.redundancy import linear_cka, measure_redundancy, ridge_r2
 from cimnet.data import open_dataset
 from cimnet.errors import DataError
 from cimnet.models import CIMNet, create_model
-
-from ..conftest import Trained
+from tests.conftest import Trained
 
 RNG = np.random.default_rng(0)
 

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from cimnet import create_model
-from cimnet.analysis.offsets import compare_offsets, found_offsets, offset_agreement
-from cimnet.analysis.report import choose_samples, write_report
+from cimnet.analysis.offset_agreement import compare_offsets, found_offsets, offset_agreement
 from cimnet.analysis.report_figures import CORRECT, OUTLINE, paint_errors, paint_label
+from cimnet.analysis.run_report import choose_samples, write_report
 from cimnet.checkpoint import ModelInfo
 from cimnet.data import KUST4K_CLASSES, RGBTDataset, open_dataset
 from cimnet.errors import DataError

@@ -412,7 +412,7 @@ def test_a_demo_replaces_only_a_demo(refuse: Refuse, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [".cimnet-demo", "notes.txt"]
 
 
-# ---- made-up data
+# ---- synthetic data
 
 
 def test_scenes_that_cannot_be_written(refuse: Refuse, root: Path, tmp_path: Path) -> None:

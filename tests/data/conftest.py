@@ -1,4 +1,4 @@
-"""Copies of made-up data sets: each is made once in a session."""
+"""Copies of synthetic data sets: each is made once in a session."""
 
 from __future__ import annotations
 

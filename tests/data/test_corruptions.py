@@ -13,8 +13,7 @@ import torch
 from cimnet.data import RGBTSample, open_dataset
 from cimnet.data.corruptions import CORRUPTIONS, CorruptedDataset, corrupt, moving_ids
 from cimnet.errors import ConfigError, DataError
-
-from ..fakes.layouts import CLASSES, make_folder
+from tests.fakes.layouts import CLASSES, make_folder
 
 HEIGHT, WIDTH = 48, 64
 CAR = 2

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from cimnet.data import IGNORE_INDEX, RGBTSample
 from cimnet.data.corruptions import corrupt, geometry, moving_ids
-from cimnet.data.corruptions.base import Context
+from cimnet.data.corruptions.corruption import Context
 from cimnet.errors import DataError
 
 HEIGHT, WIDTH = 120, 160

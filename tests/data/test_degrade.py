@@ -1,4 +1,4 @@
-"""Training on spoilt pairs: how often, which, and what is never done."""
+"""Training on corrupted pairs: how often, which, and what is never done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cimnet.data import Batch, RGBTSample, collate
-from cimnet.data.degrade import DEFECTS, Spoil, with_missing
+from cimnet.data.degrade import DEFECTS, Degrade, with_missing
 
 
 def _sample(name: str = "a", black: bool = False) -> RGBTSample:
@@ -28,12 +28,12 @@ def _seed() -> None:
 
 def test_nothing_is_done_by_default() -> None:
     sample = _sample()
-    assert Spoil()(sample) is sample
+    assert Degrade()(sample) is sample
     assert with_missing(_batch(), 0.0).ids == list("0123")
 
 
 def test_pairs_are_displaced_at_the_rate_and_reach_asked_for() -> None:
-    spoil = Spoil(misalignment=5, misalignment_prob=0.5, moving=frozenset({1}))
+    spoil = Degrade(misalignment=5, misalignment_prob=0.5, moving=frozenset({1}))
     sample = _sample()
     results = [spoil(sample) for _ in range(200)]
     displaced = [r for r in results if r.offset is not None]
@@ -48,7 +48,7 @@ def test_pairs_are_displaced_at_the_rate_and_reach_asked_for() -> None:
 
 
 def test_a_pair_without_rgb_is_not_displaced() -> None:
-    spoil = Spoil(misalignment=5, misalignment_prob=1.0)
+    spoil = Degrade(misalignment=5, misalignment_prob=1.0)
     assert spoil(_sample(black=True)).offset is None
     assert spoil(_sample()).offset is not None
 
@@ -58,10 +58,10 @@ def test_defects_spoil_one_sensor() -> None:
     assert {"fog", "thermal_blur"} <= set(DEFECTS)
     sample = _sample()
     for _ in range(40):
-        spoilt = Spoil(corruption_prob=1.0)(sample)
-        assert (spoilt.rgb is sample.rgb) != (spoilt.thermal is sample.thermal)
-        assert spoilt.rgb.shape == sample.rgb.shape
-    kept = sum(Spoil(corruption_prob=0.3)(sample) is sample for _ in range(200))
+        corrupted = Degrade(corruption_prob=1.0)(sample)
+        assert (corrupted.rgb is sample.rgb) != (corrupted.thermal is sample.thermal)
+        assert corrupted.rgb.shape == sample.rgb.shape
+    kept = sum(Degrade(corruption_prob=0.3)(sample) is sample for _ in range(200))
     assert 110 < kept < 170
 
 

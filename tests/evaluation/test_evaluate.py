@@ -13,7 +13,7 @@ from torch import Tensor
 from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.evaluation import Evaluation, confusion_matrix, evaluate
-from cimnet.evaluation.figures import plot_confusion
+from cimnet.evaluation.confusion_figure import plot_confusion
 from cimnet.utils.figures import save_figure
 from tests.fakes.layouts import make_folder, make_kust4k
 
@@ -24,7 +24,7 @@ def by_heat(rgb: Tensor, thermal: Tensor) -> Tensor:
 
 
 def by_colour(rgb: Tensor, thermal: Tensor) -> Tensor:
-    """Exactly right for the made-up class 2, whose green channel is 200, and class 1, where it is 225."""
+    """Exactly right for the synthetic class 2, whose green channel is 200, and class 1, where it is 225."""
     green = (255 * rgb[:, 1]).round()
     return (green == 225).long() + 2 * (green == 200).long()
 

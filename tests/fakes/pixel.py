@@ -30,5 +30,5 @@ class Pixel(RGBTModel):
 @pytest.fixture
 def pixel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registers ``pixel_plain`` and ``pixel_mi`` (with an L_mi) for one test, in which no curves are drawn."""
-    monkeypatch.setattr("cimnet.training.run.save_figure", lambda figure, path: None)
+    monkeypatch.setattr("cimnet.training.run_folder.save_figure", lambda figure, path: None)
     monkeypatch.setitem(registry._FAMILIES, "pixel", Pixel)

@@ -165,7 +165,7 @@ def try_fault(fault: Fault) -> Outcome:
         stack.callback(os.chdir, Path.cwd())
         os.chdir(folder)
         stack.enter_context(seeds.pixel_models())
-        stack.enter_context(patch("cimnet.training.run.save_figure", lambda figure, path: None))
+        stack.enter_context(patch("cimnet.training.run_folder.save_figure", lambda figure, path: None))
         error, text = None, ""
         try:
             with _limits():

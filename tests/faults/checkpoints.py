@@ -18,7 +18,7 @@ from cimnet.checkpoint import INFO_KEY, write_info
 from cimnet.errors import CimnetError
 from cimnet.inference import load
 from cimnet.inference.backends.details import EXPORT_KEY
-from cimnet.training.run import RunFolder
+from cimnet.training.run_folder import RunFolder
 from tests.faults import seeds
 from tests.faults.bench import Bench, Fault, needs
 

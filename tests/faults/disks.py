@@ -13,7 +13,7 @@ from cimnet.checkpoint import save_checkpoint
 from cimnet.curation.download.archives import unpack
 from cimnet.errors import CimnetError, DataError
 from cimnet.models import create_model
-from cimnet.training.run import RunFolder
+from cimnet.training.run_folder import RunFolder
 from cimnet.utils.figures import save_figure
 from cimnet.utils.files import write_text
 from tests.faults import seeds

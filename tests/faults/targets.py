@@ -18,8 +18,8 @@ from cimnet.curation.download.archives import unpack
 from cimnet.data import ThermalScaling, open_dataset
 from cimnet.data.classes import read_dataset_file
 from cimnet.data.flags import read_flags
-from cimnet.data.io.lists import read_names
 from cimnet.data.io.readers import image_size, read_label, read_rgb, read_rgbt
+from cimnet.data.io.split_lists import read_names
 from cimnet.data.io.thermal_files import read_thermal_counts, thermal_size
 from cimnet.data.labels import read_color_label
 from cimnet.data.layouts.coco_json import read_panoptic
@@ -28,7 +28,7 @@ from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.backends.details import EXPORT_KEY, from_metadata
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.training.recipe import Recipe, load_recipe, parse_recipe
-from cimnet.training.run import RunFolder
+from cimnet.training.run_folder import RunFolder
 from tests.fakes.layouts import make_folder
 from tests.faults import seeds
 

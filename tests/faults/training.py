@@ -8,7 +8,7 @@ import warnings
 import torch
 
 from cimnet.errors import CheckpointError, CimnetError, ConfigError, DataError
-from cimnet.training.run import RunFolder
+from cimnet.training.run_folder import RunFolder
 from cimnet.training.states import read_state, save_state
 from tests.faults.bench import Bench, Fault
 

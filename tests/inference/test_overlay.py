@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cimnet.inference.overlay import blend, colorize, with_legend
+from cimnet.inference.overlay import colorize, overlay_mask, with_legend
 
 CLASSES = ("ground", "person", "car", "tree")
 COLORS = ((0, 0, 0), (230, 60, 60), (60, 180, 75), (255, 225, 25))
@@ -25,8 +25,8 @@ def test_colours_by_class_and_white_for_ignored() -> None:
 def test_blend_mixes_image_and_colour_and_leaves_the_background() -> None:
     image = np.full((1, 2, 3), 100, dtype=np.uint8)
     mask = np.array([[1, 0]], dtype=np.uint8)
-    assert blend(image, mask, COLORS).tolist() == [[[165, 80, 80], [100, 100, 100]]]
-    assert blend(image, mask, COLORS, opacity=0).tolist() == image.tolist()
+    assert overlay_mask(image, mask, COLORS).tolist() == [[[165, 80, 80], [100, 100, 100]]]
+    assert overlay_mask(image, mask, COLORS, opacity=0).tolist() == image.tolist()
 
 
 def _below(mask: np.ndarray) -> set[tuple[int, ...]]:

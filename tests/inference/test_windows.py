@@ -15,7 +15,7 @@ from cimnet.errors import ConfigError
 from cimnet.inference import windows as module
 from cimnet.inference.images import cutter
 from cimnet.inference.settings import Settings
-from cimnet.inference.windows import Block, Windows, blend
+from cimnet.inference.windows import Block, Windows, stitch_windows
 from tests.conftest import Trained
 
 
@@ -38,7 +38,7 @@ def by_window(rgb: Tensor, thermal: Tensor) -> Tensor:
 def assemble(windows: Windows, run: Callable[[Tensor, Tensor], Tensor], classes: int, **options: Any) -> Tensor:
     pair = _image(windows.height, windows.width)
     out = torch.full((classes, windows.height, windows.width), torch.nan)
-    for top, left, block in blend(windows, cutter(*pair), run, classes, **options):
+    for top, left, block in stitch_windows(windows, cutter(*pair), run, classes, **options):
         place = out[:, top : top + block.shape[1], left : left + block.shape[2]]
         assert place.isnan().all()  # nothing is handed over twice
         place.copy_(block)
@@ -100,12 +100,12 @@ def test_an_interrupted_run_goes_on_with_the_same_blocks(monkeypatch: pytest.Mon
         calls.append(len(rgb))
         return by_window(rgb, thermal)
 
-    blocks = list(blend(windows, cutter(*pair), counted, 2))
+    blocks = list(stitch_windows(windows, cutter(*pair), counted, 2))
     whole = len(calls)
     assert len(blocks) == len(windows)
     for skip in (1, 3, len(blocks) - 1):
         calls.clear()
-        rest: list[Block] = list(blend(windows, cutter(*pair), counted, 2, skip=skip))
+        rest: list[Block] = list(stitch_windows(windows, cutter(*pair), counted, 2, skip=skip))
         assert [block[:2] for block in rest] == [block[:2] for block in blocks[skip:]]
         for one, other in zip(rest, blocks[skip:], strict=True):
             assert torch.equal(one.probabilities, other.probabilities)
@@ -124,7 +124,7 @@ def test_windows_that_show_nothing_are_not_run() -> None:
         seen.append(len(rgb))
         return pointwise(rgb, thermal)
 
-    (block,) = blend(Windows(64, 192, 64, 0.0), read, run, 3)
+    (block,) = stitch_windows(Windows(64, 192, 64, 0.0), read, run, 3)
     assert seen == [1]
     assert block.probabilities[:, :, :64].sum(0).allclose(torch.ones(64, 64))
     assert not block.probabilities[:, :, 64:].any()
@@ -137,7 +137,7 @@ def test_memory_does_not_grow_with_the_height(monkeypatch: pytest.MonkeyPatch) -
         return torch.rand(3, height, width), torch.rand(1, height, width)
 
     monkeypatch.setattr(module, "STRIP", 256)
-    for block in blend(Windows(100_000, 300, 256, 0.0), read, pointwise, 3):
+    for block in stitch_windows(Windows(100_000, 300, 256, 0.0), read, pointwise, 3):
         largest = max(largest, block.probabilities.untyped_storage().nbytes())
         if block.top > 2000:
             break

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cimnet.analysis.paper import TABLE3, Ablation
+from cimnet.analysis.paper_values import TABLE3, Ablation
 
 from .test_cimnet import _images, _model, _spy
 

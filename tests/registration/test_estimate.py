@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cimnet.data.synthetic import render
-from cimnet.data.synthetic.pair import ScenePair
+from cimnet.data.synthetic.render import ScenePair
 from cimnet.errors import DataError
 from cimnet.ops.edges import blur, correlation, orientation
 from cimnet.registration import align_pair, align_rig, pair_offset

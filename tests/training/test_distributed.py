@@ -28,11 +28,11 @@ from cimnet.models import CIMNet, registry
 from cimnet.models.base import Output
 from cimnet.models.encoder import StagedEncoder
 from cimnet.training import train
-from cimnet.training.engine import Engine
 from cimnet.training.loss import MutualInformationWeight
 from cimnet.training.recipe import parse_recipe
 from cimnet.training.setup import build_loss, build_model, open_splits
 from cimnet.training.states import read_state
+from cimnet.training.trainer import Trainer
 from tests.conftest import tiny_content, tiny_recipe, write_recipe
 from tests.fakes.layouts import make_folder
 from tests.training.same import same
@@ -267,7 +267,7 @@ def test_synchronised_statistics_need_cuda_and_keep_weights_and_answers(tmp_path
     model, _ = build_model(recipe, train_set)
     two_on_cpus: Any = SimpleNamespace(device=torch.device("cpu"), num_processes=2)
     with pytest.raises(ConfigError, match="synchronised needs CUDA"):
-        Engine(two_on_cpus, recipe, model, build_loss(recipe, np.ones(3)), train_set)
+        Trainer(two_on_cpus, recipe, model, build_loss(recipe, np.ones(3)), train_set)
     rgb, thermal = torch.rand(1, 3, 32, 64), torch.rand(1, 1, 32, 64)
     expected, names = model.predict(rgb, thermal), list(model.state_dict())
     converted = convert_sync_batchnorm(model)

@@ -1,4 +1,4 @@
-"""What ends a run with a word on why: losses, memory, dead loader processes, full disks, a second process."""
+"""What ends a run with a word on why: losses, memory, dead dataloader workers, full disks, a second process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import torch
 from cimnet.data import Batch, RGBTDataset, RGBTSample
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.training import train
-from cimnet.training.engine import TrainStep
 from cimnet.training.guards import LossGuard
 from cimnet.training.loss import Loss
-from cimnet.training.run import RunFolder
+from cimnet.training.run_folder import RunFolder
 from cimnet.training.states import read_state, save_state
+from cimnet.training.trainer import TrainStep
 from tests.conftest import pixel_recipe
 
 
@@ -119,7 +119,7 @@ def test_a_loader_process_that_dies_names_its_file(root: Path, tmp_path: Path, p
     read = RGBTDataset.read
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RGBTDataset, "read", lambda self, index: crash(read(self, index)))
-        with pytest.raises(DataError, match=f"a loader process died while it read {victim}: .*{victim}.png"):
+        with pytest.raises(DataError, match=f"a dataloader worker died while it read {victim}: .*{victim}.png"):
             train(recipe, tmp_path / "run")
     assert train(recipe, tmp_path / "run", resume=True).is_file()
 

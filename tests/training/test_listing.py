@@ -12,8 +12,8 @@ import pytest
 from cimnet.errors import ConfigError, DataError
 from cimnet.evaluation.spread import spread
 from cimnet.training import train
-from cimnet.training.listing import by_seed, differences, find_runs, read_run, table
-from cimnet.training.run import RunFolder
+from cimnet.training.run_folder import RunFolder
+from cimnet.training.runs_table import by_seed, differences, find_runs, read_run, table
 from cimnet.training.seeds import train_seeds
 from cimnet.utils.files import write_text
 from tests.conftest import Result, pixel_recipe, write_recipe

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from cimnet.checkpoint import load_checkpoint
 from cimnet.data import Batch, collate, thermal_statistics
-from cimnet.data.degrade import Spoil
+from cimnet.data.degrade import Degrade
 from cimnet.errors import CheckpointError, CimnetError, ConfigError, DataError
 from cimnet.evaluation import Evaluation
 from cimnet.training import loop, train
-from cimnet.training.engine import Engine, TrainStep
 from cimnet.training.loss import Loss
 from cimnet.training.optim import learning_rate_factor
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.setup import build_loss, build_model, open_splits
+from cimnet.training.trainer import Trainer, TrainStep
 from tests.conftest import Trained, pixel_recipe
 from tests.training.same import same
 
@@ -167,7 +167,7 @@ def test_an_incomplete_group_of_batches_is_still_a_step(root: Path, tmp_path: Pa
 def _by_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps in proportion to the gradient, which AdamW hides."""
     monkeypatch.setattr(
-        "cimnet.training.engine.create_optimizer", lambda module, config: torch.optim.SGD(module.parameters(), lr=1.0)
+        "cimnet.training.trainer.create_optimizer", lambda module, config: torch.optim.SGD(module.parameters(), lr=1.0)
     )
 
 
@@ -206,16 +206,16 @@ def test_the_average_follows_the_weights(
     root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected: list[Tensor] = []
-    update = Engine.update
+    update = Trainer.update
 
-    def by_hand(engine: Engine, step: int) -> None:
+    def by_hand(engine: Trainer, step: int) -> None:
         if not expected:
             expected.append(engine.ema.module.classify.weight.clone())
         update(engine, step)
         decay = engine.ema.get_decay(step)
         expected.append(decay * expected[-1] + (1 - decay) * engine.model.get_parameter("classify.weight").detach())
 
-    monkeypatch.setattr(Engine, "update", by_hand)
+    monkeypatch.setattr(Trainer, "update", by_hand)
     train(pixel_recipe(root, training={"epochs": 1, "ema_decay": 0.6}), tmp_path / "run")
     average = _state(tmp_path / "run")["ema"]["classify.weight"]
     torch.testing.assert_close(average, expected[-1])
@@ -312,7 +312,7 @@ def test_rare_classes_become_ids_and_the_models_scale_goes_into_the_zoom(root: P
     train_set, val_set = open_splits(pixel_recipe(root, augmentation=changes, model={"input_scale": 0.5}))
     composed: Any = train_set.transform
     transform, spoil = composed.transforms
-    assert spoil == Spoil(moving=frozenset({1, 2}))
+    assert spoil == Degrade(moving=frozenset({1, 2}))
     assert transform.rare_classes == (2,)
     assert transform.scale == (0.25, 1.0)
     assert val_set.transform is None

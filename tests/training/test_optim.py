@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from cimnet.models import create_model
-from cimnet.training.engine import TrainStep
 from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer, create_schedule, learning_rate_factor
 from cimnet.training.recipe import TrainingConfig
+from cimnet.training.trainer import TrainStep
 
 
 def test_norms_biases_and_scalars_do_not_decay() -> None:

@@ -14,7 +14,7 @@ import cimnet
 from cimnet.data import open_dataset
 from cimnet.evaluation import evaluate
 from cimnet.training.recipe import load_recipe
-from cimnet.training.run import plot_curves
+from cimnet.training.run_folder import plot_curves
 from tests.conftest import Trained
 
 

@@ -60,6 +60,6 @@ def test_a_parent_killed_while_loader_processes_begin_leaves_none() -> None:
     parent.kill()
     parent.join()
     begin.set()
-    assert ours.poll(30), "a loader process still holds the other end"
+    assert ours.poll(30), "a dataloader worker still holds the other end"
     with pytest.raises(EOFError):
         ours.recv()

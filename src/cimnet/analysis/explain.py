@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from cimnet.analysis import report_figures as pictures
 from cimnet.analysis import report_page as html
-from cimnet.analysis.offsets import offset_fields
+from cimnet.analysis.offset_agreement import offset_fields
 from cimnet.data.io.readers import read_label
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
-from cimnet.inference.overlay import blend, to_grey, to_rgb, with_legend
+from cimnet.inference.overlay import overlay_mask, to_grey, to_rgb, with_legend
 from cimnet.models import CIMNet
 from cimnet.models.scsfr import SCSFR
 from cimnet.utils.figures import save_figure
@@ -123,7 +123,9 @@ def _read_truth(path: Path, size: Size, classes: int) -> npt.NDArray[Any]:
 def _images(
     predictor: Predictor, image: pictures.Image8, grey: pictures.Image8, prediction: Any, truth: Any | None
 ) -> Section:
-    over = with_legend(blend(image, prediction, predictor.colors, 0.6), prediction, predictor.classes, predictor.colors)
+    over = with_legend(
+        overlay_mask(image, prediction, predictor.colors, 0.6), prediction, predictor.classes, predictor.colors
+    )
     panels = [
         Panel("RGB", image),
         Panel("thermal", np.repeat(grey[..., None], 3, axis=2)),

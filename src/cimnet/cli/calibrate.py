@@ -26,8 +26,8 @@ def calibrate(
     device: Device = None,
 ) -> None:
     """Fit a temperature and three alarms (RGB broken, thermal broken, misaligned); both are kept in the checkpoint."""
-    from cimnet.analysis.calibration.calibrate import calibrate as run
-    from cimnet.analysis.calibration.calibrate import store, write_report
+    from cimnet.analysis.calibration.fit import calibrate as run
+    from cimnet.analysis.calibration.fit import store, write_report
     from cimnet.checkpoint import checkpoint_file
     from cimnet.inference import load
     from cimnet.utils.files import require_writable, require_writable_file

@@ -48,7 +48,7 @@ def synth(
     ] = 0.2,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
-    """Write a made-up data set in Kust4K's layout, with the true offsets."""
+    """Write a synthetic data set in Kust4K's layout, with the true offsets."""
     from cimnet.data.synthetic import synthesize
 
     size = (height, width)
@@ -150,8 +150,8 @@ def stats(
 ) -> None:
     """Count a data set as the paper counts Kust4K: splits, light, flags, classes (Fig. 9), misalignment (Fig. 11)."""
     from cimnet.curation.stats import dataset_stats
-    from cimnet.curation.stats.figures import plot_classes, plot_offsets, refuse_lists
-    from cimnet.curation.stats.figures import write_lists as write
+    from cimnet.curation.stats.stats_figures import plot_classes, plot_offsets, refuse_lists
+    from cimnet.curation.stats.stats_figures import write_lists as write
     from cimnet.utils.figures import save_figure
     from cimnet.utils.files import require_writable, write_text
 

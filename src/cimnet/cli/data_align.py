@@ -66,8 +66,8 @@ def _one_pair(
     from cimnet.data import read_label
     from cimnet.data.io.thermal_files import read_pair
     from cimnet.registration import align_pair
+    from cimnet.registration.before_after import plot_pair
     from cimnet.registration.calibration import fit_points, pick_points, read_points
-    from cimnet.registration.figures import plot_pair
     from cimnet.registration.matrices import Matrix, corner_offsets
     from cimnet.registration.objects import object_offsets
     from cimnet.utils.figures import check_figure_path, save_figure

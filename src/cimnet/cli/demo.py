@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from cimnet.analysis.report import write_report
+from cimnet.analysis.run_report import write_report
 from cimnet.data.synthetic import synthesize
 from cimnet.errors import Stopped
 from cimnet.evaluation import evaluate

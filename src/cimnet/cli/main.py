@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def one_line(error: CimnetError) -> str:
-    """The message; of an error passed on by a loader process, which puts the traceback first, the last line."""
+    """The message; of an error passed on by a dataloader worker, which puts the traceback first, the last line."""
     text = str(error)
     if "Original Traceback" in text:
         text = text.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]
@@ -115,7 +115,7 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on a labelled split: per class, by scene and by flag."""
     from cimnet.evaluation import evaluate as run
-    from cimnet.evaluation.figures import plot_confusion
+    from cimnet.evaluation.confusion_figure import plot_confusion
     from cimnet.inference import load
     from cimnet.utils.figures import check_figure_path, save_figure
     from cimnet.utils.files import require_writable_file, write_text
@@ -178,7 +178,7 @@ def predict(
     What cannot be read is listed in failed.csv; then the exit code is 1.
     """
     from cimnet.inference.jobs import Files, Job, match_pairs, predict_job, read_list
-    from cimnet.inference.jobs.folder import Matched
+    from cimnet.inference.jobs.folders import Matched
 
     if pairs is not None and (rgb, thermal) != (None, None):
         raise ConfigError("--pairs names both images; leave out --rgb and --thermal")

@@ -58,7 +58,7 @@ def runs(
 
 
 def _print(folders: list[Path], group: bool = False, sort: str = "name", json_: Path | None = None) -> None:
-    from cimnet.training.listing import differences, find_runs, table
+    from cimnet.training.runs_table import differences, find_runs, table
     from cimnet.utils.files import write_text
 
     found = find_runs(folders)

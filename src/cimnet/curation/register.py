@@ -15,10 +15,10 @@ from PIL import Image
 
 from cimnet.data import find_layout
 from cimnet.data.classes import read_dataset_file
-from cimnet.data.io.patterns import Index
+from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.readers import image_size, read_label, read_rgb
-from cimnet.data.io.thermal import Counts
 from cimnet.data.io.thermal_files import read_pair, thermal_size
+from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.estimate import Alignment, align_pair, align_rig
 from cimnet.registration.mapping import Mapping
@@ -55,7 +55,7 @@ class Registration:
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def estimate_rig(index: Index, sample: int = SAMPLE) -> Alignment:
+def estimate_rig(index: FileIndex, sample: int = SAMPLE) -> Alignment:
     """One matrix for all pairs of a folder, from some of them; see `align_rig`.
 
     Raises:
@@ -126,7 +126,7 @@ def register_dataset(
 
 def _mappings(
     root: Path,
-    index: Index,
+    index: FileIndex,
     mapping: Mapping | None,
     per_pair: bool,
     progress: Callable[[int, int], object] | None,
@@ -153,7 +153,7 @@ def _mappings(
     return done, {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
 
 
-def _write(part: Path, root: Path, index: Index, name: str, mapping: Mapping, box: Box | None) -> None:
+def _write(part: Path, root: Path, index: FileIndex, name: str, mapping: Mapping, box: Box | None) -> None:
     """A pair with its label: thermal warped, everything cropped to the box."""
     rgb, counts = _read(index, name)
     try:
@@ -194,7 +194,7 @@ def _copy(path: Path, root: Path, part: Path, box: Box | None) -> None:
     Image.fromarray(values[box[0] : box[1], box[2] : box[3]]).save(target.with_suffix(".png"))
 
 
-def _common_box(index: Index, mappings: dict[str, Mapping]) -> Box:
+def _common_box(index: FileIndex, mappings: dict[str, Mapping]) -> Box:
     """top, bottom, left, right of the rectangle in which every warped thermal image has values."""
     inside: npt.NDArray[np.bool_] | None = None
     for name, mapping in mappings.items():
@@ -216,14 +216,14 @@ def _common_box(index: Index, mappings: dict[str, Mapping]) -> Box:
     return top, bottom, left, right
 
 
-def sizes_differ(index: Index) -> Iterator[bool]:
+def sizes_differ(index: FileIndex) -> Iterator[bool]:
     """Whether the RGB and the thermal image of each pair differ in size."""
     if index.thermal is not None:
         for name in _names(index):
             yield image_size(index.rgb.files[name]) != thermal_size(index.thermal.files[name])
 
 
-def _names(index: Index) -> list[str]:
+def _names(index: FileIndex) -> list[str]:
     thermal = index.thermal or index.rgb
     names = sorted(index.rgb.files.keys() & thermal.files.keys())
     if not names:
@@ -231,6 +231,6 @@ def _names(index: Index) -> list[str]:
     return names
 
 
-def _read(index: Index, name: str) -> tuple[npt.NDArray[np.uint8], Counts]:
+def _read(index: FileIndex, name: str) -> tuple[npt.NDArray[np.uint8], Counts]:
     rgb = index.rgb.files[name]
     return read_pair(rgb, index.thermal.files[name] if index.thermal else rgb)

@@ -9,8 +9,8 @@ from cimnet.data.classes import BUILT_IN, ClassList, palette
 from cimnet.data.dataset import Broken, Cache, RGBTDataset, Transform
 from cimnet.data.io.patterns import case_hint
 from cimnet.data.io.readers import read_label, read_rgb, read_rgbt
-from cimnet.data.io.thermal import ThermalRange, ThermalScaling
 from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling
 from cimnet.data.layouts.cart import CART
 from cimnet.data.layouts.coco import CocoPanoptic
 from cimnet.data.layouts.fmb import FMB

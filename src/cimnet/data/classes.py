@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cimnet.data.io.thermal import ThermalScaling, parse_thermal
+from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import DataError
 from cimnet.utils.yaml import read_yaml
 
@@ -115,7 +115,7 @@ class DatasetFile:
         label_table: class id by value in the label files, 255 = ignore; None: values are class ids.
         ignore_id: value in the label files that means ignore, beside 255.
         label_colors: whether labels are pictures in the classes' colours.
-        files: patterns rgb, thermal and labels, see `Form`.
+        files: patterns rgb, thermal and labels, see `FilePattern`.
         border: pixels to cut off at the top, right, bottom and left of every image.
         about: citation, licence, home: free text.
     """

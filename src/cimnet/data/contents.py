@@ -9,9 +9,9 @@ from pathlib import Path
 from cimnet.data import find_layout
 from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import FLAG_LISTS
-from cimnet.data.io.lists import ALL, find_list, list_names, read_names
-from cimnet.data.io.patterns import SPLIT_FOLDERS, Index
-from cimnet.data.io.thermal import ThermalRange
+from cimnet.data.io.patterns import SPLIT_FOLDERS, FileIndex
+from cimnet.data.io.split_lists import ALL, find_list, list_names, read_names
+from cimnet.data.io.thermal_scaling import ThermalRange
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 
@@ -74,7 +74,7 @@ def find_splits(root: Path, layout: type[RGBTDataset]) -> list[str]:
     return [*(name for name in SPLIT_FOLDERS if name in found), *sorted(found.difference(SPLIT_FOLDERS))]
 
 
-def _is_split(root: Path, name: str, layout: type[RGBTDataset], index: Index) -> bool:
+def _is_split(root: Path, name: str, layout: type[RGBTDataset], index: FileIndex) -> bool:
     """Whether a text file is a list of pairs, and not empty or, say, a README."""
     path = find_list(root, name, layout.lists)
     try:

@@ -15,11 +15,11 @@ from torch.utils.data import Dataset
 from cimnet.data.cache import DiskCache
 from cimnet.data.classes import DatasetFile, choose_classes, read_dataset_file
 from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
-from cimnet.data.io.lists import ALL, LIST_PLACES, require_all, scenes_of
-from cimnet.data.io.patterns import Form, Index, case_hint, split_names
+from cimnet.data.io.patterns import FileIndex, FilePattern, case_hint, split_names
 from cimnet.data.io.readers import read_label
-from cimnet.data.io.thermal import ThermalRange, ThermalScaling, parse_thermal
+from cimnet.data.io.split_lists import ALL, LIST_PLACES, require_all, scenes_of
 from cimnet.data.io.thermal_files import check_depth, read_pair
+from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling, parse_thermal
 from cimnet.data.labels import label_lookup, look_up, read_color_label
 from cimnet.data.pairs import Arrays, Info, Pair, check_sizes
 from cimnet.data.sample import RGBTSample
@@ -67,7 +67,7 @@ class RGBTDataset(Dataset[RGBTSample]):
 
     name: ClassVar[str]
     info: ClassVar[Info]
-    forms: ClassVar[tuple[Form, ...]]
+    forms: ClassVar[tuple[FilePattern, ...]]
     lists: ClassVar[tuple[str, ...]] = LIST_PLACES
     """Where split lists may lie; `{list}` is the split's name."""
     flips: ClassVar[bool] = False
@@ -79,7 +79,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         return any(form.recognises(root) for form in cls.forms)
 
     @classmethod
-    def index(cls, root: Path) -> Index:
+    def index(cls, root: Path) -> FileIndex:
         """What lies in the folder, whether or not it fits together.
 
         Raises:
@@ -163,7 +163,7 @@ class RGBTDataset(Dataset[RGBTSample]):
             for name, scene in zip(names, scenes_of(self.root, self.split, names, index.resolve), strict=True)
         ]
 
-    def _source(self, name: str, index: Index, require_labels: bool) -> str:
+    def _source(self, name: str, index: FileIndex, require_labels: bool) -> str:
         """The files that serve a name: its own, or those of the original where a `_flip` name lacks one of them."""
         original = name.removesuffix(_FLIP)
         if not self.flips or original not in index.rgb.files:

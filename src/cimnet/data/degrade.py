@@ -10,12 +10,12 @@ from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt
 from cimnet.data.sample import Batch, RGBTSample
 
 DEFECTS = tuple(c.name for c in CORRUPTIONS.values() if c.group != "geometry" and c.name not in DROPPED)
-"""Defects of a sensor that `Spoil` draws from: all that need no second pair."""
+"""Defects of a sensor that `Degrade` draws from: all that need no second pair."""
 
 
 @dataclass(frozen=True)
-class Spoil:
-    """Spoil a share of the training samples. All randomness comes from torch's global generator.
+class Degrade:
+    """Degrade a share of the training samples. All randomness comes from torch's global generator.
 
     Attributes:
         misalignment: largest displacement, pixels. Half of the displaced pairs are moved as a whole (`affine`), half

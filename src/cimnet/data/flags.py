@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cimnet.data.io.lists import find_list, read_names
 from cimnet.data.io.readers import read_rgb
+from cimnet.data.io.split_lists import find_list, read_names
 from cimnet.errors import DataError
 
 if TYPE_CHECKING:

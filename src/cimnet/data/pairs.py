@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from cimnet.data.classes import ClassList
 from cimnet.data.io.readers import image_size
-from cimnet.data.io.thermal import Counts
 from cimnet.data.io.thermal_files import thermal_size
+from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 
 _THREADS = 4

@@ -35,7 +35,7 @@ def colorize(mask: Image8, colors: Sequence[Color]) -> Image8:
     return table[mask]
 
 
-def blend(image: Image8, mask: Image8, colors: Sequence[Color], opacity: float = 0.5) -> Image8:
+def overlay_mask(image: Image8, mask: Image8, colors: Sequence[Color], opacity: float = 0.5) -> Image8:
     """Lay the mask's colours over an RGB image (H, W, 3); a class drawn in black, the background, stays uncovered."""
     color = colorize(mask, colors).astype(np.float32)
     covered = opacity * color.any(axis=2, keepdims=True)

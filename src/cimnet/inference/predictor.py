@@ -16,14 +16,14 @@ from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.dataset import Broken
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference.alarms.alarm import Alarm, AlarmModel
-from cimnet.inference.alarms.measure import measure
+from cimnet.inference.alarms.model_features import measure
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.hub import EXPORTED, locate, push, save_folder
 from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
 from cimnet.inference.settings import WHOLE, Settings
-from cimnet.inference.windows import Block, Read, Windows, blend
+from cimnet.inference.windows import Block, Read, Windows, stitch_windows
 from cimnet.models import RGBTModel
-from cimnet.models.base import class_ids, is_there
+from cimnet.models.base import class_ids, present_mask
 
 
 def load(source: str | Path, device: str | torch.device | None = None, **settings: Any) -> Predictor:
@@ -183,8 +183,8 @@ class Predictor:
         return found
 
     def blend(self, windows: Windows, read: Read, skip: int = 0) -> Iterator[Block]:
-        """Run over a large image that is read window by window, see :func:`cimnet.inference.windows.blend`."""
-        return blend(windows, read, self.probabilities, len(self.classes), self.settings.batch_size, skip)
+        """Run over a large image that is read window by window, see :func:`cimnet.inference.windows.stitch_windows`."""
+        return stitch_windows(windows, read, self.probabilities, len(self.classes), self.settings.batch_size, skip)
 
     @torch.inference_mode()
     def logits(self, rgb: Tensor, thermal: Tensor) -> Tensor:
@@ -220,7 +220,7 @@ class Predictor:
     def without_broken(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         """Images (3, H, W) and (1, H, W) in 0..1; with ``leave_out_broken``, black, which counts as missing, stands for
         the one that the alarm calls broken."""
-        if not self.settings.leave_out_broken or not all(is_there(image[None]).item() for image in (rgb, thermal)):
+        if not self.settings.leave_out_broken or not all(present_mask(image[None]).item() for image in (rgb, thermal)):
             return rgb, thermal
         broken = set(self.alarm(rgb, thermal).raised) - {"misaligned"}
         if broken == {"rgb_broken"}:

@@ -84,11 +84,11 @@ class Windows:
         return list(pairwise(edges))
 
     def __len__(self) -> int:
-        """Number of blocks that `blend` hands over."""
+        """Number of blocks that `stitch_windows` hands over."""
         return len(self.strips()) * len(self.starts(self.height))
 
 
-def blend(
+def stitch_windows(
     windows: Windows,
     read: Read,
     probabilities: Probabilities,

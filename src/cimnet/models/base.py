@@ -53,7 +53,7 @@ class Prepared(NamedTuple):
         rgb, thermal: (B, 3, h, w), normalised; the thermal image aligned where the model does that.
         size: (H, W) of the images as they came.
         padded: (h, w), multiples of ``stride``.
-        has_rgb, has_thermal, has_both: which show anything, (B,) bool, or None for all; see :meth:`RGBTModel.there`.
+        has_rgb, has_thermal, has_both: which show anything, (B,) bool, or None for all; see :meth:`RGBTModel.present`.
             None where that was not asked.
         flow: see :class:`Output`.
     """
@@ -82,12 +82,12 @@ def class_ids(scores: Tensor, dim: int = 1) -> Tensor:
     return scores.max(dim).indices
 
 
-def is_there(image: Tensor) -> Tensor:
+def present_mask(image: Tensor) -> Tensor:
     """Which images (B, C, H, W) show anything: (B,) bool, false where all pixels are alike."""
     return (image.amax((2, 3)) > image.amin((2, 3))).any(1)  # by channel: normalised, black has three values
 
 
-def where_there(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, training: bool) -> Tensor:
+def run_on_present(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, training: bool) -> Tensor:
     """Run a module on the images (B, …) that are there, None: all of them; the maps of missing ones are zero.
 
     In training, missing ones are left out of the batch, so that they do not take part in batch statistics either.
@@ -129,7 +129,7 @@ class RGBTModel(nn.Module):
     """Base of all models: takes images in 0..1 and does the rest itself.
 
     A missing image (None) is one that shows nothing: black. In models of two streams, the stream of an image that shows
-    nothing (all pixels alike) holds zeros, see :func:`where_there`.
+    nothing (all pixels alike) holds zeros, see :func:`run_on_present`.
 
     The statistics for normalisation are buffers, so they travel with the weights. Images are scaled by
     ``input_scale``, padded to a multiple of ``stride`` by repeating the border, and the logits are cropped and
@@ -190,7 +190,7 @@ class RGBTModel(nn.Module):
         size = (rgb.shape[-2], rgb.shape[-1])
         has_rgb, has_thermal, has_both = None, None, None
         if streams or self.alignment is not None:
-            has_rgb, has_thermal, has_both = self.there(rgb, thermal)
+            has_rgb, has_thermal, has_both = self.present(rgb, thermal)
         rgb, thermal = self.prepare(rgb, thermal)
         flow: Tensor | None = None
         if self.alignment is not None:
@@ -215,12 +215,12 @@ class RGBTModel(nn.Module):
             )
         return rgb, thermal
 
-    def there(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def present(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Which RGB images, thermal images and whole pairs show anything: (B,) bool each.
 
         In training, None stands for all of them. Elsewhere it is left open: exporters cannot ask.
         """
-        has_rgb, has_thermal = is_there(rgb), is_there(thermal)
+        has_rgb, has_thermal = present_mask(rgb), present_mask(thermal)
         both = has_rgb & has_thermal
         if not self.training:
             return has_rgb, has_thermal, both

@@ -15,7 +15,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from cimnet.models.base import Alone, Output, RGBTModel, where_there, zero_conv
+from cimnet.models.base import Alone, Output, RGBTModel, run_on_present, zero_conv
 from cimnet.models.cipa import CIPA
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -149,10 +149,12 @@ class CIMNet(RGBTModel):
         estimate: Tensor | None = None
         fused, offsets = [], []
         for n in range(4):
-            rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
-            thermal = where_there(self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training)
-            entered_rgb = where_there(self.enter_rgb[n], rgb, has_rgb, self.training)
-            entered_thermal = where_there(self.enter_thermal[n], thermal, has_thermal, self.training)
+            rgb = run_on_present(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
+            thermal = run_on_present(
+                self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training
+            )
+            entered_rgb = run_on_present(self.enter_rgb[n], rgb, has_rgb, self.training)
+            entered_thermal = run_on_present(self.enter_thermal[n], thermal, has_thermal, self.training)
             out_rgb, out_thermal = entered_rgb, entered_thermal
             if offset is None:
                 out_rgb, out_thermal, offset, estimate = self.cipa(out_rgb, out_thermal, images.has_both)

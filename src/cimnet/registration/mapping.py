@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cimnet.data.io.thermal import Counts
+from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.matrices import Matrix, sample, warp
 

@@ -1,4 +1,4 @@
-"""What ends a run with a word on why: a loss out of bounds, too little memory, a loader process that died."""
+"""What ends a run with a word on why: a loss out of bounds, too little memory, a dataloader worker that died."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class LossGuard:
 
 @contextmanager
 def explained(recipe: Recipe, data: SeededDataset) -> Iterator[None]:
-    """Turn torch's errors about memory and dead loader processes into ones that name the remedy.
+    """Turn torch's errors about memory and dead dataloader workers into ones that name the remedy.
 
     Raises:
         CimnetError: too little memory: batch, crop and what to lower.
-        DataError: a loader process died: the files that it was reading.
+        DataError: a dataloader worker died: the files that it was reading.
     """
     try:
         yield
@@ -98,6 +98,6 @@ def _worker(pids: list[int], data: SeededDataset) -> str:
     pairs = [data.dataset.pairs[index] for index in map(data.read_by, pids) if index is not None]
     where = "; ".join(f"{pair.id}: {pair.rgb}, {pair.thermal or pair.rgb}, {pair.label}" for pair in pairs)
     return (
-        f"a loader process died{f' while it read {where}' if where else ''}; a file that crashes its decoder or too "
+        f"a dataloader worker died{f' while it read {where}' if where else ''}; a file that crashes its decoder or too "
         "little (shared) memory does that: data.workers=0 reads in the main process and shows more"
     )

@@ -17,14 +17,14 @@ from cimnet.data import Batch, RGBTDataset
 from cimnet.errors import ConfigError, DataError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.models import RGBTModel
-from cimnet.training.engine import Engine, Progress
 from cimnet.training.guards import LossGuard, explained
 from cimnet.training.loss import Loss
 from cimnet.training.order import seed_step
 from cimnet.training.recipe import Recipe
-from cimnet.training.run import RunFolder
+from cimnet.training.run_folder import RunFolder
 from cimnet.training.setup import build_loss, build_model, open_splits
 from cimnet.training.trackers import require_trackers, start_trackers
+from cimnet.training.trainer import Trainer, TrainerState
 from cimnet.utils.signals import StopRequest
 
 Report = Callable[[dict[str, float]], None]
@@ -69,13 +69,13 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
             accelerator.wait_for_everyone()  # all have read what the first one may now change
             set_seed(recipe.training.seed)
             model, info = build_model(recipe, train_set)
-            engine = Engine(accelerator, recipe, model, build_loss(recipe, counts), train_set)
-            progress = Progress() if state is None else engine.restore(state)
+            engine = Trainer(accelerator, recipe, model, build_loss(recipe, counts), train_set)
+            progress = TrainerState() if state is None else engine.load_state_dict(state)
             _check_length(progress, recipe, run)
             if accelerator.is_main_process:
                 run.describe(recipe, progress.step, accelerator.num_processes)
             start_trackers(accelerator, recipe, out, progress.step)
-            session = Session(recipe, run, engine, progress, stop, report)
+            session = TrainingLoop(recipe, run, engine, progress, stop, report)
             while progress.epoch < recipe.training.epochs:
                 session.train_epoch()
                 session.end_epoch(val_set, info)
@@ -85,15 +85,15 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
     return run.best
 
 
-class Session:
+class TrainingLoop:
     """One process's part of a run, from its start or resumption to its end."""
 
     def __init__(
         self,
         recipe: Recipe,
         run: RunFolder,
-        engine: Engine,
-        progress: Progress,
+        engine: Trainer,
+        progress: TrainerState,
         stop: StopRequest,
         report: Report | None,
     ) -> None:
@@ -161,7 +161,7 @@ class Session:
         if (progress.epoch + 1) % config.evaluate_every == 0 or progress.epoch + 1 == config.epochs:
             if self.accelerator.num_processes > 1:
                 self.save()  # they do not stop while they evaluate, and a scheduler may not wait that long
-            model = self.engine.scored()
+            model = self.engine.eval_model()
             scores = evaluate_shared(
                 self.accelerator, model, val_set, self.recipe.data.workers, self.stop_evaluating
             ).scores
@@ -181,7 +181,7 @@ class Session:
 
     def save(self) -> None:
         """Write the state; all processes take part, the first one writes."""
-        state = self.engine.collect(self.progress)
+        state = self.engine.state_dict(self.progress)
         if self.accelerator.is_main_process:
             self.run.save_state(state)
 
@@ -255,7 +255,7 @@ def evaluate_shared(
     return evaluation
 
 
-def _check_length(progress: Progress, recipe: Recipe, run: RunFolder) -> None:
+def _check_length(progress: TrainerState, recipe: Recipe, run: RunFolder) -> None:
     epochs, done = recipe.training.epochs, progress.epoch
     if done > epochs or (done == epochs and not run.best.is_file()):
         raise ConfigError(

@@ -1,6 +1,6 @@
 """Which samples come when, and with what chance: all of it follows from seed, epoch and place, nothing from the past.
 
-So a resumed run goes on exactly, and neither the number of processes nor that of loader workers changes a sample.
+So a resumed run goes on exactly, and neither the number of processes nor that of dataloader workers changes a sample.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 from cimnet.data import RGBTDataset, RGBTSample
 
 Place = tuple[int, int]
-"""Index into the data set, and the seed of what is drawn for this sample."""
+"""FileIndex into the data set, and the seed of what is drawn for this sample."""
 
 
 class Shuffle(Sampler[Place]):
@@ -38,7 +38,7 @@ class SeededDataset(Dataset[RGBTSample]):
 
     Args:
         dataset: with its transform.
-        workers: loader processes. What each is reading is noted, so that a dead one's file can be named.
+        workers: dataloader workers. What each is reading is noted, so that a dead one's file can be named.
     """
 
     def __init__(self, dataset: RGBTDataset, workers: int = 0) -> None:
@@ -62,7 +62,7 @@ class SeededDataset(Dataset[RGBTSample]):
         return sample
 
     def read_by(self, process: int) -> int | None:
-        """Index of the sample that a loader process was at when it ended; None if at none."""
+        """FileIndex of the sample that a dataloader worker was at when it ended; None if at none."""
         found = [index for pid, index in self._reading.tolist() if pid == process and index >= 0]
         return found[0] if found else None
 

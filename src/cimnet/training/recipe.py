@@ -110,7 +110,7 @@ class DataConfig(_Section):
     broken: Literal["keep", "drop", "only", "rgb", "thermal"] = Field(
         "keep", description="pairs whose lists say that a sensor is broken"
     )
-    workers: NonNegativeInt = Field(2, description="loader processes")
+    workers: NonNegativeInt = Field(2, description="dataloader workers")
     cache: Literal["none", "ram", "disk"] = Field("none", description="keep decoded images in memory, or in one file")
     cache_folder: Path = Field(Path("runs/cache"), description="where the files of cache: disk lie")
 

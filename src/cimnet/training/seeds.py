@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from cimnet.errors import ConfigError
-from cimnet.training.listing import Run, is_finished, read_run
 from cimnet.training.loop import Report, train
 from cimnet.training.recipe import Recipe
+from cimnet.training.runs_table import Run, is_finished, read_run
 from cimnet.utils.files import write_text
 
 

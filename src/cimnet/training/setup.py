@@ -20,7 +20,7 @@ from cimnet.data import (
     train_transform,
 )
 from cimnet.data.corruptions import moving_ids
-from cimnet.data.degrade import Spoil
+from cimnet.data.degrade import Degrade
 from cimnet.errors import ConfigError
 from cimnet.models import RGBTModel, create_model
 from cimnet.training.loss import SegmentationLoss
@@ -89,7 +89,7 @@ def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
         rare_class_prob=config.rare_class_prob,
         rare_classes=[classes.index(name) for name in config.rare_classes],
     )
-    spoil = Spoil(
+    spoil = Degrade(
         misalignment=config.misalignment,
         misalignment_prob=config.misalignment_prob,
         corruption_prob=config.corruption_prob,

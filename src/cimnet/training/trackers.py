@@ -14,7 +14,7 @@ from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 
 from cimnet.errors import ConfigError
 from cimnet.training.recipe import Recipe
-from cimnet.training.run import flat
+from cimnet.training.run_folder import flat
 
 PROJECT = "cimnet"
 

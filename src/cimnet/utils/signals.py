@@ -12,12 +12,12 @@ from typing import Any
 
 
 def leave_signals_to_parent(worker: int = 0) -> None:
-    """For loader processes: a scheduler or terminal signals the whole group, and the main process is to decide.
+    """For dataloader workers: a scheduler or terminal signals the whole group, and the main process is to decide.
 
-    SIGTERM from the main process itself ends the loader process as ever. So does the end of the main process, however
-    early: torch's own watch begins later than this, and a loader process whose parent was killed before it (by a
-    scheduler out of patience, or for want of memory) would wait for ever. Where the sender of a signal cannot be told
-    (macOS), nothing is changed for SIGTERM.
+    SIGTERM from the main process itself ends the dataloader worker as ever. So does the end of the main process,
+    however early: torch's own watch begins later than this, and a dataloader worker whose parent was killed before it
+    (by a scheduler out of patience, or for want of memory) would wait for ever. Where the sender of a signal cannot
+    be told (macOS), nothing is changed for SIGTERM.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

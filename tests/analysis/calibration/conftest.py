@@ -10,9 +10,9 @@ import torch
 from cimnet.analysis.calibration.defects import Case, cases
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data.sample import RGBTSample
-from cimnet.data.synthetic.dataset import SceneDataset
+from cimnet.data.synthetic.scene_dataset import SceneDataset
 from cimnet.inference.alarms.alarm import AlarmModel, Measured, fit_alarm
-from cimnet.inference.alarms.features import pair_looks, rgb_looks, thermal_looks
+from cimnet.inference.alarms.image_features import pair_looks, rgb_looks, thermal_looks
 from cimnet.models import create_model
 from tests.fakes.layouts import CLASSES, make_folder, write_list
 from tests.fakes.pixel import Pixel

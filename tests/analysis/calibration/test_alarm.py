@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from cimnet.analysis.calibration.calibrate import curve_of
 from cimnet.analysis.calibration.defects import DEFECTS, Case, alarm_of, cases
+from cimnet.analysis.calibration.fit import curve_of
 from cimnet.data.corruptions import corrupt
 from cimnet.errors import CheckpointError, DataError
 from cimnet.inference.alarms.alarm import NUMBERS, AlarmModel, Measured, fit_alarm

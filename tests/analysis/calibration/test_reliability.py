@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cimnet.analysis.calibration.calibrate import Calibration
-from cimnet.analysis.calibration.figures import plot_reliability
+from cimnet.analysis.calibration.fit import Calibration
 from cimnet.analysis.calibration.reliability import Reliability, fit_temperature
+from cimnet.analysis.calibration.reliability_figures import plot_reliability
 from cimnet.errors import DataError
 
 

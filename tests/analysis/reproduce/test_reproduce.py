@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 
 import cimnet
-from cimnet.analysis.paper import KUST4K
+from cimnet.analysis.paper_values import KUST4K
 from cimnet.analysis.reproduce import reproduce
 from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.models.complexity import measure_budget
 from cimnet.training.states import state_files
-
-from ..conftest import write_recipe
-from ..fakes.layouts import make_kust4k, make_mfnet, write_list
+from tests.conftest import write_recipe
+from tests.fakes.layouts import make_kust4k, make_mfnet, write_list
 
 SHORT: dict[str, Any] = {"epochs": 1, "batch_size": 2, "evaluate_every": 1}
 
@@ -116,7 +115,7 @@ def test_a_finished_run_without_its_state_is_scored_not_repeated(
 
 def test_rows_switch_their_parts(kust4k: Path, recipe: str) -> None:
     """Each row's settings build a model that has what the row marks, and nothing else."""
-    from cimnet.analysis.paper import TABLE3
+    from cimnet.analysis.paper_values import TABLE3
     from cimnet.models import CIMNet, create_model
     from cimnet.training.recipe import load_recipe
 

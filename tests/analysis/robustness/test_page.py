@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 from cimnet.analysis.robustness import Condition, measure_robustness
-from cimnet.analysis.robustness.examples import choose_worst
+from cimnet.analysis.robustness.worst_pairs import choose_worst
 
 
 class Tags(HTMLParser):

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from cimnet.curation.check.duplicates import near_pairs
-from cimnet.curation.check.looks import Look, RGBLook, ThermalLook
-from cimnet.curation.check.measures import thumbnail
+from cimnet.curation.check.image_stats import thumbnail
+from cimnet.curation.check.pair_stats import PairStats, RGBStats, ThermalStats
 from tests.fakes.layouts import write_list
 
 from .sets import by_code, check, names
@@ -134,16 +134,16 @@ def test_a_fixed_camera_sees_other_things(root: Path) -> None:
 
 def test_four_thousand_pairs_take_seconds() -> None:
     rng = np.random.default_rng(0)
-    looks = []
+    measured = []
     for number in range(4000):
         small = [thumbnail(rng.integers(0, 255, (48, 48), np.uint8)) for _ in range(2)]
-        rgb = RGBLook((48, 48), bytes(small[0]), small[0], (0, 0, 0, 0), 200, 200, 0, False)
-        thermal = ThermalLook(
+        rgb = RGBStats((48, 48), bytes(small[0]), small[0], (0, 0, 0, 0), 200, 200, 0, False)
+        thermal = ThermalStats(
             (48, 48), "uint8", bytes(small[1]), small[1], (0, 0, 0, 0), 0, 255, 256, 0, 0, 9, 9, 0
         )  # fmt: skip
-        looks.append(Look(str(number), rgb=rgb, thermal=thermal))
-    looks[3999] = looks[1700]
+        measured.append(PairStats(str(number), rgb=rgb, thermal=thermal))
+    measured[3999] = measured[1700]
     start = time.perf_counter()
-    first, second, difference = near_pairs(looks)
+    first, second, difference = near_pairs(measured)
     assert time.perf_counter() - start < 20
     assert (first.tolist(), second.tolist(), difference.tolist()) == ([1700], [3999], [0])

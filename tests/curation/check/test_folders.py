@@ -10,7 +10,7 @@ from PIL import Image
 
 from cimnet.curation.check import check_dataset
 from cimnet.data import LAYOUTS, Folder
-from cimnet.data.io.patterns import Index
+from cimnet.data.io.patterns import FileIndex
 from cimnet.errors import DataError
 from tests.data.layouts.test_broken_folders import AT_OPENING, AT_READING, save
 from tests.fakes.layouts import make_folder, make_kust4k, make_mfnet, write_list
@@ -209,7 +209,7 @@ def test_patterns_in_the_yaml_with_two_files_of_one_name(tmp_path: Path) -> None
 def test_a_layout_with_a_will_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Odd(Folder):
         @classmethod
-        def index(cls, root: Path) -> Index:
+        def index(cls, root: Path) -> FileIndex:
             raise DataError(f"{root}: too odd")
 
     monkeypatch.setitem(LAYOUTS, "odd", Odd)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageFilter
 
-from cimnet.curation.check.decoding import Job, Settings
-from cimnet.curation.check.looks import look
-from cimnet.curation.check.measures import dead_border, stretched
+from cimnet.curation.check.decode_pair import Job, Settings
+from cimnet.curation.check.image_stats import dead_border, stretched
+from cimnet.curation.check.pair_stats import measure_pair
 from tests.data.layouts.test_broken_folders import keep_header, save
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder, make_kust4k, make_mfnet, write_list
 
@@ -291,5 +291,5 @@ def test_each_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return load(self)
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
-    look(Job("000", *(tmp_path / kind / "000.png" for kind in ("rgb", "thermal", "labels"))), Settings())
+    measure_pair(Job("000", *(tmp_path / kind / "000.png" for kind in ("rgb", "thermal", "labels"))), Settings())
     assert decoded == ["rgb", "thermal", "labels"]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cimnet.curation.stats import dataset_stats
-from cimnet.curation.stats.figures import plot_classes, plot_offsets, write_lists
+from cimnet.curation.stats.stats_figures import plot_classes, plot_offsets, write_lists
 from cimnet.data import open_dataset
 from cimnet.data.io.lighting import lighting, mean_luma
 from cimnet.data.synthetic import synthesize

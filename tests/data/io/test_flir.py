@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from cimnet.data import open_dataset, read_rgb, read_thermal_counts
-from cimnet.data.io.thermal import ThermalScaling
 from cimnet.data.io.thermal_files import thermal_size
+from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.errors import DataError
 from tests.fakes import flir
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder

@@ -15,8 +15,8 @@ from PIL import Image
 from cimnet.data import read_label, read_rgb, read_rgbt
 from cimnet.data.io import readers
 from cimnet.data.io.readers import image_size
-from cimnet.data.io.thermal import ThermalScaling
 from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.errors import DataError
 
 RAMP16 = (np.arange(12, dtype=np.uint16) * 5000).reshape(3, 4)

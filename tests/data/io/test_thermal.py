@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cimnet.data import ThermalScaling, open_dataset
-from cimnet.data.io.thermal import UNITS, parse_thermal
+from cimnet.data.io.thermal_scaling import UNITS, parse_thermal
 from cimnet.errors import DataError
 from tests.fakes.layouts import CLASSES, make_arrays, make_folder, to_16_bit
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cimnet.data.synthetic import render
-from cimnet.data.synthetic.classes import CAR
-from cimnet.data.synthetic.pair import draw
-from cimnet.data.synthetic.sample import sample_scene
+from cimnet.data.synthetic.class_ids import CAR
+from cimnet.data.synthetic.draws import sample_scene
+from cimnet.data.synthetic.render import draw
 from cimnet.data.synthetic.world import Registration
 
 STILL = (0.0, 0.0, 0.0, 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cimnet.data.synthetic.dice import Dice
-from cimnet.data.synthetic.sample import WEAK_DYNAMIC, WEAK_STATIC, sample_scene
+from cimnet.data.synthetic.draws import WEAK_DYNAMIC, WEAK_STATIC, sample_scene
 
 
 @pytest.fixture(scope="module")

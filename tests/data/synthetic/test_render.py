@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cimnet.data.synthetic import CLASSES, COLORS, ScenePair, render
-from cimnet.data.synthetic.sample import sample_scene
+from cimnet.data.synthetic.draws import sample_scene
 from cimnet.errors import ConfigError
 
 SMALL = {"size": (256, 320), "scale": 0.5}

@@ -12,7 +12,7 @@ from PIL import Image
 from cimnet.data import open_dataset
 from cimnet.data.synthetic import render, synthesize
 from cimnet.data.synthetic.contact_sheet import contact_sheet
-from cimnet.data.synthetic.dataset import SceneDataset
+from cimnet.data.synthetic.scene_dataset import SceneDataset
 from cimnet.errors import CimnetError, DataError
 
 VIEW = {"size": (64, 80), "scale": 0.125}

@@ -13,11 +13,11 @@ from PIL import Image
 pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
 
-from cimnet.deploy.app.examples import example  # noqa: E402
+from cimnet.deploy.app.example_pairs import example  # noqa: E402
 from cimnet.deploy.app.uploads import Limits  # noqa: E402
 from cimnet.inference import load  # noqa: E402
+from tests.conftest import Trained  # noqa: E402
 
-from ..conftest import Trained  # noqa: E402
 from .serving import served  # noqa: E402
 from .test_uploads import bomb  # noqa: E402
 

@@ -10,16 +10,15 @@ import torch
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.deploy.app import draw, html
-from cimnet.deploy.app.examples import example
-from cimnet.deploy.app.pair import Knobs, Pair
-from cimnet.deploy.app.run import Result, judge, offsets, segment
+from cimnet.deploy.app.example_pairs import example
+from cimnet.deploy.app.run_app import Result, judge, offsets, segment
+from cimnet.deploy.app.uploaded_pair import Knobs, Pair
 from cimnet.deploy.app.uploads import Limits
 from cimnet.errors import DataError
 from cimnet.inference import Predictor, load
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.models import create_model
-
-from ..conftest import Trained
+from tests.conftest import Trained
 
 CLASSES, COLORS = ("ground", "a<b>", "car"), ((0, 0, 0), (230, 60, 60), (60, 180, 75))
 
@@ -104,9 +103,9 @@ def test_the_mask_is_the_predictors(predictor: Predictor) -> None:
     np.testing.assert_array_equal(result.mask, predictor.predict(pair.rgb, pair.thermal))
     np.testing.assert_array_equal(result.rgb, pair.rgb)
     np.testing.assert_array_equal(result.thermal, pair.thermal)
-    spoilt = segment(predictor, pair, Knobs(right=20, blur=6, darken=4))
-    np.testing.assert_array_equal(spoilt.mask, predictor.predict(spoilt.rgb, spoilt.thermal))
-    assert (spoilt.mask != result.mask).any()
+    corrupted = segment(predictor, pair, Knobs(right=20, blur=6, darken=4))
+    np.testing.assert_array_equal(corrupted.mask, predictor.predict(corrupted.rgb, corrupted.thermal))
+    assert (corrupted.mask != result.mask).any()
 
 
 def _untrained(**options: object) -> Predictor:
@@ -180,14 +179,14 @@ def test_actions_keep_what_they_had_where_an_upload_is_bad(predictor: Predictor,
 def test_downloads_are_whole(predictor: Predictor) -> None:
     pytest.importorskip("gradio")
     from cimnet.deploy.app.actions import Page
-    from cimnet.inference.overlay import blend, colorize
+    from cimnet.inference.overlay import colorize, overlay_mask
 
     page, result = Page(predictor, Limits()), _result()
     name, ids = page.download("ids", result, 0.3)
     assert name == "mask_ids.png"
     np.testing.assert_array_equal(ids, result.mask)
     np.testing.assert_array_equal(page.download("colors", result, 0.3)[1], colorize(result.mask, predictor.colors))
-    expected = blend(result.rgb, result.mask, predictor.colors, 0.3)
+    expected = overlay_mask(result.rgb, result.mask, predictor.colors, 0.3)
     np.testing.assert_array_equal(page.download("overlay", result, 0.3)[1], expected)
     with pytest.raises(DataError, match="no mask to save"):
         page.download("ids", None, 0.3)

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from cimnet.deploy.app.examples import EXAMPLES, example
-from cimnet.deploy.app.pair import Knobs, Pair, degrade, move
+from cimnet.deploy.app.example_pairs import EXAMPLES, example
+from cimnet.deploy.app.uploaded_pair import Knobs, Pair, degrade, move
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import load
-
-from ..conftest import Trained
+from tests.conftest import Trained
 
 
 def _spot(y: int, x: int) -> torch.Tensor:

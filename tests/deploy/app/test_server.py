@@ -25,8 +25,8 @@ from cimnet.deploy.app.server import is_loopback, serve  # noqa: E402
 from cimnet.deploy.app.uploads import Limits  # noqa: E402
 from cimnet.errors import ConfigError  # noqa: E402
 from cimnet.inference import load  # noqa: E402
+from tests.conftest import Trained  # noqa: E402
 
-from ..conftest import Trained  # noqa: E402
 from .serving import served  # noqa: E402
 
 FILE = {"_type": "gradio.FileData"}

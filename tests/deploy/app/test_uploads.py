@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cimnet.data.io.thermal import ThermalScaling
+from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.deploy.app.uploads import Limits, read_upload_rgb, read_upload_thermal
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor, load
-
-from ..conftest import Trained
+from tests.conftest import Trained
 
 
 @pytest.fixture

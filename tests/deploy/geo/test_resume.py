@@ -106,7 +106,7 @@ def test_a_failure_at_the_end_keeps_the_blocks(
     def fail(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cimnet.deploy.geo.predict.write_polygons", fail)
+    monkeypatch.setattr("cimnet.deploy.geo.predict_raster.write_polygons", fail)
     out, polygons = tmp_path / "out.tif", tmp_path / "out.gpkg"
     with pytest.raises(CimnetError, match=r"out.gpkg: cannot be written \(No space left"):
         predict_geotiff(make_predictor(), *pair, out, polygons=polygons)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from cimnet.deploy.serve import ServeOptions, create_app
-from cimnet.deploy.serve.app import Service
+from cimnet.deploy.serve.service import Service
 from cimnet.inference import Predictor
 from cimnet.models import Output
 from tests.fakes.layouts import make_arrays

@@ -212,7 +212,7 @@ def test_an_error_nobody_expected(predictor: Predictor, monkeypatch: pytest.Monk
     def broken(*_: Any) -> Any:
         raise RuntimeError("secret at /tmp/answers.py")
 
-    monkeypatch.setattr("cimnet.deploy.serve.app.encode", broken)
+    monkeypatch.setattr("cimnet.deploy.serve.service.encode", broken)
 
     async def work() -> None:
         async with running(predictor) as (client, service):

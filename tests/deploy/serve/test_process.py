@@ -25,7 +25,7 @@ pytest.importorskip("httpx")
 import httpx
 
 from cimnet.cli.serve import serve
-from cimnet.deploy.serve.run import bind
+from cimnet.deploy.serve.run_server import bind
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
 from tests.conftest import Trained

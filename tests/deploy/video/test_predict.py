@@ -159,7 +159,7 @@ def test_16_bit_sequences_and_depth(predictor: Predictor, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
     from dataclasses import replace
 
-    from cimnet.data.io.thermal import ThermalScaling
+    from cimnet.data.io.thermal_scaling import ThermalScaling
 
     info = replace(predictor.info, thermal_dtype="uint16", scaling=ThermalScaling("range", 18000, 24000))
     deep = Predictor(predictor.model, info, predictor.device)

@@ -8,7 +8,7 @@ import pytest
 
 from cimnet.errors import DataError
 from cimnet.inference.jobs import Files, read_list
-from cimnet.inference.jobs.lists import check_names
+from cimnet.inference.jobs.pair_lists import check_names
 from tests.inference.jobs.conftest import write_parquet
 
 

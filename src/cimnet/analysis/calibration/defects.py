@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cimnet.analysis.calibration.pairs import Pairs
+from cimnet.analysis.calibration.pair_source import Pairs
 from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt, moving_ids
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.sample import RGBTSample
@@ -57,7 +57,7 @@ def cases(pairs: Pairs, seed: int = 0, defects: Collection[str] = DEFECTS) -> It
         for alarm in ALARMS if sample.flags.isdisjoint(BROKEN_FLAGS) else ():
             names = [name for name in defects if alarm_of(name) == alarm and _can(sample, name)]
             for name in rng.permutation(names)[:copies].tolist():
-                case = spoil(pairs, index, sample, name, rng)
+                case = corrupt_pair(pairs, index, sample, name, rng)
                 if case is not None:
                     yield case
 
@@ -67,7 +67,7 @@ def alarm_of(defect: str) -> str:
     return "misaligned" if defect in DROPPED else _GROUPS[CORRUPTIONS[defect].group]
 
 
-def spoil(pairs: Pairs, index: int, sample: RGBTSample, name: str, rng: np.random.Generator) -> Case | None:
+def corrupt_pair(pairs: Pairs, index: int, sample: RGBTSample, name: str, rng: np.random.Generator) -> Case | None:
     """Pair number `index` with one defect, severity from 2 to 5 or offset drawn; None if the offset that came of it is
     too short."""
     corruption = CORRUPTIONS[name]
@@ -79,12 +79,12 @@ def spoil(pairs: Pairs, index: int, sample: RGBTSample, name: str, rng: np.rando
     seed, moving = int(rng.integers(2**31)), moving_ids(pairs.classes)
     if corruption.group == "geometry" and corruption.unit == "px":
         level = width * float(rng.uniform(_SHORTEST, _LONGEST))
-        spoilt = corrupt(sample, name, level=level, seed=seed, moving=moving, other=other)
+        corrupted = corrupt(sample, name, level=level, seed=seed, moving=moving, other=other)
     else:
-        spoilt = corrupt(sample, name, int(rng.integers(2, 6)), seed=seed, moving=moving, other=other)
-    if corruption.group == "geometry" and _longest(spoilt) < 0.99 * _SHORTEST * width:
+        corrupted = corrupt(sample, name, int(rng.integers(2, 6)), seed=seed, moving=moving, other=other)
+    if corruption.group == "geometry" and _longest(corrupted) < 0.99 * _SHORTEST * width:
         return None
-    return Case(spoilt, _truth(sample.flags | {alarm_of(name)}), index, name)
+    return Case(corrupted, _truth(sample.flags | {alarm_of(name)}), index, name)
 
 
 def _longest(sample: RGBTSample) -> float:

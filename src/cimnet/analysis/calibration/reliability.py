@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cimnet.analysis.calibration.pairs import Pairs
+from cimnet.analysis.calibration.pair_source import Pairs
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
 from cimnet.models import RGBTModel

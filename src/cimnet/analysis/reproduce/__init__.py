@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cimnet.analysis.paper import KUST4K, MFNET, NOTES, TABLE3, TABLE4_CLASSES, TABLE5_GROUPS, Ablation
+from cimnet.analysis.paper_values import KUST4K, MFNET, NOTES, TABLE3, TABLE4_CLASSES, TABLE5_GROUPS, Ablation
+from cimnet.analysis.reproduce.paper_tables import Scores, table2, table3, table4, table5, table6
 from cimnet.analysis.reproduce.runs import Plan, Say, Variant, score
-from cimnet.analysis.reproduce.tables import Scores, table2, table3, table4, table5, table6
 from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.flags import FLAG_LISTS
 from cimnet.errors import ConfigError, DataError

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cimnet.analysis.reproduce.tables import Scores
+from cimnet.analysis.reproduce.paper_tables import Scores
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.evaluation import evaluate
 from cimnet.inference import Predictor, load
 from cimnet.training import train
 from cimnet.training.loop import Report
 from cimnet.training.recipe import Recipe, load_recipe
-from cimnet.training.run import READING, first_change
+from cimnet.training.run_folder import READING, first_change
 from cimnet.training.states import state_files
 from cimnet.utils.files import write_text
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from cimnet.analysis.robustness.conditions import CLEAN, Condition
-from cimnet.analysis.robustness.judged import Judged
+from cimnet.analysis.robustness.model_under_test import ModelUnderTest
 from cimnet.analysis.robustness.outcome import Outcome
 from cimnet.data import RGBTDataset, RGBTSample
 from cimnet.data.corruptions import CorruptedDataset
@@ -67,7 +67,11 @@ class Pairs:
 
 
 def count(
-    model: Judged, pairs: Pairs, condition: Condition, batch_size: int, pause: Callable[[], object] = lambda: None
+    model: ModelUnderTest,
+    pairs: Pairs,
+    condition: Condition,
+    batch_size: int,
+    pause: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Confusion matrices of a condition. `pause` is called after every batch; what it raises ends the counting."""
     outcome = Outcome.empty(len(model.classes))

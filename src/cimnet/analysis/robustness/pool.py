@@ -16,7 +16,7 @@ import torch
 
 from cimnet.analysis.robustness.conditions import Condition
 from cimnet.analysis.robustness.count import Pairs, count
-from cimnet.analysis.robustness.judged import Judged, Model, open_model
+from cimnet.analysis.robustness.model_under_test import Model, ModelUnderTest, open_model
 from cimnet.analysis.robustness.suite import Suite
 from cimnet.errors import CimnetError
 
@@ -31,18 +31,18 @@ class Work:
     batch_size: int
     device: str | torch.device | None
 
-    def open(self) -> Judged:
+    def open(self) -> ModelUnderTest:
         """The model, ready to use."""
         return open_model(self.model, self.pairs.dataset, self.device)
 
-    def measure(self, model: Judged, condition: Condition, pause: Callable[[], object] = lambda: None) -> None:
+    def measure(self, model: ModelUnderTest, condition: Condition, pause: Callable[[], object] = lambda: None) -> None:
         """Measure a condition and write its file."""
         outcome = count(model, self.pairs, condition, self.batch_size, pause)
         outcome.write(self.suite.path(condition), self.suite.digest)
 
 
 def measure_all(
-    work: Work, model: Judged, conditions: Sequence[Condition], workers: int, report: Callable[[], object]
+    work: Work, model: ModelUnderTest, conditions: Sequence[Condition], workers: int, report: Callable[[], object]
 ) -> None:
     """Measure conditions; each leaves a file in the suite's folder. `report` is called after each.
 
@@ -90,7 +90,7 @@ class _Process:
     """What a worker process holds between conditions."""
 
     work: Work
-    model: Judged
+    model: ModelUnderTest
     stop: Any
     parent: int
 

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cimnet.curation.check.decoding import Estimate, Job, Settings
+from cimnet.curation.check.check_files import pairing, read_index
+from cimnet.curation.check.check_labels import Rules, rules_by_value
+from cimnet.curation.check.check_report import Report
+from cimnet.curation.check.decode_pair import Estimate, Job, Settings
 from cimnet.curation.check.examine import Examined, examine
 from cimnet.curation.check.findings import SEVERITIES, Finding, Item
 from cimnet.curation.check.gallery import make_sheet
-from cimnet.curation.check.labels import Rules, rules_by_value
-from cimnet.curation.check.listing import pairing, read_index
-from cimnet.curation.check.pool import Progress, look_all
-from cimnet.curation.check.report import Report
+from cimnet.curation.check.pool import Progress, measure_pairs
 from cimnet.curation.check.sheet import spread
 from cimnet.curation.check.splits import read_splits
 from cimnet.curation.check.summary import summarise
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout
 from cimnet.data.classes import ClassList, DatasetFile, choose_classes, read_dataset_file
-from cimnet.data.io.patterns import Index
-from cimnet.data.io.thermal import ThermalRange, parse_thermal
+from cimnet.data.io.patterns import FileIndex
+from cimnet.data.io.thermal_scaling import ThermalRange, parse_thermal
 from cimnet.errors import DataError
 
 __all__ = ["Estimate", "Finding", "Item", "Progress", "Report", "check_dataset"]
@@ -43,7 +43,7 @@ def check_dataset(
         root, layout, classes, thermal_range: as in `open_dataset`.
         estimate: measures the offset of RGB and thermal, see `Estimate`; picklable where there are several workers.
         estimate_pairs: how many pairs it is asked about, evenly spread.
-        workers, progress: see `look_all`.
+        workers, progress: see `measure_pairs`.
 
     Raises:
         DataError: no such folder, an unknown layout, class list or range.
@@ -76,9 +76,9 @@ def check_dataset(
         estimate=estimate,
     )
     jobs = _jobs(index, estimate_pairs if estimate is not None else 0)
-    looks = look_all(jobs, settings, workers, progress)
-    rules = rules_by_value(looks) if named is None else Rules.of(named, file, chosen.info.label_table)
-    examined = Examined(root, jobs, looks, settings, splits, rules)
+    measured = measure_pairs(jobs, settings, workers, progress)
+    rules = rules_by_value(measured) if named is None else Rules.of(named, file, chosen.info.label_table)
+    examined = Examined(root, jobs, measured, settings, splits, rules)
     findings += examine(examined, check_ids=named is not None)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     summary = {"layout": chosen.name, **summarise(examined)}
@@ -107,7 +107,7 @@ def _choose_classes(
     return chosen, []
 
 
-def _jobs(index: Index, asked: int) -> list[Job]:
+def _jobs(index: FileIndex, asked: int) -> list[Job]:
     """One job a name; `asked` of the whole pairs are to be measured."""
     rgb, thermal, labels = index.rgb.files, (index.thermal or index.rgb).files, index.labels.files
     chosen = set(spread([name for name in index.names() if name in rgb and name in thermal], asked))

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from cimnet.curation.check.findings import Finding
-from cimnet.curation.check.looks import Look
-from cimnet.curation.check.measures import Border
+from cimnet.curation.check.image_stats import Border
+from cimnet.curation.check.pair_stats import PairStats
 
 _LEAST = 2  # pixels
 _NEARLY_ALL = 5  # per cent of the images that may have less
 _SPREAD = 4  # pixels by which the median may be wider: a dark sky above the border of some images
 
 
-def find_border(looks: Sequence[Look]) -> Border:
+def find_border(measured: Sequence[PairStats]) -> Border:
     """Pixels at the top, right, bottom and left that are constant in nearly every RGB or nearly every thermal image."""
-    rgb = [look.rgb.border for look in looks if look.rgb is not None and not look.rgb.plain]
-    thermal = [look.thermal.border for look in looks if look.thermal is not None and not look.thermal.constant]
+    rgb = [stats.rgb.border for stats in measured if stats.rgb is not None and not stats.rgb.plain]
+    thermal = [stats.thermal.border for stats in measured if stats.thermal is not None and not stats.thermal.constant]
     top, right, bottom, left = (max(a, b) for a, b in zip(_common(rgb), _common(thermal), strict=True))
     return top, right, bottom, left
 
@@ -33,13 +33,13 @@ def _common(borders: Sequence[Border]) -> Border:
     return top, right, bottom, left
 
 
-def check_borders(looks: Sequence[Look], cut: Border) -> list[Finding]:
+def check_borders(measured: Sequence[PairStats], cut: Border) -> list[Finding]:
     """A border that all pictures share.
 
     Args:
         cut: what is cut off already.
     """
-    found = find_border(looks)
+    found = find_border(measured)
     if not any(found):
         return []
     sides = ", ".join(

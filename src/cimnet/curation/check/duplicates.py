@@ -15,32 +15,32 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.curation.check.findings import Finding, Item, number
-from cimnet.curation.check.looks import Look
-from cimnet.curation.check.measures import THUMBNAIL_STEPS
+from cimnet.curation.check.image_stats import THUMBNAIL_STEPS
+from cimnet.curation.check.pair_stats import PairStats
 
 _NEAR = 0.8  # standard deviations; copies after JPEG, noise, resizing: up to 0.4; different frames: from 1.2
 _NEAR_ALONE = 0.15  # with one sensor only: frames of a fixed camera differ by 0.3 in thermal alone
-_ALIKE = 0.97  # correlation of thumbnails below which no closer look is taken
+_ALIKE = 0.97  # correlation of thumbnails below which no closer stats is taken
 _BLOCK = 512
 _CLOSER = 1 << 16
 
 
-def check_duplicates(looks: Sequence[Look], split_of: Mapping[str, str]) -> list[Finding]:
+def check_duplicates(measured: Sequence[PairStats], split_of: Mapping[str, str]) -> list[Finding]:
     """Equal and nearly equal pairs, within and between splits."""
-    whole = [look for look in looks if look.rgb is not None and look.thermal is not None]
+    whole = [stats for stats in measured if stats.rgb is not None and stats.thermal is not None]
     return [*_equal(whole, split_of), *_near(whole, split_of)]
 
 
-def _equal(looks: Sequence[Look], split_of: Mapping[str, str]) -> list[Finding]:
-    groups: dict[bytes, list[Look]] = {}
-    for look in looks:
-        if not (_shows_rgb(look) or _shows_thermal(look)):
+def _equal(measured: Sequence[PairStats], split_of: Mapping[str, str]) -> list[Finding]:
+    groups: dict[bytes, list[PairStats]] = {}
+    for stats in measured:
+        if not (_shows_rgb(stats) or _shows_thermal(stats)):
             continue
-        groups.setdefault(_rgb(look) + _thermal(look), []).append(look)
+        groups.setdefault(_rgb(stats) + _thermal(stats), []).append(stats)
     across: list[Item] = []
     within: list[Item] = []
     for group in groups.values():
-        splits = {split_of.get(look.name, "") for look in group}
+        splits = {split_of.get(stats.name, "") for stats in group}
         if len(group) > 1:
             (across if len(splits) > 1 else within).append(_described(group, split_of))
     findings = []
@@ -56,17 +56,17 @@ def _equal(looks: Sequence[Look], split_of: Mapping[str, str]) -> list[Finding]:
 
 
 def _repeated(
-    looks: Sequence[Look],
+    measured: Sequence[PairStats],
     sensor: str,
-    digest: Callable[[Look], bytes],
-    shows: Callable[[Look], bool],
+    digest: Callable[[PairStats], bytes],
+    shows: Callable[[PairStats], bool],
     split_of: Mapping[str, str],
 ) -> list[Finding]:
     """Images of one sensor used in several pairs, with different images of the other."""
-    groups: dict[bytes, list[Look]] = {}
-    for look in looks:
-        if shows(look):
-            groups.setdefault(digest(look), []).append(look)
+    groups: dict[bytes, list[PairStats]] = {}
+    for stats in measured:
+        if shows(stats):
+            groups.setdefault(digest(stats), []).append(stats)
     items = tuple(_described(group, split_of) for group in groups.values() if len(group) > 1)
     if not items:
         return []
@@ -75,15 +75,17 @@ def _repeated(
     return [Finding("warning", f"repeated-{sensor}", message, "check how the pairs were made", items)]
 
 
-def _near(looks: Sequence[Look], split_of: Mapping[str, str]) -> list[Finding]:
+def _near(measured: Sequence[PairStats], split_of: Mapping[str, str]) -> list[Finding]:
     order = {split: place for place, split in enumerate(dict.fromkeys(split_of.values()))}
-    place = np.array([order.get(split_of.get(look.name, ""), len(order)) for look in looks])
-    first, second, difference = near_pairs(looks)
-    reported = _same(looks, _rgb, _shows_rgb, first, second) | _same(looks, _thermal, _shows_thermal, first, second)
+    place = np.array([order.get(split_of.get(stats.name, ""), len(order)) for stats in measured])
+    first, second, difference = near_pairs(measured)
+    reported = _same(measured, _rgb, _shows_rgb, first, second) | _same(
+        measured, _thermal, _shows_thermal, first, second
+    )
     findings = []
     for across in (True, False):
         chosen = ((place[first] != place[second]) == across) & ~reported
-        items = _nearest(looks, first[chosen], second[chosen], difference[chosen], place, split_of)
+        items = _nearest(measured, first[chosen], second[chosen], difference[chosen], place, split_of)
         if items and across:
             message = f"{number(len(items), 'pair')} nearly equal to one of another split"
             remedy = "split by place or sequence, not by frame (`cimnet data split`)"
@@ -95,21 +97,21 @@ def _near(looks: Sequence[Look], split_of: Mapping[str, str]) -> list[Finding]:
 
 
 def _same(
-    looks: Sequence[Look],
-    digest: Callable[[Look], bytes],
-    shows: Callable[[Look], bool],
+    measured: Sequence[PairStats],
+    digest: Callable[[PairStats], bytes],
+    shows: Callable[[PairStats], bool],
     first: npt.NDArray[np.int64],
     second: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.bool_]:
-    """Which pairs of looks have the very same image of a sensor: as such they are reported."""
+    """Which pairs of measured have the very same image of a sensor: as such they are reported."""
     numbers: dict[bytes, int] = {}
-    pixels = np.array([numbers.setdefault(digest(look), len(numbers)) for look in looks], dtype=int)
-    shown = np.array([shows(look) for look in looks], dtype=bool)
+    pixels = np.array([numbers.setdefault(digest(stats), len(numbers)) for stats in measured], dtype=int)
+    shown = np.array([shows(stats) for stats in measured], dtype=bool)
     return shown[first] & (pixels[first] == pixels[second])
 
 
 def _nearest(
-    looks: Sequence[Look],
+    measured: Sequence[PairStats],
     first: npt.NDArray[np.int64],
     second: npt.NDArray[np.int64],
     difference: npt.NDArray[np.float32],
@@ -123,7 +125,7 @@ def _nearest(
     _, positions = np.unique(later[rank], return_index=True)
     items = []
     for position in rank[positions]:
-        a, b = looks[later[position]], looks[partner[position]]
+        a, b = measured[later[position]], measured[partner[position]]
         detail = f"{_in(a, split_of)}like {_shown(b, split_of)}, by {difference[position]:.2f}"
         items.append(Item(a.name, detail, (b.name,)))
     return tuple(items)
@@ -138,14 +140,16 @@ class _Thumbnails:
     shows: npt.NDArray[np.bool_]
 
 
-def near_pairs(looks: Sequence[Look]) -> tuple[Any, Any, Any]:
-    """All pairs of looks that are nearly equal: positions i < j, both (P,), and how much they differ, (P,)."""
-    rgb = _thumbnails([look.rgb.thumbnail for look in looks if look.rgb], [_shows_rgb(look) for look in looks])
+def near_pairs(measured: Sequence[PairStats]) -> tuple[Any, Any, Any]:
+    """All pairs of measured that are nearly equal: positions i < j, both (P,), and how much they differ, (P,)."""
+    rgb = _thumbnails(
+        [stats.rgb.thumbnail for stats in measured if stats.rgb], [_shows_rgb(stats) for stats in measured]
+    )
     thermal = _thumbnails(
-        [look.thermal.thumbnail for look in looks if look.thermal], [_shows_thermal(look) for look in looks]
+        [stats.thermal.thumbnail for stats in measured if stats.thermal], [_shows_thermal(stats) for stats in measured]
     )
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
-    for start in range(0, len(looks), _BLOCK):
+    for start in range(0, len(measured), _BLOCK):
         first, second = _candidates(rgb, thermal, start)
         for begin in range(0, len(first), _CLOSER):
             i, j = first[begin : begin + _CLOSER], second[begin : begin + _CLOSER]
@@ -186,33 +190,33 @@ def _thumbnails(values: Sequence[npt.NDArray[np.int8]], shows: Sequence[bool]) -
     return _Thumbnails(stacked, unit, np.array(shows, dtype=bool))
 
 
-def _described(group: Sequence[Look], split_of: Mapping[str, str]) -> Item:
+def _described(group: Sequence[PairStats], split_of: Mapping[str, str]) -> Item:
     first, *rest = group
-    detail = f"{_in(first, split_of)}equal to {', '.join(_shown(look, split_of) for look in rest)}"
-    return Item(first.name, detail, tuple(look.name for look in rest))
+    detail = f"{_in(first, split_of)}equal to {', '.join(_shown(stats, split_of) for stats in rest)}"
+    return Item(first.name, detail, tuple(stats.name for stats in rest))
 
 
-def _shown(look: Look, split_of: Mapping[str, str]) -> str:
-    split = split_of.get(look.name, "")
-    return f"{look.name} ({split})" if split else look.name
+def _shown(stats: PairStats, split_of: Mapping[str, str]) -> str:
+    split = split_of.get(stats.name, "")
+    return f"{stats.name} ({split})" if split else stats.name
 
 
-def _in(look: Look, split_of: Mapping[str, str]) -> str:
-    split = split_of.get(look.name, "")
+def _in(stats: PairStats, split_of: Mapping[str, str]) -> str:
+    split = split_of.get(stats.name, "")
     return f"in {split}, " if split else ""
 
 
-def _rgb(look: Look) -> bytes:
-    return look.rgb.digest if look.rgb else b""
+def _rgb(stats: PairStats) -> bytes:
+    return stats.rgb.digest if stats.rgb else b""
 
 
-def _thermal(look: Look) -> bytes:
-    return look.thermal.digest if look.thermal else b""
+def _thermal(stats: PairStats) -> bytes:
+    return stats.thermal.digest if stats.thermal else b""
 
 
-def _shows_rgb(look: Look) -> bool:
-    return look.rgb is not None and not look.rgb.plain
+def _shows_rgb(stats: PairStats) -> bool:
+    return stats.rgb is not None and not stats.rgb.plain
 
 
-def _shows_thermal(look: Look) -> bool:
-    return look.thermal is not None and not look.thermal.constant
+def _shows_thermal(stats: PairStats) -> bool:
+    return stats.thermal is not None and not stats.thermal.constant

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cimnet.curation.check import labels, offsets, reading, sensors
+from cimnet.curation.check import check_labels as labels
+from cimnet.curation.check import check_offsets as offsets
+from cimnet.curation.check import reading, sensors
 from cimnet.curation.check.borders import check_borders
-from cimnet.curation.check.decoding import Job, Settings
+from cimnet.curation.check.decode_pair import Job, Settings
 from cimnet.curation.check.duplicates import check_duplicates
 from cimnet.curation.check.findings import Finding
-from cimnet.curation.check.looks import Look, ThermalLook
+from cimnet.curation.check.pair_stats import PairStats, ThermalStats
 from cimnet.curation.check.splits import Splits
 
 
@@ -21,7 +23,7 @@ class Examined:
 
     root: Path
     jobs: Sequence[Job]
-    looks: Sequence[Look]
+    measured: Sequence[PairStats]
     settings: Settings
     splits: Splits
     rules: labels.Rules
@@ -29,25 +31,27 @@ class Examined:
 
 def examine(examined: Examined, check_ids: bool) -> list[Finding]:
     """Everything that the pairs show. `check_ids`: whether the classes are known."""
-    looks, split_of = examined.looks, examined.splits.by_name()
-    faults = sensors.find_faults(looks)
-    flags = sensors.broken_flags(looks, examined.splits.flags, faults)
-    tally = labels.count(looks, examined.rules, split_of)
+    measured, split_of = examined.measured, examined.splits.by_name()
+    faults = sensors.find_faults(measured)
+    flags = sensors.broken_flags(measured, examined.splits.flags, faults)
+    tally = labels.count(measured, examined.rules, split_of)
     return [
-        *reading.unreadable(examined.root, looks),
-        *reading.sizes(looks),
-        *reading.depths(looks),
-        *reading.ranges(_sound_thermal(looks, faults, flags), examined.settings.scaling),
-        *(labels.check_labels(looks, examined.rules, tally) if check_ids else []),
-        *check_duplicates(looks, split_of),
-        *sensors.check_sensors(looks, flags, faults, examined.splits.broken_known),
-        *check_borders(looks, examined.settings.border),
-        *offsets.check_offsets(looks),
+        *reading.unreadable(examined.root, measured),
+        *reading.sizes(measured),
+        *reading.depths(measured),
+        *reading.ranges(_sound_thermal(measured, faults, flags), examined.settings.scaling),
+        *(labels.check_labels(measured, examined.rules, tally) if check_ids else []),
+        *check_duplicates(measured, split_of),
+        *sensors.check_sensors(measured, flags, faults, examined.splits.broken_known),
+        *check_borders(measured, examined.settings.border),
+        *offsets.check_offsets(measured),
     ]
 
 
-def _sound_thermal(looks: Sequence[Look], faults: sensors.Faults, flags: dict[str, set[str]]) -> list[ThermalLook]:
+def _sound_thermal(
+    measured: Sequence[PairStats], faults: sensors.Faults, flags: dict[str, set[str]]
+) -> list[ThermalStats]:
     """Thermal images that neither look broken nor are flagged so."""
     failed = {name for code, names in faults.items() if code.startswith("thermal") for name in names}
     failed |= {name for name, own in flags.items() if "thermal_broken" in own}
-    return [look.thermal for look in looks if look.thermal is not None and look.name not in failed]
+    return [stats.thermal for stats in measured if stats.thermal is not None and stats.name not in failed]

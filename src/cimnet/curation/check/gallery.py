@@ -33,7 +33,7 @@ def make_sheet(examined: Examined, findings: Sequence[Finding]) -> Sheet:
     """The sheet of a data set; nothing is decoded yet."""
     explained = [finding for finding in findings if finding.code in _EXPLAINED]
     odd = {item.name for finding in explained for item in finding.items}
-    odd |= {look.name for look in examined.looks if look.problems or look.rgb is None or look.thermal is None}
+    odd |= {stats.name for stats in examined.measured if stats.problems or stats.rgb is None or stats.thermal is None}
     groups = []
     for split, names in examined.splits.names.items():
         usual = [Item(name) for name in names if name not in odd] or [Item(name) for name in names]

@@ -1,4 +1,4 @@
-"""Look at all pairs, in processes of their own where that pays."""
+"""PairStats at all pairs, in processes of their own where that pays."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
-from cimnet.curation.check.decoding import Job, Problem, Settings
-from cimnet.curation.check.looks import Look, look
+from cimnet.curation.check.decode_pair import Job, Problem, Settings
+from cimnet.curation.check.pair_stats import PairStats, measure_pair
 from cimnet.errors import CimnetError
 
 Progress = Callable[[int, int], object]
@@ -21,9 +21,9 @@ _WORTH_IT = 200  # pairs a process: starting one takes as long as looking at abo
 _HOPELESS = 3
 
 
-def look_all(
+def measure_pairs(
     jobs: Sequence[Job], settings: Settings, workers: int | None = None, progress: Progress | None = None
-) -> list[Look]:
+) -> list[PairStats]:
     """One look a job, in their order.
 
     Args:
@@ -35,9 +35,9 @@ def look_all(
     """
     if workers is None:
         workers = min(_cores(), max(1, len(jobs) // _WORTH_IT))
-    done: list[Look] = []
+    done: list[PairStats] = []
 
-    def add(found: Look) -> None:
+    def add(found: PairStats) -> None:
         done.append(found)
         if progress is not None:
             progress(len(done), len(jobs))
@@ -46,17 +46,17 @@ def look_all(
         progress(0, len(jobs))
     if workers <= 1:
         for job in jobs:
-            add(look(job, settings))
+            add(measure_pair(job, settings))
     else:
         _in_processes(jobs, settings, workers, done, add)
     return done
 
 
 def _in_processes(
-    jobs: Sequence[Job], settings: Settings, workers: int, done: list[Look], add: Callable[[Look], None]
+    jobs: Sequence[Job], settings: Settings, workers: int, done: list[PairStats], add: Callable[[PairStats], None]
 ) -> None:
     """After a process has died, go on one pair at a time for a while: then it is known which pair killed it."""
-    work = partial(look, settings=settings)
+    work = partial(measure_pair, settings=settings)
     careful, killed = False, 0
     while len(done) < len(jobs):
         rest = jobs[len(done) :]
@@ -79,7 +79,7 @@ def _in_processes(
                         "workers=1"
                     ) from error
                 why = "the process that examined it was killed (out of memory?)"
-                add(Look(jobs[len(done)].name, (Problem("rgb", None, why),)))
+                add(PairStats(jobs[len(done)].name, (Problem("rgb", None, why),)))
             careful = True
 
 
@@ -88,7 +88,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([look.__module__])  # imported once, not by every process
+    context.set_forkserver_preload([measure_pair.__module__])  # imported once, not by every process
     return ProcessPoolExecutor(workers, context)
 
 

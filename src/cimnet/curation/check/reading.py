@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from cimnet.curation.check.decoding import Problem
+from cimnet.curation.check.check_files import relative
+from cimnet.curation.check.decode_pair import Problem
 from cimnet.curation.check.findings import Finding, Item, Severity, number
-from cimnet.curation.check.listing import relative
-from cimnet.curation.check.looks import Look, ThermalLook
-from cimnet.data.io.thermal import ThermalScaling
+from cimnet.curation.check.pair_stats import PairStats, ThermalStats
+from cimnet.data.io.thermal_scaling import ThermalScaling
 
 _FILLS = 0.25  # of 0..65535; below, 16-bit values without a range leave a network little to see
 _CLIPPED = 0.05
@@ -39,12 +39,12 @@ _READING = (
 """Words of the readers' messages: the first that occurs gives the code."""
 
 
-def unreadable(root: Path, looks: Sequence[Look]) -> list[Finding]:
+def unreadable(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
     """Files that a reader refuses, by what is wrong with them; the details are the readers' words."""
     found: dict[str, list[Item]] = {}
-    for look in looks:
-        for problem in look.problems:
-            name = look.name if problem.path is None else relative(root, problem.path)
+    for stats in measured:
+        for problem in stats.problems:
+            name = stats.name if problem.path is None else relative(root, problem.path)
             found.setdefault(code_of(problem), []).append(Item(name, problem.message))
     findings = []
     for _, code, text, remedy in _READING:
@@ -60,10 +60,10 @@ def code_of(problem: Problem) -> str:
     return next(code for words, code, _, _ in _READING if words in problem.message)
 
 
-def sizes(looks: Sequence[Look]) -> list[Finding]:
+def sizes(measured: Sequence[PairStats]) -> list[Finding]:
     """Pairs whose files differ in size, and sets of several sizes."""
-    thermal = _differing(looks, "thermal")
-    label = _differing(looks, "label")
+    thermal = _differing(measured, "thermal")
+    label = _differing(measured, "label")
     findings = []
     if thermal:
         message = f"{number(len(thermal), 'thermal image')} of another size than the RGB image"
@@ -73,7 +73,7 @@ def sizes(looks: Sequence[Look]) -> list[Finding]:
         message = f"{number(len(label), 'label')} of another size than the RGB image"
         remedy = "resize the labels to that size without interpolation (nearest neighbour)"
         findings.append(Finding("error", "label-size", message, remedy, label))
-    counts = Counter(size_text(look.rgb.size) for look in looks if look.rgb is not None)
+    counts = Counter(size_text(stats.rgb.size) for stats in measured if stats.rgb is not None)
     if len(counts) > 1:
         several = tuple(Item(size, number(count, "pair")) for size, count in counts.most_common())
         message = f"{len(counts)} image sizes in one set"
@@ -82,28 +82,28 @@ def sizes(looks: Sequence[Look]) -> list[Finding]:
     return findings
 
 
-def _differing(looks: Sequence[Look], kind: Literal["thermal", "label"]) -> tuple[Item, ...]:
+def _differing(measured: Sequence[PairStats], kind: Literal["thermal", "label"]) -> tuple[Item, ...]:
     items = []
-    for look in looks:
-        part = look.thermal if kind == "thermal" else look.label
-        if look.rgb is not None and part is not None and part.size != look.rgb.size:
-            items.append(Item(look.name, f"RGB {size_text(look.rgb.size)}, {kind} {size_text(part.size)}"))
+    for stats in measured:
+        part = stats.thermal if kind == "thermal" else stats.label
+        if stats.rgb is not None and part is not None and part.size != stats.rgb.size:
+            items.append(Item(stats.name, f"RGB {size_text(stats.rgb.size)}, {kind} {size_text(part.size)}"))
     return tuple(items)
 
 
-def depths(looks: Sequence[Look]) -> list[Finding]:
+def depths(measured: Sequence[PairStats]) -> list[Finding]:
     """Thermal images of different depths, and formats of which some lose detail."""
-    types = Counter(look.thermal.dtype for look in looks if look.thermal is not None)
+    types = Counter(stats.thermal.dtype for stats in measured if stats.thermal is not None)
     findings = []
     if len(types) > 1:
         usual = types.most_common(1)[0][0]
-        odd = [look for look in looks if look.thermal is not None and look.thermal.dtype != usual]
-        items = tuple(Item(look.name, look.thermal.dtype) for look in odd if look.thermal is not None)
+        odd = [stats for stats in measured if stats.thermal is not None and stats.thermal.dtype != usual]
+        items = tuple(Item(stats.name, stats.thermal.dtype) for stats in odd if stats.thermal is not None)
         counts = ", ".join(f"{count:,} {name}" for name, count in types.most_common())
         message = f"thermal images of different depths: {counts}; their values have different units"
         findings.append(Finding("error", "mixed-depths", message, "convert all to one depth and unit", items))
     for kind in ("rgb", "thermal"):
-        formats = Counter(form.split()[0] for look in looks for k, form in look.formats if k == kind)
+        formats = Counter(form.split()[0] for stats in measured for k, form in stats.formats if k == kind)
         lossy = {"JPEG", "MPO"} & formats.keys()
         if lossy and len(formats) > len(lossy):
             items = tuple(Item(form, number(count, "file")) for form, count in formats.most_common())
@@ -113,7 +113,7 @@ def depths(looks: Sequence[Look]) -> list[Finding]:
     return findings
 
 
-def ranges(thermals: Sequence[ThermalLook], scaling: ThermalScaling | None) -> list[Finding]:
+def ranges(thermals: Sequence[ThermalStats], scaling: ThermalScaling | None) -> list[Finding]:
     """Whether the raw thermal values fit their scaling.
 
     Args:
@@ -142,7 +142,7 @@ def ranges(thermals: Sequence[ThermalLook], scaling: ThermalScaling | None) -> l
     return []
 
 
-def suggest_range(thermals: Sequence[ThermalLook]) -> tuple[float, float] | None:
+def suggest_range(thermals: Sequence[ThermalStats]) -> tuple[float, float] | None:
     """(low, high) in raw values, as `cimnet.data.suggest_thermal_range`; None for constant images."""
     low = min((thermal.low for thermal in thermals), default=0.0)
     high = max((thermal.high for thermal in thermals), default=0.0)

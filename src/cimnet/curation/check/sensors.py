@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from cimnet.curation.check.findings import Finding, Item, Severity, items_of, number
-from cimnet.curation.check.looks import Look, RGBLook, ThermalLook
+from cimnet.curation.check.pair_stats import PairStats, RGBStats, ThermalStats
 from cimnet.curation.check.reading import code_of
 from cimnet.data.flags import BROKEN_FLAGS, FLAG_LISTS
 
@@ -34,19 +34,19 @@ _TEXTS = {
 FAULT_CODES = tuple(_TEXTS)
 
 
-def find_faults(looks: Sequence[Look]) -> Faults:
+def find_faults(measured: Sequence[PairStats]) -> Faults:
     """The pairs with each kind of failure; of each sensor the first kind that applies."""
-    softness = _softness([look.thermal for look in looks if look.thermal is not None])
+    softness = _softness([stats.thermal for stats in measured if stats.thermal is not None])
     faults: Faults = {code: {} for code in FAULT_CODES}
-    for look in looks:
-        found = [] if look.rgb is None else [_rgb_fault(look.rgb)]
-        found += [] if look.thermal is None else [_thermal_fault(look.thermal, softness)]
+    for stats in measured:
+        found = [] if stats.rgb is None else [_rgb_fault(stats.rgb)]
+        found += [] if stats.thermal is None else [_thermal_fault(stats.thermal, softness)]
         for code, detail in filter(None, found):
-            faults[code][look.name] = detail
+            faults[code][stats.name] = detail
     return faults
 
 
-def _rgb_fault(rgb: RGBLook) -> tuple[str, str] | None:
+def _rgb_fault(rgb: RGBStats) -> tuple[str, str] | None:
     if rgb.black:
         return "rgb-black", f"99% of the pixels at {rgb.dark} or below"
     if rgb.bright > _BRIGHT:
@@ -54,7 +54,7 @@ def _rgb_fault(rgb: RGBLook) -> tuple[str, str] | None:
     return ("rgb-constant", f"{rgb.spread} grey levels from darkest to brightest") if rgb.constant else None
 
 
-def _thermal_fault(thermal: ThermalLook, softness: Callable[[ThermalLook], float]) -> tuple[str, str] | None:
+def _thermal_fault(thermal: ThermalStats, softness: Callable[[ThermalStats], float]) -> tuple[str, str] | None:
     if thermal.constant:
         return "thermal-constant", f"value {thermal.low:g}"
     if thermal.levels < _FEW_LEVELS:
@@ -66,10 +66,10 @@ def _thermal_fault(thermal: ThermalLook, softness: Callable[[ThermalLook], float
     return ("thermal-blurred", f"{soft:.0f} times less sharp than most") if soft > 1 / _BLURRED else None
 
 
-def _softness(thermals: Sequence[ThermalLook]) -> Callable[[ThermalLook], float]:
+def _softness(thermals: Sequence[ThermalStats]) -> Callable[[ThermalStats], float]:
     """How many times less sharp an image is than the median of those of its size and depth; 1 where only its contrast
     is weaker."""
-    groups: dict[tuple[object, ...], list[ThermalLook]] = {}
+    groups: dict[tuple[object, ...], list[ThermalStats]] = {}
     for thermal in thermals:
         if not thermal.constant:
             groups.setdefault((thermal.size, thermal.dtype), []).append(thermal)
@@ -81,7 +81,7 @@ def _softness(thermals: Sequence[ThermalLook]) -> Callable[[ThermalLook], float]
         for key, group in groups.items()
     }
 
-    def softness(thermal: ThermalLook) -> float:
+    def softness(thermal: ThermalStats) -> float:
         sharpness, relative = usual[thermal.size, thermal.dtype]
         weak = thermal.sharpness / max(thermal.contrast, 1e-9) > _STILL_CONTRAST * relative
         return 1.0 if weak else sharpness / max(thermal.sharpness, 1e-9)
@@ -89,21 +89,21 @@ def _softness(thermals: Sequence[ThermalLook]) -> Callable[[ThermalLook], float]
     return softness
 
 
-def broken_flags(looks: Sequence[Look], flags: Mapping[str, set[str]], faults: Faults) -> dict[str, set[str]]:
+def broken_flags(measured: Sequence[PairStats], flags: Mapping[str, set[str]], faults: Faults) -> dict[str, set[str]]:
     """Flags of the pairs that were examined; where a list does not say which sensor is broken, RGB if it is black,
     else thermal, as `name_sensor` has it."""
     named = {}
-    for look in looks:
-        own = flags.get(look.name, set())
+    for stats in measured:
+        own = flags.get(stats.name, set())
         if "broken" in own:
-            own = own - {"broken"} | {"rgb_broken" if look.name in faults["rgb-black"] else "thermal_broken"}
+            own = own - {"broken"} | {"rgb_broken" if stats.name in faults["rgb-black"] else "thermal_broken"}
         if own:
-            named[look.name] = own
+            named[stats.name] = own
     return named
 
 
 def check_sensors(
-    looks: Sequence[Look], flags: Mapping[str, set[str]], faults: Faults, broken_known: bool
+    measured: Sequence[PairStats], flags: Mapping[str, set[str]], faults: Faults, broken_known: bool
 ) -> list[Finding]:
     """Failures that no list names, lists that do not fit the images, RGB and thermal exchanged or the same."""
     findings = []
@@ -115,16 +115,16 @@ def check_sensors(
             remedy = f"name them in {FLAG_LISTS[flag]}.txt (then `broken: drop` leaves them out), or remove them"
             message = f"{number(len(new), _image(flag))} {text}{listed}"
             findings.append(Finding("warning", code, message, remedy, tuple(Item(*entry) for entry in new)))
-    return [*findings, *_flagged(looks, flags, faults), *_exchanged(looks)]
+    return [*findings, *_flagged(measured, flags, faults), *_exchanged(measured)]
 
 
-def _flagged(looks: Sequence[Look], flags: Mapping[str, set[str]], faults: Faults) -> list[Finding]:
+def _flagged(measured: Sequence[PairStats], flags: Mapping[str, set[str]], faults: Faults) -> list[Finding]:
     findings = []
     severities: dict[str, Severity] = {"rgb_broken": "warning", "thermal_broken": "note"}  # a slight blur is not seen
     for flag, severity in severities.items():
         sensor = flag.partition("_")[0]
         failed = {name for code, names in faults.items() if code.startswith(sensor) for name in names}
-        seen = {look.name for look in looks if (look.rgb if sensor == "rgb" else look.thermal) is not None}
+        seen = {stats.name for stats in measured if (stats.rgb if sensor == "rgb" else stats.thermal) is not None}
         if sound := {name for name, own in flags.items() if flag in own} & seen - failed:
             message = f"{number(len(sound), _image(flag))} flagged as broken that look sound"
             remedy = f"check {FLAG_LISTS[flag]}.txt, or broken_in_*.txt"
@@ -136,11 +136,11 @@ def _flagged(looks: Sequence[Look], flags: Mapping[str, set[str]], faults: Fault
     return findings
 
 
-def _exchanged(looks: Sequence[Look]) -> list[Finding]:
+def _exchanged(measured: Sequence[PairStats]) -> list[Finding]:
     findings = []
-    rgbs = [look for look in looks if look.rgb is not None and not look.rgb.plain]
-    colourless = {look.name for look in rgbs if look.rgb is not None and look.rgb.grey}
-    palettes = {look.name for look in looks if any(code_of(problem) == "palette" for problem in look.problems)}
+    rgbs = [stats for stats in measured if stats.rgb is not None and not stats.rgb.plain]
+    colourless = {stats.name for stats in rgbs if stats.rgb is not None and stats.rgb.grey}
+    palettes = {stats.name for stats in measured if any(code_of(problem) == "palette" for problem in stats.problems)}
     if swapped := colourless & palettes:
         message = f"RGB and thermal seem exchanged in {number(len(swapped), 'pair')}: grey RGB, coloured thermal"
         findings.append(
@@ -150,9 +150,9 @@ def _exchanged(looks: Sequence[Look]) -> list[Finding]:
         message = f"{number(len(colourless), 'RGB image')} without colour"
         remedy = "check that the RGB folder does not hold thermal images"
         findings.append(Finding("warning", "rgb-grey", message, remedy, items_of(colourless)))
-    same = [look for look in looks if abs(look.similarity) >= _SAME]
+    same = [stats for stats in measured if abs(stats.similarity) >= _SAME]
     if same:
-        items = tuple(Item(look.name, f"correlation {look.similarity:.3f}") for look in same)
+        items = tuple(Item(stats.name, f"correlation {stats.similarity:.3f}") for stats in same)
         message = f"{number(len(same), 'thermal image')} equal to the RGB image in grey"
         findings.append(Finding("warning", "thermal-is-rgb", message, "export the thermal images again", items))
     return findings

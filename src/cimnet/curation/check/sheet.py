@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from cimnet.curation.check.decoding import Job, Settings, read_files
-from cimnet.curation.check.measures import stretched
+from cimnet.curation.check.decode_pair import Job, Settings, read_files
+from cimnet.curation.check.image_stats import stretched
 from cimnet.data.classes import Color
 from cimnet.data.labels import ignore_color
 from cimnet.data.sample import IGNORE_INDEX

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cimnet.curation.check.check_files import relative
 from cimnet.curation.check.findings import Finding, Item, Severity, number
-from cimnet.curation.check.listing import relative
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.flags import FLAG_LISTS, read_flags
-from cimnet.data.io.lists import ALL, find_list, list_names, read_names, scenes_of
-from cimnet.data.io.patterns import SPLIT_FOLDERS, Index
+from cimnet.data.io.patterns import SPLIT_FOLDERS, FileIndex
+from cimnet.data.io.split_lists import ALL, find_list, list_names, read_names, scenes_of
 from cimnet.errors import DataError
 
 _SCENES = ("day", "night", "dark_night")
@@ -51,7 +51,7 @@ class Splits:
 class _Reader:
     """Reads lists and collects what is wrong with them, an item a name or file, by code."""
 
-    def __init__(self, root: Path, layout: type[RGBTDataset], index: Index) -> None:
+    def __init__(self, root: Path, layout: type[RGBTDataset], index: FileIndex) -> None:
         self.root, self.layout, self.index = root, layout, index
         self.known = index.rgb.files.keys() | (index.thermal.files.keys() if index.thermal else set())
         self.spelt = {name.casefold(): name for name in self.known}
@@ -95,7 +95,7 @@ class _Reader:
         return list(dict.fromkeys(map(self.source, names)))
 
 
-def read_splits(root: Path, layout: type[RGBTDataset], index: Index) -> tuple[Splits, list[Finding]]:
+def read_splits(root: Path, layout: type[RGBTDataset], index: FileIndex) -> tuple[Splits, list[Finding]]:
     """All lists of a folder. A list that is neither train, val, validation nor test, and shares no name with these, is
     a split of its own; others are subsets. Text files that name hardly any image are no lists."""
     reader = _Reader(root, layout, index)

@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from cimnet.curation.check import labels, offsets, reading
+from cimnet.curation.check import check_labels as labels
+from cimnet.curation.check import check_offsets as offsets
+from cimnet.curation.check import reading
 from cimnet.curation.check.examine import Examined
 from cimnet.data.sample import IGNORE_INDEX
 
 
 def summarise(examined: Examined) -> dict[str, Any]:
     """For JSON: pairs, images, splits, sizes, formats, depths, scenes, flags, thermal, classes, ignore, alignment."""
-    looks, splits = examined.looks, examined.splits
+    measured, splits = examined.measured, examined.splits
     jobs = {job.name: job for job in examined.jobs}
     whole = {job.name for job in examined.jobs if job.rgb is not None and job.thermal is not None}
-    tally = labels.count(looks, examined.rules, splits.by_name())
+    tally = labels.count(measured, examined.rules, splits.by_name())
     return {
         "pairs": len(whole),
         "images": {kind: sum(getattr(job, kind) is not None for job in examined.jobs) for kind in _KINDS},
@@ -28,9 +30,11 @@ def summarise(examined: Examined) -> dict[str, Any]:
             }
             for split, names in splits.names.items()
         },
-        "sizes": _counts(reading.size_text(look.rgb.size) for look in looks if look.rgb is not None),
-        "formats": {kind: _counts(form for look in looks for k, form in look.formats if k == kind) for kind in _KINDS},
-        "depths": _counts(look.thermal.dtype for look in looks if look.thermal is not None),
+        "sizes": _counts(reading.size_text(stats.rgb.size) for stats in measured if stats.rgb is not None),
+        "formats": {
+            kind: _counts(form for stats in measured for k, form in stats.formats if k == kind) for kind in _KINDS
+        },
+        "depths": _counts(stats.thermal.dtype for stats in measured if stats.thermal is not None),
         "scenes": _counts(splits.scenes.values()),
         "flags": _counts(flag for own in splits.flags.values() for flag in own),
         "thermal": _thermal(examined),
@@ -40,7 +44,7 @@ def summarise(examined: Examined) -> dict[str, Any]:
             "share": tally.pixels.get(IGNORE_INDEX, 0) / max(sum(tally.pixels.values()), 1),
             "images": tally.images.get(IGNORE_INDEX, 0),
         },
-        "alignment": offsets.summarise(looks),
+        "alignment": offsets.summarise(measured),
     }
 
 
@@ -49,7 +53,7 @@ _KINDS = ("rgb", "thermal", "label")
 
 def _thermal(examined: Examined) -> dict[str, Any]:
     """Range of the raw values (0.1st to 99.9th percentile of the images), and how they are scaled."""
-    found = reading.suggest_range([look.thermal for look in examined.looks if look.thermal is not None])
+    found = reading.suggest_range([stats.thermal for stats in examined.measured if stats.thermal is not None])
     scaling = str(examined.settings.scaling or "the whole range of the bit depth")
     return {"low": found[0] if found else None, "high": found[1] if found else None, "scaling": scaling}
 

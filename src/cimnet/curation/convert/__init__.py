@@ -16,16 +16,16 @@ from typing import Any, Literal
 
 import yaml
 
+from cimnet.curation.convert.destinations import place_pairs
 from cimnet.curation.convert.panoptic import panoptic_json
-from cimnet.curation.convert.placing import place_pairs
 from cimnet.curation.convert.targets import COLORS, PANOPTIC, Target, choose_target
-from cimnet.curation.convert.writers import Job, Place, Written, write_pair
+from cimnet.curation.convert.writers import Destination, Job, Written, write_pair
 from cimnet.data.classes import ClassList
 from cimnet.data.contents import SCENE_LISTS, Contents, read_contents
 from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import BROKEN_FLAGS, FLAG_LISTS
-from cimnet.data.io.lists import ALL
-from cimnet.data.io.thermal import ThermalRange
+from cimnet.data.io.split_lists import ALL
+from cimnet.data.io.thermal_scaling import ThermalRange
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 from cimnet.utils.files import require_new_folder
@@ -132,7 +132,7 @@ def _reader(dataset: RGBTDataset) -> RGBTDataset:
     return reader
 
 
-def _run(job: Job, tasks: list[tuple[Pair, Place]], workers: int) -> Iterator[Written]:
+def _run(job: Job, tasks: list[tuple[Pair, Destination]], workers: int) -> Iterator[Written]:
     if workers == 1:
         yield from map(partial(write_pair, job), tasks)
         return
@@ -145,7 +145,9 @@ def _run(job: Job, tasks: list[tuple[Pair, Place]], workers: int) -> Iterator[Wr
         pool.shutdown(cancel_futures=True)
 
 
-def _write_lists(job: Job, contents: Contents, splits: Mapping[str, list[str]], places: Mapping[str, Place]) -> None:
+def _write_lists(
+    job: Job, contents: Contents, splits: Mapping[str, list[str]], places: Mapping[str, Destination]
+) -> None:
     """Split lists, but for those that a folder says already, lists of scenes, lists of flags."""
     pairs = contents.pairs
     lists = {}
@@ -166,7 +168,7 @@ def _write_lists(job: Job, contents: Contents, splits: Mapping[str, list[str]], 
         path.write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
 
 
-def _in_folder(target: Target, split: str, places: Mapping[str, Place]) -> list[str]:
+def _in_folder(target: Target, split: str, places: Mapping[str, Destination]) -> list[str]:
     """Ids of the pairs that lie in the folder or JSON file of a split, in the order in which they are read."""
     ids = [place.id for place in places.values() if place.split == split]
     return ids if target.name == PANOPTIC else sorted(ids)
@@ -204,7 +206,7 @@ def _about(dataset: RGBTDataset) -> dict[str, str]:
 
 
 def _check(
-    job: Job, contents: Contents, splits: Mapping[str, list[str]], places: Mapping[str, Place], target: Path
+    job: Job, contents: Contents, splits: Mapping[str, list[str]], places: Mapping[str, Destination], target: Path
 ) -> None:
     """Open what was written: its names, scenes and flags are those of the source."""
     layout = job.target.layout

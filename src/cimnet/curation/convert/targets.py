@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cimnet.data import LAYOUTS
 from cimnet.data.classes import ClassList, Color, palette
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.patterns import Form
+from cimnet.data.io.patterns import FilePattern
 from cimnet.data.labels import ignore_color
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
@@ -56,7 +56,7 @@ class Target:
     formats: Mapping[str, Sequence[str]]
 
     @property
-    def form(self) -> Form:
+    def form(self) -> FilePattern:
         return self.layout.forms[0]
 
     @property

@@ -15,8 +15,8 @@ from PIL import Image
 from cimnet.curation.convert.targets import PANOPTIC, Target
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.readers import opened, upright
-from cimnet.data.io.thermal import Counts, ThermalScaling
 from cimnet.data.io.thermal_files import is_radiometric
+from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.data.pairs import Arrays, Pair
 from cimnet.errors import DataError
 
@@ -25,8 +25,8 @@ _EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tiff", "B
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a pair goes: `name` and `split` as `Form.path` takes them; `id`: what it then goes by."""
+class Destination:
+    """Where a pair goes: `name` and `split` as `FilePattern.path` takes them; `id`: what it then goes by."""
 
     name: str
     split: str
@@ -56,13 +56,13 @@ class Written(NamedTuple):
     """A pair as written: where, its RGB file below the folder, (height, width), and the segments of a panoptic label;
     None: without a label."""
 
-    place: Place
+    place: Destination
     rgb: str
     size: tuple[int, int]
     segments: list[Segment] | None
 
 
-def write_pair(job: Job, task: tuple[Pair, Place]) -> Written:
+def write_pair(job: Job, task: tuple[Pair, Destination]) -> Written:
     """Read a pair and write it.
 
     Raises:
@@ -108,7 +108,7 @@ def _fit(counts: Counts, job: Job, path: Path) -> Counts:
     )
 
 
-def _write_together(job: Job, pair: Pair, place: Place, arrays: Arrays, changed: bool) -> str:
+def _write_together(job: Job, pair: Pair, place: Destination, arrays: Arrays, changed: bool) -> str:
     """A 4-channel file."""
     if arrays.thermal.min() == 255:
         raise DataError(
@@ -120,7 +120,7 @@ def _write_together(job: Job, pair: Pair, place: Place, arrays: Arrays, changed:
     return _write(job, "rgb", place, pair.rgb if as_it_is else None, values)
 
 
-def _write_apart(job: Job, pair: Pair, place: Place, arrays: Arrays, changed: bool) -> str:
+def _write_apart(job: Job, pair: Pair, place: Destination, arrays: Arrays, changed: bool) -> str:
     apart = not changed and pair.thermal is not None
     counts = pair.thermal if apart and not job.scale else None
     if counts is not None and (counts.suffix.lower() == ".npy" or is_radiometric(counts)):
@@ -129,7 +129,7 @@ def _write_apart(job: Job, pair: Pair, place: Place, arrays: Arrays, changed: bo
     return _write(job, "rgb", place, pair.rgb if apart else None, arrays.rgb)
 
 
-def _write(job: Job, kind: str, place: Place, source: Path | None, values: npt.NDArray[Any]) -> str:
+def _write(job: Job, kind: str, place: Destination, source: Path | None, values: npt.NDArray[Any]) -> str:
     """Copy a file if the target may hold it as it is, else write its values; its path below the folder."""
     extension = None if source is None else _extension(source, job.target.formats[kind])
     float_extension = ".tiff" if values.dtype == np.float32 else None
@@ -148,13 +148,13 @@ def _extension(path: Path, formats: Sequence[str]) -> str | None:
         return _EXTENSIONS[image.format or ""] if plain else None
 
 
-def _path(job: Job, kind: str, place: Place, extension: str | None = None) -> Path:
+def _path(job: Job, kind: str, place: Destination, extension: str | None = None) -> Path:
     path = job.folder / job.target.form.path(kind, place.name, place.split, extension)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def _write_label(job: Job, place: Place, label: npt.NDArray[np.uint8]) -> list[Segment]:
+def _write_label(job: Job, place: Destination, label: npt.NDArray[np.uint8]) -> list[Segment]:
     values = job.target.values[job.target.ids[label]]
     if job.target.name != PANOPTIC:
         Image.fromarray(values).save(_path(job, "labels", place))

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from cimnet.curation.download.archives import require_space, unpack, words
 from cimnet.curation.download.transfer import Pause, Remote, Report, fetch, require_http
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.lists import name_some
+from cimnet.data.io.split_lists import name_some
 from cimnet.data.layouts.cart import CART
 from cimnet.data.layouts.fmb import FMB
 from cimnet.data.layouts.kust4k import Kust4K

@@ -17,8 +17,8 @@ from cimnet.curation.split.stratify import stratify
 from cimnet.data.contents import SCENE_LISTS, find_splits, read_contents
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.flags import FLAG_LISTS
-from cimnet.data.io.lists import ALL, name_some
 from cimnet.data.io.patterns import split_names
+from cimnet.data.io.split_lists import ALL, name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 

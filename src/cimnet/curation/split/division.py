@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cimnet.data.io.lists import LIST_PLACES, find_list
+from cimnet.data.io.split_lists import LIST_PLACES, find_list
 from cimnet.errors import DataError
 from cimnet.utils.files import require_writable
 from cimnet.version import __version__

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from cimnet.curation.stats.look import DYNAMIC, STATIC, Job, PairStats, has_truth, look_all
+from cimnet.curation.stats.measure_pairs import DYNAMIC, STATIC, Job, PairStats, has_truth, measure_pairs
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout, open_dataset
-from cimnet.data.io.lists import find_list, list_names, read_names
+from cimnet.data.io.split_lists import find_list, list_names, read_names
 from cimnet.data.layouts.kust4k import Kust4K
 
 __all__ = ["LIGHT", "PairStats", "Stats", "dataset_stats"]
@@ -27,7 +27,7 @@ class Stats:
 
     Attributes:
         classes, colors: by id.
-        truth: offsets are the true ones, which made-up data carry, not estimates.
+        truth: offsets are the true ones, which synthetic data carry, not estimates.
     """
 
     root: Path
@@ -164,7 +164,7 @@ def dataset_stats(
     truth = all(isinstance(data, Kust4K) and has_truth(data) for data in sets.values())
     result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth)
     jobs = _jobs(sets, sample, truth)
-    for done, (name, pair) in enumerate(look_all(sets, jobs, workers), start=1):
+    for done, (name, pair) in enumerate(measure_pairs(sets, jobs, workers), start=1):
         result.splits[name].append(pair)
         if progress is not None:
             progress(done, len(jobs))

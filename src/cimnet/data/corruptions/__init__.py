@@ -14,7 +14,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from cimnet.data.corruptions import geometry, rgb, thermal
-from cimnet.data.corruptions.base import Context, Corruption, Group
+from cimnet.data.corruptions.corruption import Context, Corruption, Group
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.sample import RGBTSample
 from cimnet.errors import ConfigError

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from cimnet.data.corruptions.base import Context
+from cimnet.data.corruptions.corruption import Context
 from cimnet.data.sample import IGNORE_INDEX, RGBTSample
 from cimnet.errors import DataError
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from cimnet.data.corruptions.base import Context, Corruption, earlier
+from cimnet.data.corruptions.corruption import Context, Corruption, earlier
 from cimnet.data.sample import RGBTSample
 
 Array = npt.NDArray[Any]

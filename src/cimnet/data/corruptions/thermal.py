@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from cimnet.data.corruptions.base import Context, Corruption, earlier
+from cimnet.data.corruptions.corruption import Context, Corruption, earlier
 from cimnet.data.sample import RGBTSample
 
 Array = npt.NDArray[Any]

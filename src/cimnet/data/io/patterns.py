@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from cimnet.data.io.lists import (
+from cimnet.data.io.split_lists import (
     ALL,
     IMAGE_EXTENSIONS,
     LIST_PLACES,
@@ -29,26 +29,26 @@ SPLIT_FOLDERS = ("train", "val", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Part:
-    """The images of one kind: `folder` (see `Index.place`), and the files by the name of their pair."""
+class FilesOfKind:
+    """The images of one kind: `folder` (see `FileIndex.place`), and the files by the name of their pair."""
 
     folder: str
     files: dict[str, Path]
 
 
 @dataclass(frozen=True)
-class Index:
+class FileIndex:
     """What lies in a folder, whether or not it fits together. `thermal` None: fourth channel of the RGB files;
     `folders`: names by split folder, for layouts that have them; `patterns`: of file names; `hint`: see `case_hint`."""
 
-    rgb: Part
-    thermal: Part | None
-    labels: Part
+    rgb: FilesOfKind
+    thermal: FilesOfKind | None
+    labels: FilesOfKind
     folders: dict[str, list[str]] = field(default_factory=dict)
     patterns: tuple[re.Pattern[str], ...] = ()
     hint: str = ""
 
-    def place(self, part: Part, split: str) -> str:
+    def place(self, part: FilesOfKind, split: str) -> str:
         """The folder of a part, as errors name it: the split's own, or all that there are."""
         return part.folder.replace("{split}", split if split in self.folders else "{" + ",".join(self.folders) + "}")
 
@@ -76,7 +76,7 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Form:
+class FilePattern:
     """Paths below the root without extension, as in `"{split}/vi/{name}"`.
 
     Attributes:
@@ -97,7 +97,7 @@ class Form:
         """Whether the folders of RGB and thermal are there, spelt exactly so."""
         return all(self._folders(root, pattern) for pattern in (self.rgb, self.thermal) if pattern is not None)
 
-    def index(self, root: Path) -> Index:
+    def index(self, root: Path) -> FileIndex:
         """List the files.
 
         Raises:
@@ -112,10 +112,10 @@ class Form:
         names = {(split, name): f"{split}/{name}" if split and uses[name] > 1 else name for split, name in keys}
         folders = {split: [names[key] for key in keys if key[0] == split] for split in SPLIT_FOLDERS}
 
-        def part(pattern: str, files: dict[tuple[str, str], Path]) -> Part:
-            return Part(str(root / _static(pattern)), {names[key]: path for key, path in files.items()})
+        def part(pattern: str, files: dict[tuple[str, str], Path]) -> FilesOfKind:
+            return FilesOfKind(str(root / _static(pattern)), {names[key]: path for key, path in files.items()})
 
-        return Index(
+        return FileIndex(
             part(self.rgb, rgb),
             None if self.thermal is None else part(self.thermal, thermal),
             part(self.labels, labels),
@@ -223,7 +223,7 @@ def _exact(root: Path, relative: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def split_names(root: Path, split: str, index: Index, places: Sequence[str] = LIST_PLACES) -> list[str]:
+def split_names(root: Path, split: str, index: FileIndex, places: Sequence[str] = LIST_PLACES) -> list[str]:
     """Names of a split: those in its list; else those in its folder; for "all" every one, sorted.
 
     Raises:
@@ -254,7 +254,7 @@ def split_names(root: Path, split: str, index: Index, places: Sequence[str] = LI
     return names
 
 
-def case_hint(root: Path, forms: Sequence[Form]) -> str:
+def case_hint(root: Path, forms: Sequence[FilePattern]) -> str:
     """Which folders are there under another spelling, by the form that fits best; "" where there is none."""
     found = []
     for form in forms:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cimnet.data.io.palettes import name_palette
 from cimnet.data.io.readers import LOSSY, channel_bits, image_size, opened, read_rgb, read_rgbt, refuse_pipe, upright
-from cimnet.data.io.thermal import Counts
+from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 
 _MOST_RECORDS = 10_000  # in a FLIR file; cameras write a few dozen

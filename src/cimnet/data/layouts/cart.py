@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.lists import LIST_PLACES
-from cimnet.data.io.patterns import Form
+from cimnet.data.io.patterns import FilePattern
 from cimnet.data.io.readers import read_label
+from cimnet.data.io.split_lists import LIST_PLACES
 from cimnet.data.labels import look_up
 from cimnet.data.pairs import Info
 
@@ -53,7 +53,7 @@ class CART(RGBTDataset):
         ),
     )
     forms = (
-        Form(
+        FilePattern(
             "color/{name}_eo-{frame}",
             "thermal16/{name}_thermal-{frame}",
             "annotations/{name}_mask-{frame}",

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from cimnet.data.cache import DiskCache
 from cimnet.data.classes import ClassList, choose_classes, palette
 from cimnet.data.dataset import Cache, RGBTDataset
-from cimnet.data.io.lists import name_some
-from cimnet.data.io.patterns import Form, Index, Part
+from cimnet.data.io.patterns import FileIndex, FilePattern, FilesOfKind
 from cimnet.data.io.readers import LOSSY, opened, upright
+from cimnet.data.io.split_lists import name_some
 from cimnet.data.layouts.coco_json import Panoptic, panoptic_files, read_panoptic
 from cimnet.data.pairs import Info
 from cimnet.data.sample import IGNORE_INDEX
@@ -32,7 +32,7 @@ class CocoPanoptic(RGBTDataset):
 
     name = "coco_panoptic"
     info = Info("COCO panoptic", classes=None)
-    forms = (Form("rgb/{name}", "thermal/{name}", "panoptic_{split}/{name}", nested=True),)
+    forms = (FilePattern("rgb/{name}", "thermal/{name}", "panoptic_{split}/{name}", nested=True),)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -43,13 +43,17 @@ class CocoPanoptic(RGBTDataset):
         return "panoptic_{train,test}.json, panoptic_{train,test}/, rgb/, thermal/"
 
     @classmethod
-    def index(cls, root: Path) -> Index:
+    def index(cls, root: Path) -> FileIndex:
         files = _read(root, cls)
         there = cls.forms[0].index(root)
         thermals = there.thermal.files if there.thermal is not None else {}
         uses = Counter(name for file in files for name in file.images)
         folder = root / f"{{{','.join(file.folder.name for file in files)}}}"
-        rgb, thermal, labels = Part(str(root / "rgb"), {}), Part(str(root / "thermal"), {}), Part(str(folder), {})
+        rgb, thermal, labels = (
+            FilesOfKind(str(root / "rgb"), {}),
+            FilesOfKind(str(root / "thermal"), {}),
+            FilesOfKind(str(folder), {}),
+        )
         folders: dict[str, list[str]] = {}
         for file in files:
             for name, file_name in file.images.items():
@@ -61,7 +65,7 @@ class CocoPanoptic(RGBTDataset):
                 for part, path in found:
                     if path is not None:
                         part.files[full] = path
-        return Index(rgb, thermal, labels, folders)
+        return FileIndex(rgb, thermal, labels, folders)
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cimnet.data.classes import Color
-from cimnet.data.io.lists import IMAGE_EXTENSIONS
+from cimnet.data.io.split_lists import IMAGE_EXTENSIONS
 from cimnet.errors import DataError
 
 _MARK = "panoptic_"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.patterns import Form
+from cimnet.data.io.patterns import FilePattern
 from cimnet.data.pairs import Info
 
 FMB_CLASSES = built_in(
@@ -49,4 +49,4 @@ class FMB(RGBTDataset):
             "there is no val: `cimnet data split --parts val` takes one from train",
         ),
     )
-    forms = (Form("{split}/Visible/{name}", "{split}/Infrared/{name}", "{split}/Label/{name}"),)
+    forms = (FilePattern("{split}/Visible/{name}", "{split}/Infrared/{name}", "{split}/Label/{name}"),)

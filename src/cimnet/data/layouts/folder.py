@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cimnet.data.classes import read_dataset_file
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.patterns import Form, Index
+from cimnet.data.io.patterns import FileIndex, FilePattern
 from cimnet.data.pairs import Info
 
 
@@ -20,19 +20,19 @@ class Folder(RGBTDataset):
 
     name = "folder"
     info = Info("a folder of pairs", classes=None)
-    forms = (Form("rgb/{name}", "thermal/{name}", "labels/{name}", nested=True),)
+    forms = (FilePattern("rgb/{name}", "thermal/{name}", "labels/{name}", nested=True),)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
         return _described(root) is not None or super().recognises(root)
 
     @classmethod
-    def index(cls, root: Path) -> Index:
+    def index(cls, root: Path) -> FileIndex:
         described = _described(root)
         return super().index(root) if described is None else described.index(root)
 
 
-def _described(root: Path) -> Form | None:
+def _described(root: Path) -> FilePattern | None:
     """The form that the folder's YAML gives."""
     file = read_dataset_file(root)
     if file is None or not file.files:
@@ -40,4 +40,4 @@ def _described(root: Path) -> Form | None:
     rgb = file.files.get("rgb", "rgb/{name}")
     thermal = file.files.get("thermal", "thermal/{name}")
     labels = file.files.get("labels", "labels/{name}")
-    return Form(rgb, None if thermal == rgb else thermal, labels, nested=True)
+    return FilePattern(rgb, None if thermal == rgb else thermal, labels, nested=True)

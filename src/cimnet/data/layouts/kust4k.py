@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.patterns import Form
+from cimnet.data.io.patterns import FilePattern
 from cimnet.data.pairs import Info
 from cimnet.errors import DataError
 
@@ -65,10 +65,10 @@ class Kust4K(RGBTDataset):
             "class ids are not in the order of the paper's text: 3 is motorcycle, 4 car, 5 truck",
         ),
     )
-    forms = (Form("RGB/{name}", "TIR/{name}", "Seg_annos/{name}"),)
+    forms = (FilePattern("RGB/{name}", "TIR/{name}", "Seg_annos/{name}"),)
 
     def truth(self, index: int) -> dict[str, npt.NDArray[Any]] | None:
-        """Arrays of `truth/NAME.npz` (`offset`, `moving`), which made-up data sets carry; None without it.
+        """Arrays of `truth/NAME.npz` (`offset`, `moving`), which synthetic data sets carry; None without it.
 
         Raises:
             DataError: the file cannot be read.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.patterns import Form
+from cimnet.data.io.patterns import FilePattern
 from cimnet.data.pairs import Info
 
 MFNET_CLASSES = built_in(
@@ -47,10 +47,10 @@ class MFNet(RGBTDataset):
         ),
     )
     forms = (
-        Form("images/{name}", None, "labels/{name}"),
-        Form("RGB/{name}", "Thermal/{name}", "Label/{name}"),
-        Form("RGB/{name}", "Modal/{name}", "Label/{name}"),
-        Form("rgb/{name}", "ther/{name}", "labels/{name}"),
-        Form("seperated_images/{name}_rgb", "seperated_images/{name}_th", "labels/{name}"),
+        FilePattern("images/{name}", None, "labels/{name}"),
+        FilePattern("RGB/{name}", "Thermal/{name}", "Label/{name}"),
+        FilePattern("RGB/{name}", "Modal/{name}", "Label/{name}"),
+        FilePattern("rgb/{name}", "ther/{name}", "labels/{name}"),
+        FilePattern("seperated_images/{name}_rgb", "seperated_images/{name}_th", "labels/{name}"),
     )
     flips = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.patterns import Form
+from cimnet.data.io.patterns import FilePattern
 from cimnet.data.layouts.mfnet import MFNET_CLASSES
 from cimnet.data.pairs import Info
 
@@ -27,4 +27,4 @@ class MSRS(RGBTDataset):
             "there is no val: `cimnet data split --parts val` takes one from train",
         ),
     )
-    forms = (Form("{split}/vi/{name}", "{split}/ir/{name}", "{split}/Segmentation_labels/{name}"),)
+    forms = (FilePattern("{split}/vi/{name}", "{split}/ir/{name}", "{split}/Segmentation_labels/{name}"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.patterns import Form
+from cimnet.data.io.patterns import FilePattern
 from cimnet.data.pairs import Info
 
 PST900_CLASSES = built_in(
@@ -40,7 +40,7 @@ class PST900(RGBTDataset):
 
     name = "pst900"
     info = _INFO
-    forms = (Form("{split}/rgb/{name}", "{split}/thermal/{name}", "{split}/labels/{name}"),)
+    forms = (FilePattern("{split}/rgb/{name}", "{split}/thermal/{name}", "{split}/labels/{name}"),)
 
 
 class PST900Raw(RGBTDataset):
@@ -48,4 +48,4 @@ class PST900Raw(RGBTDataset):
 
     name = "pst900_raw"
     info = _INFO
-    forms = (Form("{split}/rgb/{name}", "{split}/thermal_raw/{name}", "{split}/labels/{name}"),)
+    forms = (FilePattern("{split}/rgb/{name}", "{split}/thermal_raw/{name}", "{split}/labels/{name}"),)

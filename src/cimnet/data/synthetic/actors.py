@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from cimnet.data.synthetic.classes import CAR, FACILITY, HUMAN, MOTORCYCLE, ROAD, TRUCK, UNLABELLED
+from cimnet.data.synthetic.class_ids import CAR, FACILITY, HUMAN, MOTORCYCLE, ROAD, TRUCK, UNLABELLED
 from cimnet.data.synthetic.climate import rider_temps, surface, vehicle_temps
 from cimnet.data.synthetic.layout import Plan, shade, vary
 from cimnet.data.synthetic.raster import Point

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cimnet.data.synthetic.classes import CLASSES, COLORS
-from cimnet.data.synthetic.pair import ScenePair, render
+from cimnet.data.synthetic.class_ids import CLASSES, COLORS
 from cimnet.data.synthetic.raster import Array
+from cimnet.data.synthetic.render import ScenePair, render
 
 _GAP, _HEAD, _FOOT = 6, 18, 24
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cimnet.data.synthetic.classes import ROAD
+from cimnet.data.synthetic.class_ids import ROAD
 from cimnet.data.synthetic.climate import surface
 from cimnet.data.synthetic.dice import Dice
 from cimnet.data.synthetic.raster import Array, Patch, View, coverage, frame, polygon

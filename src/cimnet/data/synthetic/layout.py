@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from cimnet.data.synthetic.classes import BUILDING, TREE, UNLABELLED
+from cimnet.data.synthetic.class_ids import BUILDING, TREE, UNLABELLED
 from cimnet.data.synthetic.climate import darkness, surface
 from cimnet.data.synthetic.dice import Dice
 from cimnet.data.synthetic.raster import Point, View, polygon, sweep

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from cimnet.data.synthetic.classes import CLASSES
-from cimnet.data.synthetic.pair import check_view, render
-from cimnet.data.synthetic.sample import LATE
+from cimnet.data.synthetic.class_ids import CLASSES
+from cimnet.data.synthetic.draws import LATE
+from cimnet.data.synthetic.render import check_view, render
 from cimnet.errors import DataError
 from cimnet.utils.files import require_new_folder
 
@@ -27,7 +27,7 @@ _LISTS = {
     "broke_TIR": "thermal_broken",
     "weakly_aligned": "weakly_aligned",
 }
-_README = """Made-up aerial RGB-thermal pairs in the layout of Kust4K, drawn by cimnet.data.synthetic: no photographs.
+_README = """Synthetic aerial RGB-thermal pairs in the layout of Kust4K, drawn by cimnet.data.synthetic: no photographs.
 
 RGB/NAME.png         8-bit colour
 TIR/NAME.png         8-bit thermal, white is hot

@@ -10,13 +10,13 @@ from typing import Any
 import gradio as gr
 
 from cimnet.deploy.app import draw, html
-from cimnet.deploy.app.examples import example
-from cimnet.deploy.app.pair import RANGES, Knobs, Pair
-from cimnet.deploy.app.run import Result, judge, offsets, segment
+from cimnet.deploy.app.example_pairs import example
+from cimnet.deploy.app.run_app import Result, judge, offsets, segment
+from cimnet.deploy.app.uploaded_pair import RANGES, Knobs, Pair
 from cimnet.deploy.app.uploads import Limits, read_upload_rgb, read_upload_thermal
 from cimnet.errors import CheckpointError, CimnetError, DataError
 from cimnet.inference import Predictor
-from cimnet.inference.overlay import blend, colorize, to_bytes
+from cimnet.inference.overlay import colorize, overlay_mask, to_bytes
 
 Values = tuple[Any, ...]
 
@@ -94,7 +94,7 @@ class Page:
         """The overlay; the model is not asked."""
         if result is None:
             return None
-        return draw.view(blend(result.rgb, result.mask, self.predictor.colors, opacity))
+        return draw.view(overlay_mask(result.rgb, result.mask, self.predictor.colors, opacity))
 
     def download(self, key: str, result: Result | None, opacity: float) -> tuple[str, Any]:
         """File name and pixels of ``ids``, ``colors`` or ``overlay``, in all its pixels.
@@ -108,4 +108,4 @@ class Page:
             return "mask_ids.png", result.mask
         if key == "colors":
             return "mask_colors.png", colorize(result.mask, self.predictor.colors)
-        return "overlay.png", blend(result.rgb, result.mask, self.predictor.colors, opacity)
+        return "overlay.png", overlay_mask(result.rgb, result.mask, self.predictor.colors, opacity)

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.deploy.app.run import Result
+from cimnet.deploy.app.run_app import Result
 from cimnet.deploy.app.uploads import Limits
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.overlay import Color

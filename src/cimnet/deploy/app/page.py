@@ -13,8 +13,8 @@ from PIL import Image
 
 from cimnet.deploy.app import html
 from cimnet.deploy.app.actions import Page
-from cimnet.deploy.app.examples import EXAMPLES
-from cimnet.deploy.app.pair import RANGES
+from cimnet.deploy.app.example_pairs import EXAMPLES
+from cimnet.deploy.app.uploaded_pair import RANGES
 from cimnet.deploy.app.uploads import Limits
 from cimnet.errors import DataError
 from cimnet.inference import Predictor
@@ -62,7 +62,7 @@ def build(predictor: Predictor, limits: Limits, name: str) -> gr.Blocks:
     """The page for a model; `name` stands in its head."""
     with gr.Blocks(title=f"CIMNet · {name}", analytics_enabled=False, delete_cache=(60, _KEEP)) as page:
         gr.HTML(html.heading(name, predictor.info.name, len(predictor.classes)), elem_classes="cim-html")
-        example = gr.Radio(list(EXAMPLES), value=EXAMPLES[0], label="Examples (made-up scenes)", elem_id="examples")
+        example = gr.Radio(list(EXAMPLES), value=EXAMPLES[0], label="Examples (synthetic scenes)", elem_id="examples")
         with gr.Row():
             with gr.Column(scale=4, min_width=300, elem_id="cim-controls"):
                 controls = _controls(example, limits)

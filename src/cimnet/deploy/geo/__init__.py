@@ -4,6 +4,6 @@ Needs the extra ``geo`` (rasterio, pyogrio)."""
 
 import cimnet.deploy.geo.extra  # noqa: F401  # first: says which extra is missing
 from cimnet.deploy.geo.areas import ClassArea
-from cimnet.deploy.geo.predict import GeoResult, predict_geotiff
+from cimnet.deploy.geo.predict_raster import GeoResult, predict_geotiff
 
 __all__ = ["ClassArea", "GeoResult", "predict_geotiff"]

@@ -18,8 +18,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.data.io.thermal import Counts, ThermalScaling
 from cimnet.data.io.thermal_files import as_uint16, check_depth
+from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.deploy.geo.grids import same_grid
 from cimnet.errors import DataError
 

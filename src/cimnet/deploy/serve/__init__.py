@@ -17,9 +17,9 @@ except ImportError as error:
         f"cimnet serve needs the extra serve ({error.name} is missing): pip install 'cimnet[serve]'"
     ) from error
 
-from cimnet.deploy.serve.app import create_app
 from cimnet.deploy.serve.options import ServeOptions
-from cimnet.deploy.serve.run import run_server
+from cimnet.deploy.serve.run_server import run_server
+from cimnet.deploy.serve.service import create_app
 
 __all__ = ["ServeOptions", "create_app", "run_server"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cimnet.inference import Predictor
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.overlay import blend, colorize, to_rgb, with_legend
+from cimnet.inference.overlay import colorize, overlay_mask, to_rgb, with_legend
 
 Format = Literal["png", "json", "overlay"]
 Mask = npt.NDArray[np.uint8]
@@ -43,7 +43,7 @@ def _ids(predictor: Predictor, mask: Mask) -> bytes:
 
 
 def _overlay(predictor: Predictor, mask: Mask, background: Tensor) -> bytes:
-    covered = blend(to_rgb(background), mask, predictor.colors)
+    covered = overlay_mask(to_rgb(background), mask, predictor.colors)
     return _png(with_legend(covered, mask, predictor.classes, predictor.colors))
 
 

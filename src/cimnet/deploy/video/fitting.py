@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cimnet.data.io.thermal import Counts
-from cimnet.deploy.video.settings import Fit
+from cimnet.data.io.thermal_scaling import Counts
 from cimnet.deploy.video.sources import Frame
+from cimnet.deploy.video.video_settings import Fit
 from cimnet.errors import DataError
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.inference.overlay import Color, Image8, blend, to_bytes
+from cimnet.inference.overlay import Color, Image8, overlay_mask, to_bytes
 
 View = Literal["overlay", "side", "none"]
 
@@ -28,7 +28,7 @@ def compose(
         rgb, thermal, mask: (H, W, 3), (H, W) in 0..1 and class ids (H, W).
         bar: a legend of all classes, the same in every frame, as wide as the picture; None: without.
     """
-    shown = blend(rgb, mask, colors, opacity)
+    shown = overlay_mask(rgb, mask, colors, opacity)
     if view == "side":
         shown = np.hstack([rgb, np.repeat(to_bytes(thermal)[..., None], 3, axis=2), shown])
     return shown if bar is None else np.vstack([shown, bar])

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.data.io.lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.io.palettes import name_palette
 from cimnet.data.io.readers import read_rgb
+from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.errors import ConfigError, DataError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cimnet.deploy.video.signals import FEW, Track, Vector, track
+from cimnet.deploy.video.motion import FEW, Track, Vector, track
 from cimnet.deploy.video.sources import Frame
 from cimnet.errors import DataError
 from cimnet.ops.edges import correlation

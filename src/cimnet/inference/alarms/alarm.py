@@ -26,7 +26,7 @@ NUMBERS: dict[str, tuple[str, ...]] = {
         *_MODEL,
     ),
 }
-"""What each alarm looks at; `cimnet.inference.alarms.features` and `.measure` say what the numbers are."""
+"""What each alarm looks at; `cimnet.inference.alarms.image_features` and `.measure` say what the numbers are."""
 
 _WORDS = {
     "brightness": "brightness",
@@ -80,7 +80,7 @@ class AlarmModel:
     detectors: dict[str, Detector]
 
     def __call__(self, numbers: Mapping[str, float]) -> Alarm:
-        """Judge a pair by its numbers (`cimnet.inference.alarms.measure.measure`)."""
+        """Judge a pair by its numbers (`cimnet.inference.alarms.model_features.measure`)."""
         probabilities = {name: detector.probability(numbers) for name, detector in self.detectors.items()}
         raised = tuple(name for name, p in probabilities.items() if p > self.detectors[name].threshold)
         return Alarm(

@@ -20,7 +20,7 @@ from cimnet.inference.backends.openvino_file import compile_openvino
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.backends.trace import TILE, first_line
 from cimnet.models import Output
-from cimnet.models.base import class_ids, is_there
+from cimnet.models.base import class_ids, present_mask
 
 OLDEST_RUNTIME = (1, 25, 1)
 Run = Callable[[Tensor, Tensor], Tensor]
@@ -180,4 +180,4 @@ def cut_tiles(rgb: Tensor, thermal: Tensor, scale: float = 1.0) -> tuple[Tensor,
 
 
 def _of_one_value(images: Tensor) -> Tensor:
-    return ~is_there(images).view(-1, 1, 1, 1)
+    return ~present_mask(images).view(-1, 1, 1, 1)

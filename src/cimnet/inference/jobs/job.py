@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from cimnet.errors import ConfigError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.jobs.folder import Outcome, Predicted, refuse_if_all_failed, write_tables
-from cimnet.inference.jobs.parts import Files, Part, predict_part
+from cimnet.inference.jobs.folders import Outcome, Predicted, refuse_if_all_failed, write_tables
 from cimnet.inference.jobs.record import Record, digest_of, fingerprint
+from cimnet.inference.jobs.shards import Files, Shard, predict_shard
 from cimnet.inference.predictor import Predictor, load
 
 _LEAST, _MOST = 16, 4096  # pairs in a part for a worker; parts
-_Run = Callable[[Sequence[Part]], Generator[Outcome, None, None]]
+_Run = Callable[[Sequence[Shard]], Generator[Outcome, None, None]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Job:
     """
 
     checkpoint: str | Path
-    parts: Sequence[Part]
+    parts: Sequence[Shard]
     out: Path
     origin: Mapping[str, Path | None] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -103,9 +103,9 @@ def predict_job(
 
 @contextmanager
 def _local(job: Job, predictor: Predictor) -> Iterator[_Run]:
-    def run(parts: Sequence[Part]) -> Generator[Outcome, None, None]:
+    def run(parts: Sequence[Shard]) -> Generator[Outcome, None, None]:
         for part in parts:
-            yield from predict_part(predictor, part, job.out)
+            yield from predict_shard(predictor, part, job.out)
 
     yield run
 
@@ -125,7 +125,7 @@ def _ray(job: Job, digest: str, tries: Path) -> Iterator[_Run]:
         yield lambda parts: predict_on_ray(_cut(parts), task, pool)
 
 
-def _cut(parts: Sequence[Part]) -> list[Part]:
+def _cut(parts: Sequence[Shard]) -> list[Shard]:
     """Pieces that are small enough to be shared out and repeated, and not too many."""
     count = max(_LEAST, -(-sum(len(part.names) for part in parts) // _MOST))
     return [piece for part in parts for piece in (part.cut(count) if isinstance(part, Files) else [part])]

@@ -13,9 +13,9 @@ from typing import Any
 
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.inference.jobs.extra import require
-from cimnet.inference.jobs.folder import Outcome
-from cimnet.inference.jobs.parts import Part
+from cimnet.inference.jobs.folders import Outcome
 from cimnet.inference.jobs.ray_worker import Task, Worker
+from cimnet.inference.jobs.shards import Shard
 
 _CPUS_A_WORKER = 4
 
@@ -54,7 +54,7 @@ def choose_pool(nodes: Sequence[Mapping[str, float]], device: str | None, worker
     return Pool(size, device, {"num_cpus": share})
 
 
-def predict_on_ray(parts: Sequence[Part], task: Task, pool: Pool) -> Generator[Outcome, None, None]:
+def predict_on_ray(parts: Sequence[Shard], task: Task, pool: Pool) -> Generator[Outcome, None, None]:
     """Predict parts inside `cluster`; one outcome of each pair, in any order.
 
     Raises:

@@ -10,9 +10,9 @@ from typing import Any
 
 from cimnet.errors import CheckpointError, CimnetError
 from cimnet.inference.jobs.extra import require
-from cimnet.inference.jobs.folder import Outcome
-from cimnet.inference.jobs.parts import Part, predict_part
+from cimnet.inference.jobs.folders import Outcome
 from cimnet.inference.jobs.record import digest_of
+from cimnet.inference.jobs.shards import Shard, predict_shard
 from cimnet.inference.predictor import load
 
 MOST_TRIES = 3
@@ -62,7 +62,7 @@ class Worker:
             {"outcome": [pickle.dumps(self._predict(key, pickle.loads(part))) for key, part in rows]}
         )
 
-    def _predict(self, key: str, part: Part) -> list[Outcome] | CimnetError:
+    def _predict(self, key: str, part: Shard) -> list[Outcome] | CimnetError:
         if self.error is not None:
             return self.error
         tries = self.task.tries / key
@@ -79,7 +79,7 @@ class Worker:
             )
             return [Outcome(name, reason) for name in part.names]
         try:
-            outcomes = list(predict_part(self.predictor, part, self.task.out))
+            outcomes = list(predict_shard(self.predictor, part, self.task.out))
         except CimnetError as error:
             return error
         tries.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from cimnet.checkpoint import checkpoint_file
 from cimnet.errors import CheckpointError, CimnetError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.hub import locate
-from cimnet.inference.jobs.folder import KINDS, AlarmRow, Outcome, alarm_row, refuse_existing
+from cimnet.inference.jobs.folders import KINDS, AlarmRow, Outcome, alarm_row, refuse_existing
 from cimnet.inference.settings import Settings
 from cimnet.utils.files import csv_text, require_writable, write_text
 

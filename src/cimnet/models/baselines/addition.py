@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from cimnet.models.base import Output, RGBTModel, where_there
+from cimnet.models.base import Output, RGBTModel, run_on_present
 from cimnet.models.cimnet import PAPER_WIDTHS, check_options, enter
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -42,8 +42,8 @@ class Addition(RGBTModel):
         features = []
         for n in range(4):
             has_any = images.has_rgb if n == 0 else None  # later stages get the sum
-            rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_any, self.training)
-            thermal = where_there(
+            rgb = run_on_present(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_any, self.training)
+            thermal = run_on_present(
                 self.recomputed(self.encoder_thermal.stages[n]), thermal, images.has_thermal, self.training
             )
             rgb = rgb + thermal

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cimnet.models.base import Output, RGBTModel, where_there
+from cimnet.models.base import Output, RGBTModel, run_on_present
 from cimnet.models.cimnet import HEADS, PAPER_WIDTHS, Leave, check_options, enter
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
@@ -73,10 +73,12 @@ class ParallelNet(RGBTModel):
         rgb, thermal, has_rgb, has_thermal = images.rgb, images.thermal, images.has_rgb, images.has_thermal
         fused = []
         for n in range(4):
-            rgb = where_there(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
-            thermal = where_there(self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training)
-            entered_rgb = where_there(self.enter_rgb[n], rgb, has_rgb, self.training)
-            entered_thermal = where_there(self.enter_thermal[n], thermal, has_thermal, self.training)
+            rgb = run_on_present(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
+            thermal = run_on_present(
+                self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training
+            )
+            entered_rgb = run_on_present(self.enter_rgb[n], rgb, has_rgb, self.training)
+            entered_thermal = run_on_present(self.enter_thermal[n], thermal, has_thermal, self.training)
             out_rgb, out_thermal = self.rectify[n](entered_rgb, entered_thermal)
             fused.append(self.recomputed(self.ffm[n])(out_rgb, out_thermal))
             if n < len(self.leave_rgb):

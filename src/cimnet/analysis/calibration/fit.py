@@ -1,0 +1,168 @@
+"""Fit temperature and alarms on one split, judge them on another, store them in the checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cimnet.analysis.calibration.defects import DEFECTS, cases
+from cimnet.analysis.calibration.pair_source import Pairs
+from cimnet.analysis.calibration.reliability import (
+    TEMPERATURES,
+    Reliability,
+    fit_temperature,
+    predictions,
+    sample_pixels,
+)
+from cimnet.analysis.calibration.reliability_figures import plot_reliability, plot_roc
+from cimnet.analysis.calibration.roc import Array, auc, roc
+from cimnet.checkpoint import ModelInfo, save_checkpoint
+from cimnet.inference.alarms.alarm import AlarmModel, Measured, fit_alarm
+from cimnet.inference.alarms.model_features import measure
+from cimnet.inference.alarms.thresholds import ALARMS
+from cimnet.models import RGBTModel
+from cimnet.utils.figures import save_figure
+from cimnet.utils.files import write_text
+from cimnet.utils.numbers import json_number
+
+_TEST_SEED = 1  # defects of the test split are others than those of the fit
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted, and how it does on the other split.
+
+    Attributes:
+        temperature: logits are divided by it.
+        alarm: the three alarms.
+        before, after: reliability without and with the temperature.
+        curves: by alarm, shares of false and true alarms, and the area below.
+        false_alarms: by alarm, share of the sound pairs of the other split that raise it; NaN without such pairs.
+    """
+
+    temperature: float
+    alarm: AlarmModel
+    before: Reliability
+    after: Reliability
+    curves: dict[str, tuple[Array, Array, float]]
+    false_alarms: dict[str, float]
+
+    def added_to(self, info: ModelInfo) -> ModelInfo:
+        """The description of the model with what was fitted."""
+        return replace(info, temperature=self.temperature, alarm=self.alarm.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON; None where there was nothing to judge by."""
+        alarms = {
+            name: {
+                "auc": json_number(self.curves[name][2]),
+                "threshold": self.alarm.detectors[name].threshold,
+                "false_alarms": json_number(self.false_alarms[name]),
+            }
+            for name in ALARMS
+        }
+        scores = {"before": self.before.to_dict(), "after": self.after.to_dict()}
+        return {"temperature": self.temperature, **scores, "alarms": alarms}
+
+    def to_markdown(self) -> str:
+        """Two tables."""
+        lines = [f"Temperature {self.temperature:.3f}", "", "| | ECE, % | NLL |", "|---|---:|---:|"]
+        for name, curve in (("before", self.before), ("after", self.after)):
+            lines.append(f"| {name} | {100 * curve.ece:.2f} | {curve.nll:.4f} |")
+        lines += ["", "| alarm | AUC | threshold | false alarms, % of sound pairs |", "|---|---:|---:|---:|"]
+        for name in ALARMS:
+            area, false = self.curves[name][2], 100 * self.false_alarms[name]
+            threshold = self.alarm.detectors[name].threshold
+            lines.append(f"| {name} | {area:.3f} | {threshold:.3f} | {false:.1f} |")
+        return "\n".join(lines) + "\n"
+
+    def doubts(self) -> list[str]:
+        """Why this should not be relied on, in sentences; none where nothing is odd."""
+        found = []
+        if self.temperature > 0.99 * TEMPERATURES[1]:
+            found.append("the temperature is at the end of its range: the model's masks are hardly better than chance")
+        false = [name for name in ALARMS if self.false_alarms[name] > 0.5]
+        if false:
+            found.append(f"{', '.join(false)}: more than half of the sound pairs raise the alarm; it is of no use")
+        return found
+
+
+def calibrate(
+    model: RGBTModel,
+    fit: Pairs,
+    test: Pairs,
+    *,
+    device: torch.device,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Calibration:
+    """Fit on one split, judge on the other; the model is in evaluation mode and stays as it is.
+
+    Args:
+        progress: called with a few words at the start of each step.
+
+    Raises:
+        DataError: labels are missing, or the split is too small.
+    """
+    progress("temperature")
+    temperature = fit_temperature(*sample_pixels(model, fit, device, seed))
+    progress("alarms: pairs with and without defects")
+    alarm = fit_alarm(measure_cases(model, fit, device=device, seed=seed))
+    progress("probabilities of the test split")
+    before, after = Reliability(), Reliability()
+    for logits, label in predictions(model, test, device):
+        before.add(logits, label)
+        after.add(logits, label, temperature)
+    progress("alarms on the test split")
+    measured = measure_cases(model, test, device=device, seed=seed + _TEST_SEED)
+    curves, false_alarms = {}, {}
+    for name in ALARMS:
+        curves[name] = curve_of(alarm, measured, name)
+        raised = [name in alarm(case.numbers).raised for case in measured if case.sound]
+        false_alarms[name] = sum(raised) / len(raised) if raised else float("nan")
+    return Calibration(temperature, alarm, before, after, curves, false_alarms)
+
+
+def measure_cases(
+    model: RGBTModel, pairs: Pairs, *, device: torch.device, seed: int, defects: Collection[str] = DEFECTS
+) -> list[Measured]:
+    """The numbers of pairs as they are and with defects, see `cimnet.analysis.calibration.defects.cases`."""
+    return [
+        Measured(measure(model, c.sample.rgb, c.sample.thermal, device), c.truth, c.pair, c.defect, c.sound)
+        for c in cases(pairs, seed, defects)
+    ]
+
+
+def curve_of(alarm: AlarmModel, measured: Collection[Measured], name: str) -> tuple[Array, Array, float]:
+    """False and true alarms and the area below, over the cases of which it is known whether the alarm is right."""
+    known = [case for case in measured if name in case.truth]
+    scores = [alarm.detectors[name].probability(case.numbers) for case in known]
+    truth = [case.truth[name] for case in known]
+    return (*roc(scores, truth), auc(scores, truth))
+
+
+def store(path: Path, model: RGBTModel, info: ModelInfo, calibration: Calibration) -> None:
+    """Write the checkpoint with what was fitted, atomically; the weights are the same.
+
+    Raises:
+        CimnetError: the file cannot be written.
+    """
+    save_checkpoint(path, model, calibration.added_to(info))
+
+
+def write_report(folder: Path, calibration: Calibration) -> None:
+    """Write ``calibration.json``, ``reliability.png`` and ``roc.png``.
+
+    Raises:
+        CimnetError: the folder cannot be written.
+    """
+    write_text(folder / "calibration.json", json.dumps(calibration.to_dict(), indent=2, allow_nan=False) + "\n")
+    save_figure(
+        plot_reliability({"before": calibration.before, "after": calibration.after}), folder / "reliability.png"
+    )
+    save_figure(plot_roc(calibration.curves), folder / "roc.png")

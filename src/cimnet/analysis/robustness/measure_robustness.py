@@ -1,0 +1,163 @@
+"""Measure a model: every condition once, then the report."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from cimnet.analysis.robustness.conditions import CLEAN, Condition, preset
+from cimnet.analysis.robustness.count import Pairs
+from cimnet.analysis.robustness.model_under_test import Model, identity, open_model
+from cimnet.analysis.robustness.pool import Work, measure_all
+from cimnet.analysis.robustness.robustness_page import robustness_page
+from cimnet.analysis.robustness.robustness_report import Facts, RobustnessReport
+from cimnet.analysis.robustness.suite import Progress, Suite
+from cimnet.analysis.robustness.worst_pairs import make_examples
+from cimnet.data import RGBTDataset
+from cimnet.data.corruptions import moving_ids
+from cimnet.errors import ConfigError
+from cimnet.evaluation.metrics import Absent
+from cimnet.utils.files import write_text
+from cimnet.version import __version__
+
+
+def measure_robustness(
+    model: Model,
+    dataset: RGBTDataset,
+    out: str | Path,
+    *,
+    conditions: Sequence[Condition] | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    workers: int = 1,
+    batch_size: int = 8,
+    moving: Collection[str] | None = None,
+    absent: Absent = "ignore",
+    broken: Literal["drop", "keep"] = "drop",
+    name: str = "",
+    progress: Progress | None = None,
+) -> RobustnessReport:
+    """Score a model on pairs that are spoilt on purpose; write ``robustness.json``, ``.md`` and ``.html``.
+
+    Every finished condition is a file in `out`: interrupted, the same call goes on where it was left.
+
+    Args:
+        model: path of a checkpoint or run folder, or any callable: rgb (B, 3, H, W) and thermal (B, 1, H, W), float32
+            in 0..1, to logits (B, K, H, W) or an object with `.logits`.
+        dataset: with labels, its classes in the order of the logits; the transform is not applied.
+        out: folder, new or of an earlier call with the same model, pairs and seed.
+        conditions: ``clean`` is always measured first; None: `preset("quick")`.
+        seed: of the corruptions.
+        device: where the images go. Default: for a checkpoint CUDA where there is one, for a module where its
+            parameters are, else the CPU.
+        workers: processes that share the conditions; more than 1 only for a checkpoint.
+        batch_size: pairs of one size that the model gets at once.
+        moving: names of the classes whose things move; None: `cimnet.data.corruptions.MOVING_CLASSES`.
+        absent: a class absent from truth and prediction is left out of means ("ignore") or counts as 0 ("zero").
+        broken: "drop" leaves out pairs flagged as broken, except where a condition asks for them.
+        name: of the model in the report. A callable goes on with earlier results only if both have the same name, so
+            give other weights another name.
+        progress: called with the conditions done and the number of all.
+
+    Raises:
+        ConfigError: arguments that do not fit each other, or `out` holds results of something else.
+        DataError: pairs without labels, or none that a condition could score.
+        CheckpointError: the checkpoint cannot be used.
+    """
+    if workers > 1 and not isinstance(model, str | Path):
+        raise ConfigError(f"workers={workers}: a callable cannot be given to other processes; use 1, or a checkpoint")
+    if workers < 1 or batch_size < 1:
+        raise ConfigError(f"workers={workers}, batch_size={batch_size}: both must be at least 1")
+    pairs = Pairs(dataset, seed, _moving(moving, dataset.classes), broken == "keep")
+    wanted = _in_order(preset("quick") if conditions is None else conditions)
+    notes = _notes(wanted, pairs)
+    wanted = [condition for condition in wanted if pairs.moving or condition.name != "time_lag"]
+    chosen = {condition: pairs.chosen(condition) for condition in wanted}
+    judged = open_model(model, dataset, device)
+    label, known_by = identity(model, name)
+    suite = Suite(Path(out), _made_with(pairs, known_by, broken))
+    suite.open()
+    work = Work(suite, model, pairs, batch_size, device)
+
+    num_classes, done = len(dataset.classes), 0
+    missing = suite.missing(wanted, num_classes)
+
+    def report(more: int = 1) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, len(wanted))
+
+    report(len(wanted) - len(missing))
+    measure_all(work, judged, missing, workers, report)
+    outcomes = {condition: outcome for condition in wanted if (outcome := suite.read(condition, num_classes))}
+    left_out = len(dataset) - len(chosen[wanted[0]])
+    facts = Facts(
+        model=label,
+        dataset=str(dataset.root),
+        split=dataset.split,
+        pairs=len(chosen[wanted[0]]),
+        left_out=left_out,
+        classes=tuple(dataset.classes),
+        moving=tuple(dataset.classes[k] for k in sorted(pairs.moving)),
+        absent=absent,
+        seed=seed,
+        version=__version__,
+        notes=tuple(notes),
+    )
+    result = RobustnessReport(facts, outcomes)
+    write_text(suite.out / "robustness.json", result.to_json())
+    write_text(suite.out / "robustness.md", result.to_markdown())
+    page = robustness_page(result, make_examples(result, judged, pairs), dataset.colors)
+    write_text(suite.out / "robustness.html", page)
+    return result
+
+
+def _in_order(conditions: Sequence[Condition]) -> list[Condition]:
+    """Clean first, nothing twice."""
+    found: dict[str, Condition] = {}
+    for condition in (Condition(CLEAN), *conditions):
+        before = found.setdefault(condition.key, condition)
+        if condition.stands_for and not before.stands_for:
+            found[condition.key] = condition
+    return list(found.values())
+
+
+def _moving(names: Collection[str] | None, classes: Sequence[str]) -> frozenset[int]:
+    if names is None:
+        return moving_ids(classes)
+    unknown = [name for name in names if name not in classes]
+    if unknown:
+        raise ConfigError(f"moving: no class '{unknown[0]}'; there are {', '.join(classes)}")
+    return frozenset(k for k, name in enumerate(classes) if name in names)
+
+
+def _made_with(pairs: Pairs, model: str, broken: str) -> dict[str, object]:
+    dataset = pairs.dataset
+    listed = "\n".join(f"{name} {sorted(flags)}" for name, flags in zip(dataset.ids, dataset.flags, strict=True))
+    return {
+        "model": model,
+        "pairs": f"{len(dataset)}, sha256 {hashlib.sha256(listed.encode()).hexdigest()}",
+        "broken pairs": broken,
+        "seed": pairs.seed,
+        "classes": list(dataset.classes),
+        "moving classes": [dataset.classes[k] for k in sorted(pairs.moving)],
+        "version": __version__,
+    }
+
+
+def _notes(conditions: Sequence[Condition], pairs: Pairs) -> list[str]:
+    notes = []
+    if not pairs.moving and any(condition.name == "time_lag" for condition in conditions):
+        notes.append("time_lag was left out: no class of this set is known to move; name those that do as moving.")
+    for condition in conditions:
+        if condition.stands_for:
+            notes.append(
+                f"The set has no list of pairs flagged {condition.stands_for}: all sound pairs with {condition.title} "
+                "stand in for them, which the paper did not do."
+            )
+    return notes

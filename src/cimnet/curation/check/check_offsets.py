@@ -1,0 +1,52 @@
+"""How far RGB and thermal lie apart, by an estimate from elsewhere, over a sample of the pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cimnet.curation.check.findings import Finding, Item
+from cimnet.curation.check.pair_stats import PairStats
+
+_FAR = 3.0  # pixels
+_FEW = 3  # known offsets
+
+
+def summarise(measured: Sequence[PairStats]) -> dict[str, Any] | None:
+    """Offsets in pixels over the pairs that were measured, for JSON; None if none was."""
+    measured = [stats for stats in measured if stats.measured]
+    known = np.array([stats.offset for stats in measured if stats.offset is not None]).reshape(-1, 2)
+    if not measured:
+        return None
+    summary: dict[str, Any] = {"pairs": len(measured), "unknown": 1 - len(known) / len(measured)}
+    if len(known):
+        lengths = np.hypot(known[:, 0], known[:, 1])
+        summary |= {
+            "median": float(np.median(lengths)),
+            "p90": float(np.percentile(lengths, 90)),
+            "median_dx": float(np.median(known[:, 0])),
+            "median_dy": float(np.median(known[:, 1])),
+        }
+    return summary
+
+
+def check_offsets(measured: Sequence[PairStats]) -> list[Finding]:
+    """Whether RGB and thermal lie too far apart."""
+    summary = summarise(measured)
+    if summary is None:
+        return []
+    known = [(stats.name, stats.offset) for stats in measured if stats.offset is not None]
+    if len(known) < _FEW:
+        message = f"the offset of RGB and thermal is unknown: measured in {len(known)} of {summary['pairs']} pairs"
+        return [Finding("note", "offset-unknown", message, "look at some pairs (`cimnet data align`)")]
+    if summary["median"] <= _FAR:
+        return []
+    far = sorted(known, key=lambda entry: -float(np.hypot(*entry[1])))
+    items = tuple(Item(name, f"dx {dx:+.1f}, dy {dy:+.1f} pixels") for name, (dx, dy) in far)
+    message = (
+        f"RGB and thermal lie {summary['median']:.1f} pixels apart (median of {len(known)} pairs; 90th percentile "
+        f"{summary['p90']:.1f}; median dx {summary['median_dx']:+.1f}, dy {summary['median_dy']:+.1f})"
+    )
+    return [Finding("warning", "misaligned", message, "register them with `cimnet data align`", items)]

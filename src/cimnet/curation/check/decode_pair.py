@@ -1,0 +1,142 @@
+"""Decode the files of a pair, each once, and say what is wrong with those that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.curation.check.image_stats import Border, inside
+from cimnet.data.classes import Color
+from cimnet.data.io.readers import Ids, opened, read_label, read_rgb, read_rgbt
+from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
+from cimnet.data.labels import read_color_label
+from cimnet.errors import DataError
+
+Kind = Literal["rgb", "thermal", "label"]
+Estimate = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.float32]], "tuple[float, float] | None"]
+"""RGB (H, W, 3) uint8 and thermal (H, W) float32 in 0..1 to the offset (dx, dy) in pixels; None: cannot tell."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The files of one name; `rgb` and `thermal` are the same path for 4-channel files. `estimate`: whether the offset
+    is to be measured."""
+
+    name: str
+    rgb: Path | None
+    thermal: Path | None
+    label: Path | None
+    estimate: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the files of a data set are read.
+
+    Attributes:
+        border: pixels to cut off, see `DatasetFile`.
+        scaling: how thermal values become 0..1 where that is said.
+        label_colors: the classes' colours, for labels in colours; None: labels hold ids.
+        grey_labels: whether ids may be stored as three equal channels.
+        estimate: measures the offset of a pair whose job asks for it.
+    """
+
+    border: Border = (0, 0, 0, 0)
+    scaling: ThermalScaling | None = None
+    label_colors: tuple[Color, ...] | None = None
+    grey_labels: bool = False
+    estimate: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that cannot be used, with the reader's words; path None: the pair as a whole."""
+
+    kind: Kind
+    path: Path | None
+    message: str
+
+
+@dataclass
+class Files:
+    """The decoded files of a pair without the border, None where there is none or it cannot be used.
+
+    `label`: values as stored, or class ids where labels are in colours; `sizes`: (height, width) of the whole images;
+    `formats`: "PNG RGB" and the like.
+    """
+
+    rgb: npt.NDArray[np.uint8] | None = None
+    thermal: Counts | None = None
+    label: Ids | None = None
+    sizes: dict[Kind, tuple[int, int]] = field(default_factory=dict)
+    formats: dict[Kind, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_files(job: Job, settings: Settings) -> Files:
+    """Decode the files of a pair. Nothing that is wrong with them raises."""
+    files = Files()
+
+    def attempt(kind: Kind, path: Path | None, read: Callable[[Path], Any]) -> Any:
+        try:
+            return None if path is None else read(path)
+        except Exception as error:  # DataError; numpy and others on files that nobody thought of
+            files.problems.append(Problem(kind, path, one_line(error).removeprefix(f"{path}: ")))
+            return None
+
+    def part(kind: Kind, path: Path | None, read: Callable[[Path], Any]) -> Any:
+        """A file without the border, None where that fails."""
+        whole = attempt(kind, path, read)
+        if whole is not None and path is not None:
+            files.sizes[kind], files.formats[kind] = whole.shape[:2], _format(path)
+            return attempt(kind, path, lambda path: _cut(whole, settings.border, path))
+        return None
+
+    fused = job.rgb is not None and job.rgb == job.thermal
+    both = attempt("rgb", job.rgb, read_rgbt) if fused else None
+    if both is not None:
+        files.rgb, files.thermal = part("rgb", job.rgb, lambda _: both[0]), part("thermal", job.rgb, lambda _: both[1])
+    elif not fused:
+        files.rgb, files.thermal = part("rgb", job.rgb, read_rgb), part("thermal", job.thermal, _read_thermal)
+    files.label = part("label", job.label, lambda path: _read_label(path, settings))
+    return files
+
+
+def one_line(error: Exception) -> str:
+    """The words of any exception."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _read_thermal(path: Path) -> Counts:
+    counts = read_thermal_counts(path)
+    if counts.dtype == np.float32 and not np.isfinite(counts).all():
+        raise DataError(f"{path}: thermal values that are not finite (NaN or infinite); fill them first")
+    return counts
+
+
+def _read_label(path: Path, settings: Settings) -> Ids:
+    if settings.label_colors is not None:
+        return read_color_label(path, settings.label_colors)
+    return read_label(path, settings.grey_labels)
+
+
+def _cut(values: npt.NDArray[Any], border: Border, path: Path | None) -> npt.NDArray[Any]:
+    cut = inside(values, border)
+    if cut.size == 0:
+        size = f"{values.shape[1]}x{values.shape[0]}"
+        raise DataError(f"{path}: {size} pixels leave nothing inside the border {list(border)}; correct it")
+    return np.ascontiguousarray(cut)
+
+
+def _format(path: Path) -> str:
+    """ "PNG RGB", from the header."""
+    if path.suffix.lower() == ".npy":
+        return "NPY"
+    with opened(path) as image:
+        return f"{image.format} {image.mode}"

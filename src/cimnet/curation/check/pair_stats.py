@@ -1,0 +1,211 @@
+"""One look at a pair: its files are decoded once, and what the checks need of them comes back as a few numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cimnet.curation.check import image_stats as measures
+from cimnet.curation.check.decode_pair import Files, Job, Kind, Problem, Settings, one_line, read_files
+from cimnet.curation.check.image_stats import Border, Thumbnail
+from cimnet.data.io.readers import Ids
+from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
+
+_BLACK = 16  # the darkest night photographs of three sets have a 99th percentile of 59
+_BRIGHT = 250
+_FLAT = 8  # grey levels from the darkest to the brightest pixel
+_COLOUR = 1.5  # mean difference of the largest and smallest channel; colour cameras at night: 7 and more
+_PERCENTILES = (0.001, 0.999)  # as cimnet.data.statistics.suggest_thermal_range
+
+
+@dataclass(frozen=True)
+class RGBStats:
+    """Everything but `size`, `digest` and `border` (dead rows and columns) is about the part inside the border.
+
+    `dark`: 99th percentile of the grey values; `spread`: their range; `bright`: share of overexposed pixels.
+    """
+
+    size: tuple[int, int]
+    digest: bytes
+    thumbnail: Thumbnail
+    border: Border
+    dark: int
+    spread: int
+    bright: float
+    grey: bool
+
+    @property
+    def black(self) -> bool:
+        """Whether it shows nothing."""
+        return self.dark < _BLACK
+
+    @property
+    def constant(self) -> bool:
+        """Whether it has one grey value."""
+        return self.spread <= _FLAT
+
+    @property
+    def plain(self) -> bool:
+        """Whether it shows too little to be compared with others."""
+        return self.black or self.constant
+
+
+@dataclass(frozen=True)
+class ThermalStats:
+    """Everything but `size`, `digest` and `border` is about the part inside the border.
+
+    `low`, `high`: 0.1st and 99.9th percentile, raw; `levels`: different values; `at_low`, `at_high`: share of pixels
+    at the smallest value, and within 1/128 of the range (JPEG's noise) of the largest; `contrast`: variance;
+    `clipped`: share that the data set's scaling cuts off.
+    """
+
+    size: tuple[int, int]
+    dtype: str
+    digest: bytes
+    thumbnail: Thumbnail
+    border: Border
+    low: float
+    high: float
+    levels: int
+    at_low: float
+    at_high: float
+    sharpness: float
+    contrast: float
+    clipped: float
+
+    @property
+    def constant(self) -> bool:
+        """Whether it shows nothing."""
+        return self.levels <= 2 or self.low == self.high
+
+
+@dataclass(frozen=True)
+class LabelStats:
+    """`values`: pixels by value in the file (class ids already, where labels are in colours)."""
+
+    size: tuple[int, int]
+    values: dict[int, int]
+
+
+@dataclass(frozen=True)
+class PairStats:
+    """What is known of a pair; a part is None where its file is missing or cannot be used.
+
+    `formats`: "PNG RGB" and the like by kind; `similarity`: correlation of grey and thermal, 0 where one of them shows
+    nothing; `measured`: whether the offset was measured; `offset`: (dx, dy) in pixels, None where it is unknown.
+    """
+
+    name: str
+    problems: tuple[Problem, ...] = ()
+    rgb: RGBStats | None = None
+    thermal: ThermalStats | None = None
+    label: LabelStats | None = None
+    formats: tuple[tuple[Kind, str], ...] = ()
+    similarity: float = 0.0
+    measured: bool = False
+    offset: tuple[float, float] | None = None
+
+
+def measure_pair(job: Job, settings: Settings) -> PairStats:
+    """Decode the files of a pair and measure them. Nothing that is wrong with them raises."""
+    try:
+        return _measure(job, settings, read_files(job, settings))
+    except Exception as error:  # whatever a strange file does, the other pairs are still looked at
+        return PairStats(job.name, (Problem("rgb", None, f"cannot be examined ({one_line(error)})"),))
+
+
+def _measure(job: Job, settings: Settings, files: Files) -> PairStats:
+    whole, counts = files.rgb, files.thermal
+    grey = None if whole is None else np.asarray(Image.fromarray(whole).convert("L"))
+    rgb_border = (0, 0, 0, 0) if grey is None else measures.dead_border(grey)
+    thermal_border = (0, 0, 0, 0) if counts is None else measures.dead_border(counts)
+    shared = None  # the same part of both is compared
+    if grey is not None and counts is not None and grey.shape == counts.shape:
+        shared = measures.widest(rgb_border, thermal_border, counts.shape)
+    rgb, thermal, similarity, measured, offset = None, None, 0.0, False, None
+    if whole is not None and grey is not None:
+        grey = measures.inside(grey, shared or rgb_border)
+        rgb = _measure_rgb(files.sizes["rgb"], whole, grey, rgb_border)
+    if counts is not None:
+        live = measures.inside(counts, shared or thermal_border)
+        thermal = _measure_thermal(files.sizes["thermal"], counts, live, thermal_border, settings.scaling)
+        if grey is not None and shared and rgb and not (rgb.plain or thermal.constant):
+            similarity = measures.correlation(grey, live)
+            measured = job.estimate and settings.estimate is not None
+            offset = _offset(job, settings, files) if measured else None
+    return PairStats(
+        name=job.name,
+        problems=tuple(files.problems),
+        rgb=rgb,
+        thermal=thermal,
+        label=None if files.label is None else _measure_label(files.sizes["label"], files.label),
+        formats=tuple(files.formats.items()),
+        similarity=similarity,
+        measured=measured,
+        offset=offset,
+    )
+
+
+def _offset(job: Job, settings: Settings, files: Files) -> tuple[float, float] | None:
+    if settings.estimate is None or files.rgb is None or files.thermal is None:
+        return None
+    try:
+        return settings.estimate(files.rgb, measures.stretched(files.thermal))
+    except Exception as error:  # of code from elsewhere
+        files.problems.append(Problem("rgb", None, f"the offset cannot be measured ({one_line(error)})"))
+        return None
+
+
+def _measure_rgb(
+    size: tuple[int, int], rgb: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8], border: Border
+) -> RGBStats:
+    levels, pixels = measures.count_values(grey)
+    some = rgb[::16, ::16].astype(np.int16)
+    small = measures.thumbnail(grey)
+    return RGBStats(
+        size=size,
+        digest=measures.fingerprint(rgb, small),
+        thumbnail=small,
+        border=border,
+        dark=int(levels[np.searchsorted(pixels.cumsum(), 0.99 * grey.size)]),
+        spread=int(levels[-1] - levels[0]),
+        bright=float(pixels[levels >= _BRIGHT].sum() / grey.size),
+        grey=float((some.max(2) - some.min(2)).mean()) < _COLOUR,
+    )
+
+
+def _measure_thermal(
+    size: tuple[int, int], counts: Counts, live: Counts, border: Border, scaling: ThermalScaling | None
+) -> ThermalStats:
+    values, pixels = measures.count_values(live[::2])
+    share = pixels / pixels.sum()
+    low, high = (float(values[np.searchsorted(share.cumsum(), percentile)]) for percentile in _PERCENTILES)
+    top = float(values[-1]) - (float(values[-1]) - float(values[0])) / 128
+    clipped = 0.0
+    if scaling is not None and scaling.low is not None and scaling.kind != "gain_control":
+        scaled = scaling(live[::8, ::8])
+        clipped = float(((scaled <= 0) | (scaled >= 1)).mean())
+    small = measures.thumbnail(live)
+    return ThermalStats(
+        size=size,
+        dtype=counts.dtype.name,
+        digest=measures.fingerprint(counts, small),
+        thumbnail=small,
+        border=border,
+        low=low,
+        high=high,
+        levels=len(values),
+        at_low=float(share[0]),
+        at_high=float(share[values >= top].sum()),
+        sharpness=measures.sharpness(live),
+        contrast=float(live[::2, ::2].astype(np.float32).var()),
+        clipped=clipped,
+    )
+
+
+def _measure_label(size: tuple[int, int], label: Ids) -> LabelStats:
+    values, pixels = measures.count_values(label)
+    return LabelStats(size, dict(zip(values.tolist(), pixels.tolist(), strict=True)))

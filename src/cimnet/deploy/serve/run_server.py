@@ -1,0 +1,86 @@
+"""The server process: socket, signals, uvicorn."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from PIL import Image
+
+from cimnet.deploy.serve.options import ServeOptions
+from cimnet.deploy.serve.service import create_app
+from cimnet.errors import ConfigError
+from cimnet.inference import Predictor
+
+
+def run_server(
+    load: Callable[[], Predictor],
+    options: ServeOptions,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    on_start: Callable[[str], None] = print,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests in hand and exit with code 0.
+
+    Args:
+        load: opens the model; called when it is clear that the address is free.
+        port: 0 takes a free one.
+        on_start: called with the address, ``http://host:port``, when the model is there.
+
+    Raises:
+        ConfigError: the address cannot be used.
+        CheckpointError: the model cannot be used.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn hands them on when it has shut down
+        signal.signal(number, _stop)
+    with bind(host, port) as listener:
+        app = create_app(load(), options)
+        Image.MAX_IMAGE_PIXELS = options.max_pixels  # also of pictures inside pictures; above twice that Pillow refuses
+        config = uvicorn.Config(
+            app,
+            server_header=False,
+            timeout_graceful_shutdown=int(options.timeout_s) + 5,
+            log_config=_to_stderr(),
+        )
+        name = f"[{host}]" if ":" in host else host
+        on_start(f"http://{name}:{listener.getsockname()[1]}")
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to an address, not listening yet.
+
+    Raises:
+        ConfigError: no such host, or the port is taken or not allowed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"--host {host}: {error.strerror or error}; give an address of this machine") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or error
+        raise ConfigError(f"--host {host} --port {port}: cannot be used ({reason}); choose another") from error
+    return listener
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _to_stderr() -> dict[str, Any]:
+    """uvicorn's logging, all of it on stderr."""
+    config = {**uvicorn.config.LOGGING_CONFIG}
+    config["handlers"] = {
+        name: {**handler, "stream": "ext://sys.stderr"} for name, handler in config["handlers"].items()
+    }
+    return config

@@ -1,0 +1,286 @@
+"""A video of each sensor in; masks, an overlay video and a table of frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cimnet.data.io.thermal_files import check_depth
+from cimnet.deploy.video.fitting import Fitter
+from cimnet.deploy.video.output import Outputs
+from cimnet.deploy.video.pairing import Pair, chosen, pair_frames
+from cimnet.deploy.video.picture import compose
+from cimnet.deploy.video.smoothing import Average, CutDetector
+from cimnet.deploy.video.sources import Source, open_source
+from cimnet.deploy.video.timing import OffsetEstimate, estimate_offset
+from cimnet.deploy.video.video_settings import VideoSettings
+from cimnet.errors import CimnetError, DataError
+from cimnet.inference.alarms.thresholds import ALARMS
+from cimnet.inference.overlay import legend
+from cimnet.inference.predictor import Predictor
+
+Progress = Callable[[int, int], object]
+Note = Callable[[str], object]
+
+
+@dataclass
+class VideoResult:
+    """What was done.
+
+    Attributes:
+        frames: predicted.
+        skipped: RGB frames left out, because no thermal frame was near.
+        rgb_only: RGB frames predicted without a thermal frame.
+        offset: of the clocks, seconds.
+        estimate: where the offset was estimated.
+        overlay, masks, table: what was written, None where it was not.
+        notes: what a user should know, as told to `note`.
+    """
+
+    frames: int = 0
+    skipped: int = 0
+    rgb_only: int = 0
+    offset: float = 0.0
+    estimate: OffsetEstimate | None = None
+    overlay: Path | None = None
+    masks: Path | None = None
+    table: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def predict_video(
+    predictor: Predictor,
+    rgb: str | Path,
+    thermal: str | Path,
+    out: str | Path,
+    masks: str | Path | None = None,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    **settings: Any,
+) -> VideoResult:
+    """Segment two videos, or folders of numbered images, in memory that does not grow with their length.
+
+    Args:
+        predictor: of `cimnet.load`; its `batch_size` frames go through the model at once.
+        rgb, thermal: a video file or a folder of images.
+        out: a folder for `overlay.mp4`, `masks/` and `frames.csv`, or the name of a video file.
+        masks: folder for masks and `frames.csv` beside a video file.
+        progress: called with the numbers of RGB frames done and in all (0: not known).
+        note: called with each sentence that a user should know.
+        settings: fields of :class:`VideoSettings`.
+
+    Masks are PNG files of class ids (H, W), named by the RGB frame's number or the image's name. What is done when an
+    error, a damaged file or Ctrl-C (KeyboardInterrupt) ends the run is kept, the video finished.
+
+    Raises:
+        DataError: an input cannot be used, the thermal frames are of another depth than in training, no frame has a
+            partner, or the offset cannot be estimated.
+        ConfigError: a setting is out of range, or PyAV is missing.
+        CheckpointError: alarms are asked for and the checkpoint has none.
+        CimnetError: an output exists or cannot be written.
+    """
+    asked = VideoSettings(**settings)
+    if asked.alarms:
+        predictor.alarm_model()  # before anything is written
+    sources = open_source(Path(rgb), "rgb", asked.fps), open_source(Path(thermal), "thermal", asked.thermal_fps)
+    columns = (*ALARMS, "raised") if asked.alarms else ()
+    rate = 1 / (sources[0].interval * asked.every)
+    outputs = Outputs(
+        Path(out), None if masks is None else Path(masks), asked.view != "none", rate, asked.overwrite, columns
+    )
+    result = VideoResult()
+    told = partial(_tell, result, note)
+    _set_offset(result, sources, asked, told)
+    with outputs:
+        run = _Run(predictor, sources, outputs, asked, result, told, progress)
+        try:
+            run()
+        except CimnetError as error:
+            kept = f"; of the {result.frames} frames before, what was written is kept" if result.frames else ""
+            raise type(error)(f"{error}{kept}") from error
+    result.overlay, result.masks, result.table = outputs.overlay, outputs.masks, outputs.table
+    for source in sources:
+        for problem in source.problems:
+            told(problem)
+    if result.skipped:
+        told(f"{result.skipped} RGB frames were left out: no thermal frame within {run.max_gap:.3f} s")
+    return result
+
+
+def _tell(result: VideoResult, note: Note | None, text: str) -> None:
+    result.notes.append(text)
+    if note is not None:
+        note(text)
+
+
+def _set_offset(result: VideoResult, sources: tuple[Source, Source], asked: VideoSettings, told: Note) -> None:
+    """Take the offset that is given, or estimate it from the part that is to be predicted."""
+    if asked.time_offset != "estimate":
+        result.offset = float(asked.time_offset)
+        return
+    frames = [chosen(source.frames(), 1, asked.start, None) for source in sources]
+    found = estimate_offset(frames[0], frames[1])
+    if found.offset is None:
+        raise DataError(
+            f"{sources[0].path}, {sources[1].path}: the time offset cannot be told ({found.reason}); give it by hand "
+            "(--time-offset SECONDS), from a moment that both show"
+        )
+    result.estimate, result.offset = found, found.offset
+    told(f"time offset {found.offset:+.3f} s, confidence {found.confidence:.2f} (by {found.reason})")
+
+
+class _Run:
+    """One pass over the pairs."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        sources: tuple[Source, Source],
+        outputs: Outputs,
+        asked: VideoSettings,
+        result: VideoResult,
+        told: Note,
+        progress: Progress | None,
+    ) -> None:
+        self.predictor, self.sources, self.outputs = predictor, sources, outputs
+        self.asked, self.result, self.told, self.progress = asked, result, told, progress
+        self.max_gap = sources[1].interval if asked.max_gap is None else asked.max_gap
+        self.fitter: Fitter | None = None
+        self.bar: npt.NDArray[np.uint8] | None = None
+        self.cut, self.average = CutDetector(), Average(asked.smooth)
+        self.began: float | None = None
+        self.last = -1  # RGB frame
+
+    def __call__(self) -> None:
+        """Predict all.
+
+        Raises:
+            DataError: no pair.
+        """
+        waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]] = []
+        for pair in self._pairs():
+            waiting.append((pair, pair.rgb.image, self._thermal(pair)))
+            if len(waiting) == self.predictor.settings.batch_size:
+                self._predict(waiting)
+                waiting = []
+        if waiting:
+            self._predict(waiting)
+        if not self.result.frames:
+            raise DataError(self._why_none())
+
+    def _pairs(self) -> Iterator[Pair]:
+        """Pairs to be predicted."""
+        asked, rgb, thermal = self.asked, self.sources[0], self.sources[1]
+        frames = chosen(rgb.frames(), asked.every, asked.start, asked.end)
+        for pair in pair_frames(frames, thermal.frames(), self.result.offset, self.max_gap):
+            if pair.thermal is not None:
+                yield pair
+            elif asked.missing == "rgb-only":
+                self.result.rgb_only += 1
+                yield pair
+            elif pair.ended and self.result.frames:
+                self.told(
+                    f"{thermal.path}: no thermal frames for RGB from {pair.rgb.time:.2f} s on: stopped there; "
+                    "--missing rgb-only goes on without"
+                )
+                return
+            else:
+                self.result.skipped += 1
+
+    def _thermal(self, pair: Pair) -> Any:
+        """Thermal values at the RGB frame's size; None where there is no frame."""
+        size = pair.rgb.image.shape[:2]
+        if self.fitter is None:
+            self.fitter = Fitter(size, self.asked.calibration, self.asked.thermal_fit, self.told)
+        elif size != self.fitter.size:
+            was = self.fitter.size
+            raise DataError(
+                f"{self.sources[0].path}: frame {pair.rgb.index} is {size[1]}x{size[0]}, those before are "
+                f"{was[1]}x{was[0]}; predict the parts one by one (--start, --end)"
+            )
+        if pair.thermal is None:
+            return None
+        counts = self.fitter(pair.thermal)
+        check_depth(counts, self.predictor.info.thermal_dtype, self.sources[1].path)
+        return counts
+
+    def _predict(self, waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]]) -> None:
+        tensors = [self.predictor.tensors(rgb, thermal) for _, rgb, thermal in waiting]
+        smooth = bool(self.asked.smooth)
+        scores: Iterable[Any] = self._probabilities(tensors) if smooth else self.predictor.predict_batch(tensors)
+        for (pair, rgb, thermal), its, found in zip(waiting, tensors, scores, strict=True):
+            new_shot = self.cut(rgb, thermal) or pair.rgb.index - self.last > 4 * self.asked.every
+            self.last = pair.rgb.index
+            mask = self.average(found, new_shot) if smooth else found
+            self._write(pair, rgb, its, mask, new_shot)
+
+    def _probabilities(self, tensors: list[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[npt.NDArray[np.float32]]:
+        """(K, H, W) of each pair; in one pass where images are small enough to be seen at once."""
+        if self.predictor.settings.windows(*tensors[0][0].shape[-2:]) is not None:
+            yield from (self.predictor.predict_proba(*pair) for pair in tensors)
+        else:
+            seen = [self.predictor.without_broken(*pair) for pair in tensors]
+            rgb, thermal = (torch.stack([pair[k] for pair in seen]) for k in (0, 1))
+            yield from self.predictor.probabilities(rgb, thermal).numpy()
+
+    def _write(
+        self,
+        pair: Pair,
+        rgb: npt.NDArray[np.uint8],
+        tensors: tuple[torch.Tensor, torch.Tensor],
+        mask: npt.NDArray[np.uint8],
+        new_shot: bool,
+    ) -> None:
+        asked, colors = self.asked, self.predictor.colors
+        picture = None
+        if asked.view != "none":
+            if asked.legend and self.bar is None:
+                panels = 3 if asked.view == "side" else 1
+                self.bar = legend(panels * rgb.shape[1], self.predictor.classes, colors)
+            picture = compose(rgb, tensors[1][0].numpy(), mask, colors, self.bar, asked.view, asked.opacity)
+        self.began = pair.rgb.time if self.began is None else self.began
+        self.outputs.add(pair.rgb.name, mask, self._row(pair, tensors, new_shot), picture, pair.rgb.time - self.began)
+        self.result.frames += 1
+        if self.progress is not None:
+            self.progress(self.result.frames + self.result.skipped, self._expected())
+
+    def _row(self, pair: Pair, tensors: tuple[torch.Tensor, torch.Tensor], new_shot: bool) -> list[object]:
+        rgb, thermal = pair.rgb, pair.thermal
+        row: list[object] = [rgb.index, rgb.name, f"{rgb.time:.6f}"]
+        if thermal is None:
+            row += ["", "", ""]
+        else:
+            difference = thermal.time - rgb.time - self.result.offset
+            row += [thermal.index, f"{thermal.time:.6f}", f"{difference:.6f}"]
+        row.append(int(new_shot))
+        if self.asked.alarms and thermal is None:
+            row += [""] * (len(ALARMS) + 1)
+        elif self.asked.alarms:
+            alarm = self.predictor.alarm(*tensors)
+            row += [*(f"{alarm.probabilities[name]:.4f}" for name in ALARMS), " ".join(alarm.raised)]
+        return row
+
+    def _expected(self) -> int:
+        """RGB frames to be predicted or left out; 0: not known."""
+        rgb, asked = self.sources[0], self.asked
+        if rgb.total is None:
+            return 0
+        last = rgb.total if asked.end is None else min(rgb.total, round(asked.end / rgb.interval))
+        return max(0, last - round(asked.start / rgb.interval)) // asked.every
+
+    def _why_none(self) -> str:
+        rgb, thermal = self.sources
+        if not self.result.skipped:
+            return f"{rgb.path}: no frame from {self.asked.start:g} s on; give another --start"
+        lasts = "" if thermal.duration is None else f", and thermal lasts {thermal.duration:.2f} s"
+        return (
+            f"{rgb.path}, {thermal.path}: no RGB frame has a thermal frame within {self.max_gap:.3f} s at the offset "
+            f"{self.result.offset:+.3f} s{lasts}; give another --time-offset, or a larger --max-gap"
+        )

@@ -1,0 +1,188 @@
+"""Runs in a table: what each was, how far it came, what it scored; those that differ in the seed alone together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cimnet.errors import CimnetError, DataError
+from cimnet.evaluation.spread import spread
+from cimnet.training.recipe import Recipe, load_recipe
+from cimnet.training.run_folder import LOCK, MAY_CHANGE, READING, first_change, flat, read_starts
+
+SEED = "training.seed"
+NO_SETTING = READING | {"training.trackers", SEED}
+"""Fields that make no other experiment."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read.
+
+    Attributes:
+        status: ``running``, ``finished``, ``stopped`` or ``begun`` (no epoch is whole).
+        epochs: whole ones.
+        miou, best_epoch: best score on val and when, None before the first evaluation.
+        seconds: of training, without evaluation.
+        started: clock of its first start, UTC.
+        starts: how often it was started.
+        test: mIoU in ``test.json`` of the folder, None without one.
+    """
+
+    folder: Path
+    recipe: Recipe
+    status: str
+    epochs: int
+    miou: float | None
+    best_epoch: int | None
+    seconds: float
+    started: str | None
+    starts: int
+    test: float | None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The recipe's fields, ``section.field`` to value."""
+        return flat(self.recipe)
+
+    def to_dict(self, fields: Sequence[str] = ()) -> dict[str, Any]:
+        """For JSON, with some fields of the recipe."""
+        return {
+            "run": str(self.folder),
+            "model": self.recipe.model.name,
+            "seed": self.recipe.training.seed,
+            "status": self.status,
+            "epochs": self.epochs,
+            "epochs_planned": self.recipe.training.epochs,
+            "miou": self.miou,
+            "best_epoch": self.best_epoch,
+            "test": self.test,
+            "seconds": round(self.seconds, 1),
+            "started": self.started,
+            "starts": self.starts,
+            **{field: self.settings[field] for field in fields},
+        }
+
+
+def find_runs(folders: Sequence[Path]) -> list[Run]:
+    """All runs at or below some folders, by path.
+
+    Raises:
+        DataError: a folder does not exist, or there is no run in any.
+        CimnetError: the recipe of a run cannot be read.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder")
+    found = {path.parent for folder in folders for path in folder.rglob("recipe.yaml")}
+    runs = [read_run(folder) for folder in sorted(found)]
+    if not runs:
+        raise DataError(f"{', '.join(map(str, folders))}: no runs in it; `cimnet train` makes one")
+    return runs
+
+
+def read_run(folder: Path) -> Run:
+    """One run.
+
+    Raises:
+        CimnetError: its recipe or log cannot be read.
+    """
+    recipe = load_recipe(folder / "recipe.yaml")
+    log, scores = folder / "log.jsonl", folder / "test.json"
+    try:
+        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+        test = json.loads(scores.read_text(encoding="utf-8")).get("miou") if scores.is_file() else None
+        scored = [row for row in rows if "miou" in row]
+        best = max(scored, key=lambda row: row["miou"], default=None)
+        seconds = sum(row.get("seconds", 0.0) for row in rows)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CimnetError(f"{folder}: log.jsonl or test.json cannot be read ({error}); remove or restore it") from error
+    starts = read_starts(folder / "environment.json")
+    return Run(
+        folder,
+        recipe,
+        _status(folder, len(rows), recipe.training.epochs),
+        len(rows),
+        None if best is None else best["miou"],
+        None if best is None else best["epoch"],
+        seconds,
+        starts[0].get("clock") if starts else None,
+        len(starts),
+        test,
+    )
+
+
+def is_finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether a folder holds a run of this recipe that came to its end."""
+    known = (folder / "recipe.yaml").is_file() and (folder / "best.safetensors").is_file()
+    return (
+        known
+        and first_change(folder / "recipe.yaml", recipe, MAY_CHANGE - {"training.epochs"}) is None
+        and (read_run(folder).status == "finished")
+    )
+
+
+def _status(folder: Path, done: int, planned: int) -> str:
+    if (folder / LOCK).is_file():
+        try:
+            with FileLock(folder / LOCK).acquire(timeout=0):
+                pass
+        except (Timeout, OSError):
+            return "running"
+    if done >= planned:
+        return "finished"
+    return "stopped" if done else "begun"
+
+
+def differences(runs: Sequence[Run]) -> list[str]:
+    """Fields of the recipes in which the runs differ, apart from :data:`NO_SETTING` and the model's name."""
+    fields = [field for field in runs[0].settings if field not in NO_SETTING and field != "model.name"]
+    return [field for field in fields if len({json.dumps(run.settings[field]) for run in runs}) > 1]
+
+
+def by_seed(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs whose recipes differ in the seed alone, together; in the order of the first of each."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps({field: value for field, value in run.settings.items() if field not in NO_SETTING})
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())
+
+
+def table(runs: Sequence[Run], group: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Header and rows as text; ``group``: one row for the runs that differ in the seed alone, mean ± deviation."""
+    fields = differences(runs)
+    tested = ["mIoU on test"] if any(run.test is not None for run in runs) else []
+    if group:
+        header = ["runs", "model", "seeds", "mIoU on val", *tested, *fields]
+        return header, [_group_row(members, fields, bool(tested)) for members in by_seed(runs)]
+    header = ["run", "model", "seed", "status", "epochs", "mIoU on val", *tested, "minutes", "started (UTC)", *fields]
+    return header, [_row(run, fields, bool(tested)) for run in runs]
+
+
+def _row(run: Run, fields: Sequence[str], tested: bool) -> list[str]:
+    best = "" if run.miou is None else f"{100 * run.miou:.1f} (epoch {run.best_epoch})"
+    cells = [str(run.folder), run.recipe.model.name, str(run.recipe.training.seed), run.status]
+    cells += [f"{run.epochs}/{run.recipe.training.epochs}", best]
+    cells += [_scores([run.test])] if tested else []
+    cells += [f"{run.seconds / 60:.1f}", (run.started or "")[:16].replace("T", " ")]
+    return [*cells, *(str(run.settings[field]) for field in fields)]
+
+
+def _group_row(runs: Sequence[Run], fields: Sequence[str], tested: bool) -> list[str]:
+    first = runs[0]
+    seeds = ", ".join(str(run.recipe.training.seed) for run in runs)
+    cells = [str(first.folder if len(runs) == 1 else first.folder.parent), first.recipe.model.name, seeds]
+    cells += [_scores([run.miou for run in runs])]
+    cells += [_scores([run.test for run in runs])] if tested else []
+    return [*cells, *(str(first.settings[field]) for field in fields)]
+
+
+def _scores(values: Sequence[float | None]) -> str:
+    return spread(values) if any(value is not None for value in values) else ""
