@@ -14,7 +14,7 @@ export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 
 help:
 	@echo "make demo      train a small CIMNet on synthetic scenes and write runs/demo/report.html (about five minutes)"
-	@echo "make test      lint, type check, fast tests"
+	@echo "make test      lint, type check, import contracts, fast tests"
 	@echo "make test-slow the others: slow, export, browser, cluster"
 	@echo "make test-all  both"
 	@echo "make test-lowest  the fast tests in two fresh environments without extras: lowest versions, current versions"
@@ -40,6 +40,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """How well `cimnet.registration` finds offsets: synthetic scenes against their truth, shifted real pairs, MM5.
 
-    python benchmarks/alignment_accuracy.py --scenes 120 --msrs ../shared/data/msrs-real --mm5 ../shared/data/mm5
+    python benchmarks/alignment_accuracy.py --scenes 120 --msrs DATA/msrs-real --mm5 DATA/mm5
 
 Prints Markdown. "don't know" pairs have no error and are left out of it; "wrong" is the share of all pairs that were
 answered and are more than 3 pixels off.

@@ -1,6 +1,6 @@
 """Break a copy of a data set in all the ways that data sets break, for `cimnet data check` to find.
 
-    python benchmarks/broken_copies.py ../shared/data/msrs-real runs/broken
+    python benchmarks/broken_copies.py DATA/msrs-real runs/broken
     cimnet data check runs/broken --classes mfnet --sheet runs/broken.jpg
 
 Takes the labelled pairs of a folder in the generic layout (JPEG or PNG, lists train.txt and test.txt, 22 in train at

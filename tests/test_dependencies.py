@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 
 import pytest
 
 from tests import ROOT
-
-tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CORE = "–"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class RunFolder:
         write_text(self.recipe, yaml.safe_dump(content, sort_keys=False))
         starts = read_starts(self.environment)
         start = {
-            "clock": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "clock": datetime.now(UTC).isoformat(timespec="seconds"),
             "step": step,
             "host": platform.node(),
             "processes": processes,

@@ -267,9 +267,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         require_http(newurl)
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise DataError(f"{req.full_url}: redirects to {newurl}, which is not encrypted; give a --mirror")
-        return super().redirect_request(req, fp, 307 if code == 308 else code, msg, headers, newurl)
-
-    http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302  # Python 3.10 does not know it
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _state(headers: Any) -> str:

@@ -141,7 +141,7 @@ class Service:
     async def _receive(self, request: Request) -> dict[str, UploadFile]:
         try:
             return await asyncio.wait_for(receive_uploads(request, self.options.max_bytes), self.options.timeout_s)
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             message = f"the request did not arrive within {self.options.timeout_s:g} s"
             raise Failure(408, message, "send smaller files or use a faster connection") from error
 
