@@ -95,7 +95,7 @@ def _fit(points: npt.NDArray[np.float64], where: str) -> Matrix:
     spreads = [np.linalg.svd(places - places.mean(0), compute_uv=False) for places in (rgb, thermal)]
     if any(spread[1] <= 1e-3 * spread[0] for spread in spreads):
         raise DataError(f"{where}: the points lie on one line; spread them over the image")
-    return np.linalg.lstsq(system, thermal, rcond=None)[0].T
+    return np.asarray(np.linalg.lstsq(system, thermal, rcond=None)[0].T, np.float64)
 
 
 def _distances(matrix: Matrix, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
