@@ -13,12 +13,22 @@ from cimnet.errors import ConfigError
 
 def video(
     checkpoint: Checkpoint,
-    rgb: Annotated[Path, typer.Option(help="RGB video, or folder of numbered images.")],
-    thermal: Annotated[Path, typer.Option(help="Thermal video in grey, or folder of numbered images.")],
+    rgb: Annotated[Path, typer.Option(help="RGB video, or folder of images.")],
+    thermal: Annotated[Path, typer.Option(help="Thermal video in grey, or folder of images.")],
     out: Annotated[Path, typer.Option(help="Folder for overlay.mp4, masks/ and frames.csv; or a video, NAME.mp4.")],
     masks: Annotated[Path | None, typer.Option(help="Folder for masks and frames.csv beside a NAME.mp4.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Images a second of an RGB folder.")] = None,
-    thermal_fps: Annotated[float | None, typer.Option(help="Images a second of a thermal folder.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Images a second of an RGB folder whose file names hold no times.")
+    ] = None,
+    thermal_fps: Annotated[float | None, typer.Option(help="The same for a thermal folder.")] = None,
+    rgb_stream: Annotated[
+        int | None, typer.Option(min=0, help="Video stream of the RGB file, counted from 0. Default: the first.")
+    ] = None,
+    thermal_stream: Annotated[int | None, typer.Option(min=0, help="The same for the thermal file.")] = None,
+    rgb_crop: Annotated[
+        str | None, typer.Option(help="RGB's part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
+    ] = None,
+    thermal_crop: Annotated[str | None, typer.Option(help="The same for the thermal picture.")] = None,
     time_offset: Annotated[
         str,
         typer.Option(help="Thermal time − RGB time of a moment, seconds (+: thermal began earlier), or estimate."),
@@ -51,7 +61,9 @@ def video(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier run.")] = False,
     device: Device = None,
 ) -> None:
-    """Segment an RGB and a thermal video, paired by time: overlay video and masks. Sound is not kept."""
+    """Segment an RGB and a thermal video, paired by time: overlay video and masks. Sound is not kept.
+
+    Give one file twice where it holds both sensors, as two streams or side by side."""
     from cimnet.deploy.video import predict_video
     from cimnet.inference import load
 
@@ -79,6 +91,10 @@ def video(
                 lambda text: say(text, "yellow"),
                 fps=fps,
                 thermal_fps=thermal_fps,
+                rgb_stream=rgb_stream,
+                thermal_stream=thermal_stream,
+                rgb_crop=rgb_crop,
+                thermal_crop=thermal_crop,
                 time_offset=offset,
                 every=every,
                 start=start,

@@ -58,10 +58,12 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 
 def test_folders_need_a_rate_and_videos_do_not(tmp_path: Path) -> None:
     rgb, thermal = film(tmp_path, 0.2)
-    with pytest.raises(ConfigError, match="has no clock; give thermal_fps"):
-        open_source(tmp_path, "thermal")
     with pytest.raises(DataError, match="no images in it"):
         open_source(tmp_path, "rgb", 10)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "7.png").touch()
+    with pytest.raises(ConfigError, match="hold no times; give thermal_fps"):
+        open_source(tmp_path / "images", "thermal")
     with pytest.raises(ConfigError, match="is a video and has its own times; leave thermal_fps out"):
         open_source(thermal, "thermal", 9)
     assert open_source(rgb, "rgb").interval == pytest.approx(1 / 30)

@@ -13,7 +13,9 @@ import numpy.typing as npt
 import torch
 
 from cimnet.data.io.thermal_files import check_depth
+from cimnet.deploy.video.crop import parse_crop
 from cimnet.deploy.video.fitting import Fitter
+from cimnet.deploy.video.one_file import tell_apart
 from cimnet.deploy.video.output import Outputs
 from cimnet.deploy.video.pairing import Pair, chosen, pair_frames
 from cimnet.deploy.video.picture import compose
@@ -89,14 +91,14 @@ def predict_video(
     asked = VideoSettings(**settings)
     if asked.alarms:
         predictor.alarm_model()  # before anything is written
-    sources = open_source(Path(rgb), "rgb", asked.fps), open_source(Path(thermal), "thermal", asked.thermal_fps)
+    result = VideoResult()
+    told = partial(_tell, result, note)
+    asked, sources = _open(Path(rgb), Path(thermal), asked, told)
     columns = (*ALARMS, "raised") if asked.alarms else ()
     rate = 1 / (sources[0].interval * asked.every)
     outputs = Outputs(
         Path(out), None if masks is None else Path(masks), asked.view != "none", rate, asked.overwrite, columns
     )
-    result = VideoResult()
-    told = partial(_tell, result, note)
     _set_offset(result, sources, asked, told)
     with outputs:
         run = _Run(predictor, sources, outputs, asked, result, told, progress)
@@ -120,10 +122,35 @@ def _tell(result: VideoResult, note: Note | None, text: str) -> None:
         note(text)
 
 
+def _open(rgb: Path, thermal: Path, asked: VideoSettings, told: Note) -> tuple[VideoSettings, tuple[Source, Source]]:
+    """Both sources. Where one file is given for both, and the user does not say which part is which, find out."""
+    places = (asked.rgb_stream, asked.thermal_stream, asked.rgb_crop, asked.thermal_crop)
+    if places == (None,) * 4 and rgb.is_file() and thermal.is_file() and rgb.samefile(thermal):
+        asked, sentence = tell_apart(rgb, asked)
+        told(sentence)
+    sources = (
+        open_source(rgb, "rgb", asked.fps, asked.rgb_stream, parse_crop(asked.rgb_crop, "rgb_crop")),
+        open_source(
+            thermal, "thermal", asked.thermal_fps, asked.thermal_stream, parse_crop(asked.thermal_crop, "thermal_crop")
+        ),
+    )
+    for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):
+        if source.start is not None and fps is not None:
+            told(f"{source.path}: the names hold times, which are used; {option} is not")
+    return asked, sources
+
+
+def _clock_difference(sources: tuple[Source, Source]) -> float:
+    """RGB's first moment − thermal's first moment, where the names of both hold times; else 0: each clock begins at the
+    first frame."""
+    rgb, thermal = sources
+    return 0.0 if rgb.start is None or thermal.start is None else rgb.start - thermal.start
+
+
 def _set_offset(result: VideoResult, sources: tuple[Source, Source], asked: VideoSettings, told: Note) -> None:
     """Take the offset that is given, or estimate it from the part that is to be predicted."""
     if asked.time_offset != "estimate":
-        result.offset = float(asked.time_offset)
+        result.offset = float(asked.time_offset) + _clock_difference(sources)
         return
     frames = [chosen(source.frames(), 1, asked.start, None) for source in sources]
     found = estimate_offset(frames[0], frames[1])

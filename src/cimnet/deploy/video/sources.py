@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, or a folder of numbered images. Frames are decoded one after the other."""
+"""Where frames come from: a video file, or a folder of images. Frames are decoded one after the other."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cimnet.data.io.name_times import times_of
 from cimnet.data.io.palettes import name_palette
 from cimnet.data.io.readers import read_rgb
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.deploy.video.crop import Crop
 from cimnet.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ Image = npt.NDArray[Any]
 COLOURED = 0.05
 """Share of coloured pixels from which a thermal video is refused; a camera's own marks take less."""
 _GREY_TOLERANCE = 16
+OLDEST_PYAV = 17
+"""Before, PyAV converts every video with the matrix of BT.601, whatever the file says."""
 
 
 @dataclass
@@ -58,6 +62,7 @@ class Source(Protocol):
         total: number of frames as announced, None where nothing is.
         duration: seconds from the first frame to the end of the last, as announced; None where nothing is.
         problems: what was wrong with it, known after `frames` has run.
+        start: time of the first frame in seconds since 1970, where the names of the images hold it; else None.
     """
 
     path: Path
@@ -65,33 +70,41 @@ class Source(Protocol):
     total: int | None
     duration: float | None
     problems: list[str]
+    start: float | None
 
     def frames(self) -> Iterator[Frame]:
         """All frames, in order of time."""
 
 
-def open_source(path: Path, kind: Kind, fps: float | None = None) -> Source:
+def open_source(
+    path: Path, kind: Kind, fps: float | None = None, stream: int | None = None, crop: Crop | None = None
+) -> Source:
     """A video, or a folder of images.
 
     Args:
-        fps: images a second, for folders and for nothing else.
+        fps: images a second, for folders whose names hold no times, and for nothing else.
+        stream: which of a file's video streams, from 0; None: the first.
+        crop: the part of each frame that this sensor's picture takes; None: all of it.
 
     Raises:
         DataError: not there, not a video, without a frame or an image.
-        ConfigError: `fps` is missing, not above 0, or given for a video; or PyAV is not installed.
+        ConfigError: `fps` is missing, not above 0, or given for a video; `stream` is given for a folder; or PyAV is not
+            installed.
     """
     option = "fps" if kind == "rgb" else "thermal_fps"
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+        raise DataError(f"{path}: an address; record the stream to a file first, and give the file")
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
-        if fps is None or not 0 < fps <= 10_000:
-            raise ConfigError(f"{path}: a folder of images has no clock; give {option}, images a second (now {fps})")
-        return ImageSource(path, kind, fps)
+        if stream is not None:
+            raise ConfigError(f"{kind}_stream: {path} is a folder of images and has no streams; leave it out")
+        return ImageSource(path, kind, fps, crop)
     if path.suffix.lower() in THERMAL_EXTENSIONS:
         raise DataError(f"{path}: one image; give a video or a folder of images, or use `cimnet predict` for one pair")
     if fps is not None:
         raise ConfigError(f"{option}: {path} is a video and has its own times; leave {option} out")
-    return VideoSource(path, kind)
+    return VideoSource(path, kind, stream or 0, crop)
 
 
 def pyav() -> Any:
@@ -104,20 +117,36 @@ def pyav() -> Any:
         import av
     except ImportError as error:
         raise ConfigError("videos need the extra video: pip install 'cimnet[video]'") from error
+    if int(av.__version__.split(".")[0]) < OLDEST_PYAV:
+        raise ConfigError(
+            f"PyAV {av.__version__} reads BT.709 videos in wrong colours; pip install --upgrade 'cimnet[video]'"
+        )
     # PyAV's logging takes the GIL in FFmpeg's threads: closing a file waits for them, with the GIL, for ever.
     av.logging.restore_default_callback()
     av.logging.set_libav_level(av.logging.FATAL)
     return av
 
 
-class VideoSource:
-    """The first video stream of a file, turned upright by its rotation tag. Times are those of the file (pts)."""
+def stream_count(path: Path) -> int:
+    """Number of video streams of a file.
 
-    def __init__(self, path: Path, kind: Kind) -> None:
-        self.path, self.kind = path, kind
+    Raises:
+        DataError: the file cannot be read as a video.
+    """
+    with VideoSource.open(path) as container:
+        return len(container.streams.video)
+
+
+class VideoSource:
+    """A video stream of a file, turned upright by its rotation tag, then cropped. Times are those of the file (pts)."""
+
+    start: float | None = None
+
+    def __init__(self, path: Path, kind: Kind, number: int = 0, crop: Crop | None = None) -> None:
+        self.path, self.kind, self.number, self.crop = path, kind, number, crop
         self.problems: list[str] = []
         with self._open() as container:
-            stream = container.streams.video[0]
+            stream = container.streams.video[number]
             rate = stream.average_rate or stream.guessed_rate
             self.interval = float(1 / rate) if rate else 0.04
             self.total = stream.frames or None
@@ -133,7 +162,7 @@ class VideoSource:
         first: float | None = None
         last, index, damaged = -1.0, -1, 0
         with self._open() as container:
-            for frame in _decode(container, self.problems):
+            for frame in _decode(container, self.number, self.problems):
                 if frame is None:
                     damaged += 1
                     continue
@@ -149,63 +178,123 @@ class VideoSource:
             announced = f", announced are {self.duration:.2f} s"
             self.problems.append(f"{self.path}: ends early, after {last + self.interval:.2f} s{announced}")
 
-    def _open(self) -> av.container.InputContainer:
+    @staticmethod
+    def open(path: Path) -> av.container.InputContainer:
+        """The file's container.
+
+        Raises:
+            DataError: it cannot be read, or holds no video stream.
+        """
         av = pyav()
         try:
-            container = av.open(str(self.path))
+            container = av.open(str(path))
         except av.error.FFmpegError as error:
             raise DataError(
-                f"{self.path}: cannot be read as a video ({error.strerror}); an .mp4 whose recording was cut off has "
+                f"{path}: cannot be read as a video ({error.strerror}); an .mp4 whose recording was cut off has "
                 "no index: repair it, or give another file"
             ) from error
         if not container.streams.video:
             container.close()
-            raise DataError(f"{self.path}: holds no video stream; give a file with one")
-        container.streams.video[0].thread_type = "AUTO"
+            raise DataError(f"{path}: holds no video stream; give a file with one")
+        return container
+
+    def _open(self) -> av.container.InputContainer:
+        container = self.open(self.path)
+        if self.number >= len(container.streams.video):
+            count = len(container.streams.video)
+            container.close()
+            raise DataError(f"{self.path}: no video stream {self.number}; the file has {count}, counted from 0")
+        container.streams.video[self.number].thread_type = "AUTO"
         return container
 
     def _image(self, frame: av.VideoFrame) -> Image:
         if self.kind == "rgb":
-            return _upright(frame.to_ndarray(format="rgb24"), frame)
+            return self._part(frame.to_ndarray(format="rgb24"), frame)
         layout = frame.format.name
         if layout.startswith("gray") and layout not in ("gray", "gray16le", "gray16be"):
             raise DataError(f"{self.path}: thermal values of the format {layout}; convert them to gray or gray16le")
         if layout.startswith("gray"):
-            return _upright(frame.to_ndarray(format="gray16le" if "16" in layout else "gray"), frame)
-        colours = frame.to_ndarray(format="rgb24")
-        spread = colours.max(axis=2) - colours.min(axis=2)
-        if np.mean(spread > _GREY_TOLERANCE) > COLOURED:
+            return self._part(frame.to_ndarray(format="gray16le" if "16" in layout else "gray"), frame)
+        colours = self._part(frame.to_ndarray(format="rgb24"), frame)
+        if coloured_share(colours) > COLOURED:
             name = name_palette(colours.astype(np.uint8))
             which = f"a palette much like '{name}'" if name else "a palette, or it is the RGB video"
             raise DataError(f"{self.path}: a thermal video in colours ({which}); export it in grey (white hot)")
-        return _upright(np.ascontiguousarray(colours[..., 1]), frame)
+        return np.ascontiguousarray(colours[..., 1])
+
+    def _part(self, image: Image, frame: av.VideoFrame) -> Image:
+        upright = _upright(image, frame)
+        return upright if self.crop is None else self.crop.cut(upright, self.path)
 
 
 class ImageSource:
-    """The images of a folder, in the order of the numbers in their names, `fps` a second."""
+    """The images of a folder: at the times that their names hold (see `times_of`), else in the order of the numbers in
+    their names, `fps` a second."""
 
-    def __init__(self, path: Path, kind: Kind, fps: float) -> None:
-        self.path, self.kind, self.interval = path, kind, 1 / fps
+    def __init__(self, path: Path, kind: Kind, fps: float | None = None, crop: Crop | None = None) -> None:
+        self.path, self.kind, self.crop = path, kind, crop
         found = index_images(path, IMAGE_EXTENSIONS if kind == "rgb" else THERMAL_EXTENSIONS)
-        self.files = [found[name] for name in sorted(found, key=_by_number)]
-        if not self.files:
+        if not found:
             raise DataError(f"{path}: no images in it; folders inside are not read, give the right one")
-        self.total: int | None = len(self.files)
-        self.duration: float | None = len(self.files) / fps
-        gaps = _gaps([file.stem for file in self.files])
-        self.problems = [f"{path}: {gaps} numbers are left out; times count the files"] if gaps else []
+        names = sorted(found, key=_by_number)
+        self.problems: list[str] = []
+        clock = times_of(names)
+        self.start: float | None = None
+        if clock is None:
+            self._count(names, fps)
+        else:
+            names, clock = self._by_clock(names, clock)
+            self.start = clock[0]
+            self.times = [time - clock[0] for time in clock]
+            self.interval = float(np.median(np.diff(clock))) if len(clock) > 1 else 0.04
+            self._note_gaps()
+        self.files = [found[name] for name in names]
+        self.total: int | None = len(names)
+        self.duration: float | None = self.times[-1] + self.interval
 
     def frames(self) -> Iterator[Frame]:
         """All images."""
-        read = read_rgb if self.kind == "rgb" else read_thermal_counts
-        for index, file in enumerate(self.files):
-            yield Frame(index, file.stem, index * self.interval, lambda f=file: read(f))  # type: ignore[misc]
+        for index, (file, time) in enumerate(zip(self.files, self.times, strict=True)):
+            yield Frame(index, file.stem, time, partial(self._read, file))
+
+    def _read(self, file: Path) -> Image:
+        image: Image = read_rgb(file) if self.kind == "rgb" else read_thermal_counts(file)
+        return image if self.crop is None else self.crop.cut(image, file)
+
+    def _count(self, names: list[str], fps: float | None) -> None:
+        if fps is None or not 0 < fps <= 10_000:
+            option = "fps" if self.kind == "rgb" else "thermal_fps"
+            raise ConfigError(
+                f"{self.path}: the names of these images hold no times; give {option}, images a second (now {fps})"
+            )
+        self.interval = 1 / fps
+        self.times = [index / fps for index in range(len(names))]
+        gaps = _gaps(names)
+        if gaps:
+            self.problems.append(f"{self.path}: {gaps} numbers are left out; times count the files")
+
+    def _by_clock(self, names: list[str], clock: list[float]) -> tuple[list[str], list[float]]:
+        """Names and times in the order of time; of images of the same moment the first is kept."""
+        chosen: dict[float, str] = {}
+        for time, name in sorted(zip(clock, names, strict=True)):
+            chosen.setdefault(time, name)
+        if len(chosen) < len(names):
+            self.problems.append(f"{self.path}: {len(names) - len(chosen)} of its images have the time of another one")
+        return list(chosen.values()), list(chosen)
+
+    def _note_gaps(self) -> None:
+        steps = np.diff(self.times)
+        wide = steps[steps > 1.5 * self.interval]
+        if len(wide):
+            lost = int(np.round(wide / self.interval - 1).sum())
+            longest = f"the longest of {wide.max():.2f} s"
+            self.problems.append(f"{self.path}: by the times in the names, about {lost} images are missing, {longest}")
 
 
-def _decode(container: av.container.InputContainer, problems: list[str]) -> Iterator[av.VideoFrame | None]:
-    """Frames of the first video stream, None for each packet that cannot be decoded; ends where the file does."""
+def _decode(container: av.container.InputContainer, number: int, problems: list[str]) -> Iterator[av.VideoFrame | None]:
+    """Frames of a video stream, None for each packet that cannot be decoded; ends where the file does."""
     error = pyav().error
-    packets = container.demux(container.streams.video[0])
+    packets = container.demux(container.streams.video[number])
     while True:
         try:
             packet = next(packets, None)
@@ -230,6 +319,12 @@ def _duration(stream: av.VideoStream, container: av.container.InputContainer) ->
     if tag:
         return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
     return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
+
+
+def coloured_share(colours: Image) -> float:
+    """Share of the pixels of an RGB image (H, W, 3) whose channels differ by more than a codec does."""
+    spread = colours.max(axis=2) - colours.min(axis=2)
+    return float(np.mean(spread > _GREY_TOLERANCE))
 
 
 def _upright(image: Image, frame: av.VideoFrame) -> Image:

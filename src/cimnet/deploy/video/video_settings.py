@@ -18,7 +18,12 @@ class VideoSettings:
     """How a video is predicted.
 
     Attributes:
-        fps, thermal_fps: images a second of folders.
+        fps, thermal_fps: images a second of folders whose names hold no times.
+        rgb_stream, thermal_stream: which of a file's video streams, from 0. None: the first; of one file given for both
+            sensors, the coloured one for RGB and the grey one for thermal.
+        rgb_crop, thermal_crop: the sensor's part of each frame: ``left``, ``right``, ``top``, ``bottom``, or
+            ``X,Y,WIDTH,HEIGHT`` in pixels. None: all of it; of one file given for both, the coloured half and the grey
+            half.
         time_offset: thermal time − RGB time of the same moment, seconds, each clock 0 at its video's first frame: what
             RGB shows at t, thermal shows at t + offset. Positive: thermal began to record earlier. "estimate": from
             the pictures, see `cimnet.deploy.video.estimate_offset`.
@@ -42,6 +47,10 @@ class VideoSettings:
 
     fps: float | None = None
     thermal_fps: float | None = None
+    rgb_stream: int | None = None
+    thermal_stream: int | None = None
+    rgb_crop: str | None = None
+    thermal_crop: str | None = None
     time_offset: float | Literal["estimate"] = 0.0
     every: int = 1
     start: float = 0.0
@@ -62,6 +71,8 @@ class VideoSettings:
         check_fields(
             self,
             ("time_offset", offset == "estimate" or _number(offset, -86400, 86400), "seconds, or estimate"),
+            ("rgb_stream", self.rgb_stream is None or self.rgb_stream >= 0, "0 or more"),
+            ("thermal_stream", self.thermal_stream is None or self.thermal_stream >= 0, "0 or more"),
             ("every", self.every >= 1, "at least 1"),
             ("start", self.start >= 0, "at least 0 seconds"),
             ("end", self.end is None or self.end > self.start, f"more than start, {self.start:g} seconds"),

@@ -1,0 +1,61 @@
+"""Both sensors in one video file: as two streams, or as two halves of one picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from cimnet.deploy.video.crop import Crop
+from cimnet.deploy.video.sources import COLOURED, VideoSource, coloured_share, stream_count
+from cimnet.deploy.video.video_settings import VideoSettings
+from cimnet.errors import DataError
+
+_SPLITS = (("left", "right"), ("top", "bottom"))
+_FRAMES = 3  # judged together: a single one may be black
+
+
+def tell_apart(path: Path, asked: VideoSettings) -> tuple[VideoSettings, str]:
+    """Which stream or which half shows RGB and which thermal, where the user does not say: the thermal picture is the
+    grey one, the RGB picture the coloured one.
+
+    Returns:
+        The settings with streams or crops filled in, and a sentence that says what was taken for what.
+
+    Raises:
+        DataError: that cannot be told; the options to say it are named.
+    """
+    count = stream_count(path)
+    if count > 1:
+        shares = [_share(path, number, None) for number in range(count)]
+        coloured = [number for number, share in enumerate(shares) if share > COLOURED]
+        grey = [number for number, share in enumerate(shares) if share <= COLOURED]
+        if len(coloured) != 1 or len(grey) != 1:
+            raise DataError(
+                f"{path}: {count} video streams, of which {len(coloured)} are in colour; say which are which, such as "
+                "--rgb-stream 0 --thermal-stream 1"
+            )
+        settings = replace(asked, rgb_stream=coloured[0], thermal_stream=grey[0])
+        return settings, f"{path}: stream {coloured[0]} taken for RGB, stream {grey[0]} (grey) for thermal"
+    found = []
+    for halves in _SPLITS:
+        shares = [_share(path, 0, Crop(half=half)) for half in halves]
+        if min(shares) <= COLOURED < max(shares):
+            found.append(halves if shares[0] > shares[1] else halves[::-1])
+    if len(found) != 1:
+        raise DataError(
+            f"{path}: given for both sensors, but it is not clear which part of the picture shows which; say it, such "
+            "as --rgb-crop left --thermal-crop right, or X,Y,WIDTH,HEIGHT"
+        )
+    rgb, thermal = found[0]
+    return replace(asked, rgb_crop=rgb, thermal_crop=thermal), (
+        f"{path}: the {rgb} half taken for RGB, the {thermal} half (grey) for thermal"
+    )
+
+
+def _share(path: Path, number: int, crop: Crop | None) -> float:
+    """Share of coloured pixels in the first frames of a stream."""
+    frames = islice(VideoSource(path, "rgb", number, crop).frames(), _FRAMES)
+    return float(np.max([coloured_share(frame.image) for frame in frames]))
