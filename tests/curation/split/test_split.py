@@ -187,7 +187,7 @@ def test_all_lists_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         return write(self, text, **options)
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(DataError, match=r"data: lists cannot be written \(No space left on device\)"):
+    with pytest.raises(CimnetError, match=r"test\.txt: cannot be written \(No space left on device\), so nothing"):
         division.write()
     assert set(root.iterdir()) == before
 

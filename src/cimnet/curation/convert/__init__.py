@@ -24,7 +24,7 @@ from cimnet.data.classes import ClassList
 from cimnet.data.contents import SCENE_LISTS, Contents, read_contents
 from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import BROKEN_FLAGS, FLAG_LISTS
-from cimnet.data.io.split_lists import ALL
+from cimnet.data.io.split_lists import ALL, list_text
 from cimnet.data.io.thermal_scaling import ThermalRange
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
@@ -93,6 +93,7 @@ def convert(
     chosen = choose_target(to, ClassList(dataset.classes, dataset.colors), class_map, source)
     targets = _new_splits(contents.splits, names or {})
     places = place_pairs(list(contents.pairs), targets, chosen, source)
+    list_text([place.id for place in places.values()])  # before the work
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     job = Job(part, _reader(dataset), chosen, thermal == "scale")
     try:
@@ -165,7 +166,7 @@ def _write_lists(
     for list_name, ids in lists.items():
         path = job.folder / f"{list_name}.txt"
         path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+        path.write_text(list_text(ids), encoding="utf-8")
 
 
 def _in_folder(target: Target, split: str, places: Mapping[str, Destination]) -> list[str]:

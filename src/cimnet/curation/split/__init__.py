@@ -18,7 +18,7 @@ from cimnet.data.contents import SCENE_LISTS, find_splits, read_contents
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.flags import FLAG_LISTS
 from cimnet.data.io.patterns import split_names
-from cimnet.data.io.split_lists import ALL, name_some
+from cimnet.data.io.split_lists import ALL, list_text, name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 
@@ -69,6 +69,7 @@ def split_dataset(
         refuse_to_replace(folder, list(parts), dataset.lists)
     _refuse_to_hide(dataset, parts, of, overwrite)
     pairs = [contents.pairs[name] for name in sorted(contents.pairs)]
+    list_text([pair.id for pair in pairs], dataset.index(dataset.root).resolve)  # before the work
     group_of, note = find_groups(pairs, groups or "auto")
     rows, columns = _held(pairs, group_of, dataset, progress)
     if len(rows) < len(parts):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cimnet.data.io.split_lists import LIST_PLACES, find_list
+from cimnet.data.io.split_lists import LIST_PLACES, find_list, list_text
 from cimnet.errors import DataError
+from cimnet.utils.file_sets import write_together
 from cimnet.utils.files import require_writable
 from cimnet.version import __version__
 
@@ -94,9 +94,9 @@ class Division:
         if not self.overwrite:
             refuse_to_replace(self.out, list(self.parts), self.lists)
         require_writable(self.out)
-        texts = {self.out / f"{part}.txt": "".join(f"{name}\n" for name in ids) for part, ids in self.names.items()}
+        texts: dict[Path, str | None] = {self.out / f"{part}.txt": list_text(ids) for part, ids in self.names.items()}
         texts[self.out / RECORD] = json.dumps(self._record(), indent=1, ensure_ascii=False) + "\n"
-        _write_together(texts)
+        write_together(texts)
         return list(texts)
 
     def _record(self) -> dict[str, Any]:
@@ -123,20 +123,3 @@ def refuse_to_replace(folder: Path, parts: Sequence[str], places: Sequence[str])
     found += [path for path in (folder / RECORD,) if path.is_file()]
     if found:
         raise DataError(f"{found[0]}: is there already; --overwrite replaces it, --out takes another folder")
-
-
-def _write_together(texts: Mapping[Path, str]) -> None:
-    """Write files under temporary names and rename them when all are written."""
-    temporary = {path.with_name(f".{path.name}.{os.getpid()}.part"): path for path in texts}
-    try:
-        for part, path in temporary.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(texts[path], encoding="utf-8")
-        for part, path in temporary.items():
-            part.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{next(iter(texts)).parent}: lists cannot be written ({reason}); free space") from error
-    finally:
-        for part in temporary:
-            part.unlink(missing_ok=True)

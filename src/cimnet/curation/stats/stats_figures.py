@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from cimnet.curation.stats import LIGHT, Stats
 from cimnet.data.flags import FLAG_LISTS
+from cimnet.data.io.split_lists import list_text
 from cimnet.errors import DataError
-from cimnet.utils.files import write_text
+from cimnet.utils.file_sets import write_together
 
 
 def plot_classes(stats: Stats) -> Figure:
@@ -74,13 +75,13 @@ def write_lists(stats: Stats, folder: Path, overwrite: bool = False) -> list[Pat
         names[FLAG_LISTS["weakly_aligned"]] = [pair.id for pair in pairs if pair.weak]
     if not overwrite:
         refuse_lists(folder)
-    paths = {folder / f"{name}.txt": ids for name, ids in names.items()}
-    for path, ids in paths.items():
-        if ids:
-            write_text(path, "".join(f"{name}\n" for name in sorted(set(ids))))
-        else:  # one of an earlier time would say more than is so
-            path.unlink(missing_ok=True)
-    return [path for path, ids in paths.items() if ids]
+    texts = {
+        # none: one of an earlier time would say more than is so
+        folder / f"{name}.txt": list_text(sorted(set(ids))) if ids else None
+        for name, ids in names.items()
+    }
+    write_together(texts)
+    return [path for path, text in texts.items() if text is not None]
 
 
 def refuse_lists(folder: Path) -> None:

@@ -203,6 +203,8 @@ def _below(folder: Path, prefix: str, nested: bool, extensions: tuple[str, ...],
                 seen.add(real)
                 yield from _below(folder / entry.name, f"{prefix}{entry.name}/", nested, extensions, seen)
         elif entry.name.lower().endswith(extensions):
+            if "\n" in entry.name or "\r" in entry.name:
+                raise DataError(f"{folder}: the file name {entry.name!r} holds a line break; rename the file")
             yield prefix + entry.name
 
 

@@ -59,12 +59,41 @@ def read_names(path: Path) -> list[str]:
         DataError: not UTF-8 text.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text; save the list as UTF-8") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); restore the list or allow it") from error
-    return [_without_extension(line) for line in lines if line.strip()]
+    return parse_names(text)
+
+
+def parse_names(text: str) -> list[str]:
+    """The names in the text of a list."""
+    return [_without_extension(line) for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+
+
+def list_text(names: Sequence[str], resolve: Callable[[str], str] = str) -> str:
+    """The text of a list, one name a line. Every list that is written comes from here, so that it can be read back.
+
+    Args:
+        resolve: what reading does with a line (`FileIndex.resolve`).
+
+    Raises:
+        DataError: names that a list cannot hold: with blanks at their ends, tabs, line breaks, backslashes, an image
+            extension of their own, or not UTF-8.
+    """
+    for name in names:
+        try:
+            f"{name}\n".encode()
+            back = [resolve(line) for line in parse_names(f"{name}\n")]
+        except UnicodeEncodeError:
+            back = []
+        if back != [name]:
+            raise DataError(
+                f"the name {name!r} cannot stand in a list (blanks at its ends, a tab, a line break, a backslash, an "
+                "image extension inside, or not UTF-8); rename its files"
+            )
+    return "".join(f"{name}\n" for name in names)
 
 
 def find_list(root: Path, name: str, places: Sequence[str] = LIST_PLACES) -> Path | None:

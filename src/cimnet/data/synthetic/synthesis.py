@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from cimnet.data.io.split_lists import list_text
 from cimnet.data.synthetic.class_ids import CLASSES
 from cimnet.data.synthetic.draws import LATE
 from cimnet.data.synthetic.render import check_view, render
@@ -147,4 +148,4 @@ def _write_lists(folder: Path, written: list[_Written]) -> None:
     lists |= {scene: [w.id for w in written if w.scene == scene] for scene in ("day", "night", "dark_night")}
     lists |= {name: [w.id for w in written if flag in w.flags] for name, flag in _LISTS.items()}
     for name, ids in lists.items():
-        (folder / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
+        (folder / f"{name}.txt").write_text(list_text(ids), encoding="utf-8")
