@@ -220,3 +220,30 @@ def test_labels_of_few_bits_keep_their_values_when_cropped(tmp_path: Path) -> No
     after = open_dataset(tmp_path / "out", "train").arrays(0).label
     assert before is not None
     np.testing.assert_array_equal(after, before[:-2, :-3])
+
+
+@pytest.mark.parametrize("colors", [2, 200, 256])
+def test_pictures_with_a_palette_keep_their_colours_when_cropped(tmp_path: Path, colors: int) -> None:
+    root = make_folder(tmp_path / "a")
+    for path in (root / "rgb").iterdir():
+        Image.open(path).quantize(colors).save(path)
+    register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
+    for path in (root / "rgb").iterdir():
+        before = np.asarray(Image.open(path).convert("RGB"))
+        after = np.asarray(Image.open(tmp_path / "out" / "rgb" / path.name).convert("RGB"))
+        np.testing.assert_array_equal(after, before[:-2, :-3])
+
+
+def test_labels_keep_their_palette_when_cropped(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    palette = [value for k in range(9) for value in (20 * k, 255 - k, k)]
+    for path in (root / "labels").iterdir():
+        label = Image.fromarray(np.asarray(Image.open(path)))
+        label.putpalette(palette)
+        label.save(path)
+    register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
+    for path in (root / "labels").iterdir():
+        before, after = Image.open(path), Image.open(tmp_path / "out" / "labels" / path.name)
+        assert after.mode == "P"
+        np.testing.assert_array_equal(np.asarray(after), np.asarray(before)[:-2, :-3])
+        np.testing.assert_array_equal(np.asarray(after.convert("RGB")), np.asarray(before.convert("RGB"))[:-2, :-3])

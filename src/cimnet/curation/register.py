@@ -16,7 +16,7 @@ from PIL import Image
 from cimnet.data import find_layout
 from cimnet.data.classes import read_dataset_file
 from cimnet.data.io.patterns import FileIndex
-from cimnet.data.io.readers import image_size, read_label, read_rgb
+from cimnet.data.io.readers import image_size, opened, read_rgb, upright
 from cimnet.data.io.thermal_files import read_pair, thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
@@ -162,11 +162,11 @@ def _write(part: Path, root: Path, index: FileIndex, name: str, mapping: Mapping
         raise DataError(f"{index.rgb.files[name]}: {error}") from error
     area = (slice(None), slice(None)) if box is None else (slice(box[0], box[1]), slice(box[2], box[3]))
     if name in index.labels.files:
-        _copy(index.labels.files[name], root, part, box)
+        _copy(index.labels.files[name], root, part, box, _crop_label)
     if index.thermal is None:
         Image.fromarray(np.dstack([rgb, thermal])[area]).save(_target(index.rgb.files[name], root, part))
         return
-    _copy(index.rgb.files[name], root, part, box)
+    _copy(index.rgb.files[name], root, part, box, _crop_rgb)
     path = _target(index.thermal.files[name], root, part)
     if path.suffix.lower() == ".npy":
         np.save(path, thermal[area])
@@ -180,18 +180,27 @@ def _target(path: Path, root: Path, part: Path) -> Path:
     return target
 
 
-def _copy(path: Path, root: Path, part: Path, box: Box | None) -> None:
-    """Copy an image, or write its pixels within the box: labels their values, whatever the bits a pixel."""
+def _copy(path: Path, root: Path, part: Path, box: Box | None, crop: Callable[[Path, Box], Image.Image]) -> None:
+    """Copy an image, or write its pixels within the box as PNG."""
     target = _target(path, root, part)
     if box is None:
         shutil.copyfile(path, target)
-        return
-    try:
-        values = np.asarray(read_label(path, grey=True))
-    except DataError:  # colours
-        values = read_rgb(path)
-    values = values.astype(np.uint16) if values.dtype == np.int32 else values
-    Image.fromarray(values[box[0] : box[1], box[2] : box[3]]).save(target.with_suffix(".png"))
+    else:
+        crop(path, box).save(target.with_suffix(".png"))
+
+
+def _crop_rgb(path: Path, box: Box) -> Image.Image:
+    """The colours of a picture, also where its file keeps them in a palette."""
+    return Image.fromarray(read_rgb(path)[box[0] : box[1], box[2] : box[3]])
+
+
+def _crop_label(path: Path, box: Box) -> Image.Image:
+    """A label as it is kept: ids of any depth, with their palette, or colours."""
+    with opened(path) as image:
+        top, bottom, left, right = box
+        part = upright(image).crop((left, top, right, bottom))
+        part.load()
+        return part
 
 
 def _common_box(index: FileIndex, mappings: dict[str, Mapping]) -> Box:
