@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from cimnet.checkpoint import ModelInfo, load_checkpoint, save_checkpoint
+from cimnet.checkpoint import ModelInfo, identity, identity_in_memory, load_checkpoint, save_checkpoint
 from cimnet.data import ThermalScaling
 from cimnet.errors import CheckpointError, CimnetError
 from cimnet.models import create_model
@@ -159,3 +162,55 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
         _save(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_the_identity_of_one_file_is_its_sha256(tmp_path: Path) -> None:
+    path = _save(tmp_path / "run" / "best.safetensors")
+    wanted = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert identity(path) == identity(tmp_path / "run") == identity(str(path)) == wanted
+    (tmp_path / "run" / "notes.txt").write_text("not of the model")
+    assert identity(tmp_path / "run") == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("m.xml", "m.bin"), ("m.onnx", "m.onnx.data"), ("m.onnx", "m.onnx_data")],
+)
+def test_the_identity_covers_files_of_weights(tmp_path: Path, name: str, beside: str) -> None:
+    (tmp_path / name).write_text("the graph")
+    found = [identity(tmp_path / name)]
+    for weights in ("float32", "int8"):
+        (tmp_path / beside).write_text(weights)
+        found.append(identity(tmp_path / name))
+    (tmp_path / name).write_text("the graph, bfloat16")
+    found.append(identity(tmp_path / name))
+    assert len(set(found)) == 4
+
+
+def test_the_identity_reads_a_large_file_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "large.pt2"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        identity(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["none.safetensors", "folder", "x" * 300])
+def test_the_identity_of_nothing_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CheckpointError, match=r"cannot be read \(.*\); give a"):
+        identity(tmp_path / name)
+
+
+def test_the_identity_of_a_model_in_memory_follows_its_weights() -> None:
+    model = create_model("pixel_mi", 3)
+    before = identity_in_memory(model, INFO)
+    assert identity_in_memory(model, INFO) == before
+    assert identity_in_memory(model, replace(INFO, temperature=2.0)) != before
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1
+    assert identity_in_memory(model, INFO) != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from cimnet.data.classes import ClassList
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
@@ -63,6 +64,51 @@ def checkpoint_file(path: str | Path) -> Path:
     if not path.is_dir():
         return path
     return path / WEIGHTS if (path / WEIGHTS).is_file() else path / "best.safetensors"
+
+
+def weight_files(path: str | Path) -> list[Path]:
+    """All files that hold a model, of any format that `cimnet.load` opens: beside an ``.xml`` of OpenVINO its ``.bin``,
+    beside an ``.onnx`` its external data (``.onnx.data`` or ``.onnx_data``), else the one of `checkpoint_file`."""
+    file = checkpoint_file(path)
+    beside = {
+        ".xml": [file.with_suffix(".bin")],
+        ".onnx": [file.with_name(f"{file.name}.data"), file.with_name(f"{file.name}_data")],
+    }.get(file.suffix, [])
+    return [file, *(other for other in beside if other.is_file())]
+
+
+def identity(path: str | Path) -> str:
+    """Which model this is: SHA-256 (64 hex digits) over all bytes of its files, see `weight_files`. For a model of one
+    file ``sha256sum`` gives the same. Exports of one model to other formats or precisions differ.
+
+    Args:
+        path: a local file or folder; a name on the Hub goes through :func:`cimnet.inference.hub.locate` first.
+
+    Raises:
+        CheckpointError: there is no such file, or it cannot be read.
+    """
+    total, block = hashlib.sha256(), memoryview(bytearray(1 << 20))
+    try:
+        for file in weight_files(path):
+            with file.open("rb", buffering=0) as stream:
+                while count := stream.readinto(block):
+                    total.update(block[:count])
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {path}: cannot be read ({error.strerror}); give a .safetensors file, a run folder or an export"
+        ) from error
+    return total.hexdigest()
+
+
+def identity_in_memory(model: object, info: ModelInfo) -> str:
+    """Which model this is, for one that may have changed since it was read: SHA-256 over ``info`` and the names and
+    values of all weights. Of what is no module only ``info`` counts: take `identity` of its file."""
+    total = hashlib.sha256(json.dumps(asdict(info), sort_keys=True).encode())
+    if isinstance(model, nn.Module):
+        for name, tensor in model.state_dict().items():
+            total.update(name.encode())
+            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()
 
 
 def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:

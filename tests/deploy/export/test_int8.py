@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import cimnet
+from cimnet.checkpoint import identity
 from cimnet.deploy.export.write import export
 from tests.conftest import Trained
 
@@ -41,3 +42,18 @@ def test_masks_stay_what_they_were(trained: Trained, name: str, tmp_path: Path) 
     assert wanted.unique().numel() > 1
     equal = (eight.model.predict(rgb, thermal) == wanted).float().mean()
     assert 0.9 < equal < 1  # close, and not the float model under another name
+
+
+def test_every_export_of_a_model_has_an_identity_of_its_own(trained: Trained, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    files = [trained.best]
+    for name, options in (
+        ("float32.onnx", {}),
+        ("int8.onnx", {"precision": "int8", "calibration": trained.root}),
+        ("float32.xml", {"format": "openvino"}),
+        ("bfloat16.xml", {"format": "openvino", "precision": "bfloat16"}),
+        ("int8.xml", {"format": "openvino", "precision": "int8", "calibration": trained.root}),
+    ):
+        export(trained.best, tmp_path / name, **options)
+        files.append(tmp_path / name)
+    assert len({identity(file) for file in files}) == len(files)

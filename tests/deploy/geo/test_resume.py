@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 pytest.importorskip("rasterio")
 from cimnet.deploy.geo import predict_geotiff
 from cimnet.errors import CimnetError
+from cimnet.inference.backends.runtime import ExportedModel
+from cimnet.models import Output
 from tests import ROOT
 
 from .conftest import Stub, arrays, make_predictor, write
@@ -71,11 +74,46 @@ def test_other_inputs_or_settings_do_not_go_on(tmp_path: Path, pair: tuple[Path,
     if what == "RGB file":
         write(pair[0], arrays(200, 90, seed=1)[0])
     both = what == "require-both"
-    with pytest.raises(CimnetError, match=rf"another {what}; .*--overwrite"):
+    with pytest.raises(CimnetError, match=rf"another {what}( \(.* now\))?; .*--overwrite"):
         predict_geotiff(predictor, *pair, out, require_both=both)
     predict_geotiff(predictor, *pair, out, require_both=both, overwrite=True)
     predict_geotiff(predictor, *pair, tmp_path / "new.tif", require_both=both)
     assert out.read_bytes() == (tmp_path / "new.tif").read_bytes()
+
+
+class Exported(ExportedModel):
+    """An exported model whose file says nothing that is true."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.stub = path, Stub()
+
+    def __call__(self, rgb: Tensor, thermal: Tensor, /) -> Output:
+        return self.stub(rgb, thermal)
+
+
+def test_another_export_of_the_same_model_does_not_go_on(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    """What a float32 and an int8 export know of themselves is the same; their weights are not."""
+    predictors = []
+    for name in ("float32", "int8"):
+        (tmp_path / f"{name}.xml").write_text("<net/>")
+        (tmp_path / f"{name}.bin").write_text(name)
+        predictors.append(make_predictor())
+        predictors[-1].model = Exported(tmp_path / f"{name}.xml")
+    with pytest.raises(KeyboardInterrupt):
+        predict_geotiff(predictors[0], *pair, tmp_path / "out.tif", progress=stop_after(2))
+    with pytest.raises(CimnetError, match=r"another checkpoint.*resume with the same, or give --overwrite"):
+        predict_geotiff(predictors[1], *pair, tmp_path / "out.tif")
+    predict_geotiff(predictors[0], *pair, tmp_path / "out.tif")
+
+
+def test_a_damaged_note_of_an_interrupted_run_is_refused(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    out = tmp_path / "out.tif"
+    with pytest.raises(KeyboardInterrupt):
+        predict_geotiff(make_predictor(), *pair, out, progress=stop_after(2))
+    (tmp_path / ".out.tif.part" / "progress.json").write_text("{")
+    with pytest.raises(CimnetError, match=r"progress\.json: does not say.*--overwrite"):
+        predict_geotiff(make_predictor(), *pair, out)
+    predict_geotiff(make_predictor(), *pair, out, overwrite=True)
 
 
 def test_outputs_that_exist_stay_unless_overwrite_is_said(tmp_path: Path, pair: tuple[Path, Path]) -> None:

@@ -7,17 +7,19 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cimnet.analysis.reproduce.paper_tables import Scores
-from cimnet.errors import CimnetError, ConfigError
+from cimnet.errors import CimnetError
 from cimnet.evaluation import evaluate
 from cimnet.inference import Predictor, load
 from cimnet.training import train
 from cimnet.training.loop import Report
 from cimnet.training.recipe import Recipe, load_recipe
-from cimnet.training.run_folder import READING, first_change
+from cimnet.training.run_folder import READING, flat
 from cimnet.training.states import state_files
 from cimnet.utils.files import write_text
+from cimnet.utils.ledger import Ledger
 
 Say = Callable[[str], object]
 
@@ -107,16 +109,15 @@ def score(predictor: Predictor, data: Path, split: str, layout: str = "auto") ->
 
 
 def _require_same(recipe: Recipe, folder: Path) -> None:
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        return
-    change = first_change(path, recipe, READING)
-    if change is not None:
-        field, began, now = change
-        raise ConfigError(
-            f"{folder}: was made with {field} = {began!r}, now it is {now!r}; choose another --out or the settings of "
-            "that run"
-        )
+    """Refuse a run folder whose recipe is another."""
+    remedy = "choose another --out, or the settings of that run"
+    Ledger(
+        folder / "recipe.yaml", _settings(recipe), remedy, read=lambda path: _settings(load_recipe(path))
+    ).require_same()
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {name: value for name, value in flat(recipe).items() if name not in READING}
 
 
 def _read(path: Path) -> Scores:

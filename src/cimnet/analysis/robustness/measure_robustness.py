@@ -11,7 +11,7 @@ import torch
 
 from cimnet.analysis.robustness.conditions import CLEAN, Condition, preset
 from cimnet.analysis.robustness.count import Pairs
-from cimnet.analysis.robustness.model_under_test import Model, identity, open_model
+from cimnet.analysis.robustness.model_under_test import Model, label_and_identity, open_model
 from cimnet.analysis.robustness.pool import Work, measure_all
 from cimnet.analysis.robustness.robustness_page import robustness_page
 from cimnet.analysis.robustness.robustness_report import Facts, RobustnessReport
@@ -78,7 +78,7 @@ def measure_robustness(
     wanted = [condition for condition in wanted if pairs.moving or condition.name != "time_lag"]
     chosen = {condition: pairs.chosen(condition) for condition in wanted}
     judged = open_model(model, dataset, device)
-    label, known_by = identity(model, name)
+    label, known_by = label_and_identity(model, name)
     suite = Suite(Path(out), _made_with(pairs, known_by, broken))
     suite.open()
     work = Work(suite, model, pairs, batch_size, device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cimnet.checkpoint import checkpoint_file
+from cimnet.checkpoint import identity
 from cimnet.data import RGBTDataset
 from cimnet.errors import ConfigError
 from cimnet.inference import load
@@ -91,15 +90,12 @@ def open_model(model: Model, dataset: RGBTDataset, device: str | torch.device | 
     return ModelUnderTest(predictor.model, dataset.classes, predictor.device)
 
 
-def identity(model: Model, name: str) -> tuple[str, str]:
-    """A model's name in reports, and what tells it from others: the SHA-256 of its file, or the name given.
+def label_and_identity(model: Model, name: str) -> tuple[str, str]:
+    """A model's name in reports, and what distinguishes it from others: the SHA-256 of its files, or the name given.
 
     Raises:
-        ConfigError: there is no such checkpoint.
+        CheckpointError: there is no such checkpoint.
     """
     if not isinstance(model, str | Path):
         return name or getattr(model, "__name__", type(model).__name__), name
-    path = checkpoint_file(locate(model))
-    if not path.is_file():
-        raise ConfigError(f"checkpoint {path}: no such file; give a .safetensors file or a run folder")
-    return name or Path(model).name, f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return name or Path(model).name, f"sha256 {identity(locate(model))}"

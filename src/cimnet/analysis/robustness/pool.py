@@ -38,7 +38,7 @@ class Work:
     def measure(self, model: ModelUnderTest, condition: Condition, pause: Callable[[], object] = lambda: None) -> None:
         """Measure a condition and write its file."""
         outcome = count(model, self.pairs, condition, self.batch_size, pause)
-        outcome.write(self.suite.path(condition), self.suite.digest)
+        outcome.write(self.suite.path(condition), self.suite.ledger.digest)
 
 
 def measure_all(

@@ -1,9 +1,7 @@
-"""The folder of a suite: what it was made with, one file a finished condition, and going on where it was left."""
+"""The folder of a suite: what it was made with, one file a finished condition, and how a later call resumes."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,8 @@ from pathlib import Path
 from cimnet.analysis.robustness.conditions import Condition
 from cimnet.analysis.robustness.outcome import Outcome
 from cimnet.errors import ConfigError
-from cimnet.utils.files import require_writable, write_text
+from cimnet.utils.files import require_writable
+from cimnet.utils.ledger import Ledger
 
 Progress = Callable[[int, int], object]
 """Called with the conditions done and the number of all."""
@@ -30,9 +29,10 @@ class Suite:
     made_with: Mapping[str, object]
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of `made_with`."""
-        return hashlib.sha256(json.dumps(self.made_with, sort_keys=True).encode()).hexdigest()
+    def ledger(self) -> Ledger:
+        """``suite.json``: whether the results here are of the same model, pairs and settings."""
+        remedy = "give another --out, or delete this folder to measure again"
+        return Ledger(self.out / "suite.json", self.made_with, remedy)
 
     def open(self) -> None:
         """Make the folder, or see that what lies in it was made with the same.
@@ -41,33 +41,17 @@ class Suite:
             ConfigError: it was not; names what differs.
             CimnetError: the folder cannot be written.
         """
-        path = self.out / "suite.json"
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError(f"{self.out}: is a file; give the name of a folder")
         require_writable(self.out)
-        if path.is_file():
-            self._compare(path)
-        else:
-            write_text(path, json.dumps(self.made_with, indent=2) + "\n")
-
-    def _compare(self, path: Path) -> None:
-        remedy = "give another folder, or delete this one to measure anew"
-        try:
-            before = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        ledger = self.ledger
+        if not self.made_with["model"] and ledger.state() in ("same", "other"):
             raise ConfigError(
-                f"{path}: damaged, so nobody knows what the results beside it are of; {remedy}"
-            ) from error
-        if not self.made_with["model"]:
-            raise ConfigError(
-                f"{path}: there are results, and nothing says whether they are of this model; give it a name "
-                "(measure_robustness(..., name=...)) to go on with results of that name, or give another folder"
+                f"{ledger.path}: there are results, and nothing says whether they are of this model; give it a name "
+                "(measure_robustness(..., name=...)) to resume results of that name, or give another folder"
             )
-        now = json.loads(json.dumps(self.made_with))
-        other = [key for key in now if before.get(key) != now[key]]
-        differ = [f"{key}: {_short(before.get(key))} then, {_short(now[key])} now" for key in other]
-        if differ:
-            raise ConfigError(f"{path}: the results were made with something else ({'; '.join(differ)}); {remedy}")
+        if not ledger.require_same():
+            ledger.write()
 
     def path(self, condition: Condition) -> Path:
         """Where the result of a condition lies."""
@@ -79,7 +63,7 @@ class Suite:
         if not path.is_file():
             return None
         try:
-            return Outcome.read(path, self.digest, num_classes)
+            return Outcome.read(path, self.ledger.digest, num_classes)
         except (OSError, ValueError) as error:
             warnings.warn(f"{path}: damaged ({error}); measured again", stacklevel=2)
             return None
@@ -87,8 +71,3 @@ class Suite:
     def missing(self, conditions: Sequence[Condition], num_classes: int) -> list[Condition]:
         """Conditions without a result."""
         return [condition for condition in conditions if self.read(condition, num_classes) is None]
-
-
-def _short(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"

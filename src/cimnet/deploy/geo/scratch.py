@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from cimnet.checkpoint import identity, identity_in_memory
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
-from cimnet.utils.files import write_text
+from cimnet.inference.backends.runtime import ExportedModel
+from cimnet.utils.ledger import Ledger
 
 Ids = npt.NDArray[np.uint8]
 
@@ -38,8 +36,8 @@ class Scratch:
     def __init__(self, out: Path, shape: tuple[int, int], task: dict[str, Any], restart: bool) -> None:
         self.folder = out.with_name(f".{out.name}.part")
         self.shape = shape
-        self.task = task
-        self._progress = self.folder / "progress.json"
+        remedy = "give --overwrite to drop what the interrupted run left"
+        self.ledger = Ledger(self.folder / "progress.json", task, remedy, section="task")
         try:
             self.folder.mkdir(exist_ok=True)
             self._file = os.fdopen(os.open(self.folder / "classes", os.O_RDWR | os.O_CREAT, 0o666), "r+b")
@@ -63,7 +61,7 @@ class Scratch:
                 "the command"
             ) from error
         self.done += 1
-        self._note()
+        self.ledger.write(done=self.done)
 
     def rows(self, first: int, last: int) -> Ids:
         """Rows first..last (excluded), (rows, width)."""
@@ -96,41 +94,32 @@ class Scratch:
     def _resume(self, restart: bool) -> int:
         """Blocks done by an interrupted run of the same task."""
         size = self.shape[0] * self.shape[1]
-        try:
-            found = json.loads(self._progress.read_text(encoding="utf-8"))
-            task, done = dict(found["task"]), int(found["done"])
-        except (OSError, ValueError, KeyError, TypeError):  # a run that ended before its first block
-            task, done = self.task, 0
-        other = sorted(key for key in {*task, *self.task} if task.get(key) != self.task.get(key))
-        if other and not restart:
-            self._file.close()
-            raise CimnetError(
-                f"{self.folder}: an interrupted run with another {', '.join(other)}; repeat its command to go on with "
-                "it, or give --overwrite to drop it"
-            )
-        if not other and done and self._file.seek(0, os.SEEK_END) == size:
+        if not restart:
+            try:
+                self.ledger.require_same()
+            except CimnetError:
+                self._file.close()
+                raise
+        done = self.ledger.notes().get("done") if self.ledger.state() == "same" else None
+        if isinstance(done, int) and done > 0 and self._file.seek(0, os.SEEK_END) == size:
             return done
-        self.done = 0
         self._file.truncate(size)
-        self._note()
+        self.ledger.write(done=0)
         return 0
-
-    def _note(self) -> None:
-        write_text(self._progress, json.dumps({"task": self.task, "done": self.done}, indent=1))
 
 
 def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) -> dict[str, Any]:
     """What an interrupted run must have in common with the one that goes on, by words for an error."""
-    task = {
+    task: dict[str, Any] = {
         "RGB file": _file(rgb),
         "thermal file": _file(thermal),
-        "checkpoint": _weights(predictor),
+        "checkpoint": _identity(predictor),
         "precision": predictor.settings.precision,
         "flip": predictor.settings.flip,
         "scales": list(predictor.settings.scales),
         **settings,
     }
-    return dict(json.loads(json.dumps(task)))
+    return task
 
 
 def _file(path: Path) -> list[Any]:
@@ -138,11 +127,8 @@ def _file(path: Path) -> list[Any]:
     return [str(path.resolve()), state.st_size, state.st_mtime_ns]
 
 
-def _weights(predictor: Predictor) -> str:
-    """SHA-256 of the description and, where they can be had, the weights."""
-    total = hashlib.sha256(json.dumps(asdict(predictor.info), sort_keys=True).encode())
-    if isinstance(predictor.model, torch.nn.Module):
-        for name, tensor in predictor.model.state_dict().items():
-            total.update(name.encode())
-            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
+def _identity(predictor: Predictor) -> str:
+    """Of an exported model that of its files; else that of the weights as they are now."""
+    if isinstance(predictor.model, ExportedModel):
+        return identity(predictor.model.path)
+    return identity_in_memory(predictor.model, predictor.info)

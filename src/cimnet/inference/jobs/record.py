@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cimnet.checkpoint import checkpoint_file
-from cimnet.errors import CheckpointError, CimnetError
+from cimnet.checkpoint import identity
+from cimnet.errors import CimnetError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.hub import locate
 from cimnet.inference.jobs.folders import KINDS, AlarmRow, Outcome, alarm_row, refuse_existing
@@ -37,20 +36,12 @@ def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | Non
 
 
 def digest_of(checkpoint: str | Path) -> str:
-    """SHA-256 of a checkpoint's file; of OpenVINO and ONNX models also of a file of weights beside it.
+    """Which checkpoint this is, also of a name on the Hub, see :func:`cimnet.checkpoint.identity`.
 
     Raises:
         CheckpointError: it cannot be read.
     """
-    path = checkpoint_file(locate(checkpoint))
-    beside = [path.with_suffix(".bin")] if path.suffix == ".xml" else [path.with_name(f"{path.name}.data")]
-    total = hashlib.sha256()
-    try:
-        for file in (path, *(other for other in beside if other.is_file())):
-            total.update(file.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
-    return total.hexdigest()
+    return identity(locate(checkpoint))
 
 
 class Record:
