@@ -28,7 +28,6 @@ def test_names(trained: Trained) -> None:
         "best.safetensors",
         "last.pt",
         "previous.pt",
-        ".lock",
     }
 
 

@@ -56,13 +56,15 @@ def info(
 def reproduce(
     table: Annotated[Literal["table2", "table3", "table4", "table5", "table6"], typer.Argument(help="Of the paper.")],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
-    budget: Annotated[str, typer.Option(help="Recipe to train by: a file, a name, or the paper's own.")] = "paper",
+    budget: Annotated[
+        str | None, typer.Option(help="Recipe to train by: a file or a name. Default: the paper's own.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for runs and table. Default: runs/TABLE; II, IV and V share runs/table2."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs a row: seeds 0, 1, …")] = 3,
-    rows: Annotated[str, typer.Option(help="Rows of Table III, for example 1,8.")] = "1,2,3,4,5,6,7,8",
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs a row: seeds 0, 1, … Default: 3.")] = None,
+    rows: Annotated[str | None, typer.Option(help="Rows of Table III, for example 1,8. Default: all.")] = None,
     checkpoint: Annotated[list[Path] | None, typer.Option(help="Score this model, do not train. Repeatable.")] = None,
     set_: Overrides = None,
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
@@ -71,11 +73,9 @@ def reproduce(
     from cimnet.analysis.reproduce import reproduce as run
 
     try:
-        numbers = [int(part) for part in rows.split(",")]
+        numbers = None if rows is None else [int(part) for part in rows.split(",")]
     except ValueError as error:
         raise ConfigError(f"--rows {rows}: write numbers with commas, for example 1,8") from error
-    if checkpoint and set_:
-        raise ConfigError("--set changes how models are trained, but --checkpoint gives trained ones; leave one out")
     folder = out or Path("runs") / ("table2" if table in ("table4", "table5") else table)
     with training_progress() as report:
         text = run(
@@ -83,7 +83,7 @@ def reproduce(
             data,
             folder,
             budget=budget,
-            seeds=range(seeds),
+            seeds=None if seeds is None else range(seeds),
             rows=numbers,
             checkpoints=checkpoint or (),
             overrides=set_ or (),

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from cimnet.errors import CimnetError, ConfigError
@@ -26,6 +25,7 @@ from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.states import State, load_state, save_state, state_files
 from cimnet.utils.figures import save_figure
 from cimnet.utils.files import require_new_folder, require_writable, write_text
+from cimnet.utils.locks import LOCK, OutputLock
 
 READING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
 """Fields that say where the data lie and how they are read: with others, a run is the same."""
@@ -38,7 +38,6 @@ MAY_CHANGE = READING | {
     "training.trackers",
 }
 PACKAGES = ("cimnet", "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate", "numpy", "pillow")
-LOCK = ".lock"
 
 
 class RunFolder:
@@ -51,7 +50,7 @@ class RunFolder:
         self.recipe = path / "recipe.yaml"
         self.environment = path / "environment.json"
         self.damaged: list[Path] = []
-        self._lock = FileLock(path / LOCK)
+        self._lock = OutputLock(path, doing="trains in it")
 
     def check(self, resume: bool) -> None:
         """Refuse a folder that is neither new nor empty nor, for ``resume``, one with a run. Creates nothing.
@@ -75,23 +74,12 @@ class RunFolder:
         Raises:
             CimnetError: another process trains in this folder.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise CimnetError(
-                f"{self.path}: another process trains in it; wait for it or choose another --out"
-            ) from error
+        self._lock.acquire()
         for part in self.path.glob(".*.part*"):
             part.unlink(missing_ok=True)
 
     def unlock(self) -> None:
-        """Let others in. The lock file of a run stays, removing it could let two in at once; where nothing was begun,
-        nothing stays."""
-        if self._lock.is_locked and not self.recipe.is_file():
-            (self.path / LOCK).unlink()
-            if not any(self.path.iterdir()):
-                self.path.rmdir()
+        """Let others in. Where nothing was begun, nothing stays."""
         self._lock.release()
 
     def describe(self, recipe: Recipe, step: int, processes: int) -> None:

@@ -9,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from cimnet.errors import CimnetError, DataError
 from cimnet.evaluation.spread import spread
 from cimnet.training.recipe import Recipe, load_recipe
-from cimnet.training.run_folder import LOCK, MAY_CHANGE, READING, first_change, flat, read_starts
+from cimnet.training.run_folder import MAY_CHANGE, READING, first_change, flat, read_starts
+from cimnet.utils.locks import is_locked
 
 SEED = "training.seed"
 NO_SETTING = READING | {"training.trackers", SEED}
@@ -129,12 +128,8 @@ def is_finished(folder: Path, recipe: Recipe) -> bool:
 
 
 def _status(folder: Path, done: int, planned: int) -> str:
-    if (folder / LOCK).is_file():
-        try:
-            with FileLock(folder / LOCK).acquire(timeout=0):
-                pass
-        except (Timeout, OSError):
-            return "running"
+    if is_locked(folder):
+        return "running"
     if done >= planned:
         return "finished"
     return "stopped" if done else "begun"

@@ -17,6 +17,7 @@ from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.models.complexity import measure_budget
 from cimnet.training.states import state_files
+from cimnet.utils.locks import OutputLock
 from tests.conftest import write_recipe
 from tests.fakes.layouts import make_kust4k, make_mfnet, write_list
 
@@ -199,7 +200,7 @@ def test_another_data_sets_classes_are_refused(tmp_path: Path, trained: Any) -> 
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path, kust4k: Path, recipe: str, model: Path) -> None:
-    with pytest.raises(ConfigError, match=r"training\.learning_rate = 0\.02, now it is 0\.5"):
+    with pytest.raises(ConfigError, match=r"another training\.learning_rate \(0\.02 then, 0\.5 now\)"):
         Plan(recipe, kust4k, model.parent, [0], ["training.learning_rate=0.5"]).run([Variant("tiny")])
     moved = tmp_path / "moved"
     shutil.copytree(kust4k, moved)
@@ -240,6 +241,32 @@ def test_what_cannot_be_run(tmp_path: Path, kust4k: Path, recipe: str, arguments
     with pytest.raises(ConfigError, match=message):
         reproduce(data=kust4k, out=tmp_path, budget=recipe, **arguments)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"table": "table2", "rows": [1]}, "table2: --rows chooses rows of table3"),
+        ({"table": "table5", "rows": [], "checkpoints": [Path("x")]}, "table5: --rows"),
+        ({"table": "table4", "seeds": [0], "checkpoints": [Path("x")]}, "table4: --seeds says how to train"),
+        ({"table": "table6", "budget": "paper", "checkpoints": [Path("x")]}, "table6: --budget says how to train"),
+        ({"table": "table2", "overrides": ["a.b=1"], "checkpoints": [Path("x")]}, "table2: --set says how to train"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        reproduce(data=tmp_path / "none", out=tmp_path / "out", **arguments)
+    assert not any(tmp_path.iterdir())
+
+
+def test_one_process_in_a_folder(tmp_path: Path, kust4k: Path, model: Path) -> None:
+    with (
+        OutputLock(tmp_path / "out"),
+        pytest.raises(CimnetError, match=r"out: another process works in it; wait for it, or choose another --out"),
+    ):
+        reproduce("table5", kust4k, tmp_path / "out", checkpoints=[model])
+    reproduce("table5", kust4k, tmp_path / "out", checkpoints=[model])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["table5.json", "table5.md"]
 
 
 def test_the_command(tmp_path: Path, cli: Callable[..., Any], kust4k: Path, model: Path) -> None:

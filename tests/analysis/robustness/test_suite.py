@@ -140,3 +140,12 @@ def test_an_error_in_a_process_comes_through(trained, tmp_path) -> None:
     with pytest.raises(CimnetError, match=r"gone.*x\.png"):
         measure_robustness(trained.best, dataset, tmp_path / "out", conditions=[Condition("fog", 1)], workers=2)
     assert list((tmp_path / "out").rglob("*.part*")) == []
+
+
+def test_one_process_in_a_folder(columns, sees, tmp_path) -> None:
+    def second(done: int, total: int) -> None:
+        with pytest.raises(CimnetError, match=r"out: another process measures into it; wait for it, or choose another"):
+            run(sees("rgb"), columns, tmp_path / "out", conditions=[])
+
+    run(sees("rgb"), columns, tmp_path / "out", conditions=[], progress=second)
+    assert not list((tmp_path / "out").glob(".*"))

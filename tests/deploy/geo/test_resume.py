@@ -134,8 +134,11 @@ def test_two_processes_do_not_write_the_same_file(tmp_path: Path, pair: tuple[Pa
     def progress(done: int, total: int) -> None:
         with pytest.raises(CimnetError, match="another process"):
             predict_geotiff(make_predictor(), *pair, tmp_path / "out.tif")
+        with pytest.raises(CimnetError, match=r"areas\.csv: another process"):
+            predict_geotiff(make_predictor(), *pair, tmp_path / "other.tif", areas=tmp_path / "areas.csv")
 
-    predict_geotiff(make_predictor(), *pair, tmp_path / "out.tif", progress=progress)
+    predict_geotiff(make_predictor(), *pair, tmp_path / "out.tif", areas=tmp_path / "areas.csv", progress=progress)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_failure_at_the_end_keeps_the_blocks(

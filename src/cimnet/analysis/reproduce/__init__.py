@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cimnet.analysis.paper_values import KUST4K, MFNET, NOTES, TABLE3, TABLE4_CLASSES, TABLE5_GROUPS, Ablation
@@ -16,6 +16,7 @@ from cimnet.inference import load
 from cimnet.models.complexity import CONVENTION, measure_budget
 from cimnet.training.loop import Report
 from cimnet.utils.files import require_writable, write_text
+from cimnet.utils.locks import OutputLock
 
 PAPER_RECIPES = {"table6": "mfnet_mit_b4"}  # the others: kust4k_resnet101
 ROWS = tuple(row.number for row in TABLE3)
@@ -28,9 +29,9 @@ def reproduce(
     data: Path,
     out: Path,
     *,
-    budget: str = "paper",
-    seeds: Sequence[int] = (0, 1, 2),
-    rows: Sequence[int] = ROWS,
+    budget: str | None = None,
+    seeds: Sequence[int] | None = None,
+    rows: Sequence[int] | None = None,
     checkpoints: Sequence[Path] = (),
     overrides: Sequence[str] = (),
     split: str = "test",
@@ -44,8 +45,9 @@ def reproduce(
 
     Args:
         table: ``table2`` to ``table6``.
-        budget: recipe to train by, a path or a name; ``paper``: the paper's own for this table.
-        rows: of Table III, to run only some.
+        budget: recipe to train by, a path or a name; None or ``paper``: the paper's own for this table.
+        seeds: of the runs. None: 0, 1, 2.
+        rows: of Table III, to run only some. None: all.
         checkpoints: score these trained models, all of one kind, in place of training (not for Table III).
         overrides: settings for all runs, ``section.field=value``.
         split: to score; others than ``test`` are part of the files' names.
@@ -54,13 +56,39 @@ def reproduce(
         The table as Markdown.
 
     Raises:
-        CimnetError: bad data, recipe or folder; a table asked for what it does not have.
+        CimnetError: bad data, recipe or folder; a table asked for what it does not have; or another process works in
+            ``out``.
     """
     if table not in NOTES:
         raise ConfigError(f"'{table}' is no table that can be run; choose {', '.join(NOTES)}")
-    recipe = PAPER_RECIPES.get(table, "kust4k_resnet101") if budget == "paper" else budget
-    plan = Plan(recipe, data, out, seeds, overrides, split, report, say)
+    _check_options(table, rows, checkpoints, {"--budget": budget, "--seeds": seeds, "--set": overrides or None})
+    recipe = PAPER_RECIPES.get(table, "kust4k_resnet101") if budget in (None, "paper") else budget
+    plan = Plan(recipe, data, out, (0, 1, 2) if seeds is None else seeds, overrides, split, report, say)
     require_writable(out)
+    with OutputLock(out, doing="works in it"):
+        return _run(plan, table, ROWS if rows is None else rows, checkpoints)
+
+
+def _check_options(
+    table: str, rows: Sequence[int] | None, checkpoints: Sequence[Path], of_training: Mapping[str, object]
+) -> None:
+    """Refuse options that would do nothing for this table.
+
+    Raises:
+        ConfigError: naming the option and the table.
+    """
+    if rows is not None and table != "table3":
+        raise ConfigError(f"{table}: --rows chooses rows of table3, {table} has none to choose; leave it out")
+    given = [option for option, value in of_training.items() if value is not None]
+    if checkpoints and given and table != "table3":
+        raise ConfigError(
+            f"{table}: {', '.join(given)} says how to train, but --checkpoint gives trained models; leave one out"
+        )
+
+
+def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[Path]) -> str:
+    """Train or load, score, and write the table."""
+    recipe, data, out, split = plan.recipe, plan.data, plan.out, plan.split
     if checkpoints and table != "table3":
         predictors = [load(path) for path in checkpoints]
         kinds = {predictor.info.name for predictor in predictors}
@@ -76,14 +104,14 @@ def reproduce(
             table,
             open_dataset(data, split, layout=given.layout, classes=given.classes, thermal_range=given.thermal()),
         )
-        source = f"{settings.model.name}, recipe {recipe}{''.join(f', {setting}' for setting in overrides)}"
+        source = f"{settings.model.name}, recipe {recipe}{''.join(f', {setting}' for setting in plan.overrides)}"
         if table == "table3":
             return _ablation(plan, rows, checkpoints, source)
         cimnet = Variant("cimnet")
         plan.run([cimnet])
         found = plan.found(cimnet)
-        scores = [found[seed] for seed in seeds]
-        model = load(out / f"cimnet_seed{seeds[0]}", "cpu").network
+        scores = [found[seed] for seed in plan.seeds]
+        model = load(out / f"cimnet_seed{plan.seeds[0]}", "cpu").network
     if table in ("table4", "table5"):
         text = table4(scores) if table == "table4" else table5(scores)
     else:

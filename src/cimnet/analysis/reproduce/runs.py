@@ -36,7 +36,7 @@ class Variant:
 class Plan:
     """How to train and score the variants of one table.
 
-    ``out/NAME_seedN`` is a run folder with ``SPLIT.json`` beside the checkpoint. One process at a time may work in it.
+    ``out/NAME_seedN`` is a run folder with ``SPLIT.json`` beside the checkpoint. The caller holds the lock of ``out``.
 
     Attributes:
         recipe: path or name, see :func:`cimnet.training.recipe.load_recipe`.

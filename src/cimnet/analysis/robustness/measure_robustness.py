@@ -80,41 +80,41 @@ def measure_robustness(
     judged = open_model(model, dataset, device)
     label, known_by = label_and_identity(model, name)
     suite = Suite(Path(out), _made_with(pairs, known_by, broken))
-    suite.open()
-    work = Work(suite, model, pairs, batch_size, device)
+    with suite.open():
+        work = Work(suite, model, pairs, batch_size, device)
 
-    num_classes, done = len(dataset.classes), 0
-    missing = suite.missing(wanted, num_classes)
+        num_classes, done = len(dataset.classes), 0
+        missing = suite.missing(wanted, num_classes)
 
-    def report(more: int = 1) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, len(wanted))
+        def report(more: int = 1) -> None:
+            nonlocal done
+            done += more
+            if progress is not None:
+                progress(done, len(wanted))
 
-    report(len(wanted) - len(missing))
-    measure_all(work, judged, missing, workers, report)
-    outcomes = {condition: outcome for condition in wanted if (outcome := suite.read(condition, num_classes))}
-    left_out = len(dataset) - len(chosen[wanted[0]])
-    facts = Facts(
-        model=label,
-        dataset=str(dataset.root),
-        split=dataset.split,
-        pairs=len(chosen[wanted[0]]),
-        left_out=left_out,
-        classes=tuple(dataset.classes),
-        moving=tuple(dataset.classes[k] for k in sorted(pairs.moving)),
-        absent=absent,
-        seed=seed,
-        version=__version__,
-        notes=tuple(notes),
-    )
-    result = RobustnessReport(facts, outcomes)
-    write_text(suite.out / "robustness.json", result.to_json())
-    write_text(suite.out / "robustness.md", result.to_markdown())
-    page = robustness_page(result, make_examples(result, judged, pairs), dataset.colors)
-    write_text(suite.out / "robustness.html", page)
-    return result
+        report(len(wanted) - len(missing))
+        measure_all(work, judged, missing, workers, report)
+        outcomes = {condition: outcome for condition in wanted if (outcome := suite.read(condition, num_classes))}
+        left_out = len(dataset) - len(chosen[wanted[0]])
+        facts = Facts(
+            model=label,
+            dataset=str(dataset.root),
+            split=dataset.split,
+            pairs=len(chosen[wanted[0]]),
+            left_out=left_out,
+            classes=tuple(dataset.classes),
+            moving=tuple(dataset.classes[k] for k in sorted(pairs.moving)),
+            absent=absent,
+            seed=seed,
+            version=__version__,
+            notes=tuple(notes),
+        )
+        result = RobustnessReport(facts, outcomes)
+        write_text(suite.out / "robustness.json", result.to_json())
+        write_text(suite.out / "robustness.md", result.to_markdown())
+        page = robustness_page(result, make_examples(result, judged, pairs), dataset.colors)
+        write_text(suite.out / "robustness.html", page)
+        return result
 
 
 def _in_order(conditions: Sequence[Condition]) -> list[Condition]:

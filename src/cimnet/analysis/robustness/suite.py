@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cimnet.analysis.robustness.outcome import Outcome
 from cimnet.errors import ConfigError
 from cimnet.utils.files import require_writable
 from cimnet.utils.ledger import Ledger
+from cimnet.utils.locks import OutputLock
 
 Progress = Callable[[int, int], object]
 """Called with the conditions done and the number of all."""
@@ -34,16 +36,22 @@ class Suite:
         remedy = "give another --out, or delete this folder to measure again"
         return Ledger(self.out / "suite.json", self.made_with, remedy)
 
-    def open(self) -> None:
-        """Make the folder, or see that what lies in it was made with the same.
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Make the folder, or see that what lies in it was made with the same, and keep other processes away meanwhile.
 
         Raises:
             ConfigError: it was not; names what differs.
-            CimnetError: the folder cannot be written.
+            CimnetError: the folder cannot be written, or another process measures into it.
         """
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError(f"{self.out}: is a file; give the name of a folder")
         require_writable(self.out)
+        with OutputLock(self.out, doing="measures into it"):
+            self._begin()
+            yield
+
+    def _begin(self) -> None:
         ledger = self.ledger
         if not self.made_with["model"] and ledger.state() in ("same", "other"):
             raise ConfigError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from cimnet.inference import Predictor
 from cimnet.inference.windows import STRIP, Windows
 from cimnet.models.base import class_ids
 from cimnet.utils.files import require_writable_file, write_atomically, write_text
+from cimnet.utils.locks import OutputLock
 
 _CACHE = 128  # MB of GDAL's blocks
 
@@ -85,12 +87,13 @@ def predict_geotiff(
     rgb, thermal, out = Path(rgb), Path(thermal), Path(out)
     asked = [Path(path) for path in (polygons, areas) if path is not None]
     styles = sorted({path.with_suffix(".qml") for path in (out, Path(polygons or out))})
-    _check_outputs([out, *asked], styles, [rgb, thermal], overwrite)
+    _check_names([out, *asked], styles, [rgb, thermal])
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{out}: written as GeoTIFF; give a name that ends in .tif")
     if polygons is not None:
         require_pyogrio(Path(polygons))
     with (
+        _alone([out, *asked], overwrite),
         rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512),
         open_pair(rgb, thermal, predictor.info, require_both, warn) as pair,
     ):
@@ -189,7 +192,7 @@ def _write_style(path: Path, style: str, overwrite: bool, warn: Callable[[str], 
         warn(f"{path}: another style is there and stays; delete it for one of these classes")
 
 
-def _check_outputs(outputs: list[Path], styles: list[Path], inputs: list[Path], overwrite: bool) -> None:
+def _check_names(outputs: list[Path], styles: list[Path], inputs: list[Path]) -> None:
     written = [path.resolve() for path in (*outputs, *styles)]
     taken = {path.resolve() for image in inputs for path in (image, image.with_suffix(".qml"))}
     if len(set(written)) < len(written) or taken.intersection(written):
@@ -199,7 +202,15 @@ def _check_outputs(outputs: list[Path], styles: list[Path], inputs: list[Path], 
         )
     for path in (*outputs, *styles):
         require_writable_file(path)
-    for path in outputs:
-        if path.exists() and not overwrite:
-            raise CimnetError(f"{path}: exists already; choose another name, or give --overwrite")
-    outputs[0].parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _alone(outputs: list[Path], overwrite: bool) -> Iterator[None]:
+    """Lock the outputs, and refuse those that are there: no other process writes any of them meanwhile."""
+    with ExitStack() as stack:
+        for path in outputs:
+            stack.enter_context(OutputLock.beside(path))
+        for path in outputs:
+            if path.exists() and not overwrite:
+                raise CimnetError(f"{path}: exists already; choose another name, or give --overwrite")
+        yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ class Scratch:
         restart: drop what a run with another task left, instead of refusing.
 
     Raises:
-        CimnetError: another task was interrupted here, another process is at it, or the folder cannot be written.
+        CimnetError: another task was interrupted here, or the folder cannot be written.
     """
 
     def __init__(self, out: Path, shape: tuple[int, int], task: dict[str, Any], restart: bool) -> None:
@@ -43,7 +42,6 @@ class Scratch:
             self._file = os.fdopen(os.open(self.folder / "classes", os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         except OSError as error:
             raise CimnetError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
-        self._lock(out)
         self.done = self._resume(restart)
         """Blocks that are written."""
 
@@ -79,17 +77,6 @@ class Scratch:
         """Remove it."""
         self._file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _lock(self, out: Path) -> None:
-        if sys.platform == "win32":
-            return
-        import fcntl
-
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            raise CimnetError(f"{out}: another process is writing it; wait for it or choose another name") from error
 
     def _resume(self, restart: bool) -> int:
         """Blocks done by an interrupted run of the same task."""

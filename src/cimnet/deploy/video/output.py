@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from PIL import Image
 from cimnet.deploy.video.sources import pyav
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.utils.files import require_writable, require_writable_file, write_atomically
+from cimnet.utils.locks import OutputLock
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
 CLOCK = 60_000
@@ -127,7 +129,8 @@ class Outputs:
         columns: further columns of the table.
 
     Raises:
-        CimnetError: something is there already, or a folder cannot be written.
+        CimnetError: something is there already, a folder cannot be written, or (at its start) another process writes
+            there.
         ConfigError: nothing would be written.
     """
 
@@ -142,14 +145,26 @@ class Outputs:
         self.overlay = (out if is_file else out / "overlay.mp4") if video else None
         self.masks = masks or (None if is_file else out / "masks")
         self.table = None if self.masks is None else (out if masks is None else masks) / "frames.csv"
-        self._check(overwrite)
+        self._overwrite = overwrite
+        self._check()
+        folder = out if masks is None and not is_file else masks
+        self._locks = [
+            *([OutputLock.beside(out)] if is_file else []),
+            *([OutputLock(folder)] if folder is not None else []),
+        ]
         self._writer = None if self.overlay is None else VideoWriter(self.overlay, rate)
         self._header = [*COLUMNS, *columns]
         self._rows: IO[str] | None = None
         self._part: Path | None = None
+        self._held = ExitStack()
         self.frames = 0
 
     def __enter__(self) -> Outputs:
+        with ExitStack() as stack:
+            for lock in self._locks:
+                stack.enter_context(lock)
+            self._check()  # another process may have written it meanwhile
+            self._held = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
@@ -163,6 +178,7 @@ class Outputs:
             if self._rows is not None and self._part is not None and self.table is not None:
                 self._rows.close()
                 self._part.replace(self.table)
+            self._held.close()
 
     def add(self, name: str, mask: npt.NDArray[np.uint8], row: Sequence[object], picture: Any, time: float) -> None:
         """Write one frame.
@@ -192,15 +208,15 @@ class Outputs:
         except OSError as error:
             raise CimnetError(f"{table}: cannot be written ({error.strerror}); free space") from error
 
-    def _check(self, overwrite: bool) -> None:
+    def _check(self) -> None:
         for path in (self.overlay, self.table):
-            if path is not None and not overwrite and path.exists():
+            if path is not None and not self._overwrite and path.exists():
                 raise CimnetError(f"{path}: exists; choose another place, or --overwrite to replace it")
             if path is not None:
                 require_writable_file(path)
         if self.masks is not None:
             if self.masks.exists() and not self.masks.is_dir():
                 raise CimnetError(f"{self.masks}: is a file, not a folder; choose another")
-            if not overwrite and self.masks.is_dir() and any(self.masks.glob("*.png")):
+            if not self._overwrite and self.masks.is_dir() and any(self.masks.glob("*.png")):
                 raise CimnetError(f"{self.masks}: has images in it; choose another folder, or --overwrite")
             require_writable(self.masks)
