@@ -138,9 +138,11 @@ def test_nothing_is_left_where_it_fails(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"004\.png"):
         register_dataset(root, tmp_path / "out", mapping=SHIFT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
-    with pytest.raises(CimnetError, match="not empty"):
+    with pytest.raises(CimnetError, match="out: exists and is not empty"):
+        register_dataset(root, make_folder(tmp_path / "out"), mapping=SHIFT)
+    with pytest.raises(CimnetError, match="a: is the input folder"):
         register_dataset(root, root, mapping=SHIFT)
-    with pytest.raises(DataError, match="lies inside"):
+    with pytest.raises(CimnetError, match="lies inside the input folder"):
         register_dataset(root, root / "out", mapping=SHIFT)
 
 

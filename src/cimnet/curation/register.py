@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.estimate import Alignment, align_pair, align_rig
 from cimnet.registration.mapping import Mapping
-from cimnet.utils.files import require_new_folder
+from cimnet.utils.files import require_apart, require_stageable, staged_folder
 
 Box = tuple[int, int, int, int]
 _CARRIED = ("*.txt", "*.yaml", "*.yml", "*.json", "splits/*.txt", "scenes/*.txt", "**/rgbt_splits/*.txt")
@@ -91,9 +90,8 @@ def register_dataset(
         CimnetError: `out` exists or cannot be written.
     """
     out = out.absolute()
-    require_new_folder(out, "give a new one")
-    if root.resolve() in (out.resolve(), *out.resolve().parents):
-        raise DataError(f"{out}: lies inside {root}; give a folder elsewhere")
+    require_apart(out, root)
+    require_stageable(out)
     layout_class = find_layout(root, layout)
     file = read_dataset_file(root)
     if crop and (layout_class.name == "coco_panoptic" or (file is not None and any(file.border))):
@@ -102,9 +100,7 @@ def register_dataset(
         )
     index = layout_class.index(root)
     done, mappings = _mappings(root, index, mapping, per_pair, progress)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
+    with staged_folder(out) as part:
         box = _common_box(index, mappings) if crop else None
         for number, (name, its) in enumerate(mappings.items(), start=1):
             _write(part, root, index, name, its, box)
@@ -114,13 +110,6 @@ def register_dataset(
             (part / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, part / path.relative_to(root))
         (part / "alignment.json").write_text(done.to_json(), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        part.replace(out)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror or error}); choose another folder") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return done
 
 

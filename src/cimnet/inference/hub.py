@@ -14,7 +14,7 @@ import yaml
 from cimnet.checkpoint import WEIGHTS, ModelInfo, save_checkpoint
 from cimnet.errors import CheckpointError
 from cimnet.models import RGBTModel
-from cimnet.utils.files import require_new_folder, write_text
+from cimnet.utils.files import staged_folder, write_text
 from cimnet.version import __version__
 
 EXPORTED = (".onnx", ".xml", ".pt2")
@@ -60,10 +60,10 @@ def save_folder(folder: Path, model: RGBTModel, info: ModelInfo) -> None:
     Raises:
         CimnetError: the folder exists and is not empty, or cannot be written.
     """
-    require_new_folder(folder, "choose another")
-    save_checkpoint(folder / WEIGHTS, model, info)
-    write_text(folder / "config.json", json.dumps({"cimnet": __version__, **asdict(info)}, indent=2) + "\n")
-    write_text(folder / "README.md", card(model, info))
+    with staged_folder(folder, "choose another") as part:
+        save_checkpoint(part / WEIGHTS, model, info)
+        write_text(part / "config.json", json.dumps({"cimnet": __version__, **asdict(info)}, indent=2) + "\n")
+        write_text(part / "README.md", card(model, info))
 
 
 def push(model: RGBTModel, info: ModelInfo, repository: str, private: bool = True, token: str | None = None) -> str:

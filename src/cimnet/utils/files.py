@@ -6,6 +6,8 @@ import csv
 import hashlib
 import io
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from cimnet.errors import CimnetError
+from cimnet.utils.locks import LOCK, OutputLock
+from cimnet.utils.signals import exit_on_sigterm
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -62,12 +66,23 @@ def require_new_folder(path: Path, remedy: str) -> None:
     Raises:
         CimnetError: naming the folder and ``remedy``.
     """
+    require_empty(path, remedy)
+    require_writable(path)
+
+
+def require_empty(path: Path, remedy: str) -> None:
+    """Refuse a path that is a file or a folder with something in it; lock files and what `staged_folder` hides in it do
+    not count.
+
+    Raises:
+        CimnetError: naming the folder and ``remedy``.
+    """
     with _told(path):
+        hidden = _part_of(path.resolve().name)
         if path.exists() and not path.is_dir():
             raise CimnetError(f"{path}: is a file, not a folder; choose another")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(e.name != LOCK and not hidden.fullmatch(e.name) for e in path.iterdir()):
             raise CimnetError(f"{path}: exists and is not empty; {remedy}")
-    require_writable(path)
 
 
 def require_writable_file(path: Path) -> None:
@@ -82,19 +97,118 @@ def require_writable_file(path: Path) -> None:
     require_writable(path.parent)
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Path, named: Path | None = None) -> None:
     """Try a file in the folder, or in the nearest one above that exists. Nothing stays.
+
+    Args:
+        named: what the error names. None: the folder.
 
     Raises:
         CimnetError: if that fails.
     """
     folder = path.absolute()
-    with _told(path):
+    with _told(named or path):
         while not folder.exists():
             folder = folder.parent
         probe = folder / f".write-test.{os.getpid()}"
         _create(probe)
         probe.unlink()
+
+
+def require_apart(out: Path, *inputs: Path) -> None:
+    """Refuse an output folder that is an input folder or lies inside one.
+
+    Raises:
+        CimnetError: naming both.
+    """
+    with _told(out):
+        place = out.resolve()
+        for folder in inputs:
+            if folder.resolve() in (place, *place.parents):
+                where = "is" if folder.resolve() == place else "lies inside"
+                raise CimnetError(f"{out}: {where} the input folder {folder}; give an output folder elsewhere")
+
+
+def require_stageable(out: Path, remedy: str = "choose a new folder") -> tuple[Path, bool]:
+    """Refuse what `staged_folder` would refuse, before work that does not need the folder yet. Creates nothing.
+
+    Returns:
+        The folder, links followed, and whether the hidden folder has to lie inside it.
+
+    Raises:
+        CimnetError: naming the folder and ``remedy``.
+    """
+    require_empty(out, remedy)
+    with _told(out):
+        target = out.resolve()
+        inside = target.exists() and not _replaceable(target)
+    require_writable(target if inside else target.parent, out)
+    return target, inside
+
+
+@contextmanager
+def staged_folder(out: Path, remedy: str = "choose a new folder") -> Iterator[Path]:
+    """A hidden folder to write into, which gets the name ``out`` at the end, all at once; after an error, Ctrl-C or
+    SIGTERM nothing is left. What a killed process left goes when the next one begins.
+
+    The hidden folder ``.NAME.PID.part`` lies beside ``out`` (beside its target, if ``out`` is a link). It lies inside
+    an ``out`` that cannot be replaced: a mount point, the current folder, or one whose parent may not be written. What
+    it holds then moves up at the end. One process at a time may write ``out``.
+
+    Raises:
+        CimnetError: ``out`` is a file, is not empty, cannot be written, or another process writes it. All of these that
+            can be known before the work are raised before it.
+    """
+    target, inside = require_stageable(out, remedy)
+    lock = OutputLock(target) if inside else OutputLock.beside(target)
+    place = target if inside else target.parent
+    part = place / f".{target.name}.{os.getpid()}.part"
+    with exit_on_sigterm(), lock:
+        try:
+            require_empty(target, remedy)  # once more: another process may have filled it before this one had the lock
+            for folder in {place, target} if target.exists() else {place}:
+                _remove_leftovers(folder, target.name)  # nobody else has the lock, so nobody uses them
+            part.mkdir()
+            yield part
+            if inside:
+                _move_up(part, target)
+            else:
+                if target.exists():
+                    (target / LOCK).unlink(missing_ok=True)  # of a process that was killed
+                    target.rmdir()
+                part.replace(target)
+        except OSError as error:
+            reason = error.strerror or error
+            raise CimnetError(f"{out}: cannot be written ({reason}); choose another folder or free space") from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _part_of(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\.{re.escape(name)}\.\d+\.part")
+
+
+def _remove_leftovers(folder: Path, name: str) -> None:
+    for entry in folder.iterdir():
+        if _part_of(name).fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _replaceable(folder: Path) -> bool:
+    """Whether an empty folder can make room for another of its name."""
+    return folder != Path.cwd() and not os.path.ismount(folder) and os.access(folder.parent, os.W_OK)
+
+
+def _move_up(part: Path, target: Path) -> None:
+    """Rename all entries into the folder above, or none."""
+    moved: list[Path] = []
+    try:
+        for entry in sorted(part.iterdir()):
+            moved.append(entry.rename(target / entry.name))
+    except BaseException:
+        for entry in moved:
+            entry.rename(part / entry.name)
+        raise
 
 
 @contextmanager

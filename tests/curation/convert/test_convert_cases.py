@@ -183,7 +183,7 @@ def test_nothing_is_left_after_a_failure(tmp_path: Path, failure: BaseException 
         if done == 3:
             raise failure
 
-    expected = KeyboardInterrupt if failure is KeyboardInterrupt else DataError
+    expected = KeyboardInterrupt if failure is KeyboardInterrupt else CimnetError
     with pytest.raises(expected) as caught:
         convert(source, tmp_path / "there", "folder", progress=stop)
     if isinstance(failure, OSError):
@@ -207,8 +207,13 @@ def test_what_cannot_be_done(tmp_path: Path) -> None:
         convert(source, tmp_path / "x", "voc")
     with pytest.raises(DataError, match="thermal is keep or scale"):
         convert(source, tmp_path / "x", "folder", thermal="grey")  # type: ignore[arg-type]
+    (tmp_path / "full" / "theirs").mkdir(parents=True)
     with pytest.raises(CimnetError, match="not empty; choose a new folder"):
+        convert(source, tmp_path / "full", "folder")
+    with pytest.raises(CimnetError, match="source: is the input folder"):
         convert(source, source, "folder")
+    with pytest.raises(CimnetError, match=r"out: lies inside the input folder .*source; give an output"):
+        convert(source, source / "deep" / "out", "folder")
     with pytest.raises(DataError, match="c_: a name that begins or ends with '_'"):
         convert(source, tmp_path / "x", "cart", **options)
     (source / "classes.yaml").unlink()

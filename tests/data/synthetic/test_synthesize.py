@@ -13,7 +13,7 @@ from cimnet.data import open_dataset
 from cimnet.data.synthetic import render, synthesize
 from cimnet.data.synthetic.contact_sheet import contact_sheet
 from cimnet.data.synthetic.scene_dataset import SceneDataset
-from cimnet.errors import CimnetError, DataError
+from cimnet.errors import CimnetError
 
 VIEW = {"size": (64, 80), "scale": 0.125}
 COUNTS = {"train": 5, "val": 2, "test": 3}
@@ -99,7 +99,7 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("cimnet.data.synthetic.synthesis._write_lists", fail)
-    with pytest.raises(DataError, match="No space left"):
+    with pytest.raises(CimnetError, match="No space left"):
         synthesize(tmp_path / "out", train=1, val=0, test=0, progress=False, **VIEW)
     assert list(tmp_path.iterdir()) == []
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +26,7 @@ from cimnet.data.io.split_lists import ALL, list_text
 from cimnet.data.io.thermal_scaling import ThermalRange
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
-from cimnet.utils.files import require_new_folder
+from cimnet.utils.files import require_apart, require_stageable, staged_folder
 
 Progress = Callable[[int, int], None]  # pairs done, pairs in all
 
@@ -72,14 +70,15 @@ def convert(
         The target.
 
     Raises:
-        CimnetError: `target` is not empty or cannot be written.
+        CimnetError: `target` is not empty, lies inside `source`, or cannot be written.
         DataError: an unknown layout, a source that cannot be read, classes without a partner, thermal values or pairs
             that the target cannot hold.
     """
     source, target = Path(source), Path(target).absolute()
     if thermal not in ("keep", "scale") or workers < 1:
         raise DataError(f"thermal={thermal!r}, workers={workers}: thermal is keep or scale, and one worker is needed")
-    require_new_folder(target, "choose a new folder")
+    require_apart(target, source)
+    require_stageable(target)
     names = dict(splits) if isinstance(splits, Mapping) else None if splits is None else {s: s for s in splits}
     contents = read_contents(
         source,
@@ -94,10 +93,8 @@ def convert(
     targets = _new_splits(contents.splits, names or {})
     places = place_pairs(list(contents.pairs), targets, chosen, source)
     list_text([place.id for place in places.values()])  # before the work
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    job = Job(part, _reader(dataset), chosen, thermal == "scale")
-    try:
-        part.mkdir(parents=True)
+    with staged_folder(target) as part:
+        job = Job(part, _reader(dataset), chosen, thermal == "scale")
         written = []
         for pair in _run(job, [(pair, places[name]) for name, pair in contents.pairs.items()], workers):
             written.append(pair)
@@ -106,13 +103,6 @@ def convert(
         _describe(job, contents, written)
         _write_lists(job, contents, targets, places)
         _check(job, contents, targets, places, target)
-        if target.exists():
-            target.rmdir()
-        part.replace(target)
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror or error}); choose another folder") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return target
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -27,11 +26,8 @@ from cimnet.data.layouts.msrs import MSRS
 from cimnet.data.layouts.pst900 import PST900
 from cimnet.errors import DataError
 from cimnet.utils.files import require_new_folder
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from cimnet.utils.locks import OutputLock
+from cimnet.utils.signals import exit_on_sigterm
 
 
 @dataclass(frozen=True)
@@ -243,51 +239,20 @@ def _stage(target: Path, keep_partial: bool) -> Iterator[Path]:
     """A hidden folder beside `target`, ours alone while the block runs; afterwards it is gone, unless kept.
 
     Raises:
-        DataError: another process has it, or it cannot be made.
+        CimnetError: another process has it, or it cannot be made.
     """
     stage = target.with_name(f".{target.name}.part")
-    made = [folder for folder in target.parents if not folder.exists()]
-    try:
-        with _alone(target.with_name(f".{target.name}.lock"), target):
-            require_new_folder(target, "give a new folder")
+    with exit_on_sigterm(), OutputLock.beside(target, "downloads into it", "wait for it, or give another folder"):
+        require_new_folder(target, "give a new folder")
+        try:
             stage.mkdir(exist_ok=True)
             shutil.rmtree(stage / "data", ignore_errors=True)  # of a process that was killed
-            try:
-                yield stage
-            except BaseException:
-                shutil.rmtree(stage / "data", ignore_errors=True)
-                if not keep_partial or not any(path.stat().st_size for path in stage.glob("files/*")):
-                    shutil.rmtree(stage, ignore_errors=True)
-                raise
-            shutil.rmtree(stage, ignore_errors=True)
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written beside it ({words(error)}); choose another folder") from error
-    finally:
-        for folder in made:
-            with suppress(OSError):  # what holds something stays
-                folder.rmdir()
-
-
-@contextmanager
-def _alone(path: Path, target: Path) -> Iterator[None]:
-    """Hold a lock file, which a process that dies lets go of."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            if sys.platform == "win32":
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                raise FileNotFoundError(path)  # whoever had it has just removed it
-        except OSError as error:
-            raise DataError(
-                f"{target}: another download into it is running; wait for it, or give another folder"
-            ) from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # Windows keeps it until it is closed
-                path.unlink()
-    if sys.platform == "win32":
-        path.unlink(missing_ok=True)
+            yield stage
+        except BaseException as error:
+            shutil.rmtree(stage / "data", ignore_errors=True)
+            if not keep_partial or not any(path.stat().st_size for path in stage.glob("files/*")):
+                shutil.rmtree(stage, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise DataError(f"{target}: cannot be written ({words(error)}); choose another folder") from error
+            raise
+        shutil.rmtree(stage, ignore_errors=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from cimnet.data.synthetic.class_ids import CLASSES
 from cimnet.data.synthetic.draws import LATE
 from cimnet.data.synthetic.render import check_view, render
 from cimnet.errors import DataError
-from cimnet.utils.files import require_new_folder
+from cimnet.utils.files import staged_folder
 
 FORMAT = 1  # raised whenever the same seed gives other pictures
 _LISTS = {
@@ -88,9 +86,7 @@ def synthesize(
     if min(counts.values()) < 0 or sum(counts.values()) == 0 or workers < 1:
         raise DataError(f"train={train}, val={val}, test={test}, workers={workers}: need at least one pair, one worker")
     check_view(seed, size, scale)
-    require_new_folder(out, "choose a new folder")
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    with staged_folder(out) as part:
         for name in ("RGB", "TIR", "Seg_annos", "truth"):
             (part / name).mkdir(parents=True)
         places = [(split, index) for split, n in counts.items() for index in range(n)]
@@ -109,13 +105,6 @@ def synthesize(
         (part / "synth.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         classes = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES))
         (part / "README.txt").write_text(_README.format(classes=classes), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        part.replace(out)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror or error}); choose another folder") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _run(jobs: list[_Job], workers: int) -> Iterator[_Written]:

@@ -23,6 +23,7 @@ from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.inference.backends.trace import trace
 from cimnet.models import RGBTModel
 from cimnet.utils.files import require_writable_file
+from cimnet.utils.signals import exit_on_sigterm
 
 Format = Literal["onnx", "openvino", "pt2"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
@@ -123,7 +124,8 @@ def _staging(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise CimnetError(f"{out}: cannot be written ({error.strerror or error}); choose another folder") from error
     try:
-        yield folder
+        with exit_on_sigterm():
+            yield folder
     except OSError as error:
         reason = error.strerror or str(error)
         raise CimnetError(f"{out}: cannot be written ({reason}); choose another folder or free space") from error
