@@ -67,7 +67,7 @@ def test_a_checkpoint(trained, tmp_path) -> None:
     dataset = load(trained.folder, "cpu").open_dataset(trained.root, "test")
     report = measure_robustness(trained.folder, dataset, tmp_path / "out", conditions=[], device="cpu")
     assert report.facts.model == trained.folder.name
-    with pytest.raises(ConfigError, match=r"model: sha256 .* then, .* now"):
+    with pytest.raises(ConfigError, match=r"another model \(sha256 .* then, .* now\)"):
         measure_robustness(by_value, dataset, tmp_path / "out", conditions=[], name="x")
 
 

@@ -196,6 +196,22 @@ def test_outputs_are_not_replaced_unless_asked(predictor: Predictor, tmp_path: P
     assert predict_video(predictor, rgb, thermal, tmp_path / "o.mp4", tmp_path / "m", overwrite=True).frames == 9
 
 
+@pytest.mark.parametrize(("out", "masks"), [("o.mp4", None), ("out", None), ("out", "m"), ("x.mp4", "m")])
+def test_one_process_writes_an_output(predictor: Predictor, tmp_path: Path, out: str, masks: str | None) -> None:
+    rgb, thermal = film(tmp_path, 0.2, 0.0)
+    folder = None if masks is None else tmp_path / masks
+    refused: list[str] = []
+
+    def second(done: int, total: int) -> None:
+        with pytest.raises(CimnetError, match="another process writes") as caught:
+            predict_video(predictor, rgb, thermal, tmp_path / out, folder, overwrite=True)
+        refused.append(str(caught.value))
+
+    first = predict_video(predictor, rgb, thermal, tmp_path / out, folder, progress=second)
+    assert len(refused) == first.frames
+    assert not list(tmp_path.rglob(".*"))
+
+
 def test_a_killed_or_failing_run_leaves_no_broken_video(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     writer = VideoWriter(tmp_path / "v.mp4", 30)

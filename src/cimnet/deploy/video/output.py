@@ -147,11 +147,8 @@ class Outputs:
         self.table = None if self.masks is None else (out if masks is None else masks) / "frames.csv"
         self._overwrite = overwrite
         self._check()
-        folder = out if masks is None and not is_file else masks
-        self._locks = [
-            *([OutputLock.beside(out)] if is_file else []),
-            *([OutputLock(folder)] if folder is not None else []),
-        ]
+        folders = {path.resolve(): path for path in (None if is_file else out, masks) if path is not None}
+        self._locks = [OutputLock(path) for path in folders.values()] + ([OutputLock.beside(out)] if is_file else [])
         self._writer = None if self.overlay is None else VideoWriter(self.overlay, rate)
         self._header = [*COLUMNS, *columns]
         self._rows: IO[str] | None = None
