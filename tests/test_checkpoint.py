@@ -6,7 +6,7 @@ import hashlib
 import json
 import pickle
 import tracemalloc
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +209,11 @@ def test_the_identity_of_nothing_is_an_error(tmp_path: Path, name: str) -> None:
 def test_the_identity_of_a_model_in_memory_follows_its_weights() -> None:
     model = create_model("pixel_mi", 3)
     before = identity_in_memory(model, INFO)
+    weights = b"".join(name.encode() + value.numpy().tobytes() for name, value in model.state_dict().items())
+    described = json.dumps(asdict(INFO), sort_keys=True).encode()
+    assert (
+        before == hashlib.sha256(described + weights).hexdigest()
+    )  # as interrupted runs of cimnet geo noted it ever since
     assert identity_in_memory(model, INFO) == before
     assert identity_in_memory(model, replace(INFO, temperature=2.0)) != before
     with torch.no_grad():

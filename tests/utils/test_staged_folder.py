@@ -56,6 +56,11 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_errors_name_the_folder_by_its_coming_name(tmp_path: Path) -> None:
+    with pytest.raises(CimnetError, match=r"^[^.]*/out/a\.png/b\.txt: cannot"), staged_folder(tmp_path / "out") as part:
+        fill_and_fail(part, CimnetError(f"{part}/a.png/b.txt: cannot be written"))
+
+
 def test_what_can_be_known_before_is_said_before(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "full" / "theirs").mkdir(parents=True)

@@ -84,8 +84,9 @@ def push(model: RGBTModel, info: ModelInfo, repository: str, private: bool = Tru
     if name is None or name["revision"]:
         raise CheckpointError(f"'{repository}': expected a repository of the Hugging Face Hub, user/name")
     api = HfApi(endpoint=os.getenv("HF_ENDPOINT"), token=token)
-    with tempfile.TemporaryDirectory() as folder:
-        save_folder(Path(folder), model, info)
+    with tempfile.TemporaryDirectory() as private_folder:
+        folder = Path(private_folder) / "model"
+        save_folder(folder, model, info)
         try:
             api.create_repo(repository, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload model"))

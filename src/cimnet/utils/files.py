@@ -180,6 +180,9 @@ def staged_folder(out: Path, remedy: str = "choose a new folder") -> Iterator[Pa
         except OSError as error:
             reason = error.strerror or error
             raise CimnetError(f"{out}: cannot be written ({reason}); choose another folder or free space") from error
+        except CimnetError as error:  # of what is written into the hidden folder: the user knows it by its coming name
+            error.args = (str(error).replace(str(part), str(out)), *error.args[1:])
+            raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
