@@ -211,9 +211,7 @@ def test_the_identity_of_a_model_in_memory_follows_its_weights() -> None:
     before = identity_in_memory(model, INFO)
     weights = b"".join(name.encode() + value.numpy().tobytes() for name, value in model.state_dict().items())
     described = json.dumps(asdict(INFO), sort_keys=True).encode()
-    assert (
-        before == hashlib.sha256(described + weights).hexdigest()
-    )  # as interrupted runs of cimnet geo noted it ever since
+    assert before == hashlib.sha256(described + weights).hexdigest()  # as cimnet geo has always noted it
     assert identity_in_memory(model, INFO) == before
     assert identity_in_memory(model, replace(INFO, temperature=2.0)) != before
     with torch.no_grad():
