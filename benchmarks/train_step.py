@@ -100,7 +100,12 @@ def split(encoder: str, size: tuple[int, int], count: int, rounds: int) -> dict[
     parts |= {"CIPA": [model.cipa], "SCSFR": [*model.scsfr], "loss": [loss]}
     decoder = model.decoder  # its input is a list, to which hooks are blind
     parts["decoder"] = [*decoder.project, decoder.mix, decoder.dropout, decoder.classify]
-    parts["widths in and out"] = [*model.enter_rgb, *model.enter_thermal, *model.leave_rgb, *model.leave_thermal]
+    parts["widths in and out"] = [
+        *model.project_rgb,
+        *model.project_thermal,
+        *model.write_back_rgb,
+        *model.write_back_thermal,
+    ]
     spent: dict[str, list[float]] = {name: [0.0, 0.0] for name in [*parts, "optimiser", "whole"]}
 
     def watch(name: str, module: nn.Module) -> None:

@@ -108,6 +108,7 @@ def _described(**changes: Any) -> dict[str, str]:
         (_described(format="left out"), "no description"),
         (_described(colors=[[0, 0], [1]]), "no description"),
         (_described(scaling=[1]), "no description"),
+        (_described(scaling="left out", thermal_range=[1, 2]), "no description.*no field 'scaling'"),
         (_described(format=2), "another version of cimnet"),
         (_described(name="pixl_mi"), "does not fit model 'pixl_mi'.*unknown"),
         (_described(options={"wings": 2}), "does not fit.*wings"),

@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from cimnet.data.classes import ClassList
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
@@ -142,7 +142,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     try:
         _check_options(options, max((size for value in state.values() for size in value.shape), default=0))
         model = create_model(info.name, len(info.classes), **options)
-        model.load_state_dict(_of_one_dimension(state, model.state_dict()))
+        model.load_state_dict(state)
     except (ConfigError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
@@ -157,15 +157,6 @@ def _check_options(options: dict[str, Any], largest: int) -> None:
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int) and number > max(largest, 4096):
                 raise ConfigError(f"option {key} is {value}, but no weight has a side of more than {largest}")
-
-
-def _of_one_dimension(state: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Factors that were scalars in former checkpoints have one dimension now."""
-    one = torch.Size([1])
-    return {
-        name: value.reshape(1) if value.ndim == 0 and name in expected and expected[name].shape == one else value
-        for name, value in state.items()
-    }
 
 
 def write_info(info: ModelInfo) -> str:
@@ -200,7 +191,7 @@ def read_info(path: Path, metadata: dict[str, str]) -> ModelInfo:
             options=dict(content["options"]),
             classes=classes.names,
             colors=classes.colors,
-            scaling=parse_thermal(content.get("scaling", content.get("thermal_range")), str(path)) or ThermalScaling(),
+            scaling=parse_thermal(content["scaling"], str(path)) or ThermalScaling(),
             thermal_dtype=content.get("thermal_dtype"),
             metrics={str(name): float(value) for name, value in content["metrics"].items()},
             temperature=None if temperature is None else float(temperature),

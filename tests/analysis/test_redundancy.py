@@ -101,7 +101,7 @@ def test_equal_streams_are_fully_redundant(trained: Trained) -> None:
     """The same encoder fed the same image twice: every probe must say 1."""
     model = create_model("cimnet_efficientnet_lite0", 3, widths=(16, 16, 20, 32), decoder_channels=16).eval()
     assert isinstance(model, CIMNet)
-    model.encoder_thermal, model.enter_thermal = model.encoder_rgb, model.enter_rgb
+    model.encoder_thermal, model.project_thermal = model.encoder_rgb, model.project_rgb
 
     def same(rgb: torch.Tensor, thermal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         ready = CIMNet.prepare(model, rgb, thermal)[0]

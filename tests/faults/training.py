@@ -110,7 +110,7 @@ def _set(*overrides: str) -> object:
 
 _LOW_BOUND = _train("--set", "training.max_loss=1e-9", out="run")
 _ROWS = (
-    ("newest state cut", _newest_damaged, None, "trained, .*going on from previous.pt"),
+    ("newest state cut", _newest_damaged, None, "trained, .*resuming from previous.pt"),
     ("both states cut", _both_damaged, CheckpointError, "last.pt: damaged.*start a new run or restore"),
     ("state of another model", _other_weights, ConfigError, "--resume: the recipe does not describe the run"),
     ("state whose progress is nonsense", _progress_of_nonsense, ConfigError, "--resume: the recipe does not describe"),

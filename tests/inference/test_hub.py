@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -89,6 +91,30 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointError, match="lab/model: no such file or folder, and the Hugging Face Hub cannot"):
         cimnet.load("lab/model")
+
+
+def test_no_answer_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The client would try for half a minute. Nobody listens at this port."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    begun = time.monotonic()
+    with pytest.raises(CheckpointError, match="lab/model: no such file or folder, and the Hugging Face Hub cannot"):
+        cimnet.load("lab/model")
+    assert time.monotonic() - begun < 12
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_what_was_fetched_once_is_found_without_an_answer(
+    trained: Trained, server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cimnet.load(trained.folder, "cpu").push_to_hub("lab/model", token=server.token)
+    cimnet.load("lab/model")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    begun = time.monotonic()
+    assert locate("lab/model").is_file()
+    assert time.monotonic() - begun < 12
 
 
 def test_names_with_dots_are_looked_up(server: Hub) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
 from cimnet.models import CIMNet, create_model
-from cimnet.models.cimnet import PAPER_WIDTHS, Leave, enter
+from cimnet.models.projections import PAPER_WIDTHS, WriteBack, input_projection
 from cimnet.models.scsfr import SCSFROutput, halve_offset
 from cimnet.training.loss import SegmentationLoss
 
@@ -57,7 +57,7 @@ def _spy(model: CIMNet) -> _Spy:
     modules |= {f"ffm{n}": module for n, module in enumerate(model.ffm)}
     modules |= {f"rgb{n}": module for n, module in enumerate(model.encoder_rgb.stages)}
     modules |= {f"thermal{n}": module for n, module in enumerate(model.encoder_thermal.stages)}
-    for name in ("enter_rgb", "enter_thermal", "leave_rgb", "leave_thermal"):
+    for name in ("project_rgb", "project_thermal", "write_back_rgb", "write_back_thermal"):
         modules |= {f"{name}{n}": module for n, module in enumerate(getattr(model, name))}
     return _Spy(**modules, cipa=model.cipa)
 
@@ -96,9 +96,9 @@ def test_residual_carries_a_whole_field_through_all_stages() -> None:
 @pytest.mark.parametrize("stream", ["rgb", "thermal"])
 def test_rectified_features_go_on(name: str, options: dict[str, Any], stage: int, stream: str) -> None:
     model = _model(name, **options)
-    for leave in (*model.leave_rgb, *model.leave_thermal):
-        if leave.back is not None:  # as after some training
-            nn.init.normal_(leave.back.weight, std=0.1)
+    for write_back in (*model.write_back_rgb, *model.write_back_thermal):
+        if write_back.back is not None:  # as after some training
+            nn.init.normal_(write_back.back.weight, std=0.1)
     images = _images()
     spy = _spy(model)
     model(*images)
@@ -140,14 +140,14 @@ def test_projected_encoders_start_intact(name: str) -> None:
 
 
 def test_the_way_back_adds_the_change_made_by_rectification() -> None:
-    leave = Leave(6, 4)
-    native, entered, rectified = torch.randn(1, 6, 3, 5), torch.randn(1, 4, 3, 5), torch.randn(1, 4, 3, 5)
-    assert leave.back is not None
-    torch.testing.assert_close(leave(native, entered, rectified), native, rtol=0, atol=0)
-    nn.init.normal_(leave.back.weight)
-    torch.testing.assert_close(leave(native, entered, entered), native, rtol=0, atol=0)
-    expected = native + torch.einsum("oc,bchw->bohw", leave.back.weight[:, :, 0, 0], rectified - entered)
-    torch.testing.assert_close(leave(native, entered, rectified), expected)
+    write_back = WriteBack(6, 4)
+    native, projected, rectified = torch.randn(1, 6, 3, 5), torch.randn(1, 4, 3, 5), torch.randn(1, 4, 3, 5)
+    assert write_back.back is not None
+    torch.testing.assert_close(write_back(native, projected, rectified), native, rtol=0, atol=0)
+    nn.init.normal_(write_back.back.weight)
+    torch.testing.assert_close(write_back(native, projected, projected), native, rtol=0, atol=0)
+    expected = native + torch.einsum("oc,bchw->bohw", write_back.back.weight[:, :, 0, 0], rectified - projected)
+    torch.testing.assert_close(write_back(native, projected, rectified), expected)
 
 
 @pytest.mark.parametrize("side", ["rgb", "thermal"])
@@ -157,18 +157,18 @@ def test_the_way_back_gets_the_encoders_map_and_both_sides_of_rectification(side
     spy = _spy(model)
     model(*_images())
     for n in range(3):
-        native, entered = spy.outputs[f"{side}{n}"], spy.outputs[f"enter_{side}{n}"]
+        native, projected = spy.outputs[f"{side}{n}"], spy.outputs[f"project_{side}{n}"]
         rectified = getattr(spy.outputs[f"scsfr{n}"], side)
-        for given, expected in zip(spy.inputs[f"leave_{side}{n}"], (native, entered, rectified), strict=True):
+        for given, expected in zip(spy.inputs[f"write_back_{side}{n}"], (native, projected, rectified), strict=True):
             torch.testing.assert_close(given, expected, rtol=0, atol=0)
 
 
 def test_equal_widths_need_no_projection() -> None:
     x, rectified = torch.randn(1, 4, 3, 5), torch.randn(1, 4, 3, 5)
-    assert enter(4, 4)(x) is x
-    assert Leave(4, 4)(x, x, rectified) is rectified
-    assert not [*enter(4, 4).parameters(), *Leave(4, 4).parameters()]
-    assert enter(6, 4)(torch.randn(2, 6, 3, 5)).shape == (2, 4, 3, 5)
+    assert input_projection(4, 4)(x) is x
+    assert WriteBack(4, 4)(x, x, rectified) is rectified
+    assert not [*input_projection(4, 4).parameters(), *WriteBack(4, 4).parameters()]
+    assert input_projection(6, 4)(torch.randn(2, 6, 3, 5)).shape == (2, 4, 3, 5)
 
 
 @pytest.mark.parametrize("options", [SMALL, NATIVE])
@@ -181,13 +181,14 @@ def test_without_any_exchange_each_encoder_gets_its_own_map_in_training_and_in_u
         for n in range(3):
             for stream in ("rgb", "thermal"):
                 assert torch.equal(spy.inputs[f"{stream}{n + 1}"][0], spy.outputs[f"{stream}{n}"])
-    assert not [*model.leave_rgb.parameters(), *model.leave_thermal.parameters()]  # nothing without a gradient
+    # nothing without a gradient
+    assert not [*model.write_back_rgb.parameters(), *model.write_back_thermal.parameters()]
 
 
 def test_exchange_is_dropped_by_sample_and_by_stream() -> None:
     torch.manual_seed(0)
     model = _model("cimnet_efficientnet_lite0", exchange_dropout=0.5).train()
-    for layer in (*model.leave_rgb, *model.leave_thermal):
+    for layer in (*model.write_back_rgb, *model.write_back_thermal):
         nn.init.normal_(layer.back.weight)
     spy = _spy(model)
     model(torch.rand(16, 3, 32, 32), torch.rand(16, 1, 32, 32))
@@ -206,7 +207,7 @@ def _alone(**options: Any) -> tuple[CIMNet, Tensor, Tensor]:
     RGB, one without thermal."""
     torch.manual_seed(0)
     model = _model("cimnet_efficientnet_lite0", decode_alone=True, dropout=0.0, **options)
-    for layer in (*model.leave_rgb, *model.leave_thermal):
+    for layer in (*model.write_back_rgb, *model.write_back_thermal):
         nn.init.normal_(layer.back.weight)
     rgb, thermal = torch.rand(3, 3, 64, 96), torch.rand(3, 1, 64, 96)
     rgb[1], thermal[2] = 0, 0
@@ -239,7 +240,7 @@ def test_what_is_learned_alone_is_what_is_used_without_the_partner(options: dict
 
 def test_a_stream_without_partner_gets_what_a_drawn_one_gets() -> None:
     model, _, _ = _alone(exchange_dropout=0.5)
-    for layer in (*model.leave_rgb, *model.leave_thermal):
+    for layer in (*model.write_back_rgb, *model.write_back_thermal):
         nn.init.normal_(layer.back.bias)
     rgb, thermal = torch.rand(16, 3, 32, 32), torch.rand(16, 1, 32, 32)
     by_rgb, by_thermal = model(rgb, thermal).alone
@@ -288,9 +289,9 @@ def test_the_first_step_reaches_the_way_back() -> None:
     model = _model().train()
     output = model(torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64))
     output.logits.square().mean().backward()
-    assert len(model.leave_rgb) == len(model.leave_thermal) == 3
-    for leave in (*model.leave_rgb, *model.leave_thermal):
-        assert leave.back.weight.grad.abs().max() > 0
+    assert len(model.write_back_rgb) == len(model.write_back_thermal) == 3
+    for write_back in (*model.write_back_rgb, *model.write_back_thermal):
+        assert write_back.back.weight.grad.abs().max() > 0
 
 
 def test_nothing_is_shared_between_the_streams() -> None:
@@ -368,8 +369,8 @@ def test_parameters_of_each_part(paper_model: CIMNet) -> None:
     spatial, channel = [m.spatial for m in model.scsfr], [m.channel for m in model.scsfr]
     parts = {
         "encoders": (_millions(model.encoder_rgb, model.encoder_thermal), 85.000),
-        "projections in": (_millions(model.enter_rgb, model.enter_thermal), 2.920),
-        "projections back": (_millions(model.leave_rgb, model.leave_thermal), 0.823),
+        "projections in": (_millions(model.project_rgb, model.project_thermal), 2.920),
+        "projections back": (_millions(model.write_back_rgb, model.write_back_thermal), 0.823),
         "reduce": (_millions(*(s.reduce for s in spatial)), 0.771),
         "offset convolution": (_millions(*(s.offset_conv for s in spatial)), 0.166),
         "deformable": (_millions(*(s.align for s in spatial)), 3.466),

@@ -12,8 +12,8 @@ from torch import nn
 
 from cimnet.models import RGBTModel, create_model
 from cimnet.models.base import Output
-from cimnet.models.cimnet import PAPER_WIDTHS
 from cimnet.models.complexity import measure_budget, measure_run
+from cimnet.models.projections import PAPER_WIDTHS
 
 H, W = 64, 96
 SIZES = [(H // 4 // 2**n) * (W // 4 // 2**n) for n in range(4)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import segmentation_models_pytorch as smp
 import timm
@@ -14,6 +16,7 @@ from cimnet.errors import ConfigError
 from cimnet.models import encoder as encoder_module
 from cimnet.models.encoder import create_encoder, map_efficientnet_lite0
 from cimnet.models.registry import ENCODERS
+from tests.fakes.hub import hub
 
 FAST = ("resnet18", "mit_b0", "tf_efficientnet_lite0", "convnext_nano")
 ALL = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in sorted(ENCODERS.values())]
@@ -121,6 +124,40 @@ def test_weights_that_cannot_be_had(name: str, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match=f"'{name}': cannot reach the hub;.*pretrained=false") as caught:
         create_encoder(name, pretrained=True)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mit_b0"])
+def test_a_hub_that_does_not_answer_is_told_within_seconds(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its client would try for up to a minute. Nobody listens at this port."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    begun = time.monotonic()
+    with pytest.raises(ConfigError, match=rf"no ImageNet weights for encoder '{name}': .*model\.pretrained=false"):
+        create_encoder(name, pretrained=True)
+    assert time.monotonic() - begun < 12
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_a_hub_that_answers_is_asked_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    offline: list[bool] = []
+
+    def record(*_args: object, **_options: object) -> None:
+        offline.append(huggingface_hub.constants.HF_HUB_OFFLINE)
+        raise OSError("no such repository")
+
+    monkeypatch.setattr(smp.encoders, "get_encoder", record)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with hub() as server:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+        with pytest.raises(ConfigError):
+            create_encoder("mit_b0", pretrained=True)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ConfigError):
+        create_encoder("mit_b0", pretrained=True)
+    assert offline == [False, True]
 
 
 def test_pretrained_lite0_without_the_extra_asks_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:

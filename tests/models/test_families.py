@@ -126,7 +126,7 @@ class TestAddition(TwoStreamTester):
     def test_what_goes_on_is_the_sum(self, model: RGBTModel) -> None:
         """With a thermal encoder that gives zeros the model is the one-stream model of RGB."""
         single = create_model("rgb_only_efficientnet_lite0", CLASSES, **SMALL).eval()
-        single.encoder, single.enter, single.decoder = model.encoder_rgb, model.enter, model.decoder
+        single.encoder, single.project, single.decoder = model.encoder_rgb, model.project_sum, model.decoder
         rgb, thermal = images(1, (64, 64))
         torch.testing.assert_close(model(rgb, None).logits, single(rgb, None).logits)
         assert (model(rgb, thermal).logits - single(rgb, None).logits).abs().max() > 1e-4

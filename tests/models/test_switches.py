@@ -36,7 +36,7 @@ def test_without_msm_the_chain_of_offsets_begins_at_zero() -> None:
 def test_without_rectification_the_streams_meet_in_fusion_alone() -> None:
     """The baseline of Table III: thermal changes nothing in the RGB stream."""
     model = _model(swr=False, cwr=False, mutual_information=None)
-    assert not model.leave_rgb
+    assert not model.write_back_rgb
     spy = _spy(model)
     rgb, thermal = _images()
     model(rgb, thermal)

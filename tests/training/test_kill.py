@@ -155,7 +155,7 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: sig
     text = process.communicate(timeout=120)[0]
     assert process.returncode == code, text
     assert f"stopped by {number.name} after step" in text
-    assert "--resume goes on" in text
+    assert "--resume to resume" in text
     progress = read_state(tmp_path / "run" / "last.pt")["progress"]
     assert 3 <= progress["step"] <= 6
     assert progress["batch"] == progress["step"]
@@ -195,7 +195,7 @@ def test_a_damaged_newest_state_is_skipped_with_a_warning(tmp_path: Path, pixel:
     content = bytearray(last.read_bytes())
     content[content.index(torch.load(last)["module"]["model.classify.weight"].numpy().tobytes())] ^= 1  # a single bit
     last.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"last\.pt: damaged training state \(checksum .*going on from previous\.pt"):
+    with pytest.warns(UserWarning, match=r"last\.pt: damaged training state \(checksum .*resuming from previous\.pt"):
         train(recipe, tmp_path / "run", resume=True)
     _compare(tmp_path / "whole", tmp_path / "run")
     assert (tmp_path / "run" / "last.damaged").is_file()  # put aside, so that it never takes the place of a whole one

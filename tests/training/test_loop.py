@@ -44,7 +44,7 @@ class _Stop(Exception):
 
 
 def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit(trained: Trained, tmp_path: Path) -> None:
-    """Crops, dropout, shuffling, batch statistics, average, λ and its barrier, rate: all go on where they were."""
+    """Crops, dropout, shuffling, batch statistics, average, λ and its barrier, learning rate: all are restored."""
 
     def stop(row: dict[str, float]) -> None:
         if row["epoch"] == 2:
@@ -98,7 +98,7 @@ class _Judge:
 
 def test_the_best_on_val_is_kept(root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch) -> None:
     judge = _Judge(0.2, 0.9, 0.9, 0.5)
-    monkeypatch.setattr(loop, "evaluate_shared", judge)
+    monkeypatch.setattr(loop, "evaluate_distributed", judge)
     best = train(pixel_recipe(root, training={"epochs": 4}), tmp_path / "run")
     model, info = load_checkpoint(best)
     assert judge.splits == ["val"] * 4
@@ -112,7 +112,7 @@ def test_the_best_on_val_is_kept(root: Path, tmp_path: Path, pixel: None, monkey
 def test_evaluation_every_so_often_and_after_the_last_epoch(
     root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "evaluate_shared", _Judge(0.5, 0.4))
+    monkeypatch.setattr(loop, "evaluate_distributed", _Judge(0.5, 0.4))
     train(pixel_recipe(root, training={"epochs": 3, "evaluate_every": 2}), tmp_path / "run")
     history = _state(tmp_path / "run")["progress"]["history"]
     assert ["miou" in row for row in history] == [False, True, True]
@@ -122,7 +122,7 @@ def test_the_average_of_the_weights_is_scored_and_kept(
     root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge = _Judge(0.5)
-    monkeypatch.setattr(loop, "evaluate_shared", judge)
+    monkeypatch.setattr(loop, "evaluate_distributed", judge)
     best = train(pixel_recipe(root, training={"epochs": 1, "ema_decay": 0.9}), tmp_path / "run")
     state = _state(tmp_path / "run")
     kept = safetensors.torch.load_file(best)
@@ -441,14 +441,14 @@ def test_resume_from_a_damaged_state(root: Path, tmp_path: Path, pixel: None) ->
 def test_a_folder_with_a_run_asks_for_resume(root: Path, tmp_path: Path, pixel: None, found: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / found).touch()
-    with pytest.raises(CimnetError, match="or --resume to go on"):
+    with pytest.raises(CimnetError, match="or pass --resume to continue"):
         train(pixel_recipe(root), tmp_path / "run")
 
 
 def test_a_folder_with_something_else_is_left_alone(root: Path, tmp_path: Path, pixel: None) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").touch()
-    for resume, remedy in ((False, "remove it: what is in it is no run"), (True, "nothing to resume, it holds no run")):
+    for resume, remedy in ((False, "remove it: it holds no run to resume"), (True, "nothing to resume, it holds no run")):
         with pytest.raises(CimnetError, match=remedy):
             train(pixel_recipe(root), tmp_path / "run", resume=resume)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]

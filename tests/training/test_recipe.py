@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from cimnet.errors import ConfigError
-from cimnet.training.recipe import Recipe, load_recipe, parse_recipe, shipped_recipes
+from cimnet.training.recipe import Recipe, load_recipe, parse_recipe
+from cimnet.training.recipe_files import shipped_recipes
 from tests import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

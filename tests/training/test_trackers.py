@@ -43,6 +43,20 @@ def test_tensorboard_has_each_step_once(tmp_path: Path, pixel: None) -> None:
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_tensorboard_has_the_steps_of_an_interrupted_epoch_once(tmp_path: Path, pixel: None, epoch: int) -> None:
+    """Also those of the first epoch, which ends before there is a state to resume from."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe = pixel_recipe(make_folder(tmp_path / "data", 12), training={"epochs": 2, "save_every": 0})
+    with pytest.raises(_Stop):
+        train(recipe, tmp_path / "run", report=_stop_at(3 * epoch - 1))  # type: ignore[arg-type]
+    train(recipe, tmp_path / "run", resume=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events.Scalars("epoch/loss")] == [3, 6]
+
+
 def test_mlflow_goes_on_with_the_same_run(tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())

@@ -86,8 +86,8 @@ class counter:
 
 
 class training_progress:
-    """A progress bar of optimiser steps with loss, L_mi, λ and rate; one line per evaluated epoch. Of several processes
-    the first one talks."""
+    """A progress bar of optimiser steps with loss, L_mi, λ and learning rate, from the first step on; one line for each
+    evaluated epoch. Of several processes, the first one talks."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -96,17 +96,17 @@ class training_progress:
         self.task = self.progress.add_task("train", total=None, start=False)
 
     def __enter__(self) -> Any:
-        self.progress.start()
         return self.report
 
     def __exit__(self, *_: object) -> None:
-        self.progress.live.transient = not self.progress.tasks[0].started  # no bar above an error before the first step
-        self.progress.stop()
+        if self.progress.live.is_started:  # else nothing was trained: no bar, no empty line
+            self.progress.stop()
 
     def report(self, row: dict[str, float]) -> None:
         """One step or one evaluation, see :func:`cimnet.training.train`."""
         text = f"epoch {row['epoch']:.0f} loss {row['loss']:.3f} L_mi {row['mutual_information']:.3f} "
         text += f"λ {row['lambda']:.3f} lr {row['rate']:.1e}"
+        self.progress.start()
         self.progress.start_task(self.task)
         self.progress.update(self.task, description=text, completed=row["step"], total=row["steps"])
         if "miou" in row and not self.quiet:

@@ -9,12 +9,11 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import yaml
-
 from cimnet.checkpoint import WEIGHTS, ModelInfo, save_checkpoint
 from cimnet.errors import CheckpointError
 from cimnet.models import RGBTModel
 from cimnet.utils.files import staged_folder, write_text
+from cimnet.utils.hub_access import cached_if_unreachable
 from cimnet.version import __version__
 
 EXPORTED = (".onnx", ".xml", ".pt2")
@@ -40,10 +39,10 @@ def locate(source: str | Path) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    endpoint = os.getenv("HF_ENDPOINT")
     try:
-        return Path(
-            hf_hub_download(name["repository"], WEIGHTS, revision=name["revision"], endpoint=os.getenv("HF_ENDPOINT"))
-        )
+        with cached_if_unreachable(endpoint):
+            return Path(hf_hub_download(name["repository"], WEIGHTS, revision=name["revision"], endpoint=endpoint))
     except LocalEntryNotFoundError as error:
         raise CheckpointError(
             f"{source}: no such file or folder, and the Hugging Face Hub cannot be reached; check path and network"
@@ -99,15 +98,17 @@ def push(model: RGBTModel, info: ModelInfo, repository: str, private: bool = Tru
 
 def card(model: RGBTModel, info: ModelInfo) -> str:
     """A model card in Markdown: front matter for the Hub, use, classes, inputs, scores."""
-    front = {
-        "library_name": "cimnet",
-        "pipeline_tag": "image-segmentation",
-        "tags": ["semantic-segmentation", "rgb-thermal", "rgb-t", "multispectral"],
-    }
+    from huggingface_hub import ModelCard, ModelCardData
+
+    front = ModelCardData(
+        library_name="cimnet",
+        pipeline_tag="image-segmentation",
+        tags=["semantic-segmentation", "rgb-thermal", "rgb-t", "multispectral"],
+    )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     thermal = f"{info.thermal_dtype or 'any depth'}, scaled to 0..1 by {json.dumps(asdict(info.scaling))}"
     lines = [
-        f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
+        f"---\n{front.to_yaml()}\n---\n",
         f"# {info.name}\n",
         f"RGB-thermal semantic segmentation, {parameters:.1f} M parameters, made with cimnet {__version__}.\n",
         "```python\nimport cimnet\n\nids = cimnet.load('USER/NAME').predict('rgb.png', 'thermal.png')\n```\n",
@@ -123,4 +124,4 @@ def card(model: RGBTModel, info: ModelInfo) -> str:
         f"```json\n{json.dumps(info.options, indent=2)}\n```",
         "\nNot said by this file: which data the model was trained on and under which terms. Add it here.",
     ]
-    return "\n".join(lines) + "\n"
+    return str(ModelCard("\n".join(lines) + "\n"))

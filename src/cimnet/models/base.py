@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cimnet.models.explicit_alignment import ThermalAlignment
+from cimnet.models.state_names import rename_former_state
 
 
 class Alone(NamedTuple):
@@ -145,10 +146,12 @@ class RGBTModel(nn.Module):
     Attributes:
         checkpointing: in training, keep only what goes into the stages and compute the rest a second time for the
             gradient: less memory, more time.
+        former_names: modules that version 0.1 saved under another name: that name to today's.
     """
 
     stride = 32
     checkpointing = False
+    former_names: ClassVar[Mapping[str, str]] = {}
     rgb_mean: Tensor
     rgb_std: Tensor
     thermal_mean: Tensor
@@ -170,6 +173,7 @@ class RGBTModel(nn.Module):
         self.register_buffer("rgb_std", torch.tensor(rgb_std).view(1, 3, 1, 1))
         self.register_buffer("thermal_mean", torch.full((1, 1, 1, 1), 0.5))
         self.register_buffer("thermal_std", torch.full((1, 1, 1, 1), 0.25))
+        self.register_load_state_dict_pre_hook(rename_former_state)  # type: ignore[no-untyped-call]  # untyped in torch
 
     def set_thermal_statistics(self, mean: float, std: float) -> None:
         """Store mean and standard deviation of the training set's thermal images (0..1) beside the weights."""

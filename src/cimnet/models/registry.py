@@ -12,7 +12,7 @@ from cimnet.models.base import RGBTModel
 from cimnet.models.baselines.addition import Addition
 from cimnet.models.baselines.parallel import ParallelNet
 from cimnet.models.baselines.single import SingleStream
-from cimnet.models.cimnet import LIGHT_WIDTHS, CIMNet
+from cimnet.models.cimnet import CIMNet
 from cimnet.models.encoder import MIT_ENCODERS
 
 ENCODERS = {
@@ -21,7 +21,7 @@ ENCODERS = {
     **{name: name for name in ("convnext_nano", "convnext_tiny")},
     "efficientnet_lite0": "tf_efficientnet_lite0",
 }
-LIGHT: dict[str, Any] = {"widths": LIGHT_WIDTHS, "decoder_channels": 128}
+LIGHT: dict[str, Any] = {"widths": (32, 64, 160, 256), "decoder_channels": 128}
 SMALL_ENCODERS = {"mit_b0": LIGHT, "efficientnet_lite0": LIGHT}
 
 Builder = Callable[..., RGBTModel]

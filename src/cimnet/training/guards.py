@@ -57,7 +57,7 @@ class LossGuard:
         what = f"gradient {what}" if np.isfinite(values["loss"]) and not finite else f"loss {what}"
         raise CimnetError(
             f"the {what} at step {step} (pairs {', '.join(ids)}), noted in {self.path}; lower training.learning_rate "
-            "or set training.clip_norm, then --resume goes on from the last state"
+            "or set training.clip_norm, then --resume continues from the last state"
         )
 
 

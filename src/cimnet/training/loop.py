@@ -1,4 +1,4 @@
-"""The training loop: read it from top to bottom."""
+"""The training loop, to be read from top to bottom: a run, an epoch, a step, the end of an epoch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import broadcast, set_seed
@@ -32,32 +33,28 @@ TERMS = ("loss", "cross_entropy", "mutual_information")
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | None = None) -> Path:
-    """Train by a recipe, keep the model that scores best on val.
+    """Train by a recipe and keep the model that scores best on val.
 
-    On SIGTERM or Ctrl-C the run saves its state after the step at hand and ends.
+    On SIGTERM or Ctrl-C, the run saves its state after the current step and ends.
 
     Args:
         recipe: see :class:`cimnet.training.recipe.Recipe`.
         out: run folder, new or empty unless ``resume``.
-        resume: go on with the run in ``out`` from its newest state; where there is none yet, begin.
-        report: called after each optimiser step with epoch, step, steps, loss, mutual_information, lambda, rate, and
-            after each evaluation with ``miou`` too.
+        resume: resume the run in ``out`` from its newest state; start it if there is no state yet.
+        report: called after each optimiser step with epoch, step, steps, loss, cross_entropy, mutual_information,
+            lambda, gradient_norm and rate (the learning rate), and after each evaluation with ``miou`` too.
 
     Returns:
         Path of ``best.safetensors``.
 
     Raises:
-        CimnetError: bad data or recipe, a folder that can't be used, too little memory, or a loss out of bounds.
+        CimnetError: bad data or recipe, a folder that cannot be used, too little memory, or a loss out of bounds.
         Stopped: a signal ended the run; everything is saved.
     """
     require_trackers(recipe.training.trackers)
     accelerator = create_accelerator(recipe)
     train_set, val_set = open_splits(recipe, accelerator.num_processes)
-    counts = train_set.check()
-    val_set.thermal_dtype = train_set.thermal_dtype
-    for dataset, labelled in ((train_set, counts.any()), (val_set, val_set.check().any())):
-        if not labelled:
-            raise DataError(f"{dataset.root}, split '{dataset.split}': every label pixel is 255 (ignore)")
+    pixel_counts = _check_splits(train_set, val_set)
     run = RunFolder(out)
     if accelerator.is_main_process:
         run.check(resume)
@@ -65,20 +62,20 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
     accelerator.wait_for_everyone()
     try:
         with StopRequest() as stop, deterministic(recipe.training.deterministic):
-            state = run.load_state(recipe) if resume else None
-            accelerator.wait_for_everyone()  # all have read what the first one may now change
+            saved = run.load_state(recipe) if resume else None
+            accelerator.wait_for_everyone()  # every process has read what the first one may now change
             set_seed(recipe.training.seed)
             model, info = build_model(recipe, train_set)
-            engine = Trainer(accelerator, recipe, model, build_loss(recipe, counts), train_set)
-            progress = TrainerState() if state is None else engine.load_state_dict(state)
-            _check_length(progress, recipe, run)
+            trainer = Trainer(accelerator, recipe, model, build_loss(recipe, pixel_counts), train_set)
+            state = TrainerState() if saved is None else trainer.load_state_dict(saved)
+            _check_length(state, recipe, run)
             if accelerator.is_main_process:
-                run.describe(recipe, progress.step, accelerator.num_processes)
-            start_trackers(accelerator, recipe, out, progress.step)
-            session = TrainingLoop(recipe, run, engine, progress, stop, report)
-            while progress.epoch < recipe.training.epochs:
-                session.train_epoch()
-                session.end_epoch(val_set, info)
+                run.describe(recipe, state.step, accelerator.num_processes)
+            start_trackers(accelerator, recipe, out, state.step)
+            loop = TrainingLoop(recipe, run, trainer, state, stop, report)
+            while state.epoch < recipe.training.epochs:
+                loop.train_epoch()
+                loop.end_epoch(val_set, info)
     finally:
         accelerator.end_training()
         run.unlock()
@@ -86,123 +83,131 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
 
 
 class TrainingLoop:
-    """One process's part of a run, from its start or resumption to its end."""
+    """A run in one process, from its start or resumption to its end."""
 
     def __init__(
         self,
         recipe: Recipe,
         run: RunFolder,
-        engine: Trainer,
-        progress: TrainerState,
+        trainer: Trainer,
+        state: TrainerState,
         stop: StopRequest,
         report: Report | None,
     ) -> None:
-        self.accelerator, self.recipe, self.run = engine.accelerator, recipe, run
-        self.engine, self.progress, self.stop = engine, progress, stop
+        self.accelerator, self.recipe, self.run = trainer.accelerator, recipe, run
+        self.trainer, self.state, self.stop = trainer, state, stop
         self.report = report if report is not None else lambda row: None
         self.guard = LossGuard(self.accelerator, run.bad_batch, recipe.training.max_loss)
 
     def train_epoch(self) -> None:
-        """The rest of one pass over the training split."""
-        engine, progress, config = self.engine, self.progress, self.recipe.training
-        engine.module.train()
-        engine.shuffle.epoch = progress.epoch
-        begun = time.monotonic() - progress.seconds
-        first = progress.batch
-        loader = skip_first_batches(engine.loader, first) if first else engine.loader
-        with explained(self.recipe, engine.data):
+        """Train on the rest of an epoch: on all of it, or after a resumption on the batches that are left."""
+        trainer, state, config = self.trainer, self.state, self.recipe.training
+        trainer.module.train()
+        trainer.shuffle.epoch = state.epoch
+        begun = time.monotonic() - state.seconds
+        first = state.batch
+        loader = skip_first_batches(trainer.loader, first) if first else trainer.loader
+        with explained(self.recipe, trainer.data):
             for number, batch in enumerate(loader, start=first):
                 values = self.step(batch, number)
-                progress.sums = [total + values[term] for total, term in zip(progress.sums, TERMS, strict=True)]
-                progress.batch, progress.seconds = number + 1, time.monotonic() - begun
+                state.sums = [total + values[term] for total, term in zip(state.sums, TERMS, strict=True)]
+                state.batch, state.seconds = number + 1, time.monotonic() - begun
                 if not self.accelerator.sync_gradients:
                     continue
                 if values["stop"]:
                     self.save_and_stop()
-                if config.save_every and progress.step % config.save_every == 0:
+                if config.save_every and state.step % config.save_every == 0:
                     self.save()
 
     def step(self, batch: Batch, number: int) -> dict[str, float]:
-        """Batch ``number`` of the epoch; with the last of a group also the optimiser's step, report and log."""
-        engine, progress = self.engine, self.progress
-        seed_step(self.recipe.training.seed, progress.epoch, number, self.accelerator.process_index)
-        with self.accelerator.accumulate(engine.module):
-            loss: Loss = engine.module(batch, progress.step / engine.steps)
-            engine.backward(loss, number)
-        whole_group = self.accelerator.sync_gradients
-        norm = engine.gradient_norm() if whole_group else loss.total.new_zeros(())
-        values = self.shared(loss, norm)
-        self.guard.check(values, batch.ids, progress.step)
-        if whole_group:
-            progress.step += 1
-            engine.update(progress.step)
-            progress.row = {term: values[term] for term in TERMS} | {
+        """Train on batch ``number`` of the epoch; after the last batch of a group, make and report an optimiser step.
+
+        Returns:
+            What :meth:`reduce` gives.
+        """
+        trainer, state = self.trainer, self.state
+        seed_step(self.recipe.training.seed, state.epoch, number, self.accelerator.process_index)
+        with self.accelerator.accumulate(trainer.module):
+            loss: Loss = trainer.module(batch, state.step / trainer.steps)
+            trainer.backward(loss, number)
+        group_done = self.accelerator.sync_gradients
+        norm = trainer.gradient_norm() if group_done else loss.total.new_zeros(())
+        values = self.reduce(loss, norm)
+        self.guard.check(values, batch.ids, state.step)
+        if group_done:
+            state.step += 1
+            trainer.update(state.step)
+            state.row = {term: values[term] for term in TERMS} | {
                 "lambda": float(loss.weight),
                 "gradient_norm": values["gradient_norm"],
-                "rate": engine.schedule.get_last_lr()[0],
+                "rate": trainer.schedule.get_last_lr()[0],
             }
-            self.accelerator.log({f"train/{key}": value for key, value in progress.row.items()}, step=progress.step)
-            self.report({**progress.row, "epoch": progress.epoch + 1, "step": progress.step, "steps": engine.steps})
+            self.accelerator.log({f"train/{key}": value for key, value in state.row.items()}, step=state.step)
+            self.report({**state.row, "epoch": state.epoch + 1, "step": state.step, "steps": trainer.steps})
         return values
 
-    def shared(self, loss: Loss, norm: torch.Tensor) -> dict[str, float]:
-        """Loss terms over all processes, the gradient's norm, and whether any process was asked to stop."""
+    def reduce(self, loss: Loss, norm: torch.Tensor) -> dict[str, float]:
+        """Means over all processes: loss terms, gradient norm, and ``stop``, above 0 if a process was asked to stop."""
         stop = torch.full_like(loss.total, float(self.stop.signal is not None))
         terms = (loss.total.detach(), loss.cross_entropy, loss.mutual_information, norm.to(loss.total), stop)
         values = self.accelerator.reduce(torch.stack(terms), reduction="mean").double().cpu().tolist()
         return dict(zip((*TERMS, "gradient_norm", "stop"), values, strict=True))
 
     def end_epoch(self, val_set: RGBTDataset, info: ModelInfo) -> None:
-        """Evaluate where it is due, keep the best, save."""
-        progress, config = self.progress, self.recipe.training
-        means = [total / len(self.engine.loader) for total in progress.sums]
-        row = progress.row | dict(zip(TERMS, means, strict=True))
-        row |= {"epoch": progress.epoch + 1, "seconds": round(progress.seconds, 1)}
-        if (progress.epoch + 1) % config.evaluate_every == 0 or progress.epoch + 1 == config.epochs:
+        """Evaluate if it is due, keep the best model, log the epoch, save the state."""
+        state, config = self.state, self.recipe.training
+        means = [total / len(self.trainer.loader) for total in state.sums]
+        row = state.row | dict(zip(TERMS, means, strict=True))
+        row |= {"epoch": state.epoch + 1, "seconds": round(state.seconds, 1)}
+        if (state.epoch + 1) % config.evaluate_every == 0 or state.epoch + 1 == config.epochs:
             if self.accelerator.num_processes > 1:
-                self.save()  # they do not stop while they evaluate, and a scheduler may not wait that long
-            model = self.engine.eval_model()
-            scores = evaluate_shared(
+                self.save()  # several processes do not stop while they evaluate, and a scheduler may not wait that long
+            model = self.trainer.eval_model()
+            scores = evaluate_distributed(
                 self.accelerator, model, val_set, self.recipe.data.workers, self.stop_evaluating
             ).scores
             row |= {"miou": scores.miou, "pixel_accuracy": scores.pixel_accuracy}
-            self.report({**row, "step": progress.step, "steps": self.engine.steps})
-            if scores.miou > progress.best:
-                progress.best = scores.miou
-                info.metrics.update(miou=scores.miou, pixel_accuracy=scores.pixel_accuracy, epoch=progress.epoch + 1)
+            self.report({**row, "step": state.step, "steps": self.trainer.steps})
+            if scores.miou > state.best:
+                state.best = scores.miou
+                info.metrics.update(miou=scores.miou, pixel_accuracy=scores.pixel_accuracy, epoch=state.epoch + 1)
                 if self.accelerator.is_main_process:
                     save_checkpoint(self.run.best, model, info)
-        progress.history.append(row)
-        progress.begin_epoch()
-        self.accelerator.log({f"epoch/{key}": value for key, value in row.items()}, step=progress.step)
+        state.history.append(row)
+        state.begin_epoch()
+        self.accelerator.log({f"epoch/{key}": value for key, value in row.items()}, step=state.step)
         if self.accelerator.is_main_process:
-            self.run.log(progress.history)
+            self.run.log(state.history)
         self.save()
 
     def save(self) -> None:
-        """Write the state; all processes take part, the first one writes."""
-        state = self.engine.state_dict(self.progress)
+        """Save the state. All processes take part; the first one writes."""
+        content = self.trainer.state_dict(self.state)
         if self.accelerator.is_main_process:
-            self.run.save_state(state)
+            self.run.save_state(content)
 
     def save_and_stop(self) -> None:
-        """End the run in good order."""
+        """Save the state and end the run.
+
+        Raises:
+            Stopped: always.
+        """
         self.save()
         name = self.stop.signal.name if self.stop.signal is not None else "a signal to another process"
         raise Stopped(
-            f"stopped by {name} after step {self.progress.step} of {self.engine.steps}; everything is saved in "
-            f"{self.run.path}: the same command with --resume goes on",
+            f"stopped by {name} after step {self.state.step} of {self.trainer.steps}; everything is saved in "
+            f"{self.run.path}; run the same command with --resume to resume",
             self.stop.signal,
         )
 
     def stop_evaluating(self, done: int) -> None:
-        """After an image of an evaluation: a run of one process may stop there; the epoch's steps are done."""
+        """Stop after an image of an evaluation if asked to, in a run of one process; the epoch's steps are done."""
         if self.stop.signal is not None and self.accelerator.num_processes == 1:
             self.save_and_stop()
 
 
 def create_accelerator(recipe: Recipe) -> Accelerator:
-    """Devices and precision of a run. Where there is no CUDA, it runs on the CPU.
+    """Choose the devices and the precision of a run; without CUDA, it runs on the CPU.
 
     Raises:
         ConfigError: if this machine cannot compute in the precision asked for, or this process already uses another.
@@ -230,16 +235,16 @@ def deterministic(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
-def evaluate_shared(
+def evaluate_distributed(
     accelerator: Accelerator,
     model: RGBTModel,
     dataset: RGBTDataset,
     workers: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Evaluate with the images shared out between processes, each image exactly once.
+    """Evaluate with the images distributed over all processes, each image exactly once.
 
-    Batch statistics differ between the processes of a run: those of the first, which are saved, are given to all.
+    Batch statistics differ between processes; all use those of the first one, which are the ones that are saved.
     """
     if accelerator.num_processes > 1:
         for buffer in model.buffers():
@@ -255,8 +260,18 @@ def evaluate_shared(
     return evaluation
 
 
-def _check_length(progress: TrainerState, recipe: Recipe, run: RunFolder) -> None:
-    epochs, done = recipe.training.epochs, progress.epoch
+def _check_splits(train_set: RGBTDataset, val_set: RGBTDataset) -> np.ndarray:
+    """Check all files of both splits. Returns the training set's pixels of each class."""
+    counts = train_set.check()
+    val_set.thermal_dtype = train_set.thermal_dtype
+    for dataset, labelled in ((train_set, counts.any()), (val_set, val_set.check().any())):
+        if not labelled:
+            raise DataError(f"{dataset.root}, split '{dataset.split}': every label pixel is 255 (ignore)")
+    return counts
+
+
+def _check_length(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
+    epochs, done = recipe.training.epochs, state.epoch
     if done > epochs or (done == epochs and not run.best.is_file()):
         raise ConfigError(
             f"--resume: training.epochs is {epochs}, but the run in {run.path} has {done} already; raise it"

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cimnet.data.sample import IGNORE_INDEX
 from cimnet.models.base import Output
 from cimnet.utils.distributed import process_count, sum_over_processes
 
 LambdaMode = Literal["balanced", "fixed", "free"]
-IGNORE_INDEX = 255  # as in cimnet.data, which losses must not import
 
 
 class Loss(NamedTuple):

@@ -13,8 +13,9 @@ from cimnet.training.recipe import TrainingConfig
 def create_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW with weight decay on weight matrices only: norms, biases and scalars such as λ are left out.
 
-    Layers that give offsets learn at ``offset_rate`` times the rate. A step of AdamW moves every weight by about the
-    rate, and an offset is a sum over thousands of weights: at 0.002 it would move by pixels in each step.
+    Layers that give offsets learn at ``offset_rate`` times the learning rate. A step of AdamW moves every weight by
+    about the learning rate, and an offset is a sum over thousands of weights: at 0.002 it would move by pixels in each
+    step.
     """
     slow: set[int] = set()
     if config.offset_rate != 1:

@@ -1,6 +1,6 @@
-"""Which samples come when, and with what chance: all of it follows from seed, epoch and place, nothing from the past.
+"""The order of the samples and all randomness: derived from seed, epoch and position, never from what came before.
 
-So a resumed run goes on exactly, and neither the number of processes nor that of dataloader workers changes a sample.
+So resuming is exact, and neither the number of processes nor the number of dataloader workers changes a sample.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from cimnet.data import RGBTDataset, RGBTSample
 
-Place = tuple[int, int]
-"""FileIndex into the data set, and the seed of what is drawn for this sample."""
+SeededIndex = tuple[int, int]
+"""Index into the data set, and the seed of whatever the transform draws for this sample."""
 
 
-class Shuffle(Sampler[Place]):
-    """All samples in a random order, another one in each ``epoch`` (set it before iterating)."""
+class Shuffle(Sampler[SeededIndex]):
+    """All samples in a random order, a new one in each epoch: set ``epoch`` before iterating."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.size, self.seed, self.epoch = size, seed, 0
@@ -27,14 +27,14 @@ class Shuffle(Sampler[Place]):
     def __len__(self) -> int:
         return self.size
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[SeededIndex]:
         random = np.random.default_rng((self.seed, self.epoch))
         order, seeds = random.permutation(self.size), random.integers(2**63, size=self.size)
         return zip(order.tolist(), seeds.tolist(), strict=True)
 
 
 class SeededDataset(Dataset[RGBTSample]):
-    """Samples by :data:`Place`; whatever the transform draws from torch's generator comes from the seed.
+    """Samples by :data:`SeededIndex`; whatever the transform draws from torch's generator comes from the seed.
 
     Args:
         dataset: with its transform.
@@ -49,8 +49,8 @@ class SeededDataset(Dataset[RGBTSample]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, place: Place) -> RGBTSample:
-        index, seed = place
+    def __getitem__(self, item: SeededIndex) -> RGBTSample:
+        index, seed = item
         worker = get_worker_info()
         if worker is not None:
             self._reading[worker.id] = torch.tensor([os.getpid(), index])
@@ -62,11 +62,11 @@ class SeededDataset(Dataset[RGBTSample]):
         return sample
 
     def read_by(self, process: int) -> int | None:
-        """FileIndex of the sample that a dataloader worker was at when it ended; None if at none."""
+        """Index of the sample that a dataloader worker was reading when it ended; None if it was reading none."""
         found = [index for pid, index in self._reading.tolist() if pid == process and index >= 0]
         return found[0] if found else None
 
 
 def seed_step(seed: int, epoch: int, number: int, process: int) -> None:
-    """Seed torch for one batch: dropout and the like draw from it. Processes draw unlike."""
+    """Seed torch for one batch, of which dropout and the like draw; another seed in each process."""
     torch.manual_seed(int(np.random.SeedSequence((seed, epoch, number, process)).generate_state(1, np.uint64)[0]) >> 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from cimnet.errors import ConfigError
-from cimnet.utils.yaml import parse_yaml, read_yaml
+from cimnet.training.recipe_files import apply_override, read_recipe
 
 
 def _yaml_false(word: str) -> BeforeValidator:
@@ -176,7 +176,7 @@ class TrainingConfig(_Section):
     warmup_iterations: NonNegativeInt = 500
     schedule: Literal["step", "poly", "constant"] = "step"
     milestones: Annotated[tuple[PositiveInt, ...], AfterValidator(_ascending)] = Field(
-        (8, 11), description="epochs after which the rate is multiplied by gamma"
+        (8, 11), description="epochs after which the learning rate is multiplied by gamma"
     )
     gamma: float = Field(0.1, gt=0, le=1)
     accumulate: PositiveInt = Field(1, description="batches per optimiser step")
@@ -190,7 +190,7 @@ class TrainingConfig(_Section):
         "batch", description="statistics of each process's batch, or of all processes' (CUDA)"
     )
     sharding: Literal["none", "fsdp"] = Field(
-        "none", description="fsdp: weights, gradients and optimiser are shared out between processes"
+        "none", description="fsdp: weights, gradients and optimiser are sharded over processes"
     )
     gradient_checkpointing: bool = Field(False, description="compute stages twice to save memory")
     deterministic: bool = Field(False, description="deterministic kernels only, where torch has them")
@@ -208,44 +208,33 @@ class Recipe(_Section):
     training: TrainingConfig = TrainingConfig()
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """Recipes that come with the package, by name: ``demo``, ``kust4k_resnet101`` …"""
-    installed, checkout = (Path(__file__).parents[n] / "recipes" for n in (1, 3))
-    return {path.stem: path for path in sorted((installed if installed.is_dir() else checkout).glob("*.yaml"))}
-
-
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply ``section.field=value`` overrides (values are YAML).
+    """Read a recipe, with the recipes it builds on, and apply ``section.field=value`` overrides (values are YAML).
 
     Args:
-        source: path of a YAML file, or the name of one that comes with the package (:func:`shipped_recipes`).
+        source: path of a YAML file, or the name of one that comes with the package, see
+            :func:`cimnet.training.recipe_files.read_recipe`.
 
     Raises:
-        ConfigError: if the file cannot be read, is not YAML, or a key or value is not allowed; it names the field.
+        ConfigError: if a file cannot be read, is not YAML, or a key or value is not allowed; it names file and field.
     """
-    shipped = shipped_recipes()
-    path = Path(source)
-    try:
-        path = path if path.exists() else shipped.get(str(source), path)
-        content = read_yaml(path)
-    except (OSError, UnicodeDecodeError) as error:
-        missing = isinstance(error, FileNotFoundError | UnicodeDecodeError)
-        reason = type(error).__name__ if missing else getattr(error, "strerror", "")
-        raise ConfigError(
-            f"recipe {source}: cannot be read ({reason}); give the path of a YAML file or one of "
-            f"the names {', '.join(shipped)}"
-        ) from error
-    except ValueError as error:  # also of dates like 2020-99-99
-        raise ConfigError(f"recipe {path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"recipe {path}: must hold sections such as 'data:' and 'training:'")
+    file = read_recipe(source)
     for override in overrides:
-        _apply(content, override)
-    return parse_recipe(content, str(path))
+        apply_override(file.content, override)
+        file.origins.pop(override.partition("=")[0].strip(), None)
+    return parse_recipe(file.content, str(file.path), file.origins)
 
 
-def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
-    """Validate a recipe given as nested dictionaries; ``source`` is named in errors."""
+def parse_recipe(content: dict[str, Any], source: str, origins: Mapping[str, Path] | None = None) -> Recipe:
+    """Validate a recipe given as nested dictionaries.
+
+    Args:
+        source: named in errors.
+        origins: named instead, the file that a section or a ``section.field`` comes from.
+
+    Raises:
+        ConfigError: a key or value is not allowed; it names source and field.
+    """
     sections = {section: value for section, value in content.items() if value is not None}  # not an empty heading
     try:
         return Recipe.model_validate(sections)
@@ -254,6 +243,7 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
         # of a field that may have one of several types, pydantic names the type, too
         field = ".".join(str(part) for part in first["loc"] if re.fullmatch("[a-z0-9_]+", str(part)))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        source = str((origins or {}).get(".".join(map(str, first["loc"][:2])), source))
         if first["type"] == "extra_forbidden":
             raise ConfigError(
                 f"recipe {source}: field '{field}' does not exist{_suggest(first['loc'])}{more}"
@@ -278,21 +268,3 @@ def _suggest(location: tuple[int | str, ...]) -> str:
         section = annotation
     near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
     return f", did you mean '{near[0]}'?" if near else f"; allowed: {', '.join(section.model_fields)}"
-
-
-def _apply(content: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    parts = key.strip().split(".")
-    if not separator or len(parts) < 2:
-        raise ConfigError(f"--set {override}: write it as section.field=value, for example training.epochs=3")
-    target = content
-    for part in parts[:-1]:
-        if target.get(part) is None:  # absent, or a heading with nothing below it
-            target[part] = {}
-        target = target[part]
-        if not isinstance(target, dict):
-            raise ConfigError(f"--set {override}: '{part}' is not a section of the recipe")
-    try:
-        target[parts[-1]] = parse_yaml(value)
-    except ValueError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML") from error

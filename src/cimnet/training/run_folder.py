@@ -61,7 +61,7 @@ class RunFolder:
         path = self.path
         if not resume:
             begun = is_run(path)
-            remedy = "--resume to go on with that run" if begun else "remove it: what is in it is no run to go on with"
+            remedy = "pass --resume to continue that run" if begun else "remove it: it holds no run to resume"
             require_new_folder(path, f"choose another --out, or {remedy}")
             return
         if _holds_something(path) and not is_run(path):
@@ -130,7 +130,7 @@ class RunFolder:
         if change is not None:
             field, began, now = change
             raise ConfigError(
-                f"--resume: {field} is {now!r}, but the run in {self.path} began with {began!r}; go on with "
+                f"--resume: {field} is {now!r}, but the run in {self.path} began with {began!r}; resume with "
                 f"{self.recipe}, of which only {', '.join(sorted(MAY_CHANGE))} may change"
             )
         state, self.damaged = load_state(self.path)

@@ -21,7 +21,7 @@ def train_seeds(
     """Train by a recipe once with each seed, in ``out/seed0`` …, and write ``out/seeds.json``.
 
     Args:
-        resume: go on with runs that were interrupted; finished ones are left as they are.
+        resume: resume interrupted runs; finished ones are left as they are.
 
     Returns:
         The runs, by seed as given.

@@ -1,20 +1,22 @@
-"""FSDP: weights, gradients and the optimiser's state lie in shares on all processes (``training.sharding: fsdp``).
+"""FSDP: weights, gradients and the optimiser's state are sharded over all processes (``training.sharding: fsdp``).
 
-All functions are collective: every process calls them.
+All functions are collective: every process must call them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from cimnet.errors import ConfigError
+from cimnet.models.state_names import current_name
 
 
 def shard(module: nn.Module) -> None:
-    """Share out a module between all processes, in place: each stage of its encoders by itself, then the rest.
+    """Shard a module over all processes, in place: each stage of its encoders by itself, then the rest.
 
     Raises:
         ConfigError: there is no distributed run.
@@ -32,15 +34,15 @@ def shard(module: nn.Module) -> None:
     fully_shard(module, mesh=mesh)
 
 
-def whole_weights(module: nn.Module) -> dict[str, Any]:
-    """The state of a shared-out module as on one process, in each process."""
+def gather_weights(module: nn.Module) -> dict[str, Any]:
+    """The weights of a sharded module as on one process, in every process."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     return get_model_state_dict(module, options=StateDictOptions(full_state_dict=True))
 
 
-def collect_shares(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """``module`` and ``optimizer`` as on one process, on the CPU; empty ones on all but the first process."""
+def gather_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The states ``module`` and ``optimizer`` as on one process, on the CPU; empty except in the first process."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
 
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -48,14 +50,27 @@ def collect_shares(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
     return {"module": weights, "optimizer": state}
 
 
-def restore_shares(module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Put what :func:`collect_shares` gave the first process back; every process has it whole."""
+def load_gathered_state(
+    module: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], former_names: Mapping[str, str]
+) -> None:
+    """Load what :func:`gather_state` gave the first process; every process passes all of it. The optimiser's state goes
+    by the names of the weights, so the model's ``former_names`` are mapped here, too."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
 
+    def today(name: str) -> str:
+        return current_name(name, former_names, "model.")
+
+    optimizer_state = state["optimizer"]
     set_state_dict(
         module,
         optimizer,
-        model_state_dict=state["module"],
-        optim_state_dict=state["optimizer"],
+        model_state_dict={today(name): value for name, value in state["module"].items()},
+        optim_state_dict={
+            "state": {today(name): value for name, value in optimizer_state["state"].items()},
+            "param_groups": [
+                {**group, "params": [today(name) for name in group["params"]]}
+                for group in optimizer_state["param_groups"]
+            ],
+        },
         options=StateDictOptions(full_state_dict=True, cpu_offload=True),
     )

@@ -61,7 +61,7 @@ def load_state(folder: Path) -> tuple[State | None, list[Path]]:
             continue
         if damaged:
             warnings.warn(
-                f"{next(iter(damaged.values()))}; going on from {path.name}, the state before it", stacklevel=2
+                f"{next(iter(damaged.values()))}; resuming from {path.name}, the state before it", stacklevel=2
             )
         return state, list(damaged)
     if damaged:

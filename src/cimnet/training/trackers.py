@@ -31,13 +31,14 @@ def require_trackers(names: Sequence[str]) -> None:
 
 
 def start_trackers(accelerator: Accelerator, recipe: Recipe, out: Path, step: int) -> None:
-    """Start the recipe's trackers, at step 0 or to go on with the same run after ``step``.
+    """Start the recipe's trackers, at step 0 or to resume the same run after ``step``.
 
-    TensorBoard writes into ``out/tensorboard``, where steps after ``step`` are dropped. W&B and MLflow go where their
+    TensorBoard writes into ``out/tensorboard``, where steps after ``step`` are dropped, also those of a run that was
+    ended before its first state. W&B and MLflow go where their
     environment variables say (WANDB_MODE, MLFLOW_TRACKING_URI …), in the project or experiment ``cimnet``.
     """
     create: dict[str, Any] = {
-        "tensorboard": lambda: TensorBoardTracker("tensorboard", out, purge_step=step + 1 if step else None),
+        "tensorboard": lambda: TensorBoardTracker("tensorboard", out, purge_step=step + 1),
         "wandb": lambda: WandBTracker(PROJECT, name=out.name, id=_id(out), resume="allow", dir=str(out)),
         "mlflow": lambda: MLflowTracker(PROJECT, run_id=_mlflow_run(out) if step else None, run_name=_id(out)),
     }

@@ -1,4 +1,4 @@
-"""What takes part in training: model, loss, data loader, optimiser, schedule, average; one step, and their state."""
+"""The parts of a training run: model, loss, data loader, optimiser, schedule and weight average, and their state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cimnet.training.loss import Loss, SegmentationLoss
 from cimnet.training.optim import create_optimizer, create_schedule
 from cimnet.training.order import SeededDataset, Shuffle
 from cimnet.training.recipe import Recipe
-from cimnet.training.sharding import collect_shares, restore_shares, shard, whole_weights
+from cimnet.training.sharding import gather_state, gather_weights, load_gathered_state, shard
 from cimnet.training.states import State
 from cimnet.utils.signals import leave_signals_to_parent
 
@@ -30,7 +30,7 @@ from cimnet.utils.signals import leave_signals_to_parent
 class TrainStep(nn.Module):
     """Model and loss as one module, so that gradients of both are synchronised in distributed runs.
 
-    In training, ``missing`` of a batch's pairs are there once more with one image missing.
+    In training, the share ``missing`` of a batch's pairs is there once more, with one image missing.
     """
 
     def __init__(self, model: RGBTModel, loss: SegmentationLoss, missing: float = 0.0) -> None:
@@ -38,7 +38,7 @@ class TrainStep(nn.Module):
         self.model, self.loss, self.missing = model, loss, missing
 
     def forward(self, batch: Batch, progress: float) -> Loss:
-        """A batch with labels and the share of training done to loss terms."""
+        """From a batch with labels and the share of training done (0..1) to the terms of the loss."""
         if self.training:
             batch = with_missing(batch, self.missing)
         return self.loss(self.model(batch.rgb, batch.thermal), batch.label, progress)
@@ -46,14 +46,14 @@ class TrainStep(nn.Module):
 
 @dataclass
 class TrainerState:
-    """Where a run stands; all of it goes into ``last.pt``.
+    """How far a run is; all of it goes into ``last.pt``.
 
     Attributes:
-        epoch, batch: whole epochs done, and batches done in the one that is going on.
-        step: optimiser steps done.
+        epoch, batch: finished epochs, and finished batches of the current epoch.
+        step: finished optimiser steps.
         best: the best score on val.
-        history: a row for each whole epoch.
-        sums, row, seconds: of the epoch that is going on: sums of loss terms, what was reported last, time spent.
+        history: a row for each finished epoch.
+        sums, row, seconds: of the current epoch: sums of the loss terms, the last report, seconds spent.
     """
 
     epoch: int = 0
@@ -66,12 +66,12 @@ class TrainerState:
     seconds: float = 0.0
 
     def begin_epoch(self) -> None:
-        """The next epoch, of which nothing is done."""
+        """Begin the next epoch."""
         self.epoch, self.batch, self.sums, self.row, self.seconds = self.epoch + 1, 0, [0.0, 0.0, 0.0], {}, 0.0
 
 
 class Trainer:
-    """One run's moving parts, prepared for its devices.
+    """Everything that a run changes, prepared for its devices.
 
     Attributes:
         module: the :class:`TrainStep`, wrapped for distributed runs.
@@ -99,7 +99,7 @@ class Trainer:
         self.model = model
         module: Any = TrainStep(model, loss, recipe.augmentation.modality_dropout)
         module = module.to(accelerator.device)
-        self._whole = deepcopy(model).eval() if self.sharded else None
+        self._gathered = deepcopy(model).eval() if self.sharded else None
         if self.sharded:
             shard(module)
         else:
@@ -116,7 +116,7 @@ class Trainer:
             drop_last=True,
         )
         optimizer = create_optimizer(module, self.config)
-        # evaluation_mode: no wrapping for distributed training, which the shares bring with them
+        # evaluation_mode: no wrapping for distributed training; sharding brings its own
         self.module = accelerator.prepare_model(module, evaluation_mode=self.sharded)
         self.optimizer, self.loader = accelerator.prepare(optimizer, loader)
         steps_per_epoch = math.ceil(len(self.loader) / self.config.accumulate)
@@ -135,29 +135,30 @@ class Trainer:
             raise ConfigError("training.sharding: fsdp with fp16 is not supported; set training.mixed_precision=bf16")
 
     def eval_model(self) -> RGBTModel:
-        """What is evaluated and saved: the average of the weights where there is one, else the model.
+        """The model to evaluate and save: the weight average if there is one, else the model itself.
 
-        Shared-out weights are brought together in every process, which must all call it.
+        Sharded weights are gathered in every process, so every process must call this.
         """
-        if self._whole is not None:
-            weights = whole_weights(self.module)
-            self._whole.load_state_dict(
+        if self._gathered is not None:
+            weights = gather_weights(self.module)
+            self._gathered.load_state_dict(
                 {k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")}
             )
-            return self._whole
+            return self._gathered
         return self.model if self.ema is None else self.ema.module
 
     def backward(self, loss: Loss, number: int) -> None:
-        """Back-propagate batch ``number`` of an epoch.
+        """Back-propagate the loss of batch ``number`` of an epoch.
 
-        accelerate divides by ``accumulate``; the last group of an epoch may be smaller.
+        accelerate divides by ``accumulate``, and the last group of an epoch may hold fewer batches.
         """
         accumulate = self.config.accumulate
         group = min(accumulate, len(self.loader) - number // accumulate * accumulate)
         self.accelerator.backward(loss.total * (accumulate / group))
 
     def gradient_norm(self) -> Tensor:
-        """Norm of the gradient, limited to ``clip_norm`` where that is set; with the last batch of a group alone."""
+        """Norm of the gradient before it is clipped to ``clip_norm``, if that is set. Call it after the last batch of a
+        group."""
         parameters = [p for p in self.module.parameters() if p.grad is not None]
         self.accelerator.unscale_gradients()
         if self.config.clip_norm:
@@ -168,7 +169,7 @@ class Trainer:
         return whole
 
     def update(self, step: int) -> None:
-        """Change weights, rate and average, unless float16 gradients overflowed: then all are left alone."""
+        """Update weights, learning rate and weight average. If float16 gradients overflowed, nothing changes."""
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.accelerator.optimizer_step_was_skipped:
@@ -178,16 +179,16 @@ class Trainer:
             self.ema.update(self.model, step=step)
 
     def state_dict(self, progress: TrainerState) -> State:
-        """Everything that ``--resume`` needs; all processes must call it."""
+        """Everything that ``--resume`` needs. Every process must call this."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"progress": asdict(progress), "processes": self.accelerator.num_processes}
-        return state | collect_shares(self.module, self.optimizer.optimizer) if self.sharded else state
+        return state | gather_state(self.module, self.optimizer.optimizer) if self.sharded else state
 
     def load_state_dict(self, state: State) -> TrainerState:
-        """Put a state of :meth:`state_dict` back.
+        """Load what :meth:`state_dict` gave.
 
         Raises:
-            ConfigError: if it is not a state of this model, or one from within an epoch of more or fewer processes.
+            ConfigError: it is not a state of this model, or it was saved within an epoch of more or fewer processes.
         """
         processes = self.accelerator.num_processes
         if state["progress"].get("batch") and state.get("processes") != processes:
@@ -199,7 +200,7 @@ class Trainer:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
             if self.sharded:
-                restore_shares(self.module, self.optimizer.optimizer, state)
+                load_gathered_state(self.module, self.optimizer.optimizer, state, self.model.former_names)
             return TrainerState(**state["progress"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -67,6 +67,26 @@ def test_the_temperature_undoes_a_scaling(factor: float) -> None:
     assert fitted == pytest.approx(factor, rel=0.02)
 
 
+@pytest.mark.parametrize("factor", [0.1, 1.0, 8.0])
+def test_no_temperature_of_a_fine_grid_is_better(factor: float) -> None:
+    logits, ids = _honest(2000)
+
+    def loss(temperature: float) -> float:
+        return float(torch.nn.functional.cross_entropy(factor * logits / temperature, ids))
+
+    fitted = fit_temperature(factor * logits, ids)
+    grid = np.geomspace(0.02, 50, 4001)
+    best = float(grid[np.argmin([loss(value) for value in grid])])
+    assert fitted == pytest.approx(best, rel=2e-3)
+    assert loss(fitted) <= loss(best) + 1e-9
+
+
+def test_a_temperature_out_of_reach_is_that_of_the_bound() -> None:
+    """All wrong, and sure of it: the higher the better."""
+    logits = 5 * torch.nn.functional.one_hot(torch.arange(300) % 3).double()
+    assert fit_temperature(logits, (torch.arange(300) + 1) % 3) == pytest.approx(50, rel=1e-3)
+
+
 def test_the_temperature_lowers_the_error_and_changes_no_class() -> None:
     logits, ids = _honest()
     temperature = fit_temperature(3 * logits, ids)

@@ -128,7 +128,7 @@ def test_rows_switch_their_parts(kust4k: Path, recipe: str) -> None:
         assert (built.cipa.offset is not None) == (row.msm and row.swr)
         assert all((stage.spatial is not None) == row.swr for stage in built.scsfr)
         assert all((stage.channel is not None) == row.cwr for stage in built.scsfr)
-        assert (len(built.leave_rgb) > 0) == (row.swr or row.cwr)
+        assert (len(built.write_back_rgb) > 0) == (row.swr or row.cwr)
 
 
 def test_table2(tmp_path: Path, kust4k: Path, model: Path) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from cimnet.models.base import Output, RGBTModel, run_on_present
-from cimnet.models.cimnet import PAPER_WIDTHS, check_options, enter
+from cimnet.models.base import Output
 from cimnet.models.decoder import MLPDecoder
-from cimnet.models.encoder import create_encoder
+from cimnet.models.projections import PAPER_WIDTHS, input_projection
+from cimnet.models.two_stream import Streams, TwoStream
 
 
-class Addition(RGBTModel):
-    """After every stage the thermal map is added to the RGB map, which goes on and is decoded; the thermal stream stays
-    what it is. Arguments are those of :class:`cimnet.models.baselines.single.SingleStream`."""
+class Addition(TwoStream):
+    """After every stage, the thermal map is added to the RGB map, which goes on and is decoded; the thermal stream
+    stays what it is. Arguments are those of :class:`cimnet.models.baselines.single.SingleStream`."""
+
+    former_names: ClassVar[Mapping[str, str]] = {"enter": "project_sum"}
 
     def __init__(
         self,
@@ -27,25 +30,19 @@ class Addition(RGBTModel):
         dropout: float = 0.1,
         explicit_alignment: bool = False,
     ) -> None:
-        check_options(widths, decoder_channels, None, "replace")
-        encoder_rgb, encoder_thermal = create_encoder(encoder, pretrained), create_encoder(encoder, pretrained)
-        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
-        self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
-        self.enter = nn.ModuleList(enter(*stage) for stage in zip(encoder_rgb.channels, widths, strict=True))
+        super().__init__(encoder, widths, pretrained, input_scale, explicit_alignment)
+        self.project_sum = nn.ModuleList(input_projection(*stage) for stage in self.stages)
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
         images = self.begin(rgb, thermal)
-        rgb, thermal = images.rgb, images.thermal
+        maps = Streams(images.rgb, images.thermal)
         features = []
         for n in range(4):
-            has_any = images.has_rgb if n == 0 else None  # later stages get the sum
-            rgb = run_on_present(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_any, self.training)
-            thermal = run_on_present(
-                self.recomputed(self.encoder_thermal.stages[n]), thermal, images.has_thermal, self.training
-            )
-            rgb = rgb + thermal
-            features.append(self.enter[n](rgb))
+            maps = self.encode(n, maps, images)
+            maps = Streams(maps.rgb + maps.thermal, maps.thermal)
+            images = images._replace(has_rgb=None)  # from here on, the RGB stream holds the sum
+            features.append(self.project_sum[n](maps.rgb))
         return Output(self.restore(self.decoder(features), images.padded, images.size), flow=images.flow)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cimnet.models.base import Output, RGBTModel, run_on_present
-from cimnet.models.cimnet import HEADS, PAPER_WIDTHS, Leave, check_options, enter
+from cimnet.models.base import Output
 from cimnet.models.decoder import MLPDecoder
-from cimnet.models.encoder import create_encoder
 from cimnet.models.ffm import FFM
+from cimnet.models.projections import HEADS, PAPER_WIDTHS
+from cimnet.models.two_stream import Streams, TwoStream
 
 
 class ParallelRectification(nn.Module):
@@ -38,8 +38,8 @@ class ParallelRectification(nn.Module):
         )
 
 
-class ParallelNet(RGBTModel):
-    """CIMNet's encoders, way in and out, fusion and decoder, with :class:`ParallelRectification` in place of CIPA and
+class ParallelNet(TwoStream):
+    """CIMNet's encoders, projections, fusion and decoder, with :class:`ParallelRectification` in place of CIPA and
     SCSFR. Arguments are those of :class:`cimnet.models.baselines.single.SingleStream`."""
 
     def __init__(
@@ -53,16 +53,10 @@ class ParallelNet(RGBTModel):
         dropout: float = 0.1,
         explicit_alignment: bool = False,
     ) -> None:
-        check_options(widths, decoder_channels, None, "replace")
-        encoder_rgb, encoder_thermal = create_encoder(encoder, pretrained), create_encoder(encoder, pretrained)
-        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
-        self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
-        stages = list(zip(encoder_rgb.channels, widths, strict=True))
-        self.enter_rgb = nn.ModuleList(enter(*stage) for stage in stages)
-        self.enter_thermal = nn.ModuleList(enter(*stage) for stage in stages)
+        super().__init__(encoder, widths, pretrained, input_scale, explicit_alignment)
+        self.add_projections()
         self.rectify = nn.ModuleList(ParallelRectification(width) for width in widths)
-        self.leave_rgb = nn.ModuleList(Leave(*stage) for stage in stages[:3])
-        self.leave_thermal = nn.ModuleList(Leave(*stage) for stage in stages[:3])
+        self.add_write_backs()
         self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
@@ -70,18 +64,12 @@ class ParallelNet(RGBTModel):
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
         images = self.begin(rgb, thermal)
-        rgb, thermal, has_rgb, has_thermal = images.rgb, images.thermal, images.has_rgb, images.has_thermal
+        maps = Streams(images.rgb, images.thermal)
         fused = []
         for n in range(4):
-            rgb = run_on_present(self.recomputed(self.encoder_rgb.stages[n]), rgb, has_rgb, self.training)
-            thermal = run_on_present(
-                self.recomputed(self.encoder_thermal.stages[n]), thermal, has_thermal, self.training
-            )
-            entered_rgb = run_on_present(self.enter_rgb[n], rgb, has_rgb, self.training)
-            entered_thermal = run_on_present(self.enter_thermal[n], thermal, has_thermal, self.training)
-            out_rgb, out_thermal = self.rectify[n](entered_rgb, entered_thermal)
-            fused.append(self.recomputed(self.ffm[n])(out_rgb, out_thermal))
-            if n < len(self.leave_rgb):
-                rgb = self.leave_rgb[n](rgb, entered_rgb, out_rgb)
-                thermal = self.leave_thermal[n](thermal, entered_thermal, out_thermal)
+            maps = self.encode(n, maps, images)
+            projected = self.project(n, maps, images)
+            rectified = Streams(*self.rectify[n](*projected))
+            fused.append(self.recomputed(self.ffm[n])(*rectified))
+            maps = self.write_back(n, maps, projected, rectified)
         return Output(self.restore(self.decoder(fused), images.padded, images.size), flow=images.flow)

@@ -3,16 +3,16 @@ nothing between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from cimnet.models.base import Output, RGBTModel
-from cimnet.models.cimnet import PAPER_WIDTHS, check_options, enter
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import StagedEncoder, create_encoder
+from cimnet.models.projections import PAPER_WIDTHS, input_projection, pair_widths
 
 
 class SingleStream(RGBTModel):
@@ -26,6 +26,8 @@ class SingleStream(RGBTModel):
         ValueError: an argument that cannot be used.
     """
 
+    former_names: ClassVar[Mapping[str, str]] = {"enter": "project"}
+
     def __init__(
         self,
         encoder: str,
@@ -38,7 +40,6 @@ class SingleStream(RGBTModel):
         dropout: float = 0.1,
         explicit_alignment: bool = False,
     ) -> None:
-        check_options(widths, decoder_channels, None, "replace")
         if modality not in ("rgb", "thermal", "stacked"):
             raise ValueError(f"modality is '{modality}', choose rgb, thermal or stacked")
         if explicit_alignment and modality != "stacked":
@@ -52,7 +53,7 @@ class SingleStream(RGBTModel):
             add_channel(network)
         self.modality = modality
         self.encoder = network
-        self.enter = nn.ModuleList(enter(*stage) for stage in zip(network.channels, widths, strict=True))
+        self.project = nn.ModuleList(input_projection(*stage) for stage in pair_widths(network.channels, widths))
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
@@ -63,7 +64,7 @@ class SingleStream(RGBTModel):
         if self.modality == "stacked":
             seen = torch.cat((images.rgb, images.thermal[:, :1]), dim=1)
         features = []
-        for stage, project in zip(self.encoder.stages, self.enter, strict=True):
+        for stage, project in zip(self.encoder.stages, self.project, strict=True):
             seen = self.recomputed(stage)(seen)
             features.append(project(seen))
         return Output(self.restore(self.decoder(features), images.padded, images.size), flow=images.flow)

@@ -1,0 +1,51 @@
+"""From an encoder's own widths to those at which the modules between two encoders work, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from cimnet.models.base import zero_conv
+
+PAPER_WIDTHS = (64, 128, 320, 512)
+"""C of the four stages; those of MiT-B1 to B5, for which nothing is projected."""
+HEADS = (1, 2, 5, 8)
+"""Attention heads of the four stages' FFM."""
+
+
+def pair_widths(native: Sequence[int], widths: Sequence[int]) -> list[tuple[int, int]]:
+    """The encoder's width and the modules' width of each stage.
+
+    Raises:
+        ValueError: ``widths`` are not four positive multiples of :data:`HEADS`.
+    """
+    if len(widths) != 4 or any(width < 1 or width % heads for width, heads in zip(widths, HEADS, strict=True)):
+        raise ValueError(f"widths {tuple(widths)} must be four positive multiples of the attention heads {HEADS}")
+    return list(zip(native, widths, strict=True))
+
+
+def input_projection(native: int, width: int) -> nn.Module:
+    """From an encoder's map (B, native, H, W) to (B, width, H, W): a 1×1 convolution and batch normalisation, or the
+    identity where the widths agree."""
+    if native == width:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(native, width, 1, bias=False), nn.BatchNorm2d(width))
+
+
+class WriteBack(nn.Module):
+    """From a rectified map back to what the encoder's next stage gets.
+
+    Where the widths agree, that is the rectified map itself. Elsewhere, the *change* that rectification made (after
+    stage 1 also CIPA's attention) is added to the encoder's own map through a 1×1 convolution. It starts at zero, so
+    that training starts from an intact pretrained encoder.
+    """
+
+    def __init__(self, native: int, width: int) -> None:
+        super().__init__()
+        self.back = None if native == width else zero_conv(width, native)
+
+    def forward(self, native: Tensor, projected: Tensor, rectified: Tensor) -> Tensor:
+        """The encoder's map (B, native, H, W) and the maps (B, width, H, W) before and after rectification, to
+        (B, native, H, W)."""
+        return rectified if self.back is None else native + self.back(rectified - projected)

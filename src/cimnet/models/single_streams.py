@@ -1,0 +1,87 @@
+"""Streams that work without their partner: ``exchange_dropout`` and ``decode_alone`` of CIMNet. Not in the paper.
+
+With ``exchange_dropout``, some streams of a training batch get nothing back from rectification, so that each encoder
+learns to work alone. With ``decode_alone``, a stream without a partner is decoded as it is: by itself in a pair that
+lacks an image, and, in training, once more beside the fused pair where ``exchange_dropout`` chose it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cimnet.models.base import Alone
+from cimnet.models.two_stream import Streams
+
+
+class SingleStreams(NamedTuple):
+    """Which streams of a batch of B pairs work alone, from :func:`choose_single_streams`.
+
+    Attributes:
+        apart: RGB and thermal, (B, 1, 1, 1) bool: streams that get nothing back; None: no stream.
+        incomplete: (B, 1, 1, 1) bool: pairs that lack an image and are decoded from the other; None: no pair.
+        chosen: RGB and thermal, (M,) int64: complete pairs whose stream is decoded once more by itself; None: no pair.
+    """
+
+    apart: Streams | None
+    incomplete: Tensor | None
+    chosen: Streams | None
+
+    def keep_apart(self, own: Streams, written: Streams) -> Streams:
+        """What the encoders' next stages get: their own maps where streams are ``apart``, else what was written."""
+        if self.apart is None or written is own:
+            return written
+        return Streams(
+            torch.where(self.apart.rgb, own.rgb, written.rgb),
+            torch.where(self.apart.thermal, own.thermal, written.thermal),
+        )
+
+    def add_to(self, fused: Tensor, projected: Streams) -> Tensor:
+        """The maps to decode: (B, C, H, W) ``fused`` ones, replaced where a pair is ``incomplete``, and below them the
+        streams that are ``chosen``."""
+        if self.incomplete is not None:
+            fused = torch.where(self.incomplete, projected.rgb + projected.thermal, fused)  # one of the two is zero
+        if self.chosen is None:
+            return fused
+        return torch.cat((fused, projected.rgb[self.chosen.rgb], projected.thermal[self.chosen.thermal]))
+
+    def take_from(self, logits: Tensor) -> tuple[Tensor, tuple[Alone, Alone] | None]:
+        """Separate the logits of what :meth:`add_to` added: those of the pairs (B, K, H, W), and those of streams."""
+        if self.chosen is None:
+            return logits, None
+        counts = [len(pairs) for pairs in self.chosen]
+        logits, rgb, thermal = torch.split(logits, [len(logits) - sum(counts), *counts])
+        return logits, (Alone(rgb, self.chosen.rgb), Alone(thermal, self.chosen.thermal))
+
+
+def choose_single_streams(
+    images: Tensor, has_both: Tensor | None, exchange_dropout: float, decode_alone: bool
+) -> SingleStreams:
+    """Choose the streams of a batch that work alone.
+
+    Args:
+        images: (B, …); the streams are drawn on its device.
+        has_both: (B,) bool, which pairs are complete; None: all.
+        exchange_dropout: share of streams to draw; 0 outside training.
+        decode_alone: whether streams without a partner are decoded as they are.
+    """
+    apart: Streams | None = None
+    if exchange_dropout > 0:
+        apart = Streams(*(torch.rand(2, len(images), 1, 1, 1, device=images.device) < exchange_dropout))
+    if not decode_alone:
+        return SingleStreams(apart, None, None)
+    if has_both is None:
+        return SingleStreams(apart, None, None if apart is None else _complete(apart, None))
+    incomplete = ~has_both.view(-1, 1, 1, 1)
+    if apart is None:
+        return SingleStreams(Streams(incomplete, incomplete), incomplete, None)
+    kept = Streams(apart.rgb | incomplete, apart.thermal | incomplete)
+    return SingleStreams(kept, incomplete, _complete(apart, incomplete))
+
+
+def _complete(apart: Streams, incomplete: Tensor | None) -> Streams:
+    """Indices of the streams that are apart, of complete pairs alone."""
+    drawn = apart if incomplete is None else Streams(*(mask & ~incomplete for mask in apart))
+    return Streams(*(mask.flatten().nonzero()[:, 0] for mask in drawn))

@@ -1,0 +1,99 @@
+"""What models of two encoders share: a stream for each sensor, which runs stage by stage beside the other one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from cimnet.models.base import Prepared, RGBTModel, run_on_present
+from cimnet.models.encoder import create_encoder
+from cimnet.models.projections import WriteBack, input_projection, pair_widths
+
+
+class Streams(NamedTuple):
+    """The maps of both streams at one stage, (B, C, H, W) each."""
+
+    rgb: Tensor
+    thermal: Tensor
+
+
+class TwoStream(RGBTModel):
+    """Base of models with an encoder for each sensor; the two share no weights.
+
+    A subclass adds its modules in the order in which they run, then ``decoder``. That order decides which numbers a
+    seed gives them, and the order of the optimiser's state in a run folder.
+
+    Args:
+        encoder: name for :func:`cimnet.models.encoder.create_encoder`.
+        widths: C of the four stages between the encoders.
+        pretrained, input_scale, explicit_alignment: see :class:`cimnet.models.base.RGBTModel`.
+
+    Attributes:
+        stages: (the encoder's width, C) of each stage.
+        project_rgb, project_thermal: from :meth:`add_projections`.
+        write_back_rgb, write_back_thermal: from :meth:`add_write_backs`.
+
+    Raises:
+        ValueError: an argument that cannot be used.
+    """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "enter_rgb": "project_rgb",
+        "enter_thermal": "project_thermal",
+        "leave_rgb": "write_back_rgb",
+        "leave_thermal": "write_back_thermal",
+    }
+    project_rgb: nn.ModuleList
+    project_thermal: nn.ModuleList
+    write_back_rgb: nn.ModuleList
+    write_back_thermal: nn.ModuleList
+
+    def __init__(
+        self, encoder: str, widths: Sequence[int], pretrained: bool, input_scale: float, explicit_alignment: bool
+    ) -> None:
+        encoder_rgb, encoder_thermal = create_encoder(encoder, pretrained), create_encoder(encoder, pretrained)
+        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
+        self.stages = pair_widths(encoder_rgb.channels, widths)
+        self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
+
+    def add_projections(self) -> None:
+        """Add the input projections of all four stages."""
+        self.project_rgb = nn.ModuleList(input_projection(*stage) for stage in self.stages)
+        self.project_thermal = nn.ModuleList(input_projection(*stage) for stage in self.stages)
+
+    def add_write_backs(self, used: bool = True) -> None:
+        """Add the way back into the encoders, after all stages except the last; none if it is not ``used``."""
+        stages = self.stages[:3] if used else []
+        self.write_back_rgb = nn.ModuleList(WriteBack(*stage) for stage in stages)
+        self.write_back_thermal = nn.ModuleList(WriteBack(*stage) for stage in stages)
+
+    def encode(self, n: int, maps: Streams, images: Prepared) -> Streams:
+        """Run stage ``n`` (0..3) of both encoders on the images or on what stage ``n - 1`` got back."""
+        rgb, thermal = self.recomputed(self.encoder_rgb.stages[n]), self.recomputed(self.encoder_thermal.stages[n])
+        return Streams(
+            run_on_present(rgb, maps.rgb, images.has_rgb, self.training),
+            run_on_present(thermal, maps.thermal, images.has_thermal, self.training),
+        )
+
+    def project(self, n: int, maps: Streams, images: Prepared) -> Streams:
+        """Bring the encoders' maps of stage ``n`` to that stage's C."""
+        return Streams(
+            run_on_present(self.project_rgb[n], maps.rgb, images.has_rgb, self.training),
+            run_on_present(self.project_thermal[n], maps.thermal, images.has_thermal, self.training),
+        )
+
+    def write_back(self, n: int, maps: Streams, projected: Streams, rectified: Streams) -> Streams:
+        """What the encoders' next stages get: see :class:`WriteBack`. ``maps`` themselves where there is no way back.
+
+        Args:
+            maps: the encoders' own maps of stage ``n``.
+            projected, rectified: at that stage's C, before and after rectification.
+        """
+        if n >= len(self.write_back_rgb):
+            return maps
+        return Streams(
+            self.write_back_rgb[n](maps.rgb, projected.rgb, rectified.rgb),
+            self.write_back_thermal[n](maps.thermal, projected.thermal, rectified.thermal),
+        )
