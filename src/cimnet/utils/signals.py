@@ -6,32 +6,57 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import FrameType, TracebackType
 from typing import Any
 
 
-def leave_signals_to_parent(worker: int = 0) -> None:
-    """For dataloader workers: a scheduler or terminal signals the whole group, and the main process is to decide.
+def leave_signals_to_parent(worker: int = 0, end: Callable[[], object] = lambda: os._exit(0)) -> None:
+    """For worker processes: a scheduler or terminal signals the whole group, and the main process is to decide.
 
-    SIGTERM from the main process itself ends the dataloader worker as ever. So does the end of the main process,
-    however early: torch's own watch begins later than this, and a dataloader worker whose parent was killed before it
-    (by a scheduler out of patience, or for want of memory) would wait for ever. Where the sender of a signal cannot
-    be told (macOS), nothing is changed for SIGTERM.
+    SIGTERM from the main process itself ends the worker as ever. So does the end of the main process, however early:
+    torch's own watch of dataloader workers begins later than this, and one whose parent was killed before it (by a
+    scheduler out of patience, or for want of memory) would wait for ever. Where the sender of a signal cannot be told
+    (macOS), nothing is changed for SIGTERM.
+
+    Args:
+        worker: number of a dataloader worker, which torch passes; it does not matter here.
+        end: called in a thread to end the process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None and hasattr(signal, "sigtimedwait"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for_parent, args=(parent,), daemon=True).start()
+        threading.Thread(target=_wait_for_parent, args=(parent, end), daemon=True).start()
 
 
-def _wait_for_parent(parent: BaseProcess) -> None:
+def _wait_for_parent(parent: BaseProcess, end: Callable[[], object]) -> None:
     while parent.is_alive():
         told = signal.sigtimedwait({signal.SIGTERM}, 1.0)
         if told is not None and told.si_pid == parent.pid:
             break
-    os._exit(0)
+    end()
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM raises SystemExit (code 143), so that what was begun is cleaned up; alone it would end the
+    process on the spot. A handler that is there already stays; outside of the main thread nothing is installed."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 class StopRequest:

@@ -121,8 +121,8 @@ def test_names_of_outputs(tmp_path: Path) -> None:
 def test_without_rasterio_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("cimnet.deploy.geo")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'cimnet\[geo\]'"):
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(ConfigError, match=r'pip install "cimnet\[geo\]"'):
         __import__("cimnet.deploy.geo")
 
 

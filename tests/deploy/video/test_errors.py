@@ -171,7 +171,7 @@ def test_without_pyav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     path = tmp_path / "v.mp4"
     path.touch()
-    with pytest.raises(ConfigError, match=r"pip install 'cimnet\[video\]'"):
+    with pytest.raises(ConfigError, match=r'pip install "cimnet\[video\]"'):
         open_source(path, "rgb")
 
 

@@ -11,17 +11,18 @@ import torch
 
 from cimnet.analysis.robustness.conditions import CLEAN, Condition, preset
 from cimnet.analysis.robustness.count import Pairs
+from cimnet.analysis.robustness.measure_conditions import Work, measure_all
 from cimnet.analysis.robustness.model_under_test import Model, identity, open_model
-from cimnet.analysis.robustness.pool import Work, measure_all
 from cimnet.analysis.robustness.robustness_page import robustness_page
 from cimnet.analysis.robustness.robustness_report import Facts, RobustnessReport
-from cimnet.analysis.robustness.suite import Progress, Suite
+from cimnet.analysis.robustness.suite import Suite
 from cimnet.analysis.robustness.worst_pairs import make_examples
 from cimnet.data import RGBTDataset
 from cimnet.data.corruptions import moving_ids
 from cimnet.errors import ConfigError
 from cimnet.evaluation.metrics import Absent
 from cimnet.utils.files import write_text
+from cimnet.utils.pool import Progress
 from cimnet.version import __version__
 
 

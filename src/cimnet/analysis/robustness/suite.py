@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,6 @@ from cimnet.analysis.robustness.conditions import Condition
 from cimnet.analysis.robustness.outcome import Outcome
 from cimnet.errors import ConfigError
 from cimnet.utils.files import require_writable, write_text
-
-Progress = Callable[[int, int], object]
-"""Called with the conditions done and the number of all."""
 
 
 @dataclass(frozen=True)

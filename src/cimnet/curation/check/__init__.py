@@ -13,7 +13,7 @@ from cimnet.curation.check.decode_pair import Estimate, Job, Settings
 from cimnet.curation.check.examine import Examined, examine
 from cimnet.curation.check.findings import SEVERITIES, Finding, Item
 from cimnet.curation.check.gallery import make_sheet
-from cimnet.curation.check.pool import Progress, measure_pairs
+from cimnet.curation.check.measure_all import measure_pairs
 from cimnet.curation.check.sheet import spread
 from cimnet.curation.check.splits import read_splits
 from cimnet.curation.check.summary import summarise
@@ -22,6 +22,7 @@ from cimnet.data.classes import ClassList, DatasetFile, choose_classes, read_dat
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.thermal_scaling import ThermalRange, parse_thermal
 from cimnet.errors import DataError
+from cimnet.utils.pool import Progress
 
 __all__ = ["Estimate", "Finding", "Item", "Progress", "Report", "check_dataset"]
 

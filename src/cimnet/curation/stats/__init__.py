@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from cimnet.curation.stats.measure_pairs import DYNAMIC, STATIC, Job, PairStats,
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout, open_dataset
 from cimnet.data.io.split_lists import find_list, list_names, read_names
 from cimnet.data.layouts.kust4k import Kust4K
+from cimnet.utils.pool import Progress
 
 __all__ = ["LIGHT", "PairStats", "Stats", "dataset_stats"]
 
@@ -139,7 +140,7 @@ def dataset_stats(
     splits: Sequence[str] = (),
     sample: int = 60,
     workers: int = 1,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Stats:
     """Read every pair of a data set once and count.
 
@@ -152,6 +153,7 @@ def dataset_stats(
 
     Raises:
         DataError: data that cannot be used.
+        CimnetError: a worker process was killed.
     """
     root = Path(root)
     kind = find_layout(root, layout)
@@ -164,10 +166,8 @@ def dataset_stats(
     truth = all(isinstance(data, Kust4K) and has_truth(data) for data in sets.values())
     result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth)
     jobs = _jobs(sets, sample, truth)
-    for done, (name, pair) in enumerate(measure_pairs(sets, jobs, workers), start=1):
-        result.splits[name].append(pair)
-        if progress is not None:
-            progress(done, len(jobs))
+    for job, pair in zip(jobs, measure_pairs(sets, jobs, workers, progress), strict=True):
+        result.splits[job.split].append(pair)
     return result
 
 

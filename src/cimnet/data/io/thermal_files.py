@@ -13,6 +13,7 @@ from cimnet.data.io.palettes import name_palette
 from cimnet.data.io.readers import LOSSY, channel_bits, image_size, opened, read_rgb, read_rgbt, refuse_pipe, upright
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
+from cimnet.utils.extras import require
 
 _MOST_RECORDS = 10_000  # in a FLIR file; cameras write a few dozen
 _GREY_TOLERANCE = 16  # largest difference between "equal" channels of a JPEG, which rounds colours
@@ -108,13 +109,9 @@ def _holds_temperatures(image: Image.Image) -> bool:
 
 
 def _read_radiometric(path: Path) -> npt.NDArray[np.float32]:
-    try:
-        import flyr
-        from flyr.records import extract_flir_app1
-    except ImportError as error:
-        raise DataError(
-            f"{path}: a radiometric FLIR JPEG; `pip install cimnet[thermal]` reads its temperatures"
-        ) from error
+    flyr = require("flyr", "thermal", f"{path}: the temperatures of a radiometric FLIR JPEG")
+    from flyr.records import extract_flir_app1
+
     try:
         with path.open("rb") as file, np.errstate(all="ignore"):  # counts without a temperature become NaN
             records = int.from_bytes(extract_flir_app1(file).read(32)[28:], "big")

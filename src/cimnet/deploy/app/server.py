@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cimnet.deploy.app.uploads import Limits
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
+from cimnet.utils.extras import require
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -165,11 +166,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _gradio() -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
-        import gradio
-    except ImportError as error:
-        raise ConfigError("the page needs the extra app: pip install 'cimnet[app]'") from error
-    return gradio
+    return require("gradio", "app", "cimnet app")
 
 
 class _Headers:

@@ -19,6 +19,7 @@ from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, ind
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.deploy.video.crop import Crop
 from cimnet.errors import ConfigError, DataError
+from cimnet.utils.extras import install, require
 
 if TYPE_CHECKING:
     import av
@@ -113,14 +114,9 @@ def pyav() -> Any:
     Raises:
         ConfigError: not installed.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise ConfigError("videos need the extra video: pip install 'cimnet[video]'") from error
+    av = require("av", "video", "videos")
     if int(av.__version__.split(".")[0]) < OLDEST_PYAV:
-        raise ConfigError(
-            f"PyAV {av.__version__} reads BT.709 videos in wrong colours; pip install --upgrade 'cimnet[video]'"
-        )
+        raise ConfigError(f"PyAV {av.__version__} reads BT.709 videos in wrong colours; {install('video')}")
     # PyAV's logging takes the GIL in FFmpeg's threads: closing a file waits for them, with the GIL, for ever.
     av.logging.restore_default_callback()
     av.logging.set_libav_level(av.logging.FATAL)

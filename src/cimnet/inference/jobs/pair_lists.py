@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import DataError
-from cimnet.inference.jobs.extra import require
 from cimnet.inference.jobs.folders import FilePair
 from cimnet.inference.jobs.shards import Files, Rows, Shard
+from cimnet.utils.extras import require
 
 _LONGEST = 200  # bytes of a file's name, without the ending; file systems take 255, and temporary names are longer
 _CSV = "rgb,thermal[,name]"
@@ -101,7 +101,7 @@ def _csv(path: Path) -> list[FilePair]:
 
 
 def _parquet(path: Path) -> list[Shard]:
-    parquet = require("pyarrow.parquet", "reading Parquet files")
+    parquet = require("pyarrow.parquet", "cluster", "reading Parquet files")
     try:
         with parquet.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow)
@@ -117,7 +117,7 @@ def _parquet(path: Path) -> list[Shard]:
 
 
 def _check_columns(path: Path, schema: Any) -> None:
-    types = require("pyarrow", "reading Parquet files").types
+    types = require("pyarrow", "cluster", "reading Parquet files").types
     found = {column.name: column.type for column in schema}
     text, data = (types.is_string, types.is_large_string), (types.is_binary, types.is_large_binary, types.is_null)
     for name, expected, tests in (("name", "string", text), ("rgb", "binary", data), ("thermal", "binary", data)):
