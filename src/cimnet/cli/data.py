@@ -19,6 +19,7 @@ from rich.progress import (
 
 from cimnet.cli.shared import console, counter, say
 from cimnet.errors import ConfigError
+from cimnet.utils.numbers import pluralize
 
 data_app = typer.Typer(no_args_is_help=True, help="Make, fetch, check, convert, divide and align data sets.")
 
@@ -55,7 +56,7 @@ def synth(
         synthesize(
             out, **counts, seed=seed, size=(height, width), scale=scale, late=late, workers=workers, progress=progress
         )
-    say(f"{train + val + test} pairs in {out}")
+    say(f"{pluralize(train + val + test, 'pair')} in {out}")
 
 
 @data_app.command("list")

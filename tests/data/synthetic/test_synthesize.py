@@ -13,8 +13,9 @@ from cimnet.data import open_dataset
 from cimnet.data.synthetic import render, synthesize
 from cimnet.data.synthetic.contact_sheet import contact_sheet
 from cimnet.data.synthetic.scene_dataset import SceneDataset
+from cimnet.data.synthetic.synthesis import _write
 from cimnet.errors import CimnetError, ConfigError, DataError
-from tests.fakes.killer import kill_workers
+from tests.fakes.killer import kill_worker
 
 VIEW = {"size": (64, 80), "scale": 0.125}
 COUNTS = {"train": 5, "val": 2, "test": 3}
@@ -86,9 +87,16 @@ def test_progress_is_reported(tmp_path):
     assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_a_killed_process_is_one_line_and_leaves_nothing(tmp_path):
-    with pytest.raises(CimnetError, match=r"was killed \(out of memory\?\) at train \d+.*use fewer workers"):
-        synthesize(tmp_path / "out", train=60, val=0, test=0, workers=2, progress=kill_workers, **VIEW)
+def _write_or_die(job):
+    if job.index == 3:
+        kill_worker()
+    return _write(job)
+
+
+def test_a_killed_process_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("cimnet.data.synthetic.synthesis._write", _write_or_die)
+    with pytest.raises(CimnetError, match=r"was killed \(out of memory\?\) at .*train 3.*use fewer workers"):
+        synthesize(tmp_path / "out", train=6, val=0, test=0, workers=2, **VIEW)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,6 +15,7 @@ from cimnet.curation.stats.measure_pairs import DYNAMIC, STATIC, Job, PairStats,
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout, open_dataset
 from cimnet.data.io.split_lists import find_list, list_names, read_names
 from cimnet.data.layouts.kust4k import Kust4K
+from cimnet.utils.numbers import pluralize, spread_evenly
 from cimnet.utils.pool import Progress
 
 __all__ = ["LIGHT", "PairStats", "Stats", "dataset_stats"]
@@ -118,8 +119,8 @@ class Stats:
         source = "true offsets" if self.truth else "estimated offsets"
         lines = [
             "",
-            f"Weakly aligned: {share} of {known} pairs ({source}: static above {STATIC:g} px or dynamic above "
-            f"{DYNAMIC:g} px); {found['unknown']} of {found['pairs']} could not be told.",
+            f"Weakly aligned: {share} of {pluralize(known, 'pair')} ({source}: static above {STATIC:g} px or dynamic "
+            f"above {DYNAMIC:g} px); {found['unknown']} of {found['pairs']} could not be told.",
             "",
             "| offset, px | n | median | 90th percentile | most |",
             "|---|---:|---:|---:|---:|",
@@ -179,6 +180,6 @@ def _empty(root: Path, split: str) -> bool:
 def _jobs(sets: dict[str, RGBTDataset], sample: int, truth: bool) -> list[Job]:
     jobs = []
     for name, data in sets.items():
-        asked = set(np.linspace(0, len(data) - 1, min(sample, len(data))).round().astype(int).tolist())
+        asked = set(spread_evenly(len(data), sample))
         jobs += [Job(name, index, truth or index in asked) for index in range(len(data))]
     return jobs

@@ -12,6 +12,7 @@ import torch
 from scipy import ndimage
 
 from cimnet.data import RGBTDataset
+from cimnet.data.classes import moving_ids
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.io.lighting import lighting
 from cimnet.data.layouts.kust4k import Kust4K
@@ -19,26 +20,6 @@ from cimnet.registration import align_pair
 from cimnet.registration.objects import MIN_PIXELS, object_offsets
 from cimnet.utils.pool import Progress, run_in_processes
 
-MOVABLE = frozenset(
-    [
-        "car",
-        "truck",
-        "bus",
-        "van",
-        "motorcycle",
-        "motorcyclist",
-        "bike",
-        "bicycle",
-        "bicyclist",
-        "rider",
-        "person",
-        "human",
-        "pedestrian",
-        "vehicle",
-        "vehicles",
-    ]
-)
-"""Names of classes whose objects may move between the two exposures."""
 STATIC, DYNAMIC = 3.0, 5.0
 """Pixels of static or dynamic offset above which a pair counts as weakly aligned."""
 STILL = 1.0  # an object with less than this, in pixels, beyond the pair's offset has not moved
@@ -124,7 +105,7 @@ def _offsets(data: RGBTDataset, index: int) -> tuple[Offset | None, tuple[Offset
         return None, ()
     if arrays.label is None:
         return (found.dx, found.dy), ()
-    movable = [class_id for class_id, name in enumerate(data.classes) if name.lower() in MOVABLE]
+    movable = sorted(moving_ids(data.classes))
     things = object_offsets(arrays.rgb, arrays.thermal, arrays.label, movable, found.matrix)
     own = [(thing.own_dx, thing.own_dy) for thing in things if thing.own_dx is not None and thing.own_dy is not None]
     return (found.dx, found.dy), tuple(moved for moved in own if np.hypot(*moved) > STILL)

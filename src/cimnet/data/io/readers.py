@@ -110,6 +110,16 @@ def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
     return np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3])
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file (by device and inode, so through links, too): an RGB and a thermal image of
+    one pair that are one file are a 4-channel file. Where there is no such file, whether the resolved paths are
+    equal."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one.resolve() == other.resolve()
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image and turn whatever Pillow raises, then or while decoding, into a one-line DataError."""

@@ -10,7 +10,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data.io.palettes import name_palette
-from cimnet.data.io.readers import LOSSY, channel_bits, image_size, opened, read_rgb, read_rgbt, refuse_pipe, upright
+from cimnet.data.io.readers import (
+    LOSSY,
+    channel_bits,
+    image_size,
+    opened,
+    read_rgb,
+    read_rgbt,
+    refuse_pipe,
+    same_file,
+    upright,
+)
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.utils.extras import require
@@ -75,7 +85,7 @@ def read_pair(rgb: Path, thermal: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
     Raises:
         DataError: see `read_rgb`, `read_thermal_counts` and `read_rgbt`.
     """
-    return read_rgbt(rgb) if thermal == rgb else (read_rgb(rgb), read_thermal_counts(thermal))
+    return read_rgbt(rgb) if same_file(rgb, thermal) else (read_rgb(rgb), read_thermal_counts(thermal))
 
 
 def check_depth(counts: Counts, dtype: str | None, path: Path | str = "thermal") -> None:

@@ -30,13 +30,6 @@ HEADERS = {
 }
 """Sent with every answer: the browser loads nothing from other hosts, whatever the page says."""
 
-_LOOPBACK = ("127.", "::1", "localhost")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host name or address."""
-    return host.startswith(_LOOPBACK[0]) or host in _LOOPBACK[1:]
-
 
 def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None = None, name: str = "model") -> FastAPI:
     """Put the page into a FastAPI application, at `path`, e.g. ``/segment``.

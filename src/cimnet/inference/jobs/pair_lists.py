@@ -14,6 +14,7 @@ from cimnet.errors import DataError
 from cimnet.inference.jobs.folders import FilePair
 from cimnet.inference.jobs.shards import Files, Rows, Shard
 from cimnet.utils.extras import require
+from cimnet.utils.numbers import pluralize
 
 _LONGEST = 200  # bytes of a file's name, without the ending; file systems take 255, and temporary names are longer
 _CSV = "rgb,thermal[,name]"
@@ -93,7 +94,9 @@ def _csv(path: Path) -> list[FilePair]:
     pairs = []
     for number, row in rows[1:]:
         if len(row) != len(header):
-            raise DataError(f"{path}: row {number}: {len(row)} cells where the first line has {len(header)}")
+            raise DataError(
+                f"{path}: row {number}: {pluralize(len(row), 'cell')} where the first line has {len(header)}"
+            )
         cells = dict(zip(header, map(str.strip, row), strict=True))
         rgb, thermal = (path.parent / cells[sensor] if cells[sensor] else None for sensor in ("rgb", "thermal"))
         pairs.append((cells.get("name") or (rgb or thermal or Path()).stem, rgb, thermal))
