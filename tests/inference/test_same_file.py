@@ -67,6 +67,8 @@ def test_one_file(paths: Two, tmp_path: Path) -> None:
     assert not same_file(paths[0], other)
     assert same_file(tmp_path / "gone.png", tmp_path / "images" / ".." / "gone.png")
     assert not same_file(tmp_path / "gone.png", other)
+    (loop := tmp_path / "loop.png").symlink_to(loop)
+    assert not same_file(loop, other)
 
 
 def test_reading(paths: Two) -> None:

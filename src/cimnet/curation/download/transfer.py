@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from cimnet.curation.download.archives import require_space, words
 from cimnet.errors import DataError
-from cimnet.utils.numbers import pluralize
 from cimnet.version import __version__
 
 Report = Callable[[str, int, "int | None"], None]  # a file's name, bytes done, bytes in all (None: not known)
@@ -230,7 +229,7 @@ def _take(job: _Job, answer: http.client.HTTPResponse, start: int) -> None:
     if start == 0 and (page := block.removeprefix(b"\xef\xbb\xbf").lstrip()).lower().startswith(_PAGE):
         raise DataError(f"{url}: sends a web page{_title(page)}; if it wants a login, fetch the file with a browser")
     if size is not None and total not in (None, size):
-        raise DataError(f"{url}: has {pluralize(total, 'byte')}, {size:,} expected; the file there is another one")
+        raise DataError(f"{url}: has {total} bytes, {size} expected; the file there is another one")
     if start == 0 and not block and not total:
         raise _Again("sends an empty file")
     total = size if total is None else total
@@ -247,7 +246,7 @@ def _take(job: _Job, answer: http.client.HTTPResponse, start: int) -> None:
                 job.report(job.remote.name, start, total)
             block = _piece(answer)
     if total is not None and start < total:
-        raise _Again(f"the connection ended after {start:,} of {pluralize(total, 'byte')}")
+        raise _Again(f"the connection ended after {start} of {total} bytes")
 
 
 def _piece(answer: http.client.HTTPResponse, least: int = 1) -> bytes:

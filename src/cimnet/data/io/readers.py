@@ -7,6 +7,7 @@ carries one, so that a photograph and its mask come out the same way up. All fai
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
     except OSError:
-        return one.resolve() == other.resolve()
+        return os.path.realpath(one) == os.path.realpath(other)  # Path.resolve raises on links that lead to themselves
 
 
 @contextmanager
