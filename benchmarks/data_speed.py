@@ -100,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "scenes"
-        synthesize(root, train=options.pairs, val=0, test=0, workers=2, progress=False)
+        synthesize(root, train=options.pairs, val=0, test=0, workers=2)
         transform = train_transform(CROP, SCALE, color_jitter=(0, 0, 0, 0), thermal_jitter=(0, 0, 0))
         plain = open_dataset(root, "train", transform=transform)
         ram = open_dataset(root, "train", transform=transform, cache="ram")

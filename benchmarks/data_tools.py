@@ -41,7 +41,7 @@ def worst(parts: dict[str, list[str]], pixels: dict[str, np.ndarray]) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "large"
-        synthesize(root, train=200, val=40, test=60, workers=2, progress=False)
+        synthesize(root, train=200, val=40, test=60, workers=2)
         data = open_dataset(root, "all")
         alone = [decoding(data) for _ in range(2)]
         one, two = ([seconds(root, workers) for _ in range(2)] for workers in (1, 2))
@@ -50,7 +50,7 @@ def main() -> None:
             f"{min(one) / min(alone):.2f} in one process, {min(two) / min(alone):.2f} in two"
         )
         root = Path(folder) / "small"
-        synthesize(root, train=560, val=0, test=0, size=(256, 320), scale=0.5, workers=2, progress=False)
+        synthesize(root, train=560, val=0, test=0, size=(256, 320), scale=0.5, workers=2)
         data = open_dataset(root, "train")
         labels = (data.arrays(index).label for index in range(len(data)))
         pixels = {

@@ -129,6 +129,8 @@ def _imports() -> dict[str, str]:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names = [node.module]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require":
+                names = [str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)]
             found.update(dict.fromkeys((name.partition(".")[0] for name in names), str(path.relative_to(ROOT))))
     return {name: where for name, where in found.items() if name not in {*sys.stdlib_module_names, "cimnet"}}
 

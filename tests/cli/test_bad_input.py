@@ -380,7 +380,7 @@ def test_images_that_cannot_be_predicted_are_listed(
     naming = damage(root)
     result = cli(*_predict(root, trained.best, tmp_path / "out"))
     assert result.code == 1
-    assert f"1 pairs failed, listed in {tmp_path / 'out' / 'failed.csv'}" in result.out
+    assert f"1 pair failed, listed in {tmp_path / 'out' / 'failed.csv'}" in result.out
     listed = (tmp_path / "out" / "failed.csv").read_text()
     assert all(word in listed for word in naming)
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 7

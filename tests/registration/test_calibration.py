@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,36 @@ def test_files_that_are_no_calibration(tmp_path: Path) -> None:
     (tmp_path / "d.yaml").write_text("a: [")
     with pytest.raises(DataError, match="cannot be read as YAML"):
         read_calibration(tmp_path / "d.yaml", (24, 32))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("matrix: [[1, 0, 0], [0, 1, 0]]\nmatrix: [[1, 0, 9], [0, 1, 0]]\n", "key 'matrix' is given twice"),
+        ("matrix: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
+        ("matrix: " + 2000 * "[" + "\n", "nested too deep"),
+        ("# " + 1_000_001 * "x" + "\nmatrix: [[1, 0, 0], [0, 1, 0]]\n", "more than 1,000,000 characters"),
+        ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+         + "".join(f"{b}: &{b} [{', '.join(10 * ['*' + a])}]\n" for a, b in pairwise("abcdef")) + "matrix: *f\n",
+         "its anchors stand for more than"),
+        ("matrix: !!opencv-matrix [1, 2]\n", "an opencv-matrix is a mapping"),
+    ],
+    ids=["twice", "code", "deep", "long", "anchors", "list"],
+)  # fmt: skip
+def test_calibrations_are_read_as_strangers_yaml(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(DataError, match=words) as caught:
+        read_calibration(tmp_path / "c.yaml", (24, 32))
+    assert str(caught.value).startswith(f"{tmp_path}/c.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_matrix_in_a_file_of_opencv(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text(
+        "%YAML:1.0\n---\nmatrix: !!opencv-matrix\n   rows: 2\n   cols: 3\n   dt: d\n"
+        "   data: [ 1., 0., 4., 0.,\n       1., 2.5 ]\n"
+    )
+    np.testing.assert_allclose(read_calibration(tmp_path / "c.yml", (24, 32)).matrix, [[1, 0, 4], [0, 1, 2.5]])
 
 
 def test_points_of_which_three_lie_on_one_line() -> None:

@@ -448,7 +448,10 @@ def test_a_folder_with_a_run_asks_for_resume(root: Path, tmp_path: Path, pixel: 
 def test_a_folder_with_something_else_is_left_alone(root: Path, tmp_path: Path, pixel: None) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").touch()
-    for resume, remedy in ((False, "remove it: it holds no run to resume"), (True, "nothing to resume, it holds no run")):
+    for resume, remedy in (
+        (False, "remove it: it holds no run to resume"),
+        (True, "nothing to resume, it holds no run"),
+    ):
         with pytest.raises(CimnetError, match=remedy):
             train(pixel_recipe(root), tmp_path / "run", resume=resume)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]

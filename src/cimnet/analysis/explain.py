@@ -30,6 +30,7 @@ from cimnet.models import CIMNet
 from cimnet.models.scsfr import SCSFR
 from cimnet.utils.figures import save_figure
 from cimnet.utils.files import write_text
+from cimnet.utils.numbers import pluralize
 
 WRONG: pictures.Color = (150, 40, 0)
 Size = tuple[int, int]
@@ -116,7 +117,8 @@ def _read_truth(path: Path, size: Size, classes: int) -> npt.NDArray[Any]:
         raise DataError(f"{path}: is {truth.shape[1]}x{truth.shape[0]}, the images are {size[1]}x{size[0]}")
     outside = np.unique(truth[(truth >= classes) & (truth != 255)])
     if outside.size:
-        raise DataError(f"{path}: id {outside[0]} is outside the {classes} classes of the model (and not 255, ignore)")
+        known = pluralize(classes, "class", "classes")
+        raise DataError(f"{path}: id {outside[0]} is outside the {known} of the model (and not 255, ignore)")
     return truth
 
 

@@ -21,7 +21,7 @@ from cimnet.evaluation.metrics import confusion_matrix, scores
 from cimnet.inference import Predictor
 from cimnet.inference.overlay import to_grey, to_rgb
 from cimnet.utils.files import write_text
-from cimnet.utils.numbers import percent
+from cimnet.utils.numbers import percent, pluralize
 
 History = list[dict[str, float]]
 
@@ -96,7 +96,7 @@ def write_report(
     time = facts.pop("training time", "")
     parameters = sum(p.numel() for p in predictor.network.parameters())
     tiles = [
-        (f"{percent(total.miou)} %", f"mIoU over all {len(evaluation.classes)} classes"),
+        (f"{percent(total.miou)} %", f"mIoU over all {pluralize(len(evaluation.classes), 'class', 'classes')}"),
         (f"{percent(total.pixel_accuracy)} %", "pixel accuracy"),
         (str(evaluation.images), "unseen test scenes" if made_up else "test images"),
         (f"{parameters / 1e6:.1f} M", "parameters"),
@@ -191,7 +191,7 @@ def _curves(history: History) -> str:
     for key in used:
         image = pictures.themed(partial(pictures.draw_curve, history, key), f"{_CURVES[key]} by epoch")
         drawn += f"<figure>{image}<figcaption>{_CURVES[key]}</figcaption></figure>"
-    note = f"{len(history)} epochs."
+    note = f"{pluralize(len(history), 'epoch')}."
     if "miou" in used:
         note += " The epoch with the best validation mIoU (ringed) gave the model that is judged here."
     return html.section("Training", note, f'<div class="row curves">{drawn}</div>')
@@ -267,7 +267,9 @@ def _offsets(predictor: Predictor, dataset: RGBTDataset) -> str:
             "on a moving thing; each picture has its own scale, stated below it",
         ),
     ]
-    note = f"{_OFFSETS} {len(true)} images; {100 * moves.mean():.1f} % of the pixels lie on things that move."
+    note = (
+        f"{_OFFSETS} {pluralize(len(true), 'image')}; {100 * moves.mean():.1f} % of the pixels lie on things that move."
+    )
     drawn = html.legend(marks) + "".join(cards) if cards else ""
     return html.section("Offsets", note, html.table(head, rows) + drawn)
 

@@ -19,9 +19,10 @@ def serve_page(
     device: Device = None,
 ) -> None:
     """Serve a page: upload a pair or take an example, spoil it with sliders, see the mask answer."""
-    from cimnet.deploy.app.server import is_loopback, serve
+    from cimnet.deploy.app.server import serve
     from cimnet.deploy.app.uploads import Limits
     from cimnet.inference import load
+    from cimnet.utils.hosts import is_loopback
 
     if not is_loopback(host):
         say(f"{host}: others can reach this page; it asks for no password and speaks plain HTTP", "yellow")

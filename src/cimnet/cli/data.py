@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +19,7 @@ from rich.progress import (
 
 from cimnet.cli.shared import console, counter, say
 from cimnet.errors import ConfigError
+from cimnet.utils.numbers import pluralize
 
 data_app = typer.Typer(no_args_is_help=True, help="Make, fetch, check, convert, divide and align data sets.")
 
@@ -51,9 +51,12 @@ def synth(
     """Write a synthetic data set in Kust4K's layout, with the true offsets."""
     from cimnet.data.synthetic import synthesize
 
-    size = (height, width)
-    synthesize(out, train=train, val=val, test=test, seed=seed, size=size, scale=scale, late=late, workers=workers)
-    say(f"{train + val + test} pairs in {out}")
+    counts = {"train": train, "val": val, "test": test}
+    with counter("synth") as progress:
+        synthesize(
+            out, **counts, seed=seed, size=(height, width), scale=scale, late=late, workers=workers, progress=progress
+        )
+    say(f"{pluralize(train + val + test, 'pair')} in {out}")
 
 
 @data_app.command("list")
@@ -154,6 +157,7 @@ def stats(
     from cimnet.curation.stats.stats_figures import write_lists as write
     from cimnet.utils.figures import save_figure
     from cimnet.utils.files import require_writable, write_text
+    from cimnet.utils.pool import cores
 
     if overwrite and not write_lists:
         raise ConfigError("--overwrite is for --write-lists")
@@ -171,7 +175,7 @@ def stats(
             classes=_classes(classes),
             splits=split or (),
             sample=sample,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or cores(),
             progress=progress,
         )
     console.print(Markdown(found.to_markdown()))

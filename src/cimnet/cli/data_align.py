@@ -10,6 +10,7 @@ import typer
 
 from cimnet.cli.shared import counter, say
 from cimnet.errors import ConfigError
+from cimnet.utils.numbers import pluralize
 
 
 def align(
@@ -125,7 +126,9 @@ def _data_set(
     if points is not None:
         matched = read_points(points)
         if len(matched) < 3 and any(sizes_differ(index)):
-            raise DataError(f"{points}: {len(matched)} points, but the images differ in size: give three or more")
+            raise DataError(
+                f"{points}: {pluralize(len(matched), 'point')}, but the images differ in size: give three or more"
+            )
         fit = fit_points(matched, str(points))
         others = "" if fit.left_out is None else f"; each predicted from the others: {fit.left_out:.2f} px"
         say(f"{points}: root mean square residual {fit.residual:.2f} px{others}")
@@ -142,7 +145,8 @@ def _data_set(
     if done.rig is not None:
         say(f"cameras: dx {done.rig.dx:.2f}, dy {done.rig.dy:.2f} px, confidence {done.rig.confidence:.2f}")
     if per_pair:
-        say(f"{len(done.pairs) - len(done.fallback)} pairs by their own matrix, {len(done.fallback)} by the cameras'")
+        own = pluralize(len(done.pairs) - len(done.fallback), "pair")
+        say(f"{own} by their own matrix, {len(done.fallback)} by the cameras'")
     say(f"registered: {out}; matrices in {out / 'alignment.json'}")
 
 

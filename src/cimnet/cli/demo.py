@@ -24,6 +24,7 @@ from cimnet.training import train
 from cimnet.training.loop import Report
 from cimnet.training.recipe import load_recipe
 from cimnet.utils.files import require_new_folder, require_writable, write_text
+from cimnet.utils.pool import cores
 from cimnet.version import __version__
 
 SCENES: dict[str, Any] = {"train": 180, "val": 16, "test": 60}
@@ -50,7 +51,7 @@ def run_demo(
     recipe = load_recipe("demo", [f"data.root={json.dumps(str(out / 'data'))}", f"training.seed={seed}"])
     clear(out)
     say(f"1/5 drawing {sum(SCENES.values())} scenes")
-    synthesize(out / "data", **SCENES, seed=seed, size=SIZE, workers=min(2, os.cpu_count() or 1))
+    synthesize(out / "data", **SCENES, seed=seed, size=SIZE, workers=min(2, cores()))
     lap("scenes")
     say("2/5 training")
     try:

@@ -20,6 +20,7 @@ from cimnet.cli.shared import (
     parse_scales,
     say,
 )
+from cimnet.utils.numbers import pluralize
 
 
 def geo(
@@ -74,6 +75,6 @@ def geo(
             say(f"{area.name:24} {100 * area.share:6.2f} %{size}")
     say(f"classes: {out}")
     if result.polygons is not None:
-        say(f"{result.polygons} polygons: {polygons}")
+        say(f"{pluralize(result.polygons, 'polygon')}: {polygons}")
     if not sum(area.pixels for area in result.areas):
         say("no pixel got a class: nowhere is there data", "yellow")

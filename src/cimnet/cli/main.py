@@ -39,6 +39,7 @@ from cimnet.cli.shared import (
 from cimnet.cli.train import runs, train
 from cimnet.cli.video import video
 from cimnet.errors import CimnetError, ConfigError, Stopped
+from cimnet.utils.numbers import pluralize
 from cimnet.version import __version__
 
 if TYPE_CHECKING:
@@ -192,13 +193,13 @@ def predict(
     with bar("predict", total) as advance:
         result = predict_job(job, lambda: advance(None), _say_alarm)
     done = total - len(result.failed)
-    say(f"{done} masks in {out / 'masks'}, overlays in {out / 'overlays'}")
+    say(f"{pluralize(done, 'mask')} in {out / 'masks'}, overlays in {out / 'overlays'}")
     if matched.unmatched:
         names = ", ".join(path.name for path in matched.unmatched[:5])
         more = f" and {len(matched.unmatched) - 5} more" if len(matched.unmatched) > 5 else ""
-        say(f"{len(matched.unmatched)} files without a partner: {names}{more}", "yellow")
+        say(f"{pluralize(len(matched.unmatched), 'file')} without a partner: {names}{more}", "yellow")
     if result.failed:
-        say(f"{len(result.failed)} pairs failed, listed in {out / 'failed.csv'}", "red")
+        say(f"{pluralize(len(result.failed), 'pair')} failed, listed in {out / 'failed.csv'}", "red")
         raise typer.Exit(1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated
 
 import typer
@@ -28,19 +27,13 @@ def serve(
     """Answer HTTP requests with masks: POST /predict, GET /health, GET /metrics."""
     from cimnet.deploy.serve import ServeOptions, run_server
     from cimnet.inference import Predictor, load
+    from cimnet.utils.hosts import is_loopback
 
     options = ServeOptions(max_mb, max_pixels, queue, batch_size, batch_wait_ms, timeout_s)
 
     def open_model() -> Predictor:
         return load(checkpoint, device, batch_size=batch_size, precision=precision)
 
-    if not _is_loopback(host):
+    if not is_loopback(host):
         say(f"--host {host}: reachable from other machines, without a password or encryption", "yellow")
     run_server(open_model, options, host, port, lambda address: say(f"{checkpoint} on {address}"))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

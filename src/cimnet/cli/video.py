@@ -9,6 +9,7 @@ import typer
 
 from cimnet.cli.shared import Checkpoint, Device, counter, say
 from cimnet.errors import ConfigError
+from cimnet.utils.numbers import pluralize
 
 
 def video(
@@ -110,7 +111,7 @@ def video(
                 overwrite=overwrite,
             )
         except KeyboardInterrupt:
-            say(f"interrupted after {done} frames; what is done is kept in {out}", "yellow")
+            say(f"interrupted after {pluralize(done, 'frame')}; what is done is kept in {out}", "yellow")
             raise typer.Exit(130) from None
     places = ", ".join(str(place) for place in (result.overlay, result.masks, result.table) if place is not None)
-    say(f"{result.frames} frames: {places}")
+    say(f"{pluralize(result.frames, 'frame')}: {places}")

@@ -22,6 +22,7 @@ from cimnet.errors import DataError
 from cimnet.registration.estimate import Alignment, align_pair, align_rig
 from cimnet.registration.mapping import Mapping
 from cimnet.utils.files import require_apart, require_stageable, staged_folder
+from cimnet.utils.numbers import spread_evenly
 
 Box = tuple[int, int, int, int]
 _CARRIED = ("*.txt", "*.yaml", "*.yml", "*.json", "splits/*.txt", "scenes/*.txt", "**/rgbt_splits/*.txt")
@@ -61,7 +62,7 @@ def estimate_rig(index: FileIndex, sample: int = SAMPLE) -> Alignment:
         DataError: no pairs, or images of several sizes.
     """
     names = _names(index)
-    chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(sample, len(names))).round().astype(int)]
+    chosen = [names[i] for i in spread_evenly(len(names), sample)]
     return align_rig(_read(index, name) for name in chosen)
 
 

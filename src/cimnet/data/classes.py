@@ -5,13 +5,14 @@ from __future__ import annotations
 import colorsys
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 from cimnet.utils.yaml import read_yaml
 
 Color = tuple[int, int, int]
@@ -70,7 +71,20 @@ class ClassList:
         if not self.colors:
             object.__setattr__(self, "colors", palette(len(self.names)))
         if len(self.colors) != len(self.names):
-            raise DataError(f"{len(self.names)} class names but {len(self.colors)} colours")
+            names, colors = pluralize(len(self.names), "class name"), pluralize(len(self.colors), "colour")
+            raise DataError(f"{names} but {colors}")
+
+
+MOVING_CLASSES = frozenset(
+    {"car", "truck", "bus", "van", "train", "vehicle", "vehicles", "motorcycle", "motorbike", "bike", "bicycle"}
+    | {"motorcyclist", "bicyclist", "cyclist", "rider", "person", "human", "pedestrian", "survivor", "animal"}
+)
+"""Names, in lower case, of classes whose things may move between the exposures of two cameras."""
+
+
+def moving_ids(classes: Iterable[str]) -> frozenset[int]:
+    """Ids of the classes in `MOVING_CLASSES`."""
+    return frozenset(k for k, name in enumerate(classes) if name.lower() in MOVING_CLASSES)
 
 
 BUILT_IN: dict[str, ClassList] = {}

@@ -13,6 +13,7 @@ from cimnet.data.io.readers import LOSSY, Ids, opened, upright
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 
 def label_lookup(table: dict[int, int] | None, classes: int, ignore_id: int = IGNORE_INDEX) -> npt.NDArray[np.int16]:
@@ -39,10 +40,10 @@ def look_up(ids: Ids, lookup: npt.NDArray[np.int16], path: Path, classes: int) -
     outside = (found < 0) | (inside != ids)
     if outside.any():
         values, pixels = np.unique(ids[outside], return_counts=True)
-        named = name_some([f"id {i} ({n} pixels)" for i, n in zip(values, pixels, strict=True)])
+        named = name_some([f"id {i} ({pluralize(int(n), 'pixel')})" for i, n in zip(values, pixels, strict=True)])
         raise DataError(
-            f"{path}: {named} outside the {classes} classes 0..{classes - 1} (and not 255, ignore); "
-            "correct the label, the class list, label_table or ignore_index"
+            f"{path}: {named} outside the {pluralize(classes, 'class', 'classes')} 0..{classes - 1} (and not 255, "
+            "ignore); correct the label, the class list, label_table or ignore_index"
         )
     return found.astype(np.uint8)
 
@@ -69,7 +70,7 @@ def read_color_label(path: Path, colors: Sequence[Color]) -> npt.NDArray[np.uint
         ids[packed == _pack(np.array(color, np.uint8))] = class_id
     if ids.min() < 0:
         values, pixels = np.unique(packed[ids < 0], return_counts=True)
-        found = [f"#{v:06x} ({n} pixels)" for v, n in zip(values, pixels, strict=True)]
+        found = [f"#{v:06x} ({pluralize(int(n), 'pixel')})" for v, n in zip(values, pixels, strict=True)]
         raise DataError(f"{path}: {name_some(found)} is the colour of no class; correct the label or the colours")
     return ids.astype(np.uint8)
 

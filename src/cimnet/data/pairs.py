@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.classes import ClassList
-from cimnet.data.io.readers import image_size
+from cimnet.data.io.readers import image_size, same_file
 from cimnet.data.io.thermal_files import thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
@@ -78,7 +78,8 @@ def check_sizes(pairs: Sequence[Pair]) -> None:
 def size_problem(pair: Pair) -> str | None:
     """How the sizes of a pair's files differ, by their headers; None if they fit."""
     height, width = image_size(pair.rgb)
-    sizes = [] if pair.thermal is None else [(pair.thermal, thermal_size(pair.thermal))]
+    apart = pair.thermal is not None and not same_file(pair.rgb, pair.thermal)
+    sizes = [(pair.thermal, thermal_size(pair.thermal))] if pair.thermal is not None and apart else []
     sizes += [] if pair.label is None else [(pair.label, image_size(pair.label))]
     for path, size in sizes:
         if size != (height, width):

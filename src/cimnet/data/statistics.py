@@ -6,6 +6,7 @@ import numpy as np
 
 from cimnet.data.dataset import RGBTDataset
 from cimnet.errors import DataError
+from cimnet.utils.numbers import spread_evenly
 
 
 def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> tuple[float, float]:
@@ -50,5 +51,4 @@ def _spread(dataset: RGBTDataset, count: int) -> list[int]:
     """Up to `count` evenly spaced indices of pairs with sound thermal images (all, when none is)."""
     sound = [index for index, flags in enumerate(dataset.flags) if "thermal_broken" not in flags]
     indices = sound or list(range(len(dataset)))
-    chosen = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
-    return [indices[position] for position in chosen]
+    return [indices[position] for position in spread_evenly(len(indices), count)]

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cimnet.evaluation.evaluate import Evaluation
+from cimnet.utils.numbers import pluralize
 
 
 def plot_confusion(evaluation: Evaluation) -> Figure:
@@ -25,5 +26,7 @@ def plot_confusion(evaluation: Evaluation) -> Figure:
     axes.set_yticks(range(count), evaluation.classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(f"% of true pixels, {evaluation.images} images, mIoU {100 * evaluation.scores.miou:.1f}")
+    axes.set_title(
+        f"% of true pixels, {pluralize(evaluation.images, 'image')}, mIoU {100 * evaluation.scores.miou:.1f}"
+    )
     return figure

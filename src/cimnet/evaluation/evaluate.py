@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.errors import DataError
 from cimnet.evaluation.metrics import Absent, Matrix, Scores, confusion_matrix, scores
-from cimnet.utils.numbers import json_number, percent
+from cimnet.utils.numbers import json_number, percent, pluralize
 from cimnet.utils.signals import leave_signals_to_parent
 
 Predict = Callable[[Tensor, Tensor], Tensor]
@@ -88,7 +88,11 @@ class Evaluation:
         lines += [f"| {name} | {percent(i)} | {percent(a)} | {percent(f)} |" for name, i, a, f in rows]
         lines.append(f"| **mean IoU** | **{percent(total.miou)}** | pixels {percent(total.pixel_accuracy)} | |")
         convention = "left out of the mean" if self.absent == "ignore" else "counted as 0"
-        lines += ["", f"{self.images} images; classes absent from truth and prediction are {convention}.", ""]
+        lines += [
+            "",
+            f"{pluralize(self.images, 'image')}; classes absent from truth and prediction are {convention}.",
+            "",
+        ]
         if self.groups:
             lines += ["| group | images | mIoU |", "|---|---:|---:|"]
             for name, (matrix, count) in sorted(self.groups.items()):

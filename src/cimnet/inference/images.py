@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.data.io.readers import read_rgb, upright
+from cimnet.data.io.readers import read_rgb, same_file, upright
 from cimnet.data.io.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
 from cimnet.errors import DataError
 from cimnet.inference.windows import Read
@@ -26,7 +26,7 @@ def pair_tensors(rgb: ImageLike | None, thermal: ImageLike | None, info: ModelIn
     as in :meth:`cimnet.inference.Predictor.predict`."""
     if rgb is None and thermal is None:
         raise DataError("rgb and thermal are both missing; give at least one image")
-    if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and Path(rgb) == Path(thermal):
+    if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and same_file(Path(rgb), Path(thermal)):
         rgb, thermal = read_pair(Path(rgb), Path(thermal))
     rgb_tensor = None if rgb is None else _rgb(rgb)
     thermal_tensor = None if thermal is None else _thermal(thermal, info)

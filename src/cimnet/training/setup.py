@@ -19,12 +19,13 @@ from cimnet.data import (
     thermal_statistics,
     train_transform,
 )
-from cimnet.data.corruptions import moving_ids
+from cimnet.data.classes import moving_ids
 from cimnet.data.degrade import Degrade
 from cimnet.errors import ConfigError
 from cimnet.models import RGBTModel, create_model
 from cimnet.training.loss import SegmentationLoss
 from cimnet.training.recipe import Recipe
+from cimnet.utils.numbers import pluralize
 
 
 def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDataset]:
@@ -55,7 +56,7 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
         each = f" in each of {processes} processes" if processes > 1 else ""
         raise ConfigError(
             f"training.batch_size is {recipe.training.batch_size}{each}, but split '{data.train}' of {data.root} has "
-            f"only {len(train_set)} pairs; lower it"
+            f"only {pluralize(len(train_set), 'pair')}; lower it"
         )
     height, width = recipe.augmentation.crop
     if recipe.training.batch_size * math.ceil(height / 32) * math.ceil(width / 32) < 2:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 
-from cimnet.errors import ConfigError
 from cimnet.training.recipe import Recipe
 from cimnet.training.run_folder import flat
+from cimnet.utils.extras import require
 
 PROJECT = "cimnet"
 
@@ -23,11 +22,10 @@ def require_trackers(names: Sequence[str]) -> None:
     """Refuse a tracker whose package is missing.
 
     Raises:
-        ConfigError: naming it and the command that installs it.
+        MissingExtra: naming it and the command that installs it.
     """
     for name in names:
-        if find_spec(name) is None:
-            raise ConfigError(f"training.trackers: {name} is not installed; pip install 'cimnet[trackers]'")
+        require(name, "trackers", f"training.trackers: {name}")
 
 
 def start_trackers(accelerator: Accelerator, recipe: Recipe, out: Path, step: int) -> None:

@@ -6,34 +6,38 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import FrameType, TracebackType
 from typing import Any
 
 
-def leave_signals_to_parent(worker: int = 0) -> None:
-    """For dataloader workers: a scheduler or terminal signals the whole group, and the main process is to decide.
+def leave_signals_to_parent(worker: int = 0, end: Callable[[], object] = lambda: os._exit(0)) -> None:
+    """For worker processes: a scheduler or terminal signals the whole group, and the main process is to decide.
 
-    SIGTERM from the main process itself ends the dataloader worker as ever. So does the end of the main process,
-    however early: torch's own watch begins later than this, and a dataloader worker whose parent was killed before it
-    (by a scheduler out of patience, or for want of memory) would wait for ever. Where the sender of a signal cannot
-    be told (macOS), nothing is changed for SIGTERM.
+    SIGTERM from the main process itself ends the worker as ever. So does the end of the main process, however early:
+    torch's own watch of dataloader workers begins later than this, and one whose parent was killed before it (by a
+    scheduler out of patience, or for want of memory) would wait for ever. Where the sender of a signal cannot be told
+    (macOS), nothing is changed for SIGTERM.
+
+    Args:
+        worker: number of a dataloader worker, which torch passes; it does not matter here.
+        end: called in a thread to end the process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None and hasattr(signal, "sigtimedwait"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for_parent, args=(parent,), daemon=True).start()
+        threading.Thread(target=_wait_for_parent, args=(parent, end), daemon=True).start()
 
 
-def _wait_for_parent(parent: BaseProcess) -> None:
+def _wait_for_parent(parent: BaseProcess, end: Callable[[], object]) -> None:
     while parent.is_alive():
         told = signal.sigtimedwait({signal.SIGTERM}, 1.0)
         if told is not None and told.si_pid == parent.pid:
             break
-    os._exit(0)
+    end()
 
 
 class StopRequest:

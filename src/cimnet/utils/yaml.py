@@ -25,6 +25,16 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def _matrix(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
+    """A matrix as OpenCV's FileStorage writes it: a mapping of plain values (rows, cols, dt, data)."""
+    if not isinstance(node, yaml.MappingNode):
+        raise yaml.MarkedYAMLError(problem="an opencv-matrix is a mapping", problem_mark=node.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", _matrix)
+
+
 def read_yaml(path: Path) -> Any:
     """The values of a UTF-8 file, with or without a byte order mark.
 
@@ -46,7 +56,7 @@ def parse_yaml(text: str) -> Any:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"more than {MAX_CHARACTERS:,} characters; such files are small")
     try:
-        content = yaml.load(text, _Loader)
+        content = yaml.load(text.removeprefix("%YAML:1.0"), _Loader)  # OpenCV's first line, which is not YAML's
         left = MAX_VALUES - _count(content, {})
     except RecursionError as error:
         raise ValueError("nested too deep") from error

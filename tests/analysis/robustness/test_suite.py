@@ -11,6 +11,7 @@ from cimnet.analysis.robustness import Condition, measure_robustness
 from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.inference import load
+from tests.fakes.killer import deadly
 
 CONDITIONS = [Condition(name, severity) for name in ("translation", "thermal_noise") for severity in (1, 5)]
 FILES = ["clean.json", "thermal_noise-1.json", "thermal_noise-20.json", "translation-2.json", "translation-20.json"]
@@ -130,6 +131,19 @@ def test_processes_give_the_same_as_one(trained, tmp_path) -> None:
         texts.append([path.read_bytes() for path in sorted(out.rglob("*.*"))])
     assert texts[0] == texts[1]
     assert len(texts[0]) == 3 + 3 + 1
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_one_line_and_leaves_no_half_written_file(trained, tmp_path) -> None:
+    dataset = load(trained.best, "cpu").open_dataset(trained.root, "test")
+    shown = [Condition("translation", severity) for severity in (1, 5)]
+    with pytest.raises(
+        CimnetError, match=r"was killed .* at (clean|translation).*what was finished is kept; use fewer"
+    ):
+        measure_robustness(
+            trained.best, deadly(dataset, dataset.ids[-1]), tmp_path, conditions=shown, device="cpu", workers=2
+        )
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["suite.json"]
 
 
 @pytest.mark.slow

@@ -164,7 +164,7 @@ def test_a_segment_that_is_not_told(tmp_path: Path) -> None:
     pixels[0, 5], pixels[1, 5:8] = (1, 1, 1), (0, 2, 0)
     save_array(path, pixels)
     dataset = open_dataset(tmp_path, "val2017", require_labels=False)
-    match = r"000139.png: segment 512 \(3 pixels\), segment 65793 \(1 pixels\) not in segments_info"
+    match = r"000139.png: segment 512 \(3 pixels\), segment 65793 \(1 pixel\) not in segments_info"
     with pytest.raises(DataError, match=match):
         dataset[0]
     save_array(path, pixels[..., 0])

@@ -11,10 +11,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from cimnet.curation.convert import convert
+from cimnet.curation.convert import _reader, convert
 from cimnet.data import LAYOUTS, open_dataset
 from cimnet.errors import CimnetError, DataError
 from tests.fakes import layouts as fakes
+from tests.fakes.killer import deadly
 from tests.fakes.layouts import HEIGHT, WIDTH, make_arrays, save_array, write_list
 
 from .test_convert import NAMES, assert_same, lists_below, make_source
@@ -171,6 +172,14 @@ def test_processes_change_nothing(tmp_path: Path) -> None:
     for path in files[0]:
         if (tmp_path / "one" / path).is_file():
             assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+
+
+def test_a_killed_process_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cimnet.curation.convert._reader", lambda dataset: deadly(_reader(dataset), "003"))
+    source = fakes.make_folder(tmp_path / "source")
+    with pytest.raises(CimnetError, match=r"worker process was killed \(out of memory\?\) at .*003.*use fewer workers"):
+        convert(source, tmp_path / "there", "folder", workers=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(28, "No space left on device"), DataError("x")])

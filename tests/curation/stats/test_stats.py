@@ -16,14 +16,15 @@ from cimnet.curation.stats.stats_figures import plot_classes, plot_offsets, writ
 from cimnet.data import open_dataset
 from cimnet.data.io.lighting import lighting, mean_luma
 from cimnet.data.synthetic import synthesize
-from cimnet.errors import DataError
+from cimnet.errors import CimnetError, DataError
+from tests.fakes.killer import deadly
 from tests.fakes.layouts import make_arrays, make_folder, make_kust4k
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stats") / "scenes"
-    synthesize(root, train=8, val=2, test=4, seed=1, size=(256, 320), scale=0.5, progress=False)
+    synthesize(root, train=8, val=2, test=4, seed=1, size=(256, 320), scale=0.5)
     return root
 
 
@@ -116,6 +117,14 @@ def test_processes_change_nothing(scenes: Path) -> None:
     two = dataset_stats(scenes, sample=0, workers=2, progress=lambda done, total: calls.append((done, total)))
     assert one == two
     assert calls == [(k, 14) for k in range(1, 15)]
+
+
+def test_a_killed_process_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "cimnet.curation.stats.open_dataset", lambda *args, **options: deadly(open_dataset(*args, **options), "001")
+    )
+    with pytest.raises(CimnetError, match=r"worker process was killed \(out of memory\?\) at .*001.*use fewer workers"):
+        dataset_stats(make_folder(tmp_path), sample=0, workers=2)
 
 
 def test_lists_can_be_written_and_are_read(scenes: Path, tmp_path: Path) -> None:

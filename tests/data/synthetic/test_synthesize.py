@@ -13,7 +13,9 @@ from cimnet.data import open_dataset
 from cimnet.data.synthetic import render, synthesize
 from cimnet.data.synthetic.contact_sheet import contact_sheet
 from cimnet.data.synthetic.scene_dataset import SceneDataset
-from cimnet.errors import CimnetError
+from cimnet.data.synthetic.synthesis import _write
+from cimnet.errors import CimnetError, ConfigError
+from tests.fakes.killer import kill_worker
 
 VIEW = {"size": (64, 80), "scale": 0.125}
 COUNTS = {"train": 5, "val": 2, "test": 3}
@@ -22,7 +24,7 @@ COUNTS = {"train": 5, "val": 2, "test": 3}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("synth") / "scenes"
-    synthesize(out, **COUNTS, seed=4, progress=False, **VIEW)
+    synthesize(out, **COUNTS, seed=4, **VIEW)
     return out
 
 
@@ -75,14 +77,33 @@ def test_the_data_room_reads_it(folder):
 
 
 def test_two_processes_write_the_same_bytes(folder, tmp_path):
-    synthesize(tmp_path / "again", **COUNTS, seed=4, workers=2, progress=False, **VIEW)
+    synthesize(tmp_path / "again", **COUNTS, seed=4, workers=2, **VIEW)
     assert contents(tmp_path / "again") == contents(folder)
+
+
+def test_progress_is_reported(tmp_path):
+    steps = []
+    synthesize(tmp_path / "out", train=2, val=1, test=0, progress=lambda *step: steps.append(step), **VIEW)
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def _write_or_die(job):
+    if job.index == 3:
+        kill_worker()
+    return _write(job)
+
+
+def test_a_killed_process_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("cimnet.data.synthetic.synthesis._write", _write_or_die)
+    with pytest.raises(CimnetError, match=r"was killed \(out of memory\?\) at .*train 3.*use fewer workers"):
+        synthesize(tmp_path / "out", train=6, val=0, test=0, workers=2, **VIEW)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(CimnetError, match="not empty") as caught:
-        synthesize(tmp_path, train=1, val=0, test=0, progress=False, **VIEW)
+        synthesize(tmp_path, train=1, val=0, test=0, **VIEW)
     assert str(tmp_path) in str(caught.value)
     assert contents(tmp_path) == {"mine.txt": b"keep"}
 
@@ -90,7 +111,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
 def test_an_empty_folder_is_used(tmp_path):
     out = tmp_path / "empty"
     out.mkdir()
-    synthesize(out, train=1, val=0, test=0, progress=False, **VIEW)
+    synthesize(out, train=1, val=0, test=0, **VIEW)
     assert len(names(out, "train")) == 1
 
 
@@ -100,14 +121,16 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr("cimnet.data.synthetic.synthesis._write_lists", fail)
     with pytest.raises(CimnetError, match="No space left"):
-        synthesize(tmp_path / "out", train=1, val=0, test=0, progress=False, **VIEW)
+        synthesize(tmp_path / "out", train=1, val=0, test=0, **VIEW)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", [{"train": -1}, {"train": 0, "val": 0, "test": 0}, {"workers": 0}, {"scale": 9}])
+@pytest.mark.parametrize(
+    "wrong", [{"train": -1}, {"train": 0, "val": 0, "test": 0}, {"workers": 0}, {"scale": 9}, {"late": 2}]
+)
 def test_unusable_numbers_are_refused_before_anything_is_written(tmp_path, wrong):
-    with pytest.raises(CimnetError) as caught:
-        synthesize(tmp_path / "out", **{"progress": False, **wrong})
+    with pytest.raises(ConfigError) as caught:
+        synthesize(tmp_path / "out", **wrong)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

@@ -67,7 +67,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "a local system": (_pair({"crs": LOCAL}), "rgb.tif: no way from one coordinate reference system to the other"),
     "both without, sizes differ": (_pair(NOWHERE, {**NOWHERE, "values": THERMAL[:40]}), "neither has a coord"),
     "no geotransform": (_pair({"transform": Affine.identity()}), r"rgb.tif: no geotransform.*-a_ullr"),
-    "grey": (_pair({"values": RGB[..., 0]}), r"rgb.tif: 1 bands, expected red, green, blue.*gdal_translate"),
+    "grey": (_pair({"values": RGB[..., 0]}), r"rgb.tif: 1 band, expected red, green, blue.*gdal_translate"),
     "five bands": (_pair({"values": np.dstack((RGB, RGB))[..., :5]}), "5 bands"),
     "thermal of three bands": (_pair(thermal={"values": RGB}), "thermal.tif: 3 bands.*one thermal band"),
     "three bands for both": (_four(RGB), "both.tif: 3 bands; given for RGB and thermal it needs four"),
@@ -121,8 +121,8 @@ def test_names_of_outputs(tmp_path: Path) -> None:
 def test_without_rasterio_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("cimnet.deploy.geo")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'cimnet\[geo\]'"):
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(ConfigError, match=r'pip install "cimnet\[geo\]"'):
         __import__("cimnet.deploy.geo")
 
 

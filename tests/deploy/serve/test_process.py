@@ -193,5 +193,5 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     for name in [name for name in sys.modules if name.startswith("cimnet.deploy.serve")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    with pytest.raises(ConfigError, match=r"pip install 'cimnet\[serve\]'"):
+    with pytest.raises(ConfigError, match=r'pip install "cimnet\[serve\]"'):
         serve(Path("x"))

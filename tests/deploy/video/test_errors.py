@@ -83,7 +83,7 @@ def test_images_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     (tmp_path / "f1.png").unlink()
     for number in (3, 4, 6, 7):
         Image.new("RGB", (8, 8)).save(tmp_path / f"f{number}.png")
-    assert "1 numbers are left out" in open_source(tmp_path, "rgb", 10).problems[0]
+    assert ": 1 number left out" in open_source(tmp_path, "rgb", 10).problems[0]
 
 
 def test_truncated_videos_give_what_they_have(predictor: Predictor, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_without_pyav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     path = tmp_path / "v.mp4"
     path.touch()
-    with pytest.raises(ConfigError, match=r"pip install 'cimnet\[video\]'"):
+    with pytest.raises(ConfigError, match=r'pip install "cimnet\[video\]"'):
         open_source(path, "rgb")
 
 

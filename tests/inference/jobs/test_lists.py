@@ -43,7 +43,7 @@ def test_columns_in_any_order_and_absolute_paths(tmp_path: Path) -> None:
         ("rgb;thermal\na;b\n", "found 'rgb;thermal'.*with commas between"),
         ("rgb,thermal,rgb\na,b,c\n", "expected the columns"),
         ("rgb,thermal\n", "no pairs in it"),
-        ("rgb,thermal\na.png,b.png\na.png\n", "row 3: 1 cells where the first line has 2"),
+        ("rgb,thermal\na.png,b.png\na.png\n", "row 3: 1 cell where the first line has 2"),
         ("rgb,thermal\na.png,b.png,c\n", "row 2: 3 cells"),
         (b"rgb,thermal\n\xff,b\n", "cannot be read as CSV in UTF-8"),
         ("rgb,thermal\nx/a.png,\ny/a.jpg,\n", "name 'a': there twice; give each pair a name of its own"),
@@ -133,5 +133,5 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "a.parquet").touch()
-    with pytest.raises(ConfigError, match=r'Parquet files needs the extra cluster: pip install "cimnet\[cluster\]"'):
+    with pytest.raises(ConfigError, match=r'Parquet files: .*; pip install "cimnet\[cluster\]"'):
         read_list(tmp_path / "a.parquet")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cimnet.analysis.calibration.pair_source import Pairs
-from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt, moving_ids
+from cimnet.data.classes import moving_ids
+from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.sample import RGBTSample
 from cimnet.inference.alarms.thresholds import ALARMS

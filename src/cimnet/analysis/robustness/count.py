@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,14 +66,8 @@ class Pairs:
         return (corrupted[i] for i in indices)
 
 
-def count(
-    model: ModelUnderTest,
-    pairs: Pairs,
-    condition: Condition,
-    batch_size: int,
-    pause: Callable[[], object] = lambda: None,
-) -> Outcome:
-    """Confusion matrices of a condition. `pause` is called after every batch; what it raises ends the counting."""
+def count(model: ModelUnderTest, pairs: Pairs, condition: Condition, batch_size: int) -> Outcome:
+    """Confusion matrices of a condition."""
     outcome = Outcome.empty(len(model.classes))
     for batch in _batches(pairs.seen(condition, pairs.chosen(condition)), batch_size):
         ids = model(torch.stack([s.rgb for s in batch]), torch.stack([s.thermal for s in batch]))
@@ -82,7 +76,6 @@ def count(
                 raise DataError(f"{sample.id}: has no label, so it cannot be scored")
             matrix = confusion_matrix(sample.label.numpy(), predicted, len(model.classes))
             outcome.add(sample.id, sample.scene, matrix)
-        pause()
     return outcome
 
 

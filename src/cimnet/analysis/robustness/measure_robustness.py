@@ -11,17 +11,18 @@ import torch
 
 from cimnet.analysis.robustness.conditions import CLEAN, Condition, preset
 from cimnet.analysis.robustness.count import Pairs
+from cimnet.analysis.robustness.measure_conditions import Work, measure_all
 from cimnet.analysis.robustness.model_under_test import Model, label_and_identity, open_model
-from cimnet.analysis.robustness.pool import Work, measure_all
 from cimnet.analysis.robustness.robustness_page import robustness_page
 from cimnet.analysis.robustness.robustness_report import Facts, RobustnessReport
-from cimnet.analysis.robustness.suite import Progress, Suite
+from cimnet.analysis.robustness.suite import Suite
 from cimnet.analysis.robustness.worst_pairs import make_examples
 from cimnet.data import RGBTDataset
-from cimnet.data.corruptions import moving_ids
+from cimnet.data.classes import moving_ids
 from cimnet.errors import ConfigError
 from cimnet.evaluation.metrics import Absent
 from cimnet.utils.files import write_text
+from cimnet.utils.pool import Progress
 from cimnet.version import __version__
 
 
@@ -56,7 +57,7 @@ def measure_robustness(
             parameters are, else the CPU.
         workers: processes that share the conditions; more than 1 only for a checkpoint.
         batch_size: pairs of one size that the model gets at once.
-        moving: names of the classes whose things move; None: `cimnet.data.corruptions.MOVING_CLASSES`.
+        moving: names of the classes whose things move; None: `cimnet.data.classes.MOVING_CLASSES`.
         absent: a class absent from truth and prediction is left out of means ("ignore") or counts as 0 ("zero").
         broken: "drop" leaves out pairs flagged as broken, except where a condition asks for them.
         name: of the model in the report. A callable goes on with earlier results only if both have the same name, so

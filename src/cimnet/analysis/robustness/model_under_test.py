@@ -18,6 +18,7 @@ from cimnet.inference import load
 from cimnet.inference.hub import locate
 from cimnet.inference.predictor import choose_device
 from cimnet.models.base import class_ids
+from cimnet.utils.numbers import pluralize
 
 Model = str | Path | Callable[[Tensor, Tensor], Any]
 """A checkpoint, a run folder, or (rgb (B, 3, H, W), thermal (B, 1, H, W)) in 0..1 to logits (B, K, H, W)."""
@@ -55,7 +56,8 @@ class ModelUnderTest:
             raise ConfigError(f"model: returned {shape}, {expected}: logits (B, K, H, W), or an object with .logits")
         if logits.shape[1] != len(self.classes):
             raise ConfigError(
-                f"model: returned logits of {logits.shape[1]} classes, but the data set has {len(self.classes)} "
+                f"model: returned logits of {pluralize(logits.shape[1], 'class', 'classes')}, but the data set has "
+                f"{len(self.classes)} "
                 f"({', '.join(self.classes)}); open it with the classes that the model was trained on"
             )
         if logits.shape != (batch, len(self.classes), height, width):

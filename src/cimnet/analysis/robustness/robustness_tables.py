@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cimnet.analysis.robustness.conditions import CLEAN, Condition, amount_in_words
 from cimnet.analysis.robustness.robustness_report import Curve, RobustnessReport, mean, scene_means
-from cimnet.utils.numbers import percent
+from cimnet.utils.numbers import percent, pluralize
 
 GROUPS = {"geometry": "Geometry", "rgb": "RGB", "thermal": "Thermal"}
 _FAILURES = {"rgb_broken": "RGB failure", "thermal_broken": "thermal failure"}
@@ -75,7 +75,7 @@ def scenes(report: RobustnessReport) -> Table | None:
     names, outcome = list(report.clean.scenes), next(iter(report.outcomes.values()))
     if not names:
         return None
-    head = ["corruption", *(f"{words(name)} ({outcome.scenes[name][1]} pairs)" for name in names)]
+    head = ["corruption", *(f"{words(name)} ({pluralize(outcome.scenes[name][1], 'pair')})" for name in names)]
     rows = [[CLEAN, *map(percent, report.clean.scenes.values())]]
     rows += [[words(name), *map(percent, scene_means(curve, names))] for name, curve in report.curves.items()]
     note = "mIoU in per cent from the confusion matrix of the scene's pairs; for a corruption the mean over its levels."
@@ -134,7 +134,10 @@ def summary(report: RobustnessReport) -> list[tuple[str, str]]:
     found = [(f"{percent(report.clean.miou)} %", "mIoU, clean")]
     if report.curves:
         found += [
-            (f"{percent(report.mean_corruption_score)} %", f"mean corruption score, {len(report.curves)} corruptions"),
+            (
+                f"{percent(report.mean_corruption_score)} %",
+                f"mean corruption score, {pluralize(len(report.curves), 'corruption')}",
+            ),
             (f"{percent(report.retained)} %", "of the clean score retained"),
         ]
         found += [(f"{percent(value)} %", f"mean, {GROUPS[group]}") for group, value in report.groups.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,6 @@ from cimnet.errors import ConfigError
 from cimnet.utils.files import require_writable
 from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import OutputLock
-
-Progress = Callable[[int, int], object]
-"""Called with the conditions done and the number of all."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from cimnet.curation.check.decode_pair import Estimate, Job, Settings
 from cimnet.curation.check.examine import Examined, examine
 from cimnet.curation.check.findings import SEVERITIES, Finding, Item
 from cimnet.curation.check.gallery import make_sheet
-from cimnet.curation.check.pool import Progress, measure_pairs
-from cimnet.curation.check.sheet import spread
+from cimnet.curation.check.measure_all import measure_pairs
 from cimnet.curation.check.splits import read_splits
 from cimnet.curation.check.summary import summarise
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout
@@ -22,6 +21,8 @@ from cimnet.data.classes import ClassList, DatasetFile, choose_classes, read_dat
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.thermal_scaling import ThermalRange, parse_thermal
 from cimnet.errors import DataError
+from cimnet.utils.numbers import spread_evenly
+from cimnet.utils.pool import Progress
 
 __all__ = ["Estimate", "Finding", "Item", "Progress", "Report", "check_dataset"]
 
@@ -110,6 +111,7 @@ def _choose_classes(
 def _jobs(index: FileIndex, asked: int) -> list[Job]:
     """One job a name; `asked` of the whole pairs are to be measured."""
     rgb, thermal, labels = index.rgb.files, (index.thermal or index.rgb).files, index.labels.files
-    chosen = set(spread([name for name in index.names() if name in rgb and name in thermal], asked))
+    whole = [name for name in index.names() if name in rgb and name in thermal]
+    chosen = {whole[position] for position in spread_evenly(len(whole), asked)}
     jobs = [Job(name, rgb.get(name), thermal.get(name), labels.get(name)) for name in index.names()]
     return [replace(job, estimate=job.name in chosen) for job in jobs]

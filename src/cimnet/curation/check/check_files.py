@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cimnet.curation.check.findings import Finding, Item, items_of, number
+from cimnet.curation.check.findings import Finding, Item, items_of
 from cimnet.data.classes import DatasetFile
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.patterns import FileIndex, FilePattern
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 
 def read_index(root: Path, layout: type[RGBTDataset], file: DatasetFile) -> tuple[FileIndex, list[Finding]]:
@@ -34,7 +35,7 @@ def read_index(root: Path, layout: type[RGBTDataset], file: DatasetFile) -> tupl
         Finding(
             "error",
             "same-name",
-            f"{number(len(items), 'file')} whose name another file of the same kind has, too",
+            f"{pluralize(len(items), 'file')} whose name another file of the same kind has, too",
             "keep one of the two; the first was examined here",
             tuple(items),
         )
@@ -85,10 +86,10 @@ def pairing(index: FileIndex, listed: frozenset[str], wanted: frozenset[str] | N
     spare = tuple(item for item in alone if item.name not in listed)
     remedy = "add the missing image or remove the name and its files"
     if asked:
-        message = f"{number(len(asked), 'name')} with an image of one kind only"
+        message = f"{pluralize(len(asked), 'name')} with an image of one kind only"
         findings.append(Finding("error", "missing-partner", message, remedy, asked))
     if spare:
-        message = f"{number(len(spare), 'name')} in no list, with an image of one kind only"
+        message = f"{pluralize(len(spare), 'name')} in no list, with an image of one kind only"
         findings.append(Finding("warning", "spare-image", message, remedy, spare))
     return findings + _labels(both, labels - respelt, rgb | thermal, respelt, wanted)
 
@@ -107,7 +108,9 @@ def _other_case(rgb: set[str], thermal: set[str], labels: set[str]) -> list[Find
         Item(name, ", ".join(f"{other} in {kind}" for kind, other in spelt.items()), tuple(sorted({*spelt.values()})))
         for name, spelt in sorted(found.items())
     )
-    message = f"{number(len(items), 'RGB image')} and their thermal image or label differ in upper and lower case only"
+    message = (
+        f"{pluralize(len(items), 'RGB image')} and their thermal image or label differ in upper and lower case only"
+    )
     return [Finding("error", "case", message, "rename the files so that the names are equal", items)]
 
 
@@ -132,14 +135,14 @@ def _labels(
     lacking = images - labels - respelt
     asked = lacking if wanted is None else lacking & wanted
     if asked:
-        message = f"{number(len(asked), 'name')} of a split without a label"
+        message = f"{pluralize(len(asked), 'name')} of a split without a label"
         remedy = "add the labels or take the names from the lists"
         findings.append(Finding("error", "missing-label", message, remedy, items_of(asked)))
     if spare := (lacking - asked) & both:
-        message = f"{number(len(spare), 'pair')} without a label, in no split that needs one"
+        message = f"{pluralize(len(spare), 'pair')} without a label, in no split that needs one"
         findings.append(Finding("note", "unlabelled", message, "", items_of(spare)))
     if left := labels - images:
-        message = f"{number(len(left), 'label')} without images"
+        message = f"{pluralize(len(left), 'label')} without images"
         findings.append(Finding("warning", "leftover-label", message, "remove them or add the images", items_of(left)))
     return findings
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.curation.check.findings import Finding, Item, Severity, number
+from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.curation.check.pair_stats import LabelStats, PairStats
 from cimnet.data.classes import MAX_CLASSES, ClassList, DatasetFile
 from cimnet.data.labels import label_lookup
 from cimnet.data.sample import IGNORE_INDEX
+from cimnet.utils.numbers import pluralize
 
 _IGNORED_MUCH, _IGNORED_SOME = 0.5, 0.1
 _RARE = 0.0005  # of the pixels of all classes
@@ -102,15 +103,16 @@ def _outside(labelled: _Labelled, rules: Rules) -> list[Finding]:
     totals: dict[int, int] = {}
     for name, _, outside in labelled:
         if outside:
-            items.append(Item(name, ", ".join(f"id {v} ({number(n, 'pixel')})" for v, n in sorted(outside.items()))))
+            items.append(Item(name, ", ".join(f"id {v} ({pluralize(n, 'pixel')})" for v, n in sorted(outside.items()))))
         for value, pixels in outside.items():
             totals[value] = totals.get(value, 0) + pixels
     if not items:
         return []
     count = len(rules.classes.names)
-    shown = ", ".join(f"{v} ({number(n, 'pixel')})" for v, n in sorted(totals.items())[:6])
+    shown = ", ".join(f"{v} ({pluralize(n, 'pixel')})" for v, n in sorted(totals.items())[:6])
     more = f" and {len(totals) - 6} more" if len(totals) > 6 else ""
-    message = f"ids outside the {count} classes 0..{count - 1} in {number(len(items), 'label')}: {shown}{more}"
+    known = f"{pluralize(count, 'class', 'classes')} 0..{count - 1}"
+    message = f"ids outside the {known} in {pluralize(len(items), 'label')}: {shown}{more}"
     remedy = "correct the labels, the class list, label_table or ignore_index"
     return [Finding("error", "id-outside-classes", message, remedy, tuple(items))]
 
@@ -144,7 +146,7 @@ def _absent(rules: Rules, tally: Tally) -> list[Finding]:
     absent = [Item(name, f"id {i}") for i, name in enumerate(names) if i not in tally.pixels]
     findings = []
     if absent:
-        message = f"{number(len(absent), 'class', 'classes')} in no label"
+        message = f"{pluralize(len(absent), 'class', 'classes')} in no label"
         remedy = "check the class list; a class never seen cannot be learned, nor does it count in mIoU"
         findings.append(Finding("warning", "class-absent", message, remedy, tuple(absent)))
     partly = [
@@ -154,17 +156,17 @@ def _absent(rules: Rules, tally: Tally) -> list[Finding]:
         if split and i in tally.pixels and i not in pixels
     ]
     if partly:
-        message = f"{number(len(partly), 'class', 'classes')} absent from a split"
+        message = f"{pluralize(len(partly), 'class', 'classes')} absent from a split"
         remedy = "split again (`cimnet data split`), or say over which classes scores are averaged"
         findings.append(Finding("warning", "class-absent-in-split", message, remedy, tuple(partly)))
     total = sum(pixels for i, pixels in tally.pixels.items() if i != IGNORE_INDEX)
     rare = [
-        Item(name, f"{100 * tally.pixels[i] / total:.3f}% of the pixels, {number(tally.images[i], 'image')}")
+        Item(name, f"{100 * tally.pixels[i] / total:.3f}% of the pixels, {pluralize(tally.images[i], 'image')}")
         for i, name in enumerate(names)
         if 0 < tally.pixels.get(i, 0) < _RARE * total
     ]
     if rare:
-        message = f"{number(len(rare), 'class', 'classes')} with less than {100 * _RARE:g}% of the pixels"
+        message = f"{pluralize(len(rare), 'class', 'classes')} with less than {100 * _RARE:g}% of the pixels"
         findings.append(Finding("note", "class-rare", message, "class weights or a dice loss help", tuple(rare)))
     return findings
 
@@ -178,7 +180,7 @@ def _ignored(labelled: _Labelled, tally: Tally) -> list[Finding]:
         findings.append(Finding(severity, "ignored", message, "check that this is meant"))
     empty = tuple(Item(name) for name, inside, outside in labelled if set(inside) == {IGNORE_INDEX} and not outside)
     if empty:
-        message = f"{number(len(empty), 'label')} with nothing but 255 (ignore)"
+        message = f"{pluralize(len(empty), 'label')} with nothing but 255 (ignore)"
         findings.append(Finding("warning", "label-empty", message, "label these pairs or take them out", empty))
     return findings
 
@@ -191,7 +193,7 @@ def _single(labelled: _Labelled) -> list[Finding]:
     )
     if not single:
         return []
-    message = f"{number(len(single), 'label')} of one class only"
+    message = f"{pluralize(len(single), 'label')} of one class only"
     return [Finding("note", "one-class", message, "nothing, if there is nothing else to be seen", single)]
 
 

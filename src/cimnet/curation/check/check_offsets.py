@@ -9,6 +9,7 @@ import numpy as np
 
 from cimnet.curation.check.findings import Finding, Item
 from cimnet.curation.check.pair_stats import PairStats
+from cimnet.utils.numbers import pluralize
 
 _FAR = 3.0  # pixels
 _FEW = 3  # known offsets
@@ -39,14 +40,15 @@ def check_offsets(measured: Sequence[PairStats]) -> list[Finding]:
         return []
     known = [(stats.name, stats.offset) for stats in measured if stats.offset is not None]
     if len(known) < _FEW:
-        message = f"the offset of RGB and thermal is unknown: measured in {len(known)} of {summary['pairs']} pairs"
+        asked = pluralize(summary["pairs"], "pair")
+        message = f"the offset of RGB and thermal is unknown: measured in {len(known)} of {asked}"
         return [Finding("note", "offset-unknown", message, "look at some pairs (`cimnet data align`)")]
     if summary["median"] <= _FAR:
         return []
     far = sorted(known, key=lambda entry: -float(np.hypot(*entry[1])))
     items = tuple(Item(name, f"dx {dx:+.1f}, dy {dy:+.1f} pixels") for name, (dx, dy) in far)
     message = (
-        f"RGB and thermal lie {summary['median']:.1f} pixels apart (median of {len(known)} pairs; 90th percentile "
-        f"{summary['p90']:.1f}; median dx {summary['median_dx']:+.1f}, dy {summary['median_dy']:+.1f})"
+        f"RGB and thermal lie {summary['median']:.1f} pixels apart (median of {pluralize(len(known), 'pair')}; "
+        f"90th percentile {summary['p90']:.1f}; median dx {summary['median_dx']:+.1f}, dy {summary['median_dy']:+.1f})"
     )
     return [Finding("warning", "misaligned", message, "register them with `cimnet data align`", items)]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cimnet.curation.check.findings import SEVERITIES, Finding, Severity, number
+from cimnet.curation.check.findings import SEVERITIES, Finding, Severity
 from cimnet.curation.check.sheet import Sheet
+from cimnet.utils.numbers import pluralize
 from cimnet.version import __version__
 
 VERSION = 1
@@ -56,7 +57,7 @@ class Report:
 
     def to_markdown(self, shown: int = 5) -> str:
         """For a terminal or a page. `shown`: how many of the names that a finding concerns are listed."""
-        counts = ", ".join(number(len(self.of(severity)), severity) for severity in SEVERITIES)
+        counts = ", ".join(pluralize(len(self.of(severity)), severity) for severity in SEVERITIES)
         parts = [f"# {_code(self.root.as_posix())}: {counts}"]
         if self.summary:
             parts += [_facts(self.summary), _splits(self.summary)]
@@ -83,7 +84,7 @@ def _facts(summary: dict[str, Any]) -> str:
         return ", ".join(f"{name} ({count:,})" for name, count in counts.items()) or "none"
 
     lines = [
-        f"- {number(summary['pairs'], 'pair')}, {summary['images']['label']:,} labels, layout {summary['layout']}",
+        f"- {pluralize(summary['pairs'], 'pair')}, {summary['images']['label']:,} labels, layout {summary['layout']}",
         f"- sizes: {listed(summary['sizes'])}; thermal: {listed(summary['depths'])}",
         *(f"- {kind}: {listed(forms)}" for kind, forms in summary["formats"].items() if forms),
     ]
@@ -99,7 +100,7 @@ def _facts(summary: dict[str, Any]) -> str:
         known = f"unknown in {100 * alignment['unknown']:.0f}%"
         if "median" in alignment:
             known = f"median {alignment['median']:.1f} px, 90th percentile {alignment['p90']:.1f} px, {known}"
-        lines.append(f"- offset of RGB and thermal in {number(alignment['pairs'], 'pair')}: {known}")
+        lines.append(f"- offset of RGB and thermal in {pluralize(alignment['pairs'], 'pair')}: {known}")
     return "\n".join(lines)
 
 
@@ -118,7 +119,7 @@ def _classes(summary: dict[str, Any]) -> str:
     ignore = summary["ignore"]
     note = f"Shares in % of the labelled pixels; 255 (ignore): {100 * ignore['share']:.2f}% of all label pixels, in "
     table = _table(["id", "class", "share", "images", *splits], rows)
-    return f"{table}\n\n{note}{number(ignore['images'], 'image')}."
+    return f"{table}\n\n{note}{pluralize(ignore['images'], 'image')}."
 
 
 def _finding(finding: Finding, shown: int) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cimnet.curation.check.image_stats import Border, inside
 from cimnet.data.classes import Color
-from cimnet.data.io.readers import Ids, opened, read_label, read_rgb, read_rgbt
+from cimnet.data.io.readers import Ids, opened, read_label, read_rgb, read_rgbt, same_file
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.data.labels import read_color_label
@@ -98,7 +98,7 @@ def read_files(job: Job, settings: Settings) -> Files:
             return attempt(kind, path, lambda path: _cut(whole, settings.border, path))
         return None
 
-    fused = job.rgb is not None and job.rgb == job.thermal
+    fused = job.rgb is not None and job.thermal is not None and same_file(job.rgb, job.thermal)
     both = attempt("rgb", job.rgb, read_rgbt) if fused else None
     if both is not None:
         files.rgb, files.thermal = part("rgb", job.rgb, lambda _: both[0]), part("thermal", job.rgb, lambda _: both[1])

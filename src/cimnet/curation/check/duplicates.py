@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.curation.check.findings import Finding, Item, number
+from cimnet.curation.check.findings import Finding, Item
 from cimnet.curation.check.image_stats import THUMBNAIL_STEPS
 from cimnet.curation.check.pair_stats import PairStats
+from cimnet.utils.numbers import pluralize
 
 _NEAR = 0.8  # standard deviations; copies after JPEG, noise, resizing: up to 0.4; different frames: from 1.2
 _NEAR_ALONE = 0.15  # with one sensor only: frames of a fixed camera differ by 0.3 in thermal alone
@@ -45,10 +46,10 @@ def _equal(measured: Sequence[PairStats], split_of: Mapping[str, str]) -> list[F
             (across if len(splits) > 1 else within).append(_described(group, split_of))
     findings = []
     if across:
-        message = f"{number(len(across), 'pair')} with equal copies in another split: the test has been trained on"
+        message = f"{pluralize(len(across), 'pair')} with equal copies in another split: the test has been trained on"
         findings.append(Finding("error", "duplicate-across-splits", message, "keep each in one split", tuple(across)))
     if within:
-        message = f"{number(len(within), 'pair')} with equal copies in the same split"
+        message = f"{pluralize(len(within), 'pair')} with equal copies in the same split"
         findings.append(Finding("warning", "duplicate", message, "remove the copies", tuple(within)))
     first = [group[0] for group in groups.values()]
     findings += _repeated(first, "rgb", _rgb, _shows_rgb, split_of)
@@ -71,7 +72,7 @@ def _repeated(
     if not items:
         return []
     name, other = ("RGB", "thermal") if sensor == "rgb" else ("thermal", "RGB")
-    message = f"{number(len(items), f'{name} image')} in several pairs, with different {other} images"
+    message = f"{pluralize(len(items), f'{name} image')} in several pairs, with different {other} images"
     return [Finding("warning", f"repeated-{sensor}", message, "check how the pairs were made", items)]
 
 
@@ -87,11 +88,11 @@ def _near(measured: Sequence[PairStats], split_of: Mapping[str, str]) -> list[Fi
         chosen = ((place[first] != place[second]) == across) & ~reported
         items = _nearest(measured, first[chosen], second[chosen], difference[chosen], place, split_of)
         if items and across:
-            message = f"{number(len(items), 'pair')} nearly equal to one of another split"
+            message = f"{pluralize(len(items), 'pair')} nearly equal to one of another split"
             remedy = "split by place or sequence, not by frame (`cimnet data split`)"
             findings.append(Finding("warning", "near-duplicate-across-splits", message, remedy, items))
         elif items:
-            message = f"{number(len(items), 'pair')} nearly equal to an earlier one of the same split"
+            message = f"{pluralize(len(items), 'pair')} nearly equal to an earlier one of the same split"
             findings.append(Finding("note", "near-duplicate", message, "nothing; they add little", items))
     return findings
 

@@ -57,8 +57,3 @@ class Finding:
 def items_of(names: Iterable[str]) -> tuple[Item, ...]:
     """Items without details, sorted by name."""
     return tuple(Item(name) for name in sorted(names))
-
-
-def number(count: int, what: str, many: str = "") -> str:
-    """'1 pair', '3 pairs'; `many`: a plural that is not made with s."""
-    return f"{count:,} {what if count == 1 else many or what + 's'}"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from cimnet.curation.check.examine import Examined
 from cimnet.curation.check.findings import Finding, Item
 from cimnet.curation.check.sensors import FAULT_CODES
-from cimnet.curation.check.sheet import Group, Sheet, spread
+from cimnet.curation.check.sheet import Group, Sheet
+from cimnet.utils.numbers import pluralize, spread_evenly
 
 _TYPICAL, _EXAMPLES = 4, 2  # pairs a split, and a kind of finding
 _EXPLAINED = {
@@ -37,7 +38,7 @@ def make_sheet(examined: Examined, findings: Sequence[Finding]) -> Sheet:
     groups = []
     for split, names in examined.splits.names.items():
         usual = [Item(name) for name in names if name not in odd] or [Item(name) for name in names]
-        groups.append(_group(examined, f"{split}: {len(names):,} pairs", usual, _TYPICAL))
+        groups.append(_group(examined, f"{split}: {pluralize(len(names), 'pair')}", usual, _TYPICAL))
     for finding in explained:
         groups.append(_group(examined, f"{finding.code}: {finding.message}", finding.items, _EXAMPLES))
     return Sheet(
@@ -54,7 +55,8 @@ def _group(examined: Examined, title: str, items: Sequence[Item], count: int) ->
     """Up to `count` of the items, each followed by the first pair that it is like."""
     jobs = {job.name: job for job in examined.jobs}
     pairs = []
-    for item in spread([item for item in items if item.name in jobs], count):
+    there = [item for item in items if item.name in jobs]
+    for item in (there[position] for position in spread_evenly(len(there), count)):
         for name, detail in ((item.name, item.detail), *((other, "") for other in item.others[:1])):
             caption = "  ".join(filter(None, (name, examined.splits.scenes.get(name, ""), detail)))
             pairs.append((jobs[name], caption))

@@ -9,9 +9,10 @@ from typing import Literal
 
 from cimnet.curation.check.check_files import relative
 from cimnet.curation.check.decode_pair import Problem
-from cimnet.curation.check.findings import Finding, Item, Severity, number
+from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.curation.check.pair_stats import PairStats, ThermalStats
 from cimnet.data.io.thermal_scaling import ThermalScaling
+from cimnet.utils.numbers import pluralize
 
 _FILLS = 0.25  # of 0..65535; below, 16-bit values without a range leave a network little to see
 _CLIPPED = 0.05
@@ -49,7 +50,7 @@ def unreadable(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
     findings = []
     for _, code, text, remedy in _READING:
         if items := found.get(code):
-            words = {what: number(len(items), what[:-1]) for what in ("files", "labels", "pairs")}
+            words = {what: pluralize(len(items), what[:-1]) for what in ("files", "labels", "pairs")}
             severity: Severity = "warning" if code == "estimate" else "error"
             findings.append(Finding(severity, code, text.format(**words), remedy, tuple(items)))
     return findings
@@ -66,16 +67,16 @@ def sizes(measured: Sequence[PairStats]) -> list[Finding]:
     label = _differing(measured, "label")
     findings = []
     if thermal:
-        message = f"{number(len(thermal), 'thermal image')} of another size than the RGB image"
+        message = f"{pluralize(len(thermal), 'thermal image')} of another size than the RGB image"
         remedy = "register and resample to the size of the RGB image (`cimnet data align`)"
         findings.append(Finding("error", "size", message, remedy, thermal))
     if label:
-        message = f"{number(len(label), 'label')} of another size than the RGB image"
+        message = f"{pluralize(len(label), 'label')} of another size than the RGB image"
         remedy = "resize the labels to that size without interpolation (nearest neighbour)"
         findings.append(Finding("error", "label-size", message, remedy, label))
     counts = Counter(size_text(stats.rgb.size) for stats in measured if stats.rgb is not None)
     if len(counts) > 1:
-        several = tuple(Item(size, number(count, "pair")) for size, count in counts.most_common())
+        several = tuple(Item(size, pluralize(count, "pair")) for size, count in counts.most_common())
         message = f"{len(counts)} image sizes in one set"
         remedy = "nothing, if training crops; to compare scores, give all the same scale"
         findings.append(Finding("note", "several-sizes", message, remedy, several))
@@ -106,7 +107,7 @@ def depths(measured: Sequence[PairStats]) -> list[Finding]:
         formats = Counter(form.split()[0] for stats in measured for k, form in stats.formats if k == kind)
         lossy = {"JPEG", "MPO"} & formats.keys()
         if lossy and len(formats) > len(lossy):
-            items = tuple(Item(form, number(count, "file")) for form, count in formats.most_common())
+            items = tuple(Item(form, pluralize(count, "file")) for form, count in formats.most_common())
             message = f"some {'RGB' if kind == 'rgb' else kind} images are JPEG, others not"
             remedy = "see that they are spread alike over splits and scenes: a network tells them apart"
             findings.append(Finding("note", "mixed-formats", message, remedy, items))

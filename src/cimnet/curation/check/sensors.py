@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from cimnet.curation.check.findings import Finding, Item, Severity, items_of, number
+from cimnet.curation.check.findings import Finding, Item, Severity, items_of
 from cimnet.curation.check.pair_stats import PairStats, RGBStats, ThermalStats
 from cimnet.curation.check.reading import code_of
 from cimnet.data.flags import BROKEN_FLAGS, FLAG_LISTS
+from cimnet.utils.numbers import pluralize
 
 _BRIGHT = 0.5  # share of overexposed pixels; real street scenes: up to 0.08
 _BLURRED = 1 / 6  # of the median sharpness; the flattest sound images of three sets: 0.2; blurred by 2 pixels: 0.07
@@ -113,7 +114,7 @@ def check_sensors(
         if new:
             listed = f", not in {FLAG_LISTS[flag]}.txt" if broken_known else ""
             remedy = f"name them in {FLAG_LISTS[flag]}.txt (then `broken: drop` leaves them out), or remove them"
-            message = f"{number(len(new), _image(flag))} {text}{listed}"
+            message = f"{pluralize(len(new), _image(flag))} {text}{listed}"
             findings.append(Finding("warning", code, message, remedy, tuple(Item(*entry) for entry in new)))
     return [*findings, *_flagged(measured, flags, faults), *_exchanged(measured)]
 
@@ -126,11 +127,11 @@ def _flagged(measured: Sequence[PairStats], flags: Mapping[str, set[str]], fault
         failed = {name for code, names in faults.items() if code.startswith(sensor) for name in names}
         seen = {stats.name for stats in measured if (stats.rgb if sensor == "rgb" else stats.thermal) is not None}
         if sound := {name for name, own in flags.items() if flag in own} & seen - failed:
-            message = f"{number(len(sound), _image(flag))} flagged as broken that look sound"
+            message = f"{pluralize(len(sound), _image(flag))} flagged as broken that look sound"
             remedy = f"check {FLAG_LISTS[flag]}.txt, or broken_in_*.txt"
             findings.append(Finding(severity, f"{sensor}-flagged-sound", message, remedy, items_of(sound)))
     if flagged := {name for name, own in flags.items() if own & BROKEN_FLAGS}:
-        message = f"{number(len(flagged), 'pair')} flagged as broken"
+        message = f"{pluralize(len(flagged), 'pair')} flagged as broken"
         remedy = "say in reports whether they were kept, dropped or alone (`broken`)"
         findings.append(Finding("note", "flagged-broken", message, remedy, items_of(flagged)))
     return findings
@@ -142,18 +143,18 @@ def _exchanged(measured: Sequence[PairStats]) -> list[Finding]:
     colourless = {stats.name for stats in rgbs if stats.rgb is not None and stats.rgb.grey}
     palettes = {stats.name for stats in measured if any(code_of(problem) == "palette" for problem in stats.problems)}
     if swapped := colourless & palettes:
-        message = f"RGB and thermal seem exchanged in {number(len(swapped), 'pair')}: grey RGB, coloured thermal"
+        message = f"RGB and thermal seem exchanged in {pluralize(len(swapped), 'pair')}: grey RGB, coloured thermal"
         findings.append(
             Finding("error", "swapped-colours", message, "exchange the files or folders", items_of(swapped))
         )
     elif len(colourless) > _MANY * len(rgbs):
-        message = f"{number(len(colourless), 'RGB image')} without colour"
+        message = f"{pluralize(len(colourless), 'RGB image')} without colour"
         remedy = "check that the RGB folder does not hold thermal images"
         findings.append(Finding("warning", "rgb-grey", message, remedy, items_of(colourless)))
     same = [stats for stats in measured if abs(stats.similarity) >= _SAME]
     if same:
         items = tuple(Item(stats.name, f"correlation {stats.similarity:.3f}") for stats in same)
-        message = f"{number(len(same), 'thermal image')} equal to the RGB image in grey"
+        message = f"{pluralize(len(same), 'thermal image')} equal to the RGB image in grey"
         findings.append(Finding("warning", "thermal-is-rgb", message, "export the thermal images again", items))
     return findings
 

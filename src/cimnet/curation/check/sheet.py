@@ -127,12 +127,6 @@ class Sheet:
         return legend
 
 
-def spread(items: Sequence[_Item], count: int) -> list[_Item]:
-    """Up to `count` of the items, evenly spread."""
-    positions = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[position] for position in positions]
-
-
 def _text_line(text: str, width: int, paper: Color) -> Image.Image:
     line = Image.new("RGB", (width, _LINE + 8), paper)
     draw = ImageDraw.Draw(line)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cimnet.curation.check.check_files import relative
-from cimnet.curation.check.findings import Finding, Item, Severity, number
+from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.flags import FLAG_LISTS, read_flags
 from cimnet.data.io.patterns import SPLIT_FOLDERS, FileIndex
 from cimnet.data.io.split_lists import ALL, find_list, list_names, read_names, scenes_of
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 _SCENES = ("day", "night", "dark_night")
 _FLIP = "_flip"
@@ -90,7 +91,7 @@ class _Reader:
             self.fault("empty-list", shown)
         for name, count in Counter(names).items():
             if count > 1:
-                self.fault("listed-twice", name, f"{count} times in {shown}")
+                self.fault("listed-twice", name, f"{pluralize(count, 'time')} in {shown}")
         self.unknown(path, names, "listed-missing")
         return list(dict.fromkeys(map(self.source, names)))
 
@@ -180,6 +181,6 @@ def _findings(faults: dict[str, list[Item]]) -> list[Finding]:
     found = []
     for severity, code, text, remedy in _MEANING:
         if items := faults.get(code):
-            words = {what: number(len(items), what[:-1]) for what in ("lists", "names", "pairs")}
+            words = {what: pluralize(len(items), what[:-1]) for what in ("lists", "names", "pairs")}
             found.append(Finding(severity, code, text.format(**words), remedy, tuple(items)))
     return found

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,11 +21,9 @@ from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import BROKEN_FLAGS, FLAG_LISTS
 from cimnet.data.io.split_lists import ALL, list_text
 from cimnet.data.io.thermal_scaling import ThermalRange
-from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 from cimnet.utils.files import require_apart, require_stageable, staged_folder
-
-Progress = Callable[[int, int], None]  # pairs done, pairs in all
+from cimnet.utils.pool import Progress, run_in_processes
 
 
 def convert(
@@ -70,7 +65,7 @@ def convert(
         The target.
 
     Raises:
-        CimnetError: `target` is not empty, lies inside `source`, or cannot be written.
+        CimnetError: `target` is not empty, lies inside `source`, or cannot be written; or a worker process was killed.
         DataError: an unknown layout, a source that cannot be read, classes without a partner, thermal values or pairs
             that the target cannot hold.
     """
@@ -95,11 +90,10 @@ def convert(
     list_text([place.id for place in places.values()])  # before the work
     with staged_folder(target) as part:
         job = Job(part, _reader(dataset), chosen, thermal == "scale")
-        written = []
-        for pair in _run(job, [(pair, places[name]) for name, pair in contents.pairs.items()], workers):
-            written.append(pair)
-            if progress is not None:
-                progress(len(written), len(places))
+        tasks = [(pair, places[name]) for name, pair in contents.pairs.items()]
+        written = run_in_processes(
+            partial(write_pair, job), tasks, workers, name=lambda task: task[1].id, progress=progress
+        )
         _describe(job, contents, written)
         _write_lists(job, contents, targets, places)
         _check(job, contents, targets, places, target)
@@ -121,19 +115,6 @@ def _reader(dataset: RGBTDataset) -> RGBTDataset:
     reader = copy.copy(dataset)
     reader.pairs, reader.ids, reader.scenes, reader.flags = [], [], [], []
     return reader
-
-
-def _run(job: Job, tasks: list[tuple[Pair, Destination]], workers: int) -> Iterator[Written]:
-    if workers == 1:
-        yield from map(partial(write_pair, job), tasks)
-        return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    try:
-        yield from pool.map(partial(write_pair, job), tasks, chunksize=8)
-    except BrokenProcessPool as error:
-        raise DataError("workers: a process was killed, maybe for memory; take fewer workers") from error
-    finally:  # also when interrupted: nobody writes any more when the folder is removed
-        pool.shutdown(cancel_futures=True)
 
 
 def _write_lists(

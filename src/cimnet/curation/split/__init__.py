@@ -21,6 +21,7 @@ from cimnet.data.io.patterns import split_names
 from cimnet.data.io.split_lists import ALL, list_text, name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
 _THREADS = 4
@@ -74,8 +75,8 @@ def split_dataset(
     rows, columns = _held(pairs, group_of, dataset, progress)
     if len(rows) < len(parts):
         raise DataError(
-            f"{root}: {len(rows)} groups ({name_some(rows)}) cannot fill {len(parts)} parts; give fewer parts, or tell "
-            "the groups otherwise (auto, near or a regular expression)"
+            f"{root}: {pluralize(len(rows), 'group')} ({name_some(rows)}) cannot fill {pluralize(len(parts), 'part')}; "
+            "give fewer parts, or tell the groups otherwise (auto, near or a regular expression)"
         )
     amounts = np.stack(list(columns.values()), axis=1)
     weights = [_WEIGHT_OF_PAIRS] + [1.0] * (len(columns) - 1)
@@ -176,7 +177,8 @@ def _overlaps(dataset: RGBTDataset, part_of: Mapping[str, str], parts: Mapping[s
         found = sorted({part_of[name] for name in names if name in part_of})
         lost = sum(name not in part_of for name in names)
         if lost and other in parts:
-            notes.append(f"{lost} pairs that split {other!r} holds now come into no part: divide all of them")
+            comes = f"{pluralize(lost, 'pair')} that split {other!r} holds now {'comes' if lost == 1 else 'come'}"
+            notes.append(f"{comes} into no part: divide all of them")
         if found and other not in (*parts, of):
             notes.append(
                 f"split {other!r}, which stays, shares pairs with {', '.join(found)}: do not use it beside them"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from cimnet.curation.stats.measure_pairs import DYNAMIC, STATIC, Job, PairStats,
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout, open_dataset
 from cimnet.data.io.split_lists import find_list, list_names, read_names
 from cimnet.data.layouts.kust4k import Kust4K
+from cimnet.utils.numbers import pluralize, spread_evenly
+from cimnet.utils.pool import Progress
 
 __all__ = ["LIGHT", "PairStats", "Stats", "dataset_stats"]
 
@@ -117,8 +119,8 @@ class Stats:
         source = "true offsets" if self.truth else "estimated offsets"
         lines = [
             "",
-            f"Weakly aligned: {share} of {known} pairs ({source}: static above {STATIC:g} px or dynamic above "
-            f"{DYNAMIC:g} px); {found['unknown']} of {found['pairs']} could not be told.",
+            f"Weakly aligned: {share} of {pluralize(known, 'pair')} ({source}: static above {STATIC:g} px or dynamic "
+            f"above {DYNAMIC:g} px); {found['unknown']} of {found['pairs']} could not be told.",
             "",
             "| offset, px | n | median | 90th percentile | most |",
             "|---|---:|---:|---:|---:|",
@@ -139,7 +141,7 @@ def dataset_stats(
     splits: Sequence[str] = (),
     sample: int = 60,
     workers: int = 1,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Stats:
     """Read every pair of a data set once and count.
 
@@ -152,6 +154,7 @@ def dataset_stats(
 
     Raises:
         DataError: data that cannot be used.
+        CimnetError: a worker process was killed.
     """
     root = Path(root)
     kind = find_layout(root, layout)
@@ -164,10 +167,8 @@ def dataset_stats(
     truth = all(isinstance(data, Kust4K) and has_truth(data) for data in sets.values())
     result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth)
     jobs = _jobs(sets, sample, truth)
-    for done, (name, pair) in enumerate(measure_pairs(sets, jobs, workers), start=1):
-        result.splits[name].append(pair)
-        if progress is not None:
-            progress(done, len(jobs))
+    for job, pair in zip(jobs, measure_pairs(sets, jobs, workers, progress), strict=True):
+        result.splits[job.split].append(pair)
     return result
 
 
@@ -179,6 +180,6 @@ def _empty(root: Path, split: str) -> bool:
 def _jobs(sets: dict[str, RGBTDataset], sample: int, truth: bool) -> list[Job]:
     jobs = []
     for name, data in sets.items():
-        asked = set(np.linspace(0, len(data) - 1, min(sample, len(data))).round().astype(int).tolist())
+        asked = set(spread_evenly(len(data), sample))
         jobs += [Job(name, index, truth or index in asked) for index in range(len(data))]
     return jobs

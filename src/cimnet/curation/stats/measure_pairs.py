@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,32 +12,14 @@ import torch
 from scipy import ndimage
 
 from cimnet.data import RGBTDataset
+from cimnet.data.classes import moving_ids
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.io.lighting import lighting
 from cimnet.data.layouts.kust4k import Kust4K
 from cimnet.registration import align_pair
 from cimnet.registration.objects import MIN_PIXELS, object_offsets
+from cimnet.utils.pool import Progress, run_in_processes
 
-MOVABLE = frozenset(
-    [
-        "car",
-        "truck",
-        "bus",
-        "van",
-        "motorcycle",
-        "motorcyclist",
-        "bike",
-        "bicycle",
-        "bicyclist",
-        "rider",
-        "person",
-        "human",
-        "pedestrian",
-        "vehicle",
-        "vehicles",
-    ]
-)
-"""Names of classes whose objects may move between the two exposures."""
 STATIC, DYNAMIC = 3.0, 5.0
 """Pixels of static or dynamic offset above which a pair counts as weakly aligned."""
 STILL = 1.0  # an object with less than this, in pixels, beyond the pair's offset has not moved
@@ -75,25 +55,23 @@ class Job(NamedTuple):
     asked: bool
 
 
-def measure_pairs(sets: dict[str, RGBTDataset], jobs: list[Job], workers: int) -> Iterator[tuple[str, PairStats]]:
-    """Split and figures of each job, in order."""
-    if workers <= 1:
-        yield from ((job.split, measure_pair(sets[job.split], job)) for job in jobs)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (sets,)) as pool:
-        yield from zip((job.split for job in jobs), pool.map(_measure, jobs, chunksize=8), strict=True)
+def measure_pairs(
+    sets: dict[str, RGBTDataset], jobs: list[Job], workers: int, progress: Progress | None = None
+) -> list[PairStats]:
+    """What is found in the pair of each job, in order.
+
+    Raises:
+        DataError: files that cannot be used.
+        CimnetError: a worker process was killed.
+    """
+    work = partial(_measure, sets, 1 if workers > 1 else None)
+    return run_in_processes(work, jobs, workers, name=lambda job: sets[job.split].ids[job.position], progress=progress)
 
 
-_sets: dict[str, RGBTDataset] = {}
-
-
-def _start(sets: dict[str, RGBTDataset]) -> None:
-    torch.set_num_threads(1)
-    _sets.update(sets)
-
-
-def _measure(job: Job) -> PairStats:
-    return measure_pair(_sets[job.split], job)
+def _measure(sets: dict[str, RGBTDataset], threads: int | None, job: Job) -> PairStats:
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return measure_pair(sets[job.split], job)
 
 
 def measure_pair(data: RGBTDataset, job: Job) -> PairStats:
@@ -127,7 +105,7 @@ def _offsets(data: RGBTDataset, index: int) -> tuple[Offset | None, tuple[Offset
         return None, ()
     if arrays.label is None:
         return (found.dx, found.dy), ()
-    movable = [class_id for class_id, name in enumerate(data.classes) if name.lower() in MOVABLE]
+    movable = sorted(moving_ids(data.classes))
     things = object_offsets(arrays.rgb, arrays.thermal, arrays.label, movable, found.matrix)
     own = [(thing.own_dx, thing.own_dy) for thing in things if thing.own_dx is not None and thing.own_dy is not None]
     return (found.dx, found.dy), tuple(moved for moved in own if np.hypot(*moved) > STILL)

@@ -12,6 +12,7 @@ from cimnet.data.flags import FLAG_LISTS
 from cimnet.data.io.split_lists import list_text
 from cimnet.errors import DataError
 from cimnet.utils.file_sets import write_together
+from cimnet.utils.numbers import pluralize
 
 
 def plot_classes(stats: Stats) -> Figure:
@@ -46,7 +47,9 @@ def plot_offsets(stats: Stats) -> Figure:
     kept = [(name, count) for name, count in zip(parts, counts, strict=True) if count]
     labels = [f"{name}\n{count} ({100 * count / found['pairs']:.0f}%)" for name, count in kept]
     left.pie([count for _, count in kept], labels=labels, colors=[parts[name] for name, _ in kept], startangle=90)
-    left.set_title(f"(a) {found['pairs']} pairs, {'true' if stats.truth else 'estimated'} offsets", fontsize=10)
+    left.set_title(
+        f"(a) {pluralize(found['pairs'], 'pair')}, {'true' if stats.truth else 'estimated'} offsets", fontsize=10
+    )
     for kind, color in (("dynamic", "#d55e00"), ("static", "#0072b2")):
         if found[kind]:
             x, y = np.transpose(found[kind])

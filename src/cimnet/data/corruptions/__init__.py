@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 from torch.utils.data import Dataset
 
+from cimnet.data.classes import moving_ids
 from cimnet.data.corruptions import geometry, rgb, thermal
 from cimnet.data.corruptions.corruption import Context, Corruption, Group
 from cimnet.data.dataset import RGBTDataset
@@ -38,17 +39,6 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 DROPPED = ("rgb_dropped", "thermal_dropped")
 """Corruptions that need an earlier pair; in the pair alone nothing shows which camera is at fault."""
-
-MOVING_CLASSES = frozenset(
-    {"car", "truck", "bus", "van", "person", "human", "pedestrian", "motorcycle", "motorbike", "bike", "bicycle"}
-    | {"rider", "cyclist", "train", "animal", "survivor"}
-)
-"""Names of classes whose things move."""
-
-
-def moving_ids(classes: Collection[str]) -> frozenset[int]:
-    """Ids of the classes in `MOVING_CLASSES`."""
-    return frozenset(k for k, name in enumerate(classes) if name.lower() in MOVING_CLASSES)
 
 
 def corrupt(
@@ -147,12 +137,10 @@ class CorruptedDataset(Dataset[RGBTSample]):
 __all__ = [
     "CORRUPTIONS",
     "DROPPED",
-    "MOVING_CLASSES",
     "Context",
     "CorruptedDataset",
     "Corruption",
     "Group",
     "corrupt",
     "find_corruption",
-    "moving_ids",
 ]

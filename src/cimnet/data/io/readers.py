@@ -7,6 +7,7 @@ carries one, so that a photograph and its mask come out the same way up. All fai
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -108,6 +109,16 @@ def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
     if values[..., 3].min() == 255:
         raise DataError(f"{path}: the fourth channel is 255 everywhere: opacity, not a thermal image")
     return np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3])
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file (by device and inode, so through links, too): an RGB and a thermal image of
+    one pair that are one file are a 4-channel file. Where there is no such file, whether the resolved paths are
+    equal."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)  # Path.resolve raises on links that lead to themselves
 
 
 @contextmanager

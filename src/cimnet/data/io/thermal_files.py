@@ -10,9 +10,20 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data.io.palettes import name_palette
-from cimnet.data.io.readers import LOSSY, channel_bits, image_size, opened, read_rgb, read_rgbt, refuse_pipe, upright
+from cimnet.data.io.readers import (
+    LOSSY,
+    channel_bits,
+    image_size,
+    opened,
+    read_rgb,
+    read_rgbt,
+    refuse_pipe,
+    same_file,
+    upright,
+)
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
+from cimnet.utils.extras import require
 
 _MOST_RECORDS = 10_000  # in a FLIR file; cameras write a few dozen
 _GREY_TOLERANCE = 16  # largest difference between "equal" channels of a JPEG, which rounds colours
@@ -74,7 +85,7 @@ def read_pair(rgb: Path, thermal: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
     Raises:
         DataError: see `read_rgb`, `read_thermal_counts` and `read_rgbt`.
     """
-    return read_rgbt(rgb) if thermal == rgb else (read_rgb(rgb), read_thermal_counts(thermal))
+    return read_rgbt(rgb) if same_file(rgb, thermal) else (read_rgb(rgb), read_thermal_counts(thermal))
 
 
 def check_depth(counts: Counts, dtype: str | None, path: Path | str = "thermal") -> None:
@@ -108,13 +119,9 @@ def _holds_temperatures(image: Image.Image) -> bool:
 
 
 def _read_radiometric(path: Path) -> npt.NDArray[np.float32]:
-    try:
-        import flyr
-        from flyr.records import extract_flir_app1
-    except ImportError as error:
-        raise DataError(
-            f"{path}: a radiometric FLIR JPEG; `pip install cimnet[thermal]` reads its temperatures"
-        ) from error
+    flyr = require("flyr", "thermal", f"{path}: the temperatures of a radiometric FLIR JPEG")
+    from flyr.records import extract_flir_app1
+
     try:
         with path.open("rb") as file, np.errstate(all="ignore"):  # counts without a temperature become NaN
             records = int.from_bytes(extract_flir_app1(file).read(32)[28:], "big")

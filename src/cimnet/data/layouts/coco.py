@@ -20,6 +20,7 @@ from cimnet.data.layouts.coco_json import Panoptic, panoptic_files, read_panopti
 from cimnet.data.pairs import Info
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 
 class CocoPanoptic(RGBTDataset):
@@ -114,7 +115,9 @@ class CocoPanoptic(RGBTDataset):
         unknown = segments[known[found] != segments]
         if unknown.size:
             values, pixels = np.unique(unknown, return_counts=True)
-            named = name_some([f"segment {i} ({n} pixels)" for i, n in zip(values, pixels, strict=True)])
+            named = name_some(
+                [f"segment {i} ({pluralize(int(n), 'pixel')})" for i, n in zip(values, pixels, strict=True)]
+            )
             raise DataError(f"{path}: {named} not in segments_info of its JSON file; correct either")
         return np.array([told[int(segment)] for segment in known], np.uint8)[found]
 

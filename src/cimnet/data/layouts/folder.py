@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cimnet.data.classes import read_dataset_file
 from cimnet.data.dataset import RGBTDataset
@@ -37,7 +37,6 @@ def _described(root: Path) -> FilePattern | None:
     file = read_dataset_file(root)
     if file is None or not file.files:
         return None
-    rgb = file.files.get("rgb", "rgb/{name}")
-    thermal = file.files.get("thermal", "thermal/{name}")
-    labels = file.files.get("labels", "labels/{name}")
+    kinds = ("rgb", "thermal", "labels")
+    rgb, thermal, labels = (PurePosixPath(file.files.get(kind, f"{kind}/{{name}}")).as_posix() for kind in kinds)
     return FilePattern(rgb, None if thermal == rgb else thermal, labels, nested=True)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.progress import track
 
 from cimnet.data.io.split_lists import list_text
 from cimnet.data.synthetic.class_ids import CLASSES
 from cimnet.data.synthetic.draws import LATE
 from cimnet.data.synthetic.render import check_view, render
-from cimnet.errors import DataError
+from cimnet.errors import ConfigError
 from cimnet.utils.files import staged_folder
+from cimnet.utils.pool import Progress, run_in_processes
 
 FORMAT = 1  # raised whenever the same seed gives other pictures
 _LISTS = {
@@ -71,28 +68,34 @@ def synthesize(
     scale: float = 1.0,
     late: float = LATE,
     workers: int = 1,
-    progress: bool = True,
+    progress: Progress | None = None,
 ) -> None:
     """Write train + val + test pairs into the new folder `out`; nothing is left there on failure.
 
     size: (height, width) in pixels; scale: pixels per native pixel (see `render`). late: share of pairs with badly
-    synchronised cameras (see `render`). workers: processes; their number does not change a byte.
+    synchronised cameras (see `render`). workers: processes; their number does not change a byte. progress: called with
+    the numbers of pairs done and in all.
 
-    Raises CimnetError if `out` exists and is not empty or cannot be written, ConfigError for unusable numbers."""
+    Raises CimnetError if `out` exists and is not empty or cannot be written or a worker process was killed, ConfigError
+    for unusable numbers."""
     out = Path(out).absolute()
     counts = {"train": train, "val": val, "test": test}
     if not 0 <= late <= 1:
-        raise DataError(f"late: {late} is a share of pairs, it must lie in 0 to 1")
+        raise ConfigError(f"late: {late} is a share of pairs, it must lie in 0 to 1")
     if min(counts.values()) < 0 or sum(counts.values()) == 0 or workers < 1:
-        raise DataError(f"train={train}, val={val}, test={test}, workers={workers}: need at least one pair, one worker")
+        raise ConfigError(
+            f"train={train}, val={val}, test={test}, workers={workers}: need at least one pair, one worker"
+        )
     check_view(seed, size, scale)
     with staged_folder(out) as part:
         for name in ("RGB", "TIR", "Seg_annos", "truth"):
             (part / name).mkdir(parents=True)
         places = [(split, index) for split, n in counts.items() for index in range(n)]
         jobs = [_Job(part, seed, *place, number, size, scale, late) for number, place in enumerate(places, start=1)]
-        steps = track(_run(jobs, workers), "Drawing scenes", len(jobs), disable=not progress, transient=True)
-        _write_lists(part, list(steps))
+        written = run_in_processes(
+            _write, jobs, workers, name=lambda job: f"{job.split} {job.index}", progress=progress
+        )
+        _write_lists(part, written)
         about = {
             "format": FORMAT,
             "seed": seed,
@@ -105,14 +108,6 @@ def synthesize(
         (part / "synth.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         classes = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES))
         (part / "README.txt").write_text(_README.format(classes=classes), encoding="utf-8")
-
-
-def _run(jobs: list[_Job], workers: int) -> Iterator[_Written]:
-    if workers == 1:
-        yield from map(_write, jobs)
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_write, jobs, chunksize=4)
 
 
 def _write(job: _Job) -> _Written:

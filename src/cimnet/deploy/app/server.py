@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cimnet.deploy.app.uploads import Limits
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
+from cimnet.utils.extras import require
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -28,13 +29,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 """Sent with every answer: the browser loads nothing from other hosts, whatever the page says."""
-
-_LOOPBACK = ("127.", "::1", "localhost")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host name or address."""
-    return host.startswith(_LOOPBACK[0]) or host in _LOOPBACK[1:]
 
 
 def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None = None, name: str = "model") -> FastAPI:
@@ -165,11 +159,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _gradio() -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
-        import gradio
-    except ImportError as error:
-        raise ConfigError("the page needs the extra app: pip install 'cimnet[app]'") from error
-    return gradio
+    return require("gradio", "app", "cimnet app")
 
 
 class _Headers:

@@ -17,6 +17,7 @@ from cimnet.inference.backends.details import Details
 from cimnet.inference.backends.trace import TILE, TiledModel, example, first_line
 from cimnet.models import RGBTModel
 from cimnet.ops.deformable import use_implementation
+from cimnet.utils.extras import require
 
 OPSET = 20
 """DeformConv came with 19; 20 is the one whose Resize, GridSample and DeformConv are tested together here."""
@@ -106,11 +107,10 @@ def to_onnx(model: RGBTModel, details: Details, metadata: dict[str, str]) -> Any
     Raises:
         ConfigError: without the extra ``export``, or if an operator has no form in ONNX.
     """
-    try:
-        import onnx
-        from onnx import compose, parser
-    except ImportError as error:
-        raise ConfigError("ONNX needs the extra export: pip install 'cimnet[export]'") from error
+    require("onnx", "export", "ONNX")
+    import onnx
+    from onnx import compose, parser
+
     scaled = details.input_scale != 1
     before = parser.parse_model(
         BEFORE.format(opset=OPSET, tile=TILE, scaling=SCALED.format(scale=details.input_scale) if scaled else UNSCALED)

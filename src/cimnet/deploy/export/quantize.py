@@ -14,6 +14,7 @@ from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.backends.details import Details, to_metadata
+from cimnet.utils.numbers import spread_evenly
 
 PAIRS = 32
 """Pairs that set the ranges, spread over the training split."""
@@ -75,7 +76,7 @@ def _pairs(predictor: Predictor, root: Path) -> Iterator[dict[str, npt.NDArray[n
     sound = [index for index, pair in enumerate(data.pairs) if pair.flags.isdisjoint(BROKEN_FLAGS)]
     if not sound:
         raise DataError(f"{root}: its split train has no pairs; calibrate with a data set that has some")
-    for place in np.unique(np.linspace(0, len(sound) - 1, PAIRS).round().astype(int)):
+    for place in spread_evenly(len(sound), PAIRS):
         sample = data[sound[place]]
         yield {"rgb": sample.rgb[None].numpy(), "thermal": sample.thermal[None].numpy()}
 

@@ -2,8 +2,11 @@
 
 Needs the extra ``geo`` (rasterio, pyogrio)."""
 
-import cimnet.deploy.geo.extra  # noqa: F401  # first: says which extra is missing
-from cimnet.deploy.geo.areas import ClassArea
-from cimnet.deploy.geo.predict_raster import GeoResult, predict_geotiff
+from cimnet.utils.extras import require
+
+require("rasterio", "geo", "aerial images")  # first: what is imported below needs it
+
+from cimnet.deploy.geo.areas import ClassArea  # noqa: E402
+from cimnet.deploy.geo.predict_raster import GeoResult, predict_geotiff  # noqa: E402
 
 __all__ = ["ClassArea", "GeoResult", "predict_geotiff"]

@@ -15,6 +15,7 @@ from rasterio.features import shapes
 from cimnet.deploy.geo.areas import Ground, Ring
 from cimnet.deploy.geo.classes_file import NODATA
 from cimnet.errors import ConfigError
+from cimnet.utils.extras import require
 
 LAYER = "classes"
 _BATCH = 5000
@@ -29,10 +30,7 @@ def require_pyogrio(path: Path) -> None:
     """
     if path.suffix.lower() != ".gpkg":
         raise ConfigError(f"polygons {path}: written as GeoPackage; give a name that ends in .gpkg")
-    try:
-        import pyogrio  # noqa: F401  # before hours of work: is it there, and does it load
-    except ImportError as error:
-        raise ConfigError("polygons need the extra geo: pip install 'cimnet[geo]'") from error
+    require("pyogrio", "geo", f"polygons {path}")  # before hours of work: is it there, and does it load
 
 
 def write_polygons(path: Path, raster: Path, classes: Sequence[str], ground: Ground | None, min_area: float) -> int:

@@ -18,10 +18,12 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from cimnet.checkpoint import ModelInfo
+from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import as_uint16, check_depth
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.deploy.geo.grids import same_grid
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 Image = npt.NDArray[Any]
 Known = npt.NDArray[np.bool_]
@@ -101,7 +103,7 @@ def open_pair(
     """
     with ExitStack() as stack:
         colour = stack.enter_context(_opened(rgb))
-        if thermal.resolve() == rgb.resolve():
+        if same_file(rgb, thermal):
             _check_four_bands(colour)
             heat, band = colour, 4
         else:
@@ -186,8 +188,8 @@ def _check_rgb(raster: DatasetReader) -> None:
     opaque = raster.count == 4 and raster.colorinterp[3] == ColorInterp.alpha
     if raster.count != 3 and not opaque:
         raise DataError(
-            f"{raster.name}: {raster.count} bands, expected red, green, blue and at most opacity; choose three with "
-            "gdal_translate -b 1 -b 2 -b 3 (one file of RGB and thermal bands: give it for both)"
+            f"{raster.name}: {pluralize(raster.count, 'band')}, expected red, green, blue and at most opacity; "
+            "choose three with gdal_translate -b 1 -b 2 -b 3 (one file of RGB and thermal bands: give it for both)"
         )
     _check_colour_depth(raster)
 
@@ -204,15 +206,16 @@ def _check_thermal(raster: DatasetReader) -> None:
     opaque = raster.count == 2 and raster.colorinterp[1] == ColorInterp.alpha
     if raster.count != 1 and not opaque:
         raise DataError(
-            f"{raster.name}: {raster.count} bands, expected one thermal band and at most opacity; choose it with "
-            "gdal_translate -b N"
+            f"{raster.name}: {pluralize(raster.count, 'band')}, expected one thermal band and at most opacity; choose "
+            "it with gdal_translate -b N"
         )
 
 
 def _check_four_bands(raster: DatasetReader) -> None:
     if raster.count != 4:
         raise DataError(
-            f"{raster.name}: {raster.count} bands; given for RGB and thermal it needs four, the thermal image last"
+            f"{raster.name}: {pluralize(raster.count, 'band')}; given for RGB and thermal it needs four, the thermal "
+            "image last"
         )
     _check_colour_depth(raster)
     with reading(raster.name):

@@ -5,22 +5,13 @@ app ─▶ uploads (bytes, counted) ─▶ decoding (two at a time) ─▶ batch
 
 from __future__ import annotations
 
-from cimnet.errors import ConfigError
+from cimnet.utils.extras import require
 
-try:
-    import fastapi
-    import prometheus_client
-    import python_multipart
-    import uvicorn
-except ImportError as error:
-    raise ConfigError(
-        f"cimnet serve needs the extra serve ({error.name} is missing): pip install 'cimnet[serve]'"
-    ) from error
+for name in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):  # first: what is imported below needs them
+    require(name, "serve", "cimnet serve")
 
-from cimnet.deploy.serve.options import ServeOptions
-from cimnet.deploy.serve.run_server import run_server
-from cimnet.deploy.serve.service import create_app
+from cimnet.deploy.serve.options import ServeOptions  # noqa: E402
+from cimnet.deploy.serve.run_server import run_server  # noqa: E402
+from cimnet.deploy.serve.service import create_app  # noqa: E402
 
 __all__ = ["ServeOptions", "create_app", "run_server"]
-
-del fastapi, prometheus_client, python_multipart, uvicorn

@@ -22,6 +22,7 @@ from cimnet.deploy.serve.image_parts import decode
 from cimnet.deploy.serve.options import ServeOptions
 from cimnet.deploy.serve.prometheus import CountRequests, Metrics
 from cimnet.inference import Predictor
+from cimnet.utils.numbers import pluralize
 from cimnet.version import __version__
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class Service:
     async def predict(self, request: Request, format: Annotated[Format, Query()] = "png") -> Response:
         """Segment one pair, or one image of it: a PNG of class ids, JSON, or an overlay."""
         if self.in_hand >= self.options.in_hand:
-            raise busy(f"{self.in_hand} requests are in hand")
+            raise busy(f"{pluralize(self.in_hand, 'request')} in hand")
         self.in_hand += 1
         self.metrics.in_hand.set(self.in_hand)
         try:

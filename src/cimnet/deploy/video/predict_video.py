@@ -27,6 +27,7 @@ from cimnet.errors import CimnetError, DataError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.overlay import legend
 from cimnet.inference.predictor import Predictor
+from cimnet.utils.numbers import pluralize
 
 Progress = Callable[[int, int], object]
 Note = Callable[[str], object]
@@ -105,7 +106,11 @@ def predict_video(
         try:
             run()
         except CimnetError as error:
-            kept = f"; of the {result.frames} frames before, what was written is kept" if result.frames else ""
+            kept = (
+                f"; of the {pluralize(result.frames, 'frame')} before, what was written is kept"
+                if result.frames
+                else ""
+            )
             raise type(error)(f"{error}{kept}") from error
     result.overlay, result.masks, result.table = outputs.overlay, outputs.masks, outputs.table
     for source in sources:

@@ -19,6 +19,8 @@ from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, ind
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.deploy.video.crop import Crop
 from cimnet.errors import ConfigError, DataError
+from cimnet.utils.extras import install, require
+from cimnet.utils.numbers import pluralize
 
 if TYPE_CHECKING:
     import av
@@ -113,14 +115,9 @@ def pyav() -> Any:
     Raises:
         ConfigError: not installed.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise ConfigError("videos need the extra video: pip install 'cimnet[video]'") from error
+    av = require("av", "video", "videos")
     if int(av.__version__.split(".")[0]) < OLDEST_PYAV:
-        raise ConfigError(
-            f"PyAV {av.__version__} reads BT.709 videos in wrong colours; pip install --upgrade 'cimnet[video]'"
-        )
+        raise ConfigError(f"PyAV {av.__version__} reads BT.709 videos in wrong colours; {install('video')}")
     # PyAV's logging takes the GIL in FFmpeg's threads: closing a file waits for them, with the GIL, for ever.
     av.logging.restore_default_callback()
     av.logging.set_libav_level(av.logging.FATAL)
@@ -173,7 +170,7 @@ class VideoSource:
                     last = time - first
                     yield Frame(index, f"{index:06d}", last, partial(self._image, frame))
         if damaged:
-            self.problems.append(f"{self.path}: {damaged} damaged packets were left out")
+            self.problems.append(f"{self.path}: {pluralize(damaged, 'damaged packet')} left out")
         if self.duration and last >= 0 and self.duration - last > 2.5 * self.interval + 0.01:
             announced = f", announced are {self.duration:.2f} s"
             self.problems.append(f"{self.path}: ends early, after {last + self.interval:.2f} s{announced}")
@@ -271,7 +268,7 @@ class ImageSource:
         self.times = [index / fps for index in range(len(names))]
         gaps = _gaps(names)
         if gaps:
-            self.problems.append(f"{self.path}: {gaps} numbers are left out; times count the files")
+            self.problems.append(f"{self.path}: {pluralize(gaps, 'number')} left out; times count the files")
 
     def _by_clock(self, names: list[str], clock: list[float]) -> tuple[list[str], list[float]]:
         """Names and times in the order of time; of images of the same moment the first is kept."""

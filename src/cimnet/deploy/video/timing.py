@@ -11,6 +11,7 @@ from cimnet.deploy.video.motion import FEW, Track, Vector, track
 from cimnet.deploy.video.sources import Frame
 from cimnet.errors import DataError
 from cimnet.ops.edges import correlation
+from cimnet.utils.numbers import pluralize, spread_evenly
 
 SPAN = 60.0
 MAX_OFFSET = 5.0
@@ -77,7 +78,9 @@ def compare(rgb: Track, thermal: Track, max_offset: float = MAX_OFFSET) -> Offse
     """The same for two tracks."""
     for name, found in (("RGB", rgb), ("thermal", thermal)):
         if len(found.times) < FEW:
-            raise DataError(f"the {name} video has {len(found.times)} frames, too few to estimate the time offset from")
+            raise DataError(
+                f"the {name} video has {pluralize(len(found.times), 'frame')}, too few to estimate the time offset from"
+            )
     width = max(rgb.interval, thermal.interval)
     motion, edges = _motion(rgb, thermal, max_offset, width), _edges(rgb, thermal, max_offset, width)
     sure = [motion.fit > _LEAST_FIT and motion.margin > _LEAST_MARGIN]
@@ -125,7 +128,7 @@ def _fit(a: Vector, b: Vector) -> float:
 def _edges(rgb: Track, thermal: Track, max_offset: float, width: float) -> Curve:
     """Agreement of orientation maps, at the displacement of the cameras that suits all sampled frames best."""
     offsets = np.arange(-max_offset, max_offset + 1e-9, width / 2)
-    chosen = np.linspace(0, len(rgb.times) - 1, min(4 * _SAMPLE, len(rgb.times))).round().astype(int)
+    chosen = spread_evenly(len(rgb.times), 4 * _SAMPLE)
     kept, scores = [], []
     for offset in offsets:
         targets = rgb.times[chosen] + offset

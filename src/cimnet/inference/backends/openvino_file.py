@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cimnet.errors import ConfigError
 from cimnet.inference.backends.trace import first_line
+from cimnet.utils.extras import require
 
 FIRST_STAGE = "/stages.0/"
 
@@ -21,10 +22,7 @@ def save_openvino(onnx_file: Path, out: Path, metadata: dict[str, str]) -> None:
     Raises:
         ConfigError: without the extra ``openvino``, or if an operator has no form there.
     """
-    try:
-        import openvino
-    except ImportError as error:
-        raise ConfigError("OpenVINO needs the extra openvino: pip install 'cimnet[openvino,export]'") from error
+    openvino = require("openvino", "openvino,export", "OpenVINO")
     core = openvino.Core()
     core.add_extension(_deform_conv_extension())
     try:

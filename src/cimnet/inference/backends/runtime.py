@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.errors import CheckpointError, ConfigError
+from cimnet.errors import CheckpointError
 from cimnet.inference.backends.details import KEYS, REMEDY, Details, from_metadata
 from cimnet.inference.backends.openvino_file import compile_openvino
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.backends.trace import TILE, first_line
 from cimnet.models import Output
 from cimnet.models.base import class_ids, present_mask
+from cimnet.utils.extras import install, require
 
 OLDEST_RUNTIME = (1, 25, 1)
 Run = Callable[[Tensor, Tensor], Tensor]
@@ -92,10 +93,7 @@ class ExportedModel:
 
 
 def _open_onnx(path: Path) -> tuple[Run, ModelInfo, Details]:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigError(f"{path}: needs the extra export: pip install 'cimnet[export]'") from error
+    onnxruntime = require("onnxruntime", "export", str(path))
     _check_version(path, onnxruntime.__version__)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -117,15 +115,12 @@ def _check_version(path: Path, installed: str) -> None:
     if numbers < OLDEST_RUNTIME:
         oldest = ".".join(map(str, OLDEST_RUNTIME))
         raise CheckpointError(
-            f"{path}: onnxruntime {installed} has no deformable convolution; pip install 'onnxruntime>={oldest}'"
+            f"{path}: onnxruntime {installed} has no deformable convolution, {oldest} has; {install('export')}"
         )
 
 
 def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
-    try:
-        import openvino
-    except ImportError as error:
-        raise ConfigError(f"{path}: needs the extra openvino: pip install 'cimnet[openvino]'") from error
+    openvino = require("openvino", "openvino", str(path))
     if not path.with_suffix(".bin").is_file():
         raise CheckpointError(f"{path.with_suffix('.bin')}: missing, it holds the weights of {path.name}; {REMEDY}")
     try:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from cimnet.data.io.readers import image_size, read_rgb, read_rgbt
+from cimnet.data.io.readers import image_size, read_rgb, read_rgbt, same_file
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.io.thermal_files import thermal_size
 from cimnet.errors import CimnetError, DataError
@@ -22,6 +22,7 @@ from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor
 from cimnet.utils.files import csv_text, require_writable, write_atomically, write_text
+from cimnet.utils.numbers import pluralize
 
 FilePair = tuple[str, Path | None, Path | None]
 """Name without extension, below the folders given ("flight1/0001"); RGB and thermal file, None: missing."""
@@ -96,8 +97,8 @@ def match_pairs(rgb: Path | None, thermal: Path | None, out: Path | None = None)
     pairs: list[FilePair] = [(name, left[name], right[name]) for name in sorted(left.keys() & right.keys())]
     if not pairs:
         raise DataError(
-            f"--rgb {rgb} ({len(left)} images) and --thermal {thermal} ({len(right)}): no two files share a name; "
-            "name both files of a pair alike"
+            f"--rgb {rgb} ({pluralize(len(left), 'image')}) and --thermal {thermal} ({len(right)}): no two files share "
+            "a name; name both files of a pair alike"
         )
     unmatched = [left[n] for n in sorted(left.keys() - right.keys())] + [
         right[n] for n in sorted(right.keys() - left.keys())
@@ -264,7 +265,7 @@ def _read(predictor: Predictor, pair: FilePair) -> Loaded | tuple[str, DataError
         if rgb is None:
             tensors = predictor.tensors(None, thermal)
             return Loaded(name, to_rgb(tensors[1]), *tensors, both=False)
-        picture, heat = read_rgbt(rgb) if thermal is not None and _same(rgb, thermal) else (read_rgb(rgb), thermal)
+        picture, heat = read_rgbt(rgb) if thermal is not None and same_file(rgb, thermal) else (read_rgb(rgb), thermal)
         return Loaded(name, picture, *predictor.tensors(picture, heat), both=thermal is not None)
     except DataError as error:
         return name, error
@@ -286,13 +287,9 @@ def refuse_if_all_failed(failed: Mapping[str, str], count: int) -> None:
 def _check_sizes(rgb: Path | None, thermal: Path | None) -> None:
     if rgb is None or thermal is None:
         return
-    size, other = image_size(rgb), (image_size(thermal) if _same(rgb, thermal) else thermal_size(thermal))
+    size, other = image_size(rgb), (image_size(thermal) if same_file(rgb, thermal) else thermal_size(thermal))
     if size != other:
         raise DataError(
             f"{thermal} is {other[1]}x{other[0]} but {rgb} is {size[1]}x{size[0]}; "
             "register and resample to the size of the RGB image first (`cimnet data align`)"
         )
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import DataError
-from cimnet.inference.jobs.extra import require
 from cimnet.inference.jobs.folders import FilePair
 from cimnet.inference.jobs.shards import Files, Rows, Shard
+from cimnet.utils.extras import require
+from cimnet.utils.numbers import pluralize
 
 _LONGEST = 200  # bytes of a file's name, without the ending; file systems take 255, and temporary names are longer
 _CSV = "rgb,thermal[,name]"
@@ -93,7 +94,9 @@ def _csv(path: Path) -> list[FilePair]:
     pairs = []
     for number, row in rows[1:]:
         if len(row) != len(header):
-            raise DataError(f"{path}: row {number}: {len(row)} cells where the first line has {len(header)}")
+            raise DataError(
+                f"{path}: row {number}: {pluralize(len(row), 'cell')} where the first line has {len(header)}"
+            )
         cells = dict(zip(header, map(str.strip, row), strict=True))
         rgb, thermal = (path.parent / cells[sensor] if cells[sensor] else None for sensor in ("rgb", "thermal"))
         pairs.append((cells.get("name") or (rgb or thermal or Path()).stem, rgb, thermal))
@@ -101,7 +104,7 @@ def _csv(path: Path) -> list[FilePair]:
 
 
 def _parquet(path: Path) -> list[Shard]:
-    parquet = require("pyarrow.parquet", "reading Parquet files")
+    parquet = require("pyarrow.parquet", "cluster", "reading Parquet files")
     try:
         with parquet.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow)
@@ -117,7 +120,7 @@ def _parquet(path: Path) -> list[Shard]:
 
 
 def _check_columns(path: Path, schema: Any) -> None:
-    types = require("pyarrow", "reading Parquet files").types
+    types = require("pyarrow", "cluster", "reading Parquet files").types
     found = {column.name: column.type for column in schema}
     text, data = (types.is_string, types.is_large_string), (types.is_binary, types.is_large_binary, types.is_null)
     for name, expected, tests in (("name", "string", text), ("rgb", "binary", data), ("thermal", "binary", data)):

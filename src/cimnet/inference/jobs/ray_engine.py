@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cimnet.errors import CimnetError, ConfigError
-from cimnet.inference.jobs.extra import require
 from cimnet.inference.jobs.folders import Outcome
 from cimnet.inference.jobs.ray_worker import Task, Worker
 from cimnet.inference.jobs.shards import Shard
+from cimnet.utils.extras import require
 
 _CPUS_A_WORKER = 4
 
@@ -63,7 +63,7 @@ def predict_on_ray(parts: Sequence[Shard], task: Task, pool: Pool) -> Generator[
     """
     if not parts:
         return
-    data = require("ray.data", "--engine ray")
+    data = require("ray.data", "cluster", "--engine ray")
     rows = [{"key": str(k), "part": pickle.dumps(part.absolute())} for k, part in enumerate(parts)]
     task.tries.mkdir(parents=True, exist_ok=True)
     try:
@@ -98,8 +98,8 @@ def cluster(address: str | None) -> Iterator[list[Mapping[str, float]]]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray starts
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    ray = require("ray", "--engine ray")
-    data = require("ray.data", "--engine ray")
+    ray = require("ray", "cluster", "--engine ray")
+    data = require("ray.data", "cluster", "--engine ray")
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     context = data.DataContext.get_current()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import CheckpointError, CimnetError
-from cimnet.inference.jobs.extra import require
 from cimnet.inference.jobs.folders import Outcome
 from cimnet.inference.jobs.record import digest_of
 from cimnet.inference.jobs.shards import Shard, predict_shard
 from cimnet.inference.predictor import load
+from cimnet.utils.extras import require
 
 MOST_TRIES = 3
 """Times a part is begun: one that kills its worker must not do so for ever."""
@@ -58,7 +58,7 @@ class Worker:
 
     def __call__(self, table: Any) -> Any:
         rows = zip(*(table.column(name).to_pylist() for name in ("key", "part")), strict=True)
-        return require("pyarrow", "--engine ray").table(
+        return require("pyarrow", "cluster", "--engine ray").table(
             {"outcome": [pickle.dumps(self._predict(key, pickle.loads(part))) for key, part in rows]}
         )
 

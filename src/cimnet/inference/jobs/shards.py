@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from cimnet.inference.jobs.extra import require
 from cimnet.inference.jobs.folders import FilePair, Outcome, predict_each
 from cimnet.inference.predictor import Predictor
+from cimnet.utils.extras import require
 
 _ROWS = 16  # of a Parquet file, in memory and in temporary files at a time
 
@@ -81,7 +81,7 @@ class Rows:
         return replace(self, file=self.file.absolute())
 
     def batches(self) -> Iterator[Batch]:
-        parquet, wanted = require("pyarrow.parquet", "reading Parquet files"), set(self.names)
+        parquet, wanted = require("pyarrow.parquet", "cluster", "reading Parquet files"), set(self.names)
         with parquet.ParquetFile(self.file) as file:
             columns = ["name", "rgb", "thermal"]
             for table in file.iter_batches(batch_size=_ROWS, row_groups=[self.group], columns=columns):

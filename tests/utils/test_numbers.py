@@ -1,0 +1,49 @@
+"""Numbers as text."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from cimnet.utils.numbers import pluralize, spread_evenly
+from tests import ROOT
+
+ALWAYS_SEVERAL = {"openvino_file.py", "paper_tables.py", "ray_worker.py"}
+"""Files in which a length beside a plural is never 1."""
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 masks"), (1, "1 mask"), (2, "2 masks"), (1200, "1,200 masks"), (-1, "-1 masks")]
+)
+def test_plurals(count: int, text: str) -> None:
+    assert pluralize(count, "mask") == text
+
+
+def test_odd_plurals() -> None:
+    assert pluralize(1, "class", "classes") == "1 class"
+    assert pluralize(3, "class", "classes") == "3 classes"
+
+
+def test_no_message_puts_a_length_before_a_plural() -> None:
+    """It would say "1 masks"."""
+    found = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.JoinedStr):
+                continue
+            for before, after in zip(node.values, node.values[1:], strict=False):
+                text = str(after.value) if isinstance(after, ast.Constant) else ""
+                length = isinstance(before, ast.FormattedValue) and ast.unparse(before.value).startswith("len(")
+                if length and re.match(r" [a-z]+s\b", text) and path.name not in ALWAYS_SEVERAL:
+                    found.append(f"{path.name}: {ast.unparse(node)}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "positions"),
+    [(0, 3, []), (5, 0, []), (5, 1, [0]), (5, 2, [0, 4]), (5, 3, [0, 2, 4]), (3, 9, [0, 1, 2]), (1, 1, [0])],
+)
+def test_spread_evenly(length: int, count: int, positions: list[int]) -> None:
+    assert spread_evenly(length, count) == positions
