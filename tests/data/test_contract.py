@@ -98,6 +98,7 @@ def test_every_form_of_every_layout_is_tested(tmp_path: Path) -> None:
 
 
 IDS = {
+    "kust4k": "unlabelled road building motorcycle car truck tree human traffic_facilities",
     "mfnet": "unlabelled car person bike curve car_stop guardrail colour_cone bump",
     "msrs": "unlabelled car person bike curve car_stop guardrail colour_cone bump",
     "pst900": "background fire_extinguisher backpack hand_drill survivor",

@@ -16,14 +16,17 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import pytest
 
 from .table import MUTANTS, Mutant
 
@@ -32,7 +35,8 @@ COPIED = ("src", "tests", "recipes")
 SKIPPED = (".*", "runs", "__pycache__")
 KILLED, SURVIVED, UNUSABLE = "killed", "survived", "does not apply"
 TIMEOUT = 600  # seconds; a mutant that hangs is one that the tests see
-FAILED, PASSED = 1, 0  # exit codes of pytest
+FAILED, PASSED, BROKEN = 1, 0, 3  # exit codes of pytest
+LIBRARIES = ("torch", "torchvision.transforms.v2", "segmentation_models_pytorch", "timm", "scipy.ndimage", "matplotlib")
 
 
 def copy_project(root: Path, folder: Path) -> Path:
@@ -46,17 +50,50 @@ def copy_project(root: Path, folder: Path) -> Path:
 
 
 def run_tests(project: Path, tests: Iterable[str]) -> tuple[int, str]:
-    """Run test files until the first failure: pytest's exit code and the end of what it says."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
-    environment = {**os.environ, "PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            [*command, *tests], cwd=project, env=environment, capture_output=True, text=True, timeout=TIMEOUT
-        )
-    except subprocess.TimeoutExpired:
-        return FAILED, f"no end after {TIMEOUT} s"
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return done.returncode, (lines or done.stdout.splitlines() or done.stderr.splitlines() or [""])[-1]
+    """Run test files until the first failure: pytest's exit code and what it says of that.
+
+    In a fork of this process, which has imported the large libraries once for all, and nothing of the project.
+    """
+    with tempfile.TemporaryFile("w+") as output:
+        child = os.fork()
+        if child == 0:
+            try:
+                _become_pytest(project, output.fileno(), list(tests))
+            finally:
+                os._exit(BROKEN)
+        code = _wait(child)
+        output.seek(0)
+        lines = output.read().splitlines()
+    told = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return (FAILED, f"no end after {TIMEOUT} s") if code is None else (code, (told or lines or [""])[-1])
+
+
+def _become_pytest(project: Path, output: int, tests: list[str]) -> None:
+    os.setsid()  # so that processes that tests begin can be ended with it
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.chdir(project)
+    os.environ["PYTHONPATH"] = str(project / "src")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "cimnet")]:
+        del sys.modules[name]
+    sys.path[:] = [str(project), str(project / "src"), *(p for p in sys.path if Path(p or ".").resolve() != ROOT)]
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", *tests]
+    code = int(pytest.main(arguments))
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _wait(child: int) -> int | None:
+    """Exit code of a fork; None if it had to be ended."""
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def judge(mutant: Mutant, project: Path) -> tuple[str, str]:
@@ -101,6 +138,9 @@ def main() -> None:
     parser.add_argument("--trust", action="store_true", help="do not run the tests without a mutant first")
     options = parser.parse_args()
     mutants = [mutant for mutant in MUTANTS if mutant.name.startswith(options.only)]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    for library in LIBRARIES:
+        importlib.import_module(library)
     rows = []
     with tempfile.TemporaryDirectory(prefix="cimnet-mutants-") as folder:
         project = copy_project(ROOT, Path(folder))
