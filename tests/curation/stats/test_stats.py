@@ -129,7 +129,7 @@ def test_lists_can_be_written_and_are_read(scenes: Path, tmp_path: Path) -> None
 
 
 def test_command(scenes: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
-    result = cli("data", "stats", scenes, "--out", tmp_path / "stats", "--sample", 0)
+    result = cli("data", "stats", scenes, "--out", tmp_path / "stats", "--sample", 0, "--workers", 1)
     assert result.code == 0, result.err
     assert "Weakly aligned" in result.out
     content = json.loads((tmp_path / "stats" / "stats.json").read_text())
