@@ -12,4 +12,4 @@ class TestOneStream(BaseTester):
 
 class TestTwoStreams(BaseTester):
     family = "cimnet"
-    encoder = "resnet18"
+    encoder = "resnet10t"

@@ -110,6 +110,7 @@ def test_estimates_agree_with_the_truth(scenes: Path, tmp_path: Path) -> None:
     assert "estimated offsets" in found.to_markdown()
 
 
+@pytest.mark.slow  # imports torch twice more; tests/curation/check/test_processes.py tries processes, too
 def test_processes_change_nothing(scenes: Path) -> None:
     calls: list[tuple[int, int]] = []
     one = dataset_stats(scenes, sample=0)
