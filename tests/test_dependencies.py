@@ -6,8 +6,6 @@ import re
 import sys
 import tomllib
 
-import pytest
-
 from tests import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
