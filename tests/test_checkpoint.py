@@ -27,8 +27,12 @@ INFO = ModelInfo(
     classes=("ground", "Bäume", "car"),
     colors=((0, 0, 0), (10, 200, 30), (255, 0, 128)),
     scaling=ThermalScaling("range", 18000.0, 22300.5),
+    thermal_dtype="uint16",
     metrics={"miou": 0.5, "epoch": 3},
+    temperature=1.75,
+    alarm={"version": 1},
 )
+"""No field as it is by default: what is lost on the way shows."""
 
 
 def _save(path: Path, info: ModelInfo = INFO) -> Path:

@@ -1,13 +1,10 @@
-"""pyproject.toml, the table in docs/decisions.md, constraints.txt and the imports say the same about dependencies."""
+"""pyproject.toml, constraints.txt and the imports say the same about dependencies."""
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 import tomllib
-
-import pytest
 
 from tests import ROOT
 
@@ -45,31 +42,6 @@ def required() -> Rows:
     return {(extra, *split(requirement)) for extra, requirements in lists.items() for requirement in requirements}
 
 
-def documented() -> list[tuple[str, str, str, str, str]]:
-    """Package, extras, bound, licence, reason."""
-    section = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8").partition("\n## Dependencies\n")[2]
-    section = section.partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    rows = []
-    for line in lines[1:]:
-        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-        assert len(cells) == 5, line
-        rows.append((cells[0], cells[1], cells[2], cells[3], cells[4]))
-    return rows
-
-
-def test_the_table_is_pyproject() -> None:
-    rows = [(extra, name, bound) for name, extras, bound, _, _ in documented() for extra in extras.split(", ")]
-    assert len(rows) == len(set(rows)), "a row is there twice"
-    table = set(rows)
-    assert table - required() == set(), "in docs/decisions.md, but not in pyproject.toml"
-    assert required() - table == set(), "in pyproject.toml, but not in docs/decisions.md"
-
-
-def test_each_row_has_a_licence_and_a_reason() -> None:
-    assert [name for name, _, _, licence, reason in documented() if not licence or not reason] == []
-
-
 def test_every_requirement_has_a_lower_bound_and_no_upper_one() -> None:
     """A library's upper bounds are its users' conflicts."""
     odd = [f"{name}{bound}" for _, name, bound in required() if not re.fullmatch(r">=\d+(\.\d+)*(,!=[\d.]+)*", bound)]
@@ -88,12 +60,13 @@ def constraints() -> list[str]:
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("line", constraints())
-def test_constraints_are_versions_alone(line: str) -> None:
+def test_constraints_are_versions_alone() -> None:
     """No address, option or hash, so that they hold with any index; and of nothing that is not required."""
-    match = re.fullmatch(r"([\w.-]+)((==|<)[\w.]+)(; python_version >= \"3\.\d+\")?", line)
-    assert match is not None, "neither NAME==VERSION nor NAME<VERSION"
-    assert canonical(match[1]) in {canonical(name.partition("[")[0]) for _, name, _ in required()}, "not required"
+    known = {canonical(name.partition("[")[0]) for _, name, _ in required()}
+    for line in constraints():
+        match = re.fullmatch(r"([\w.-]+)((==|<)[\w.]+)(; python_version >= \"3\.\d+\")?", line)
+        assert match is not None, f"{line}: neither NAME==VERSION nor NAME<VERSION"
+        assert canonical(match[1]) in known, f"{line}: not required"
 
 
 def test_constraints_name_a_package_once() -> None:
@@ -123,15 +96,11 @@ def _imports() -> dict[str, str]:
     """Top-level packages that the source imports, and where."""
     found: dict[str, str] = {}
     for path in sorted((ROOT / "src").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names = [node.module]
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require":
-                names = [str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)]
-            found.update(dict.fromkeys((name.partition(".")[0] for name in names), str(path.relative_to(ROOT))))
+        text = path.read_text(encoding="utf-8")
+        names = re.findall(r"^\s*import (\w+)", text, re.MULTILINE)
+        names += re.findall(r"^\s*from (\w+)[\w.]* import ", text, re.MULTILINE)
+        names += re.findall(r"\brequire\(\s*\"(\w+)", text)
+        found.update(dict.fromkeys(names, str(path.relative_to(ROOT))))
     return {name: where for name, where in found.items() if name not in {*sys.stdlib_module_names, "cimnet"}}
 
 

@@ -9,7 +9,7 @@ import pytest
 from cimnet.data import LAYOUTS
 from tests.fakes.known import FAKES
 
-from .tester import LayoutTester
+from .tester import LayoutTester, ReadingTester
 
 
 class FolderTester(LayoutTester):
@@ -20,7 +20,7 @@ class TestFolder(FolderTester):
     fake = FAKES["folder"]
 
 
-class TestFolderTIFF(FolderTester):
+class TestFolderTIFF(FolderTester, ReadingTester):
     fake = FAKES["folder tiff"]
 
 
@@ -36,7 +36,7 @@ class TestNested(FolderTester):
     fake = FAKES["nested"]
 
 
-class TestFourChannels(FolderTester):
+class TestFourChannels(FolderTester, ReadingTester):
     fake = FAKES["4 channels"]
 
 
@@ -60,7 +60,7 @@ class TestMFNetSeparatedImages(LayoutTester):
     fake = FAKES["mfnet seperated_images"]
 
 
-class TestKust4K(LayoutTester):
+class TestKust4K(ReadingTester):
     fake = FAKES["kust4k"]
 
 
@@ -84,7 +84,7 @@ class TestFMB(LayoutTester):
     fake = FAKES["fmb"]
 
 
-class TestCART(LayoutTester):
+class TestCART(ReadingTester):
     fake = FAKES["cart"]
 
 
@@ -98,6 +98,7 @@ def test_every_form_of_every_layout_is_tested(tmp_path: Path) -> None:
 
 
 IDS = {
+    "kust4k": "unlabelled road building motorcycle car truck tree human traffic_facilities",
     "mfnet": "unlabelled car person bike curve car_stop guardrail colour_cone bump",
     "msrs": "unlabelled car person bike curve car_stop guardrail colour_cone bump",
     "pst900": "background fire_extinguisher backpack hand_drill survivor",

@@ -67,7 +67,7 @@ def same(one: RGBTSample, two: RGBTSample) -> bool:
 
 
 @ALL
-@pytest.mark.parametrize("severity", range(1, 6))
+@pytest.mark.parametrize("severity", [1, 5])
 def test_contract(name: str, severity: int) -> None:
     sample, before = pair(), pair()
     result = spoil(name, severity, sample)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from cimnet.data import IGNORE_INDEX, RGBTSample, train_transform
 from cimnet.errors import ConfigError
@@ -15,12 +16,17 @@ PLAIN: dict[str, Any] = {"color_jitter": (0.0, 0.0, 0.0, 0.0), "thermal_jitter":
 HEIGHT, WIDTH = 120, 160
 
 
+def _thermal_of(x: Tensor, y: Tensor) -> Tensor:
+    """Both coordinates in one channel, within 0..1: a shift or a mirror along either axis shows."""
+    return (x + 2 * y)[None] / 3
+
+
 def coordinates() -> RGBTSample:
-    """Every image tells where a pixel came from: rgb = (x, y, x), thermal = y, label = cell of an 8-pixel grid."""
+    """Every image tells where a pixel came from: rgb = (x, y, x), thermal = x + 2y, label = cell of a 16-pixel grid."""
     ys, xs = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     x, y = (xs + 0.5) / WIDTH, (ys + 0.5) / HEIGHT
     label = (xs // 16) + 10 * (ys // 16)
-    return RGBTSample(torch.stack([x, y, x]), y[None].clone(), label, "coordinates")
+    return RGBTSample(torch.stack([x, y, x]), _thermal_of(x, y), label, "coordinates")
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -33,7 +39,7 @@ def test_geometry_is_shared(seed: int, crop: tuple[int, int]) -> None:
     assert sample.label.dtype == torch.int64
     inside = sample.label != IGNORE_INDEX
     assert inside.any()
-    torch.testing.assert_close(sample.thermal[0], sample.rgb[1])
+    torch.testing.assert_close(sample.thermal, _thermal_of(sample.rgb[0], sample.rgb[1]))
     x, y = sample.rgb[0][inside] * WIDTH, sample.rgb[1][inside] * HEIGHT
     label = sample.label[inside]
     off_x = (x - (16 * (label % 10) + 8)).abs() - 8
@@ -79,7 +85,7 @@ def test_photometric_changes_leave_label_and_place_alone() -> None:
     for values in (after.rgb, after.thermal):
         assert values.min() >= 0
         assert values.max() <= 1
-    assert not torch.allclose(after.thermal[0], after.rgb[1], atol=0.02)  # each sensor by itself
+    assert not torch.allclose(after.thermal, _thermal_of(*after.rgb[:2]), atol=0.02)  # each sensor by itself
 
 
 def test_no_change_asked_for_is_no_change() -> None:
@@ -93,10 +99,39 @@ def test_flips_mirror_the_right_axis() -> None:
     before = coordinates()
     mirrored = train_transform((HEIGHT, WIDTH), scale=(1, 1), hflip=1, **PLAIN)(before)
     assert torch.equal(mirrored.rgb, before.rgb.flip(2))
+    assert torch.equal(mirrored.thermal, before.thermal.flip(2))
     upside_down = train_transform((HEIGHT, WIDTH), scale=(1, 1), hflip=0, vflip=1, **PLAIN)(before)
     assert upside_down.label is not None
     assert before.label is not None
     assert torch.equal(upside_down.label, before.label.flip(0))
+    assert torch.equal(upside_down.thermal, before.thermal.flip(1))
+
+
+def test_half_of_the_samples_are_mirrored_left_right_by_default() -> None:
+    torch.manual_seed(6)
+    before = coordinates()
+    transform = train_transform((HEIGHT, WIDTH), scale=(1, 1), **PLAIN)
+    mirrored = [torch.equal(transform(before).rgb, before.rgb.flip(2)) for _ in range(60)]
+    assert 15 < sum(mirrored) < 45
+
+
+def test_crops_reach_every_place() -> None:
+    torch.manual_seed(7)
+    transform = train_transform((HEIGHT - 3, WIDTH - 2), scale=(1, 1), hflip=0, **PLAIN)
+    corners = {
+        (float(s.rgb[0, 0, 0] * WIDTH), float(s.rgb[1, 0, 0] * HEIGHT)) for s in map(transform, [coordinates()] * 150)
+    }
+    assert {(round(x - 0.5), round(y - 0.5)) for x, y in corners} == set(itertools.product(range(3), range(4)))
+
+
+def test_making_smaller_averages() -> None:
+    """Noise of which every fourth pixel were taken would stay as strong."""
+    torch.manual_seed(8)
+    noise = torch.rand(4, 256, 256)
+    sample = RGBTSample(noise[:3], noise[3:], None, "noise")
+    small = train_transform((64, 64), scale=(0.25, 0.25), hflip=0, **PLAIN)(sample)
+    assert float(small.rgb.std()) < 0.3 * float(noise.std())  # two by two pixels, as without antialiasing: 0.5
+    assert float(small.thermal.std()) < 0.3 * float(noise.std())
 
 
 def test_seed_decides_everything() -> None:

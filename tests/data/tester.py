@@ -76,13 +76,6 @@ class LayoutTester:
             for sample in dataset:
                 self.assert_written(sample, next(number for number in numbers if self.name(number) == sample.id))
 
-    def test_depth_of_the_thermal_values(self, shared: Path) -> None:
-        depth, other = ("uint16", "uint8") if self.fake.deep else ("uint8", "uint16")
-        assert self.fake.open(shared).arrays(0).thermal.dtype == depth
-        self.fake.open(shared, thermal_dtype=depth).check()
-        with pytest.raises(DataError, match=f"type {depth} where {other}"):
-            self.fake.open(shared, thermal_dtype=other)[0]
-
     def test_counts_of_the_classes(self, shared: Path) -> None:
         dataset = self.fake.open(shared, "all")
         ids = np.stack([self.fake.arrays(number)[2] for number in range(N)]).ravel()
@@ -136,6 +129,17 @@ class LayoutTester:
         assert dataset.check().sum() < whole.arrays(1).rgb[..., 0].size * len(whole)
         with pytest.raises(DataError, match=f"no image for {self.name(0)}.*labels are required"):
             self.fake.open(root)
+
+
+class ReadingTester(LayoutTester):
+    """What does not know the layout: tried once for each way to read files."""
+
+    def test_depth_of_the_thermal_values(self, shared: Path) -> None:
+        depth, other = ("uint16", "uint8") if self.fake.deep else ("uint8", "uint16")
+        assert self.fake.open(shared).arrays(0).thermal.dtype == depth
+        self.fake.open(shared, thermal_dtype=depth).check()
+        with pytest.raises(DataError, match=f"type {depth} where {other}"):
+            self.fake.open(shared, thermal_dtype=other)[0]
 
     @pytest.mark.parametrize("cache", ["ram", "disk"])
     def test_caches_change_nothing(self, shared: Path, cache: Cache) -> None:

@@ -45,7 +45,7 @@ class ThermalOnlyTester(ModelTester):
 
 
 class TestCIMNetResNet(CIMNetTester):
-    encoder = "resnet18"
+    encoder = "resnet10t"
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ class TestThermalOnlyEfficientNet(ThermalOnlyTester):
 
 
 class TestThermalOnlyResNet(ThermalOnlyTester):
-    encoder = "resnet18"
+    encoder = "resnet10t"
 
 
 class TestCIMNetAligned(CIMNetTester):

@@ -37,7 +37,7 @@ def batch_statistics(module: nn.Module) -> list[Tensor]:
     return [buffer.clone() for name, buffer in module.named_buffers() if "running_" in name]
 
 
-class ModelTester:
+class BuildsModel:
     """Attributes: the family's name, encoders of one kind each, further arguments of the model, and by how much its
     logits may differ for rounding."""
 
@@ -61,6 +61,10 @@ class ModelTester:
     def model(self, shared: RGBTModel) -> RGBTModel:
         """A copy that a test may change."""
         return copy.deepcopy(shared)
+
+
+class ModelTester(BuildsModel):
+    """What each family does in its own way."""
 
     @pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 96)])
     def test_logits_at_the_inputs_size(self, shared: RGBTModel, size: tuple[int, int]) -> None:
@@ -151,17 +155,6 @@ class ModelTester:
         assert not ids.requires_grad
         torch.testing.assert_close(ids, shared(rgb, thermal).logits.argmax(1), rtol=0, atol=0)
 
-    @pytest.mark.parametrize("training", [False, True])
-    def test_predict_restores_the_mode(self, model: RGBTModel, training: bool) -> None:
-        model.train(training)
-        statistics = {key: value.clone() for key, value in model.state_dict().items()}
-        model.predict(*images(1, (32, 32)))
-        assert all(module.training == training for module in model.modules())
-        assert all(torch.equal(statistics[key], value) for key, value in model.state_dict().items())
-        with pytest.raises(ValueError, match="expected"):
-            model.predict(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32))
-        assert model.training == training
-
     def test_state_dict_round_trip(self, model: RGBTModel) -> None:
         model.set_thermal_statistics(0.31, 0.17)
         torch.manual_seed(1)
@@ -174,6 +167,43 @@ class ModelTester:
         torch.testing.assert_close(other(*pair).logits, model(*pair).logits, rtol=0, atol=0)
         assert other.state_dict()["thermal_mean"].item() == pytest.approx(0.31)
         assert other.state_dict()["thermal_std"].item() == pytest.approx(0.17)
+
+    @pytest.mark.parametrize(("size", "scale"), [((1, 1), 0.5), ((33, 47), 0.5), ((64, 128), 1.5)])
+    def test_input_scale(self, model: RGBTModel, scale: float, size: tuple[int, int]) -> None:
+        model.input_scale = scale
+        output = model(*images(1, size))
+        assert output.logits.shape == (1, CLASSES, *size)
+        if size == (64, 128) and output.offsets:
+            assert output.offsets[0].shape[-2:] == (scale * 16, scale * 32)
+
+    def test_channels_last(self, model: RGBTModel) -> None:
+        rgb, thermal = images(2, (40, 64))
+        expected = model(rgb, thermal).logits
+        model.to(memory_format=torch.channels_last)
+        rgb, thermal = (x.contiguous(memory_format=torch.channels_last) for x in (rgb, thermal))
+        torch.testing.assert_close(model(rgb, thermal).logits, expected, rtol=1e-3, atol=1e-4)
+
+    def test_autocast(self, shared: RGBTModel) -> None:
+        pair = images(1, (64, 64))
+        expected = shared(*pair).logits
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = shared(*pair).logits
+        assert (logits.float() - expected).abs().max() < 0.2 * expected.abs().max() + 0.05
+
+
+class BaseTester(BuildsModel):
+    """What :class:`cimnet.models.RGBTModel` does for all families alike: tried with one stream and with two."""
+
+    @pytest.mark.parametrize("training", [False, True])
+    def test_predict_restores_the_mode(self, model: RGBTModel, training: bool) -> None:
+        model.train(training)
+        statistics = {key: value.clone() for key, value in model.state_dict().items()}
+        model.predict(*images(1, (32, 32)))
+        assert all(module.training == training for module in model.modules())
+        assert all(torch.equal(statistics[key], value) for key, value in model.state_dict().items())
+        with pytest.raises(ValueError, match="expected"):
+            model.predict(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32))
+        assert model.training == training
 
     @pytest.mark.parametrize(
         ("rgb", "thermal"),
@@ -192,15 +222,6 @@ class ModelTester:
         assert str(rgb) in str(caught.value)
         assert str(thermal) in str(caught.value)
 
-    @pytest.mark.parametrize("scale", [0.5, 1.5])
-    @pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 128)])
-    def test_input_scale(self, model: RGBTModel, scale: float, size: tuple[int, int]) -> None:
-        model.input_scale = scale
-        output = model(*images(1, size))
-        assert output.logits.shape == (1, CLASSES, *size)
-        if size == (64, 128) and output.offsets:
-            assert output.offsets[0].shape[-2:] == (scale * 16, scale * 32)
-
     def test_training_takes_images_as_they_are(self, model: RGBTModel) -> None:
         """The training transform scales; the model must not scale a second time."""
         model.input_scale = 0.5
@@ -210,20 +231,6 @@ class ModelTester:
 
     def test_input_scale_is_an_option(self) -> None:
         assert self.build(input_scale=0.5).input_scale == 0.5
-
-    def test_channels_last(self, model: RGBTModel) -> None:
-        rgb, thermal = images(2, (40, 64))
-        expected = model(rgb, thermal).logits
-        model.to(memory_format=torch.channels_last)
-        rgb, thermal = (x.contiguous(memory_format=torch.channels_last) for x in (rgb, thermal))
-        torch.testing.assert_close(model(rgb, thermal).logits, expected, rtol=1e-3, atol=1e-4)
-
-    def test_autocast(self, shared: RGBTModel) -> None:
-        pair = images(1, (64, 64))
-        expected = shared(*pair).logits
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = shared(*pair).logits
-        assert (logits.float() - expected).abs().max() < 0.2 * expected.abs().max() + 0.05
 
     def test_normalises_inside(self, model: RGBTModel) -> None:
         rgb, thermal = images(1, (32, 64))

@@ -34,11 +34,16 @@ def _value_and_gradients(output: Tensor, inputs: dict[str, Tensor]) -> dict[str,
     return {"value": output, **dict(zip(inputs, gradients, strict=True))}
 
 
-@pytest.mark.parametrize("kernel", [1, 3, 5])
-@pytest.mark.parametrize("size", [(7, 7), (5, 11), (12, 4), (1, 3)])
-@pytest.mark.parametrize("reach", [0.4, 8.0], ids=["inside", "far-outside"])
-@pytest.mark.parametrize("with_mask", [False, True], ids=["plain", "modulated"])
-@pytest.mark.parametrize("out", [2, 3, 4], ids=["fewer-out", "as-many-out", "more-out"])
+_SIZES, _KERNELS = ((7, 7), (5, 11), (12, 4), (1, 3)), (1, 3, 5)
+PAIRWISE = [
+    pytest.param(kernel, size, (0.4, 8.0)[(i + j) % 2], (i // 2 + j) % 2 == 1, 2 + (i + j) % 3, id=f"{kernel}-{size}")
+    for i, size in enumerate(_SIZES)
+    for j, kernel in enumerate(_KERNELS)
+]
+"""Every two values of kernel, size, reach (inside, far outside), mask and channels (fewer, as many, more) together."""
+
+
+@pytest.mark.parametrize(("kernel", "size", "reach", "with_mask", "out"), PAIRWISE)
 def test_grid_sample_form_equals_torchvision(
     kernel: int, size: tuple[int, int], reach: float, with_mask: bool, out: int
 ) -> None:
@@ -58,8 +63,7 @@ def test_grid_sample_form_equals_torchvision(
         torch.testing.assert_close(ours[name], expected, rtol=0, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("size", [(8, 8), (5, 7), (12, 9), (15, 20)])
-@pytest.mark.parametrize("out", [2, 4])
+@pytest.mark.parametrize(("size", "out"), [((8, 8), 2), ((5, 7), 4), ((12, 9), 2), ((15, 20), 4)])
 def test_gradients_agree_at_zero_offsets_where_training_starts(size: tuple[int, int], out: int) -> None:
     """At whole pixels the derivative has two sides: rounding must not choose between them."""
     inputs = _inputs(3, size, 0.0, out)
@@ -77,8 +81,7 @@ def test_the_torchvision_form_is_torchvisions() -> None:
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("kernel", [1, 3, 5])
-@pytest.mark.parametrize("out", [2, 4])
+@pytest.mark.parametrize(("kernel", "out"), [(1, 4), (3, 2), (5, 4)])
 def test_zero_offsets_are_a_plain_convolution(implementation: Implementation, kernel: int, out: int) -> None:
     inputs = _inputs(kernel, (6, 9), 0.0, out)
     del inputs["mask"]

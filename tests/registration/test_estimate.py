@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,27 @@ from cimnet.data.synthetic.render import ScenePair
 from cimnet.errors import DataError
 from cimnet.ops.edges import blur, correlation, orientation
 from cimnet.registration import align_pair, align_rig, pair_offset
+from cimnet.registration.estimate import Alignment
 from cimnet.registration.matrices import compose, corner_offsets, identity, invert, offset, resize, warp
 
 SIZE = (256, 320)
 
 
+@cache
 def scene(index: int, light: str = "", seed: int = 5) -> ScenePair:
-    """The first sound scene from an index on, of a light."""
+    """The first sound scene from an index on, of a light. Do not write into it."""
     while True:
         pair = render(seed, split="test", index=index, size=SIZE, scale=0.5)
         if not pair.flags & {"rgb_broken", "thermal_broken"} and light in ("", pair.scene):
             return pair
         index += 1
+
+
+@cache
+def whole_of(index: int, light: str) -> Alignment:
+    """The estimate for a scene as it is."""
+    pair = scene(index, light)
+    return align_pair(pair.rgb, pair.thermal)
 
 
 def shifted(thermal: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -42,7 +52,7 @@ def error(matrix: np.ndarray | None, true: np.ndarray, mask: Any = slice(None)) 
 @pytest.mark.parametrize("light", ["day", "night", "dark_night"])
 def test_true_offsets_of_scenes(light: str) -> None:
     pair = scene(0, light)
-    found = align_pair(pair.rgb, pair.thermal)
+    found = whole_of(0, light)
     assert found.status == "ok"
     assert error(found.matrix, pair.offset, ~pair.moving) < 0.5
     assert found.confidence > 0.9
@@ -52,7 +62,7 @@ def test_a_known_affine_map_is_found_on_top_of_the_pairs_own() -> None:
     pair = scene(3, "day")
     applied = np.array([[1.03, 0.02, -9.0], [-0.015, 0.98, 7.5]])
     found = align_pair(pair.rgb, shifted(pair.thermal, applied))
-    own = align_pair(pair.rgb, pair.thermal)
+    own = whole_of(3, "day")
     assert own.matrix is not None
     assert error(found.matrix, offset(compose(applied, own.matrix), SIZE)) < 0.5
     assert found.dx == pytest.approx(corner_offsets(compose(applied, own.matrix), SIZE).mean(0)[0], abs=0.4)
@@ -60,14 +70,14 @@ def test_a_known_affine_map_is_found_on_top_of_the_pairs_own() -> None:
 
 def test_contrast_turned_round_changes_nothing() -> None:
     pair = scene(0, "day")
-    a, b = align_pair(pair.rgb, pair.thermal), align_pair(pair.rgb, 255 - pair.thermal)
+    a, b = whole_of(0, "day"), align_pair(pair.rgb, 255 - pair.thermal)
     assert a.matrix is not None
     assert error(b.matrix, offset(a.matrix, SIZE)) < 0.1
 
 
 def test_types_and_scales_of_values_change_nothing() -> None:
     pair = scene(0, "day")
-    a = align_pair(pair.rgb, pair.thermal)
+    a = whole_of(0, "day")
     for thermal in (pair.thermal.astype(np.uint16) * 11 + 7000, 250 + pair.thermal.astype(np.float32) / 4):
         assert a.matrix is not None
         assert error(align_pair(pair.rgb, thermal).matrix, offset(a.matrix, SIZE)) < 0.1
@@ -96,7 +106,7 @@ def test_unknown_rather_than_wrong(case: str) -> None:
 def test_sizes_that_differ() -> None:
     pair = scene(0, "day")
     small = np.asarray(torch.nn.functional.avg_pool2d(torch.from_numpy(pair.thermal)[None].float(), 2)[0])
-    found, whole = align_pair(pair.rgb, small), align_pair(pair.rgb, pair.thermal)
+    found, whole = align_pair(pair.rgb, small), whole_of(0, "day")
     assert whole.matrix is not None
     assert whole.dx is not None
     assert error(found.matrix, offset(compose(resize(SIZE, (128, 160)), whole.matrix), SIZE)) < 0.4
@@ -107,7 +117,7 @@ def test_fields_of_view_that_differ() -> None:
     pair = scene(6, "day")
     inner = pair.thermal[32:224, 40:280]  # three quarters of the field
     found = align_pair(pair.rgb, inner, zooms=[1.1**k for k in range(-5, 2)], max_offset=0.2)
-    whole = align_pair(pair.rgb, pair.thermal)
+    whole = whole_of(6, "day")
     assert whole.matrix is not None
     expected = compose(np.array([[1.0, 0, -40], [0, 1, -32]]), whole.matrix)
     assert error(found.matrix, offset(expected, SIZE)) < 1
@@ -117,7 +127,7 @@ def test_fields_of_view_that_differ() -> None:
 def test_shapes_that_differ(rows: tuple[int, int], columns: tuple[int, int]) -> None:
     """A squarer or a wider thermal sensor: pixels stay square."""
     pair = scene(6, "day")
-    whole = align_pair(pair.rgb, pair.thermal)
+    whole = whole_of(6, "day")
     found = align_pair(pair.rgb, pair.thermal[slice(*rows), slice(*columns)])
     assert whole.matrix is not None
     expected = compose(np.array([[1.0, 0, -columns[0]], [0, 1, -rows[0]]]), whole.matrix)
@@ -126,7 +136,7 @@ def test_shapes_that_differ(rows: tuple[int, int], columns: tuple[int, int]) -> 
 
 def test_one_matrix_for_all_pairs_of_a_rig() -> None:
     applied = np.array([[1.01, 0.0, 5.0], [0.0, 1.01, -6.0]])
-    pairs = [scene(index, seed=8) for index in (0, 5, 10, 15, 20, 25)]
+    pairs = [scene(index, seed=8) for index in (0, 5, 10, 15)]
     found = align_rig([(pair.rgb, shifted(pair.thermal, applied)) for pair in pairs])
     # each scene has an offset of its own: the common one lies among them
     assert found.status == "ok"
@@ -153,7 +163,7 @@ def test_shapes_are_checked() -> None:
 
 def test_as_json() -> None:
     pair = scene(0, "day")
-    content = json.loads(json.dumps(align_pair(pair.rgb, pair.thermal).to_dict()))
+    content = json.loads(json.dumps(whole_of(0, "day").to_dict()))
     assert np.shape(content["matrix"]) == (2, 3)
     assert {"status", "dx", "dy", "confidence"} <= content.keys()
     assert json.loads(json.dumps(align_pair(pair.rgb * 0, pair.thermal).to_dict()))["matrix"] is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy import ndimage
 
 from cimnet.data.synthetic import render
 from cimnet.registration import align_pair
@@ -43,3 +45,20 @@ def test_nothing_to_see_is_unknown() -> None:
     (thing,) = object_offsets(rgb, thermal, label, [1], np.eye(2, 3))
     assert (thing.status, thing.dx, thing.own_dy) == ("unknown", None, None)
     assert (thing.box, thing.pixels, thing.class_id) == ((20, 20, 40, 40), 400, 1)
+
+
+@pytest.mark.parametrize("moved", [0, 4])
+def test_own_offset_is_what_is_beyond_that_of_the_cameras(moved: int) -> None:
+    """The thermal camera sees everything 3 pixels to the right and 2 up; the object has gone on by ``moved``."""
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((128, 160)), 1.5)
+    grey = np.clip(128 + 300 * texture, 0, 255).astype(np.uint8)
+    label = np.zeros(grey.shape, np.uint8)
+    label[40:90, 50:110] = 1
+    thermal = np.roll(grey, (-2, 3), (0, 1))
+    seen = np.roll(label, (-2, 3 + moved), (0, 1)) == 1
+    thermal[seen] = np.roll(grey, (-2, 3 + moved), (0, 1))[seen]
+    matrix = np.array([[1.0, 0, 3], [0, 1, -2]])
+    (thing,) = object_offsets(np.repeat(grey[..., None], 3, axis=2), thermal, label, [1], matrix)
+    assert thing.status == "ok"
+    assert (thing.own_dx, thing.own_dy) == pytest.approx((moved, 0), abs=0.3)
+    assert (thing.dx, thing.dy) == pytest.approx((3 + moved, -2), abs=0.3)

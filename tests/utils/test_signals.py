@@ -1,4 +1,4 @@
-"""Loader processes and the signals of others."""
+"""Requests to stop; dataloader workers and the signals of others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multiprocessing.synchronize import Event
 
 import pytest
 
-from cimnet.utils.signals import leave_signals_to_parent
+from cimnet.utils.signals import StopRequest, leave_signals_to_parent
 
 
 def _wait(told: Connection) -> None:
@@ -63,3 +63,17 @@ def test_a_parent_killed_while_loader_processes_begin_leaves_none() -> None:
     assert ours.poll(30), "a dataloader worker still holds the other end"
     with pytest.raises(EOFError):
         ours.recv()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_is_a_request_and_a_second_interrupt_is_one(number: signal.Signals) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        assert stop.signal is None
+        signal.raise_signal(number)
+        assert stop.signal == number
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)  # a scheduler may ask twice
+        assert stop.signal == signal.SIGTERM
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

@@ -120,6 +120,7 @@ def test_a_file_in_place_of_the_folder(columns, sees, tmp_path) -> None:
         run(sees("rgb"), columns, tmp_path / "out", conditions=[])
 
 
+@pytest.mark.slow  # imports torch twice more; tests/curation/check/test_processes.py tries processes, too
 def test_processes_give_the_same_as_one(trained, tmp_path) -> None:
     dataset = load(trained.best, "cpu").open_dataset(trained.root, "test")
     dataset.transform = lambda sample: sample  # cannot be given to another process, and need not be

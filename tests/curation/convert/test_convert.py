@@ -1,4 +1,4 @@
-"""From every layout to every other: what is read afterwards is what was read before."""
+"""From layouts to others: what is read afterwards is what was read before."""
 
 from __future__ import annotations
 
@@ -117,9 +117,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: make(base / name) for name, make in MAKERS.items()}
 
 
-@pytest.mark.parametrize("to", TARGETS)
-@pytest.mark.parametrize("origin", MAKERS)
-def test_every_layout_to_every_other(sources: dict[str, Path], tmp_path: Path, origin: str, to: str) -> None:
+A_THIRD = [(origin, to) for i, origin in enumerate(MAKERS) for j, to in enumerate(TARGETS) if (i + j) % 3 == 0]
+"""Reading and writing do not know each other: every layout is read and written thrice, depths meet in both ways."""
+
+
+@pytest.mark.parametrize(("origin", "to"), A_THIRD)
+def test_layouts_to_others(sources: dict[str, Path], tmp_path: Path, origin: str, to: str) -> None:
     """Classes go by name: the source's k-th becomes the target's (k + 1)-th, the last is ignored."""
     source = sources[origin]
     before = open_dataset(source, "all", layout=origin)

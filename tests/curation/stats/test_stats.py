@@ -111,6 +111,7 @@ def test_estimates_agree_with_the_truth(scenes: Path, tmp_path: Path) -> None:
     assert "estimated offsets" in found.to_markdown()
 
 
+@pytest.mark.slow  # imports torch twice more; tests/curation/check/test_processes.py tries processes, too
 def test_processes_change_nothing(scenes: Path) -> None:
     calls: list[tuple[int, int]] = []
     one = dataset_stats(scenes, sample=0)
@@ -138,7 +139,7 @@ def test_lists_can_be_written_and_are_read(scenes: Path, tmp_path: Path) -> None
 
 
 def test_command(scenes: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
-    result = cli("data", "stats", scenes, "--out", tmp_path / "stats", "--sample", 0)
+    result = cli("data", "stats", scenes, "--out", tmp_path / "stats", "--sample", 0, "--workers", 1)
     assert result.code == 0, result.err
     assert "Weakly aligned" in result.out
     content = json.loads((tmp_path / "stats" / "stats.json").read_text())

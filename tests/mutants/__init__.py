@@ -1,0 +1,1 @@
+"""Deliberate wrong changes to the code, and the tests that must see them."""
