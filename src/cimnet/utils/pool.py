@@ -47,8 +47,8 @@ def run_in_processes(
     Ctrl-C, SIGTERM and an error in any process end all of them at once; so does the death of this process.
 
     Args:
-        work: sent to each process once, so it may hold much; with several workers it must be picklable. The processes
-            import the main module: a script needs `if __name__ == "__main__":`.
+        work: sent to each process once, so it may hold much; with several workers it must be picklable. Each process
+            imports the main module, so a script needs `if __name__ == "__main__":`.
         workers: processes; 1 or less: this process alone.
         name: of an item, for error messages.
         killed: result for an item whose process was killed (for want of memory, mostly) even when it ran alone. None: a
