@@ -179,7 +179,8 @@ def test_actions_keep_what_they_had_where_an_upload_is_bad(predictor: Predictor,
 def test_downloads_are_whole(predictor: Predictor) -> None:
     pytest.importorskip("gradio")
     from cimnet.deploy.app.actions import Page
-    from cimnet.inference.overlay import colorize, overlay_mask
+    from cimnet.inference.overlay import overlay_mask
+    from cimnet.utils.colors import colorize
 
     page, result = Page(predictor, Limits()), _result()
     name, ids = page.download("ids", result, 0.3)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cimnet.deploy.app.run_app import Result
 from cimnet.deploy.app.uploads import Limits
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.overlay import Color
+from cimnet.utils.colors import Color
 
 _ALARMS = {"rgb_broken": "RGB broken", "thermal_broken": "Thermal broken", "misaligned": "Misaligned"}
 
