@@ -43,7 +43,6 @@ def test_no_markup_in_python() -> None:
 
 @pytest.mark.slow
 def test_a_wheel_holds_templates_and_styles(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling")
     build = "import sys, hatchling.build; print(hatchling.build.build_wheel(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
