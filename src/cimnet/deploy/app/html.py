@@ -12,7 +12,7 @@ from cimnet.deploy.app.run_app import Result
 from cimnet.deploy.app.uploads import Limits
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.utils.colors import Color
-from cimnet.utils.numbers import count
+from cimnet.utils.numbers import pluralize
 from cimnet.utils.templates import load_templates
 
 _ALARMS = {"rgb_broken": "RGB broken", "thermal_broken": "Thermal broken", "misaligned": "Misaligned"}
@@ -25,7 +25,7 @@ def _part(name: str, *values: Any) -> str:
 
 def heading(name: str, model: str, classes: int) -> str:
     """The head of the page: file and kind of the model."""
-    return _part("heading", name, model, count(classes, "class", "classes"))
+    return _part("heading", name, model, pluralize(classes, "class", "classes"))
 
 
 def note(text: str, kind: str = "note") -> str:
