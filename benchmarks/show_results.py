@@ -9,12 +9,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 import cimnet.data
 import cimnet.inference
 from cimnet.data.io.readers import read_rgb
-from cimnet.inference.overlay import blend, colorize
+from cimnet.inference.overlay import overlay_mask
+from cimnet.utils.colors import colorize
+from cimnet.utils.legend import draw_legend
 
 
 def main() -> None:
@@ -36,7 +38,8 @@ def main() -> None:
     )
     rows = [row(predictor, data, data.ids.index(name), options.width) for name in options.names]
     sheet = np.concatenate([np.concatenate(panels, axis=1) for panels in rows], axis=0)
-    legend(sheet, predictor).save(options.out, quality=88)
+    legend = draw_legend(sheet.shape[1], zip(predictor.classes, predictor.colors, strict=True))
+    Image.fromarray(np.concatenate([sheet, legend])).save(options.out, quality=88)
 
 
 def row(
@@ -49,23 +52,11 @@ def row(
     heat = sample.thermal[0].numpy()
     low, high = np.percentile(heat, (1, 99))
     heat = (255 * ((heat - low) / max(high - low, 1e-6)).clip(0, 1)).astype(np.uint8)
-    panels = [rgb, np.repeat(heat[..., None], 3, axis=2), blend(rgb, mask, predictor.colors, 0.6)]
+    panels = [rgb, np.repeat(heat[..., None], 3, axis=2), overlay_mask(rgb, mask, predictor.colors, 0.6)]
     if sample.label is not None:
         panels.append(colorize(sample.label.numpy().astype(np.uint8), predictor.colors))
     height = round(width * rgb.shape[0] / rgb.shape[1])
     return [np.asarray(Image.fromarray(panel).resize((width, height), Image.Resampling.LANCZOS)) for panel in panels]
-
-
-def legend(sheet: np.ndarray, predictor: cimnet.inference.Predictor) -> Image.Image:
-    """The sheet with the class colours below."""
-    canvas = Image.new("RGB", (sheet.shape[1], sheet.shape[0] + 30), "white")
-    canvas.paste(Image.fromarray(sheet), (0, 0))
-    draw, font, x = ImageDraw.Draw(canvas), ImageFont.load_default(size=13), 8
-    for name, color in zip(predictor.classes, predictor.colors, strict=True):
-        draw.rectangle((x, sheet.shape[0] + 8, x + 14, sheet.shape[0] + 22), fill=color, outline="black")
-        draw.text((x + 20, sheet.shape[0] + 7), name, fill="black", font=font)
-        x += 34 + int(font.getlength(name))
-    return canvas
 
 
 if __name__ == "__main__":

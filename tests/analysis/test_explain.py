@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ def test_figure_and_page(trained: Trained, pair: dict[str, Path], tmp_path: Path
     assert "http" not in re.sub(r"data:[^\"]*", "", text).replace("http-equiv", "")
     with Image.open(tmp_path / "explain.png") as figure:
         assert figure.width > 1000
+
+
+def test_a_file_name_does_not_become_markup(trained: Trained, pair: dict[str, Path], tmp_path: Path) -> None:
+    nasty = tmp_path / "<script>alert(1)&.png"
+    shutil.copy(pair["rgb"], nasty)
+    page = write_explanation(cimnet.load(trained.best), nasty, pair["thermal"], tmp_path / "out")
+    text = page.read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert(1)&amp;.png") == 2  # subtitle, command
 
 
 def test_recorded_tensors_are_those_of_the_forward_pass(trained: Trained) -> None:

@@ -25,7 +25,7 @@ from cimnet.errors import DataError
 from cimnet.evaluation import Evaluation, evaluate
 from cimnet.inference import Predictor
 from cimnet.models import CIMNet
-from cimnet.utils.numbers import percent
+from cimnet.utils.numbers import format_percent
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder, make_kust4k, write_list
 
 NASTY = '<script>alert("x")</script>&$\\frac{'
@@ -178,7 +178,13 @@ def test_every_image_decodes(shared: Shared) -> None:
 def test_sections_and_facts(shared: Shared) -> None:
     page, evaluation = shared.page, shared.evaluation
     assert page.headings == ["Samples", "Training", "Classes", "Conditions", "Confusion", "Offsets"]
-    for text in (f"{percent(evaluation.scores.miou)} %", "mIoU over all 9 classes", "12 s", "2026-01-02", "<b>old</b>"):
+    for text in (
+        f"{format_percent(evaluation.scores.miou)} %",
+        "mIoU over all 9 classes",
+        "12 s",
+        "2026-01-02",
+        "<b>old</b>",
+    ):
         assert text in page.texts
     assert "cimnet demo --out 'a <b>'" in page.texts
     assert "cimnet_efficientnet_lite0" in page.texts
@@ -189,9 +195,9 @@ def test_tables_hold_the_numbers_of_the_evaluation(shared: Shared) -> None:
     page, evaluation = shared.page, shared.evaluation
     total, pixels = evaluation.scores, evaluation.matrix.sum(1)
     for k, name in enumerate(evaluation.classes):
-        values = [percent(v[k]) for v in (total.iou, total.accuracy, total.f1)]
+        values = [format_percent(v[k]) for v in (total.iou, total.accuracy, total.f1)]
         assert page.row(name) == [name, *values, f"{100 * pixels[k] / pixels.sum():.2f}"]
-    assert page.row("mean")[1] == percent(total.miou)
+    assert page.row("mean")[1] == format_percent(total.miou)
     assert page.row("dark night")[1] == "1"
     assert page.row("RGB broken")[1] == "1"
     assert set(evaluation.groups) == {
@@ -210,7 +216,7 @@ def test_says_what_the_largest_class_alone_would_score(shared: Shared) -> None:
     pixels = evaluation.matrix.sum(1)
     k, present = int(pixels.argmax()), int((pixels > 0).sum())
     share = pixels[k] / pixels.sum()
-    expected = f"answering “{evaluation.classes[k]}” everywhere scores {percent(share / present)} % mIoU"
+    expected = f"answering “{evaluation.classes[k]}” everywhere scores {format_percent(share / present)} % mIoU"
     assert expected in "".join(page.texts)
 
 

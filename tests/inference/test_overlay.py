@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cimnet.inference.overlay import colorize, overlay_mask, with_legend
+from cimnet.inference.overlay import overlay_mask, with_legend
+from cimnet.utils.colors import colorize
 
 CLASSES = ("ground", "person", "car", "tree")
 COLORS = ((0, 0, 0), (230, 60, 60), (60, 180, 75), (255, 225, 25))

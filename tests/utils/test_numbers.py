@@ -1,13 +1,14 @@
-"""Numbers as text."""
+"""Numbers and names as a person reads them."""
 
 from __future__ import annotations
 
 import ast
+import math
 import re
 
 import pytest
 
-from cimnet.utils.numbers import pluralize, spread_evenly
+from cimnet.utils.numbers import describe, format_number, format_percent, pluralize, spread_evenly
 from tests import ROOT
 
 ALWAYS_SEVERAL = {"openvino_file.py", "paper_tables.py", "ray_worker.py"}
@@ -47,3 +48,14 @@ def test_no_message_puts_a_length_before_a_plural() -> None:
 )
 def test_spread_evenly(length: int, count: int, positions: list[int]) -> None:
     assert spread_evenly(length, count) == positions
+
+
+def test_shares_and_numbers() -> None:
+    assert format_percent(0.1234) == "12.3"
+    assert format_percent(math.nan) == format_number(math.nan) == "–"
+    assert format_number(-1.5, "+.1f") == "−1.5"  # a minus sign, not a hyphen
+
+
+def test_names() -> None:
+    assert describe("rgb_broken") == "RGB broken"
+    assert describe("dark_night") == "dark night"

@@ -20,27 +20,28 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from cimnet.analysis import report_figures as pictures
-from cimnet.analysis import report_page as html
 from cimnet.analysis.offset_agreement import offset_fields
+from cimnet.analysis.report_page import Panel, render_report
 from cimnet.data.io.readers import read_label
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.overlay import overlay_mask, to_grey, to_rgb, with_legend
 from cimnet.models import CIMNet
 from cimnet.models.scsfr import SCSFR
+from cimnet.utils.colors import Color, Image8
 from cimnet.utils.figures import save_figure
 from cimnet.utils.files import write_text
 from cimnet.utils.numbers import pluralize
 
-WRONG: pictures.Color = (150, 40, 0)
+WRONG: Color = (150, 40, 0)
 Size = tuple[int, int]
 
 
-class Panel(NamedTuple):
+class Drawn(NamedTuple):
     """A title and a picture (H, W, 3)."""
 
     title: str
-    image: pictures.Image8
+    image: Image8
 
 
 class Section(NamedTuple):
@@ -48,7 +49,7 @@ class Section(NamedTuple):
 
     title: str
     note: str
-    panels: list[Panel]
+    panels: list[Drawn]
 
 
 @contextmanager
@@ -122,21 +123,19 @@ def _read_truth(path: Path, size: Size, classes: int) -> npt.NDArray[Any]:
     return truth
 
 
-def _images(
-    predictor: Predictor, image: pictures.Image8, grey: pictures.Image8, prediction: Any, truth: Any | None
-) -> Section:
+def _images(predictor: Predictor, image: Image8, grey: Image8, prediction: Any, truth: Any | None) -> Section:
     over = with_legend(
         overlay_mask(image, prediction, predictor.colors, 0.6), prediction, predictor.classes, predictor.colors
     )
     panels = [
-        Panel("RGB", image),
-        Panel("thermal", np.repeat(grey[..., None], 3, axis=2)),
-        Panel("prediction", np.asarray(over)),
+        Drawn("RGB", image),
+        Drawn("thermal", np.repeat(grey[..., None], 3, axis=2)),
+        Drawn("prediction", np.asarray(over)),
     ]
     if truth is not None:
         wrong = float((prediction != truth)[truth != 255].mean()) if (truth != 255).any() else math.nan
         errors = pictures.paint_errors(truth, prediction, [WRONG] * len(predictor.classes))
-        panels.append(Panel(f"errors, {100 * wrong:.1f} % of pixels", errors))
+        panels.append(Drawn(f"errors, {100 * wrong:.1f} % of pixels", errors))
     note = (
         "What goes in and what comes out. Wrong pixels of the error map are dark, the lines are the label's outlines."
     )
@@ -147,7 +146,7 @@ def _features(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
     """Stage 1 as in Fig. 14: before CIPA, after it, after SCSFR; and the fused maps of all stages."""
     before, after, rectified = seen["cipa"][0], seen["cipa"][1], seen["scsfr1"][1]
     panels = [
-        Panel(f"{name} {when}", heat(model, x, 1, size))
+        Drawn(f"{name} {when}", heat(model, x, 1, size))
         for when, maps in (
             ("before CIPA", {"RGB": before[0], "thermal": before[1]}),
             ("after CIPA", {"RGB": after.rgb, "thermal": after.thermal}),
@@ -155,7 +154,7 @@ def _features(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
         )
         for name, x in maps.items()
     ]
-    fused = [Panel(f"fused, stage {n}", heat(model, seen[f"ffm{n}"][1], n, size)) for n in (1, 2, 3, 4)]
+    fused = [Drawn(f"fused, stage {n}", heat(model, seen[f"ffm{n}"][1], n, size)) for n in (1, 2, 3, 4)]
     note = "Mean size of the features over channels, each panel from its own 1st to 99th percentile; bright is large."
     return [
         Section("Stage 1 through CIPA", note, panels[:4]),
@@ -166,7 +165,7 @@ def _features(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
 
 def _weights(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
     """Spatial weights (eq. 14) as maps and channel weights (eq. 19) as sorted curves, by stage."""
-    spatial: dict[str, list[Panel]] = {"RGB": [], "thermal": []}
+    spatial: dict[str, list[Drawn]] = {"RGB": [], "thermal": []}
     channel = []
     for n, stage in enumerate(model.scsfr, start=1):
         assert isinstance(stage, SCSFR)
@@ -174,11 +173,11 @@ def _weights(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
             both = torch.sigmoid(seen[f"spatial{n}"][1].float())
             for name, x in zip(spatial, both.chunk(2, dim=1), strict=True):
                 title = f"w of {name}, stage {n}: mean {x.mean():.2f}, λ {stage.spatial.scale.item():.2f}"
-                spatial[name].append(Panel(title, heat(model, x, n, size, (0.0, 1.0))))
+                spatial[name].append(Drawn(title, heat(model, x, n, size, (0.0, 1.0))))
         if stage.channel is not None:
             rgb, thermal = torch.sigmoid(seen[f"channel{n}"][1].float())[0].cpu().chunk(2)
             title = f"channel weights, stage {n}, λ {stage.channel.scale.item():.2f}"
-            channel.append(Panel(title, _curves(rgb, thermal, size)))
+            channel.append(Drawn(title, _curves(rgb, thermal, size)))
     note = (
         "How much of a stream, times λ, is added to the other at each place (eq. 14–18), from 0 (dark) to 1 (bright)."
     )
@@ -188,18 +187,16 @@ def _weights(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
     ]
 
 
-def _offsets(model: CIMNet, seen: dict[str, Any], grey: pictures.Image8) -> Section:
+def _offsets(model: CIMNet, seen: dict[str, Any], grey: Image8) -> Section:
     panels = []
     for name, field in offset_fields(model, seen["model"][1], grey.shape).items():
         figure, factor = pictures.plot_arrows(grey, field, np.zeros(grey.shape, dtype=bool))
         title = f"{name}: mean {np.hypot(*field).mean():.1f} px, arrows × {factor:g}"
-        panels.append(Panel(title, pictures.rasterize(figure)))
+        panels.append(Drawn(title, pictures.rasterize(figure)))
     return Section("Offsets", "Averaged over the nine taps, in pixels of the image, over the thermal image.", panels)
 
 
-def heat(
-    model: CIMNet, x: Tensor, stage: int, size: Size, limits: tuple[float, float] | None = None
-) -> pictures.Image8:
+def heat(model: CIMNet, x: Tensor, stage: int, size: Size, limits: tuple[float, float] | None = None) -> Image8:
     """A map (1, C, h, w) of a stage as a cividis image (H, W, 3): the mean of absolute values over channels.
 
     Args:
@@ -211,11 +208,11 @@ def heat(
     full = model.restore(mean, padded, size)[0, 0].cpu().numpy()
     low, high = limits or tuple(np.percentile(full, (1, 99)))
     scaled = np.clip((full - low) / max(high - low, 1e-12), 0, 1)
-    painted: pictures.Image8 = (255 * matplotlib.colormaps["cividis"](scaled)[..., :3]).round().astype(np.uint8)
+    painted: Image8 = (255 * matplotlib.colormaps["cividis"](scaled)[..., :3]).round().astype(np.uint8)
     return painted
 
 
-def _curves(rgb: Tensor, thermal: Tensor, size: Size) -> pictures.Image8:
+def _curves(rgb: Tensor, thermal: Tensor, size: Size) -> Image8:
     figure = Figure(figsize=(4.8, 4.8 * size[0] / size[1]), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     for name, values, color, style in (("RGB", rgb, "#0072b2", "-"), ("thermal", thermal, "#e69f00", "--")):
@@ -242,16 +239,15 @@ def draw(sections: list[Section], size: Size) -> Figure:
 
 
 def _page(predictor: Predictor, sections: list[Section], name: str, command: str) -> str:
-    content = ""
-    for section in sections:
-        figures = "".join(html.figure(pictures.photo(p.image, p.title), p.title) for p in section.panels)
-        content += html.section(section.title, section.note, f'<div class="row four">{figures}</div>')
-    return html.page(
-        title="CIMNet from the inside",
-        subtitle=f"What the modules make of the pair {name}.",
+    shown = [
+        {**section._asdict(), "panels": [Panel(p.title, pictures.photo(p.image, p.title)) for p in section.panels]}
+        for section in sections
+    ]
+    return render_report(
+        "explain.html",
         tiles=[],
-        note="Read from the model's tensors for this one pair: it shows what the model does, not whether it is right.",
         facts=[("model", predictor.info.name), ("classes", str(len(predictor.classes)))],
         command=command,
-        content=content,
+        pair=name,
+        sections=shown,
     )

@@ -1,4 +1,4 @@
-"""Pictures for the HTML report, each as a piece of HTML with the pixels inside (data URIs)."""
+"""Pictures for the HTML reports, each as a data URI that holds the pixels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Callable, Sequence
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -18,9 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from cimnet.data import IGNORE_INDEX
+from cimnet.utils.colors import Color, Image8, colorize
 
-Color = tuple[int, int, int]
-Image8 = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.floating[Any]]
 
 CORRECT: Color = (205, 217, 230)
@@ -28,6 +26,19 @@ OUTLINE: Color = (160, 178, 198)
 IGNORED: tuple[Color, Color] = (255, 255, 255), (150, 150, 150)
 STATIC_ARROW, MOVING_ARROW = "#56b4e9", "#f0e442"
 _WIDTH = 480  # pixels of the pictures in the report; larger images are reduced to it
+
+
+class Picture(NamedTuple):
+    """A picture as data URIs.
+
+    Attributes:
+        light: for every page; `dark`: for dark ones, where it differs.
+        alt: what it shows, in words.
+    """
+
+    light: str
+    alt: str
+    dark: str = ""
 
 
 def _theme(ink: str, muted: str, line: str) -> Any:
@@ -49,45 +60,40 @@ def _theme(ink: str, muted: str, line: str) -> Any:
 _THEMES = {"light": _theme("#1c2733", "#8592a0", "#0072b2"), "dark": _theme("#dde5ee", "#75828f", "#56b4e9")}
 
 
-def themed(draw: Callable[[], Figure], alt: str, css: str = "") -> str:
-    """A matplotlib figure as a ``<picture>`` of two SVG files, one each for light and dark pages."""
+def themed(draw: Callable[[], Figure], alt: str) -> Picture:
+    """A matplotlib figure as two SVG files, one each for light and dark pages."""
     uris = {}
     for theme, settings in _THEMES.items():
         with matplotlib.rc_context(settings):
             buffer = io.BytesIO()
             draw().savefig(buffer, format="svg", metadata={"Date": None})
             uris[theme] = _uri(buffer.getvalue(), "svg+xml")
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{uris["dark"]}">'
-        f'<img class="{css}" src="{uris["light"]}" alt="{escape(alt)}"></picture>'
-    )
+    return Picture(uris["light"], alt, uris["dark"])
 
 
-def photo(image: Image8, alt: str) -> str:
-    """An RGB (H, W, 3) or grey (H, W) image as an ``<img>``, at most 480 pixels wide, as JPEG."""
+def photo(image: Image8, alt: str) -> Picture:
+    """An RGB (H, W, 3) or grey (H, W) image, at most 480 pixels wide, as JPEG."""
     buffer = io.BytesIO()
     picture = Image.fromarray(image)
     picture.thumbnail((_WIDTH, 4 * _WIDTH), Image.Resampling.LANCZOS)
     picture.save(buffer, "JPEG", quality=85)
-    return _img(_uri(buffer.getvalue(), "jpeg"), alt)
+    return Picture(_uri(buffer.getvalue(), "jpeg"), alt)
 
 
-def drawing(image: Image8, alt: str) -> str:
-    """Flat colours (H, W, 3) as an ``<img>``, at most 480 pixels wide, as PNG; no colour is mixed with another."""
+def drawing(image: Image8, alt: str) -> Picture:
+    """Flat colours (H, W, 3), at most 480 pixels wide, as PNG; no colour is mixed with another."""
     buffer = io.BytesIO()
     picture = Image.fromarray(image)
     if picture.width > _WIDTH:
         height = max(1, round(picture.height * _WIDTH / picture.width))
         picture = picture.resize((_WIDTH, height), Image.Resampling.NEAREST)
     picture.save(buffer, "PNG", optimize=True)
-    return _img(_uri(buffer.getvalue(), "png"), alt)
+    return Picture(_uri(buffer.getvalue(), "png"), alt)
 
 
 def paint_label(label: npt.NDArray[np.integer[Any]], colors: Sequence[Color]) -> Image8:
     """Class ids (H, W) in their colours, (H, W, 3); pixels marked 255 (ignore) are hatched."""
-    table = np.zeros((256, 3), dtype=np.uint8)
-    table[: len(colors)] = np.asarray(colors, dtype=np.uint8)
-    return _hatch(table[label], label)
+    return _hatch(colorize(label, colors), label)
 
 
 def paint_errors(
@@ -130,12 +136,12 @@ def draw_curve(history: list[dict[str, float]], key: str) -> Figure:
     return figure
 
 
-def draw_arrows(backdrop: Image8, offset: Field, moving: npt.NDArray[np.bool_], alt: str) -> tuple[str, float]:
-    """:func:`plot_arrows` as an ``<img>``, and its factor."""
+def draw_arrows(backdrop: Image8, offset: Field, moving: npt.NDArray[np.bool_], alt: str) -> tuple[Picture, float]:
+    """:func:`plot_arrows` as a picture, and its factor."""
     figure, factor = plot_arrows(backdrop, offset, moving)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="jpg", pil_kwargs={"quality": 88})
-    return _img(_uri(buffer.getvalue(), "jpeg"), alt), factor
+    return Picture(_uri(buffer.getvalue(), "jpeg"), alt), factor
 
 
 def plot_arrows(backdrop: Image8, offset: Field, moving: npt.NDArray[np.bool_]) -> tuple[Figure, float]:
@@ -188,7 +194,3 @@ def _round_factor(target: float, lengths: Field) -> float:
 
 def _uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _img(uri: str, alt: str) -> str:
-    return f'<img src="{uri}" alt="{escape(alt)}">'

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cimnet.analysis import report_figures as pictures
-from cimnet.analysis import report_page as html
 from cimnet.analysis.offset_agreement import Compared, compare_offsets, offset_agreement
+from cimnet.analysis.report_page import Card, Panel, render_report
 from cimnet.data import RGBTDataset, RGBTSample
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.errors import DataError
@@ -20,8 +21,9 @@ from cimnet.evaluation.evaluate import Evaluation
 from cimnet.evaluation.metrics import confusion_matrix, scores
 from cimnet.inference import Predictor
 from cimnet.inference.overlay import to_grey, to_rgb
+from cimnet.utils.colors import Color
 from cimnet.utils.files import write_text
-from cimnet.utils.numbers import percent, pluralize
+from cimnet.utils.numbers import format_number, format_percent, pluralize
 
 History = list[dict[str, float]]
 
@@ -33,32 +35,6 @@ _CURVES = {
     "mutual_information": "mutual information L_mi (nats)",
     "lambda": "weight λ of L_mi",
 }
-_SUBTITLE = (
-    "RGB-thermal semantic segmentation: a class for every pixel of what a colour camera and a thermal camera, which do "
-    "not quite line up, see from above."
-)
-_MADE_UP = (
-    "These scenes are made up: drawn by a program, with the light, the temperatures, the broken sensors and the "
-    "misalignment of a drone's RGB-thermal pair, but simpler than any photograph. The model is small and was trained "
-    "briefly. So the numbers show that the whole path works, and how the model behaves by condition; they say nothing "
-    "about real images and cannot be compared with published results."
-)
-_REAL = (
-    "The numbers hold for this test split alone. The best epoch was chosen on the validation split; the test images "
-    "took part in neither training nor that choice."
-)
-_SAMPLES = (
-    "The first image of each kind in the list, then others spread over it; none was picked by its score. The error map "
-    "shows wrong pixels in the colour of the class that was predicted."
-)
-_OFFSETS = (
-    "The model shifts where it samples its features, by offsets that it learned from the segmentation loss alone: "
-    "nobody showed it the true ones. They need not equal the true displacement between the cameras, neither in "
-    "direction nor in length, since the same offsets are applied to features in which RGB and thermal are already "
-    "mixed. The table says how far they agree. Offsets are averaged over the nine taps of the kernel and given in "
-    "pixels of the image; r is Pearson's correlation over all pixels (1: the same up to scale, 0: unrelated). An "
-    "end-point error above the true length is worse than leaving everything in place."
-)
 
 
 def write_report(
@@ -90,34 +66,41 @@ def write_report(
         DataError: if an image to be shown has no label, or a truth cannot be read or does not fit its image.
         CimnetError: if the file cannot be written.
     """
-    made_up = (dataset.root / "synth.json").is_file()
-    total, guess = evaluation.scores, _largest_class_everywhere(evaluation)
+    synthetic = (dataset.root / "synth.json").is_file()
+    total = evaluation.scores
     facts = {"model": predictor.info.name, **facts}
     time = facts.pop("training time", "")
     parameters = sum(p.numel() for p in predictor.network.parameters())
     tiles = [
-        (f"{percent(total.miou)} %", f"mIoU over all {pluralize(len(evaluation.classes), 'class', 'classes')}"),
-        (f"{percent(total.pixel_accuracy)} %", "pixel accuracy"),
-        (str(evaluation.images), "unseen test scenes" if made_up else "test images"),
+        (f"{format_percent(total.miou)} %", f"mIoU over all {pluralize(len(evaluation.classes), 'class', 'classes')}"),
+        (f"{format_percent(total.pixel_accuracy)} %", "pixel accuracy"),
+        (str(evaluation.images), "unseen test scenes" if synthetic else "test images"),
         (f"{parameters / 1e6:.1f} M", "parameters"),
         *([(time, "training time")] if time else []),
     ]
-    sections = [
-        _samples(predictor, dataset, evaluation, max_samples),
-        _curves(history),
-        _classes(evaluation, predictor.colors),
-        _groups(evaluation),
-        _confusion(evaluation),
-        _offsets(predictor, dataset),
-    ]
-    document = html.page(
-        title="CIMNet: what the model sees",
-        subtitle=_SUBTITLE,
+    indices = choose_samples(dataset.scenes, dataset.flags, max_samples)
+    curves = _curves(history)
+    document = render_report(
+        "run_report.html",
         tiles=tiles,
-        note=f"{_MADE_UP if made_up else _REAL} {guess}",
         facts=list(facts.items()),
         command=command,
-        content="".join(sections),
+        synthetic=synthetic,
+        absent=evaluation.absent,
+        miou=total.miou,
+        simplest=_largest_class_everywhere(evaluation),
+        classes=list(zip(evaluation.classes, predictor.colors, strict=True)),
+        samples=[_sample(predictor, dataset.read(index), evaluation) for index in indices],
+        curves=list(curves.values()),
+        epochs=len(history),
+        best_epoch="miou" in curves,
+        class_rows=_classes(evaluation, predictor.colors),
+        groups=_groups(evaluation),
+        confusion=pictures.themed(partial(plot_confusion, evaluation), "confusion matrix in per cent of true pixels"),
+        offsets=_offsets(predictor, dataset),
+        correct=pictures.CORRECT,
+        static_arrow=pictures.STATIC_ARROW,
+        moving_arrow=pictures.MOVING_ARROW,
     )
     write_text(path, document)
 
@@ -139,106 +122,77 @@ def choose_samples(scenes: list[str], flags: list[frozenset[str]], count: int) -
     return chosen[:count]
 
 
-def _largest_class_everywhere(evaluation: Evaluation) -> str:
-    """What the mIoU means: the score of the simplest answer of all."""
+def _largest_class_everywhere(evaluation: Evaluation) -> dict[str, Any]:
+    """What the mIoU means: name and scores of the simplest answer of all."""
     largest = int(evaluation.matrix.sum(1).argmax())
     matrix = np.zeros_like(evaluation.matrix)
     matrix[:, largest] = evaluation.matrix.sum(1)
     score = scores(matrix, evaluation.absent)
-    return (
-        f"For comparison: answering “{evaluation.classes[largest]}” everywhere scores {percent(score.miou)} % mIoU and "
-        f"{percent(score.pixel_accuracy)} % pixel accuracy."
-    )
+    return {"name": evaluation.classes[largest], "miou": score.miou, "accuracy": score.pixel_accuracy}
 
 
-def _samples(predictor: Predictor, dataset: RGBTDataset, evaluation: Evaluation, count: int) -> str:
-    indices = choose_samples(dataset.scenes, dataset.flags, count)
-    if not indices:
-        return ""
-    cards = [_sample(predictor, dataset.read(index), evaluation) for index in indices]
-    marks = [
-        *((html.swatch(color), name) for name, color in zip(evaluation.classes, predictor.colors, strict=True)),
-        (html.swatch(pictures.CORRECT), "correct (error map)"),
-        ('<i class="hatch"></i>', "not judged"),
-    ]
-    return html.section("Samples", _SAMPLES, html.legend(marks) + "".join(cards))
-
-
-def _sample(predictor: Predictor, sample: RGBTSample, evaluation: Evaluation) -> str:
+def _sample(predictor: Predictor, sample: RGBTSample, evaluation: Evaluation) -> Card:
     if sample.label is None:
         raise DataError(f"{sample.id}: has no label to show beside the prediction; open the split with labels")
     label, colors = sample.label.numpy(), predictor.colors
     prediction = predictor.predict(sample.rgb, sample.thermal)
     score = scores(confusion_matrix(label, prediction, len(evaluation.classes)), evaluation.absent)
     errors = pictures.paint_errors(label, prediction, colors)
-    shown = [
-        ("RGB", pictures.photo(to_rgb(sample.rgb), f"RGB image {sample.id}")),
-        ("thermal", pictures.photo(to_grey(sample.thermal), f"thermal image {sample.id}")),
-        ("true label", pictures.drawing(pictures.paint_label(label, colors), f"true label of {sample.id}")),
-        ("prediction", pictures.drawing(pictures.paint_label(prediction, colors), f"prediction for {sample.id}")),
-        ("error map", pictures.drawing(errors, f"errors in {sample.id}")),
+    panels = [
+        Panel("RGB", pictures.photo(to_rgb(sample.rgb), f"RGB image {sample.id}")),
+        Panel("thermal", pictures.photo(to_grey(sample.thermal), f"thermal image {sample.id}")),
+        Panel("true label", pictures.drawing(pictures.paint_label(label, colors), f"true label of {sample.id}")),
+        Panel("prediction", pictures.drawing(pictures.paint_label(prediction, colors), f"prediction for {sample.id}")),
+        Panel("error map", pictures.drawing(errors, f"errors in {sample.id}")),
     ]
-    return html.card(sample.id, [sample.scene, *sorted(sample.flags)], f"mIoU {percent(score.miou)} %", "five", shown)
+    return Card(sample.id, [sample.scene, *sorted(sample.flags)], f"mIoU {format_percent(score.miou)} %", panels)
 
 
-def _curves(history: History) -> str:
+def _curves(history: History) -> dict[str, Panel]:
+    """By column of the history; L_mi and its weight only where they were part of the loss."""
     used = [key for key in _CURVES if any(key in row for row in history)]
     if not any(row.get("mutual_information") for row in history):
         used = [key for key in used if key not in ("mutual_information", "lambda")]
-    if not used:
-        return ""
-    drawn = ""
-    for key in used:
-        image = pictures.themed(partial(pictures.draw_curve, history, key), f"{_CURVES[key]} by epoch")
-        drawn += f"<figure>{image}<figcaption>{_CURVES[key]}</figcaption></figure>"
-    note = f"{pluralize(len(history), 'epoch')}."
-    if "miou" in used:
-        note += " The epoch with the best validation mIoU (ringed) gave the model that is judged here."
-    return html.section("Training", note, f'<div class="row curves">{drawn}</div>')
+    return {
+        key: Panel(
+            _CURVES[key], pictures.themed(partial(pictures.draw_curve, history, key), f"{_CURVES[key]} by epoch")
+        )
+        for key in used
+    }
 
 
-def _classes(evaluation: Evaluation, colors: tuple[tuple[int, int, int], ...]) -> str:
+def _classes(evaluation: Evaluation, colors: tuple[Color, ...]) -> list[dict[str, Any]]:
     total, pixels = evaluation.scores, evaluation.matrix.sum(1)
-    rows = ""
-    for k, name in enumerate(evaluation.classes):
-        bars = html.bar(total.iou[k]) + html.bar(total.accuracy[k]) + html.bar(total.f1[k])
-        share = html.cell(f"{100 * pixels[k] / max(1, pixels.sum()):.2f}")
-        rows += html.row(name, bars + share, html.swatch(colors[k]))
-    rows += html.row("mean", html.bar(total.miou) + html.cell("") * 3, css="total")
-    convention = "left out of the mean" if evaluation.absent == "ignore" else "counted as 0"
-    note = (
-        "In per cent, from one confusion matrix over all test images. Accuracy is the share of a class's true pixels "
-        f"that were found. A class that is neither in the labels nor predicted is {convention}."
-    )
-    return html.section("Classes", note, html.table(["class", "IoU", "accuracy", "F1", "share of pixels"], rows))
+    return [
+        {
+            "name": name,
+            "color": colors[k],
+            "iou": total.iou[k],
+            "accuracy": total.accuracy[k],
+            "f1": total.f1[k],
+            "share": pixels[k] / max(1, pixels.sum()),
+        }
+        for k, name in enumerate(evaluation.classes)
+    ]
 
 
-def _groups(evaluation: Evaluation) -> str:
-    if not evaluation.groups:
-        return ""
+def _groups(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Scenes first, then flags."""
     first = ["day", "night", "dark_night", "unflagged"]
     names = sorted(evaluation.groups, key=lambda n: (first.index(n) if n in first else len(first), n))
-    rows = ""
+    rows = []
     for name in names:
         matrix, images = evaluation.groups[name]
         score = scores(matrix, evaluation.absent)
-        cells = html.cell(str(images)) + html.bar(score.miou) + html.bar(score.pixel_accuracy)
-        rows += html.row(html.words(name), cells)
-    note = "In per cent. An image counts in its scene and under each of its flags; unflagged are those without any."
-    if evaluation.absent == "ignore":
-        note += " A class that a group lacks is left out of that group's mean, so compare small groups with care."
-    return html.section("Conditions", note, html.table(["group", "images", "mIoU", "pixel accuracy"], rows))
+        rows.append({"name": name, "images": images, "miou": score.miou, "accuracy": score.pixel_accuracy})
+    return rows
 
 
-def _confusion(evaluation: Evaluation) -> str:
-    drawn = pictures.themed(partial(plot_confusion, evaluation), "confusion matrix in per cent of true pixels", "wide")
-    return html.section("Confusion", "Where the pixels of each true class went.", f'<div class="scroll">{drawn}</div>')
-
-
-def _offsets(predictor: Predictor, dataset: RGBTDataset) -> str:
+def _offsets(predictor: Predictor, dataset: RGBTDataset) -> dict[str, Any] | None:
+    """How far the model's offsets agree with the true ones, and some drawn; None where there are none to compare."""
     found: dict[str, list[np.ndarray]] = {}
     true, moving = [], []
-    cards: list[str] = []
+    cards: list[Card] = []
     for pair in compare_offsets(predictor, dataset):
         step = math.ceil(math.sqrt(len(dataset) * pair.moving.size / _POINTS))
         for name, field in pair.found.items():
@@ -248,40 +202,25 @@ def _offsets(predictor: Predictor, dataset: RGBTDataset) -> str:
         if len(cards) < _DRAWN and "weakly_aligned" in pair.sample.flags and not pair.sample.flags & BROKEN_FLAGS:
             cards.append(_arrows(pair))
     if not found:
-        return ""
+        return None
     joined = {name: np.concatenate(fields, axis=1) for name, fields in found.items()}
     truth, moves = np.concatenate(true, axis=1), np.concatenate(moving)
-    rows = ""
-    for place, mask in (("static", ~moves), ("moving", moves)):
-        for name, field in joined.items():
-            got = offset_agreement(field, truth, mask)
-            lengths = (got.true_magnitude, got.found_magnitude, got.endpoint_error)
-            cells = "".join(html.cell(html.number(value)) for value in lengths)
-            cells += "".join(html.cell(html.number(r, "+.2f")) for r in (got.correlation_dx, got.correlation_dy))
-            rows += html.row(f"{place}, {name}", cells)
-    head = ["pixels", "true length", "found length", "end-point error", "r of dx", "r of dy"]
-    marks = [
-        (f'<i class="arrow" style="color:{pictures.STATIC_ARROW}"></i>', "static"),
-        (
-            f'<i class="arrow" style="color:{pictures.MOVING_ARROW}"></i>',
-            "on a moving thing; each picture has its own scale, stated below it",
-        ),
+    rows = [
+        (f"{place}, {name}", offset_agreement(field, truth, mask))
+        for place, mask in (("static", ~moves), ("moving", moves))
+        for name, field in joined.items()
     ]
-    note = (
-        f"{_OFFSETS} {pluralize(len(true), 'image')}; {100 * moves.mean():.1f} % of the pixels lie on things that move."
-    )
-    drawn = html.legend(marks) + "".join(cards) if cards else ""
-    return html.section("Offsets", note, html.table(head, rows) + drawn)
+    return {"rows": rows, "images": len(true), "moving": float(moves.mean()), "cards": cards}
 
 
-def _arrows(pair: Compared) -> str:
+def _arrows(pair: Compared) -> Card:
     """Offsets of one pair, drawn over its thermal image; each picture states its own length scale."""
     name = pair.sample.id
-    shown = [("RGB", pictures.photo(to_rgb(pair.sample.rgb), f"RGB image {name}"))]
+    panels = [Panel("RGB", pictures.photo(to_rgb(pair.sample.rgb), f"RGB image {name}"))]
     grey = to_grey(pair.sample.thermal)
     fields = {"true": pair.true, **{f"found, {which}": field for which, field in pair.found.items()}}
     for which, field in fields.items():
         image, factor = pictures.draw_arrows(grey, field, pair.moving, f"{which} offsets of {name}")
-        mean = html.number(float(np.hypot(*field).mean()))
-        shown.append((f"{which}: mean length {mean} px, arrows × {factor:g}", image))
-    return html.card(name, [pair.sample.scene], "", "three", shown)
+        mean = format_number(float(np.hypot(*field).mean()))
+        panels.append(Panel(f"{which}: mean length {mean} px, arrows × {factor:g}", image))
+    return Card(name, [pair.sample.scene], "", panels)

@@ -63,14 +63,16 @@ def synth(
 def list_layouts() -> None:
     """Print the layouts: folders, classes, published sizes, licence."""
     from cimnet.data import LAYOUTS
+    from cimnet.utils.tables import markdown_table
 
-    lines = ["| name | data set | folders | classes | pairs | licence |", "|---|---|---|---:|---|---|"]
+    rows = []
     for layout in LAYOUTS.values():
         info = layout.info
         classes = len(info.classes.names) if info.classes else "yours"
         sizes = ", ".join(f"{count} {split}" for split, count in info.sizes.items())
-        lines.append(f"| {layout.name} | {info.title} | {layout.expects()} | {classes} | {sizes} | {info.licence} |")
-    console.print(Markdown("\n".join(lines)))
+        rows.append((layout.name, info.title, layout.expects(), classes, sizes, info.licence))
+    head = ["name", "data set", "folders", "classes", "pairs", "licence"]
+    console.print(Markdown(markdown_table(head, rows, "lllrl")))
 
 
 @data_app.command()

@@ -30,6 +30,7 @@ def info(
     from cimnet.inference.predictor import choose_device
     from cimnet.models import create_model
     from cimnet.models.complexity import CONVENTION, measure_budget, measure_run
+    from cimnet.utils.tables import markdown_table
 
     matched = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", size)
     if not matched:
@@ -44,9 +45,10 @@ def info(
     if json_:
         print(json.dumps(content, indent=2))
         return
-    rows = [f"| {key} | {p / 1e6:.3f} | {m / 1e9:.3f} |" for key, (p, m) in budget.modules.items()]
-    total = f"| **{name}**, {shape[0]}×{shape[1]} | **{budget.parameters / 1e6:.2f}** | **{budget.macs / 1e9:.2f}** |"
-    console.print(Markdown("\n".join(["| module | M parameters | GMAC |", "|---|---:|---:|", *rows, total])))
+    rows = [(key, f"{p / 1e6:.3f}", f"{m / 1e9:.3f}") for key, (p, m) in budget.modules.items()]
+    title = f"**{name}**, {shape[0]}×{shape[1]}"
+    rows.append((title, f"**{budget.parameters / 1e6:.2f}**", f"**{budget.macs / 1e9:.2f}**"))
+    console.print(Markdown(markdown_table(["module", "M parameters", "GMAC"], rows)))
     say(CONVENTION)
     if measure:
         say(f"{content['device']}: {content['latency_ms']:.0f} ms a pair, peak {content['peak_memory_mib']:.0f} MiB")

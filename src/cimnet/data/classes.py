@@ -12,10 +12,9 @@ from typing import Any
 
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import DataError
+from cimnet.utils.colors import Color
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.yaml import read_yaml
-
-Color = tuple[int, int, int]
 
 YAML_NAMES = ("classes.yaml", "dataset.yaml", "classes.yml", "dataset.yml")
 _ABOUT = ("citation", "licence", "license", "home")

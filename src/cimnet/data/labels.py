@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.data.classes import Color
 from cimnet.data.io.readers import LOSSY, Ids, opened, upright
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
+from cimnet.utils.colors import Color
 from cimnet.utils.numbers import pluralize
 
 

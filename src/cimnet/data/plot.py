@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cimnet.data.sample import IGNORE_INDEX, RGBTSample
+from cimnet.utils.colors import Color, colorize, hex_color
 
-_IGNORED = (224, 224, 224)
+_IGNORED: Color = (224, 224, 224)
 
 
 def plot_sample(
-    sample: RGBTSample, classes: Sequence[str], colors: Sequence[tuple[int, int, int]], title: str | None = None
+    sample: RGBTSample, classes: Sequence[str], colors: Sequence[Color], title: str | None = None
 ) -> Figure:
     """RGB, thermal and label (where there is one) side by side, with a legend of the classes in the label.
 
@@ -30,15 +31,11 @@ def plot_sample(
         axis.set_title(name, fontsize=9)
         axis.set_axis_off()
     if sample.label is not None:
-        lookup = np.full((256, 3), _IGNORED, np.uint8)
-        lookup[: len(colors)] = colors
         ids = sample.label.numpy().astype(np.uint8)
-        axes[2].imshow(lookup[ids])
+        axes[2].imshow(colorize(ids, colors, _IGNORED))
         present = [int(i) for i in np.unique(ids)]
         named = [("ignored", _IGNORED) if i == IGNORE_INDEX else (classes[i], colors[i]) for i in present]
-        patches = [
-            Patch(facecolor="#{:02x}{:02x}{:02x}".format(*color), edgecolor="0.4", label=name) for name, color in named
-        ]
+        patches = [Patch(facecolor=hex_color(color), edgecolor="0.4", label=name) for name, color in named]
         figure.legend(handles=patches, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     figure.suptitle(title or " · ".join([sample.id, sample.scene, *sorted(sample.flags)]).replace(" ·  ·", " ·"))
     return figure

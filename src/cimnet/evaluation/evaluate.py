@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Subset
 from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.errors import DataError
 from cimnet.evaluation.metrics import Absent, Matrix, Scores, confusion_matrix, scores
-from cimnet.utils.numbers import json_number, percent, pluralize
+from cimnet.utils.numbers import format_percent, json_number, pluralize
 from cimnet.utils.signals import leave_signals_to_parent
+from cimnet.utils.tables import markdown_table
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 
@@ -83,21 +84,18 @@ class Evaluation:
     def to_markdown(self) -> str:
         """Two tables in per cent: classes, then groups."""
         total = self.scores
-        lines = ["| class | IoU | accuracy | F1 |", "|---|---:|---:|---:|"]
-        rows = zip(self.classes, total.iou, total.accuracy, total.f1, strict=True)
-        lines += [f"| {name} | {percent(i)} | {percent(a)} | {percent(f)} |" for name, i, a, f in rows]
-        lines.append(f"| **mean IoU** | **{percent(total.miou)}** | pixels {percent(total.pixel_accuracy)} | |")
+        columns = zip(self.classes, total.iou, total.accuracy, total.f1, strict=True)
+        rows = [[name, *map(format_percent, values)] for name, *values in columns]
+        mean, accuracy = format_percent(total.miou), format_percent(total.pixel_accuracy)
+        rows.append(["**mean IoU**", f"**{mean}**", f"pixels {accuracy}", ""])
         convention = "left out of the mean" if self.absent == "ignore" else "counted as 0"
-        lines += [
-            "",
-            f"{pluralize(self.images, 'image')}; classes absent from truth and prediction are {convention}.",
-            "",
+        note = f"{pluralize(self.images, 'image')}; classes absent from truth and prediction are {convention}."
+        groups = [
+            (name, images, format_percent(scores(matrix, self.absent).miou))
+            for name, (matrix, images) in sorted(self.groups.items())
         ]
-        if self.groups:
-            lines += ["| group | images | mIoU |", "|---|---:|---:|"]
-            for name, (matrix, count) in sorted(self.groups.items()):
-                lines.append(f"| {name} | {count} | {percent(scores(matrix, self.absent).miou)} |")
-        return "\n".join(lines) + "\n"
+        text = f"{markdown_table(['class', 'IoU', 'accuracy', 'F1'], rows)}\n{note}\n"
+        return f"{text}\n{markdown_table(['group', 'images', 'mIoU'], groups)}" if groups else text
 
     def _by_class(self, values: np.ndarray) -> dict[str, float | None]:
         return {name: json_number(value) for name, value in zip(self.classes, values, strict=True)}
@@ -144,4 +142,4 @@ def evaluate(
     return result
 
 
-__all__ = ["Evaluation", "Predict", "evaluate", "percent"]
+__all__ = ["Evaluation", "Predict", "evaluate"]

@@ -14,6 +14,7 @@ from cimnet.errors import CheckpointError
 from cimnet.models import RGBTModel
 from cimnet.utils.files import staged_folder, write_text
 from cimnet.utils.hub_access import cached_if_unreachable
+from cimnet.utils.tables import markdown_table
 from cimnet.version import __version__
 
 EXPORTED = (".onnx", ".xml", ".pt2")
@@ -107,6 +108,7 @@ def card(model: RGBTModel, info: ModelInfo) -> str:
     )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     thermal = f"{info.thermal_dtype or 'any depth'}, scaled to 0..1 by {json.dumps(asdict(info.scaling))}"
+    classes = [(k, name, info.colors[k]) for k, name in enumerate(info.classes)]
     lines = [
         f"---\n{front.to_yaml()}\n---\n",
         f"# {info.name}\n",
@@ -116,11 +118,11 @@ def card(model: RGBTModel, info: ModelInfo) -> str:
         "- Either image may be missing (`None`).",
         f"- Temperature for calibrated probabilities: {info.temperature or 'not fitted'}; alarms for broken sensors: "
         f"{'yes' if info.alarm else 'none'}.\n",
-        "## Classes\n\n| id | class | colour |\n|---:|---|---|",
-        *(f"| {k} | {name} | {info.colors[k]} |" for k, name in enumerate(info.classes)),
-        "\n## Scores on the validation split when training ended\n\n| score | value |\n|---|---:|",
-        *(f"| {name} | {value:.4f} |" for name, value in info.metrics.items()),
-        "\n## Options of the model\n",
+        "## Classes\n",
+        markdown_table(["id", "class", "colour"], classes, "rl"),
+        "## Scores on the validation split when training ended\n",
+        markdown_table(["score", "value"], [(name, f"{value:.4f}") for name, value in info.metrics.items()]),
+        "## Options of the model\n",
         f"```json\n{json.dumps(info.options, indent=2)}\n```",
         "\nNot said by this file: which data the model was trained on and under which terms. Add it here.",
     ]

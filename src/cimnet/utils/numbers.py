@@ -1,4 +1,4 @@
-"""Numbers as text, and for JSON; positions evenly spread."""
+"""Numbers and names as text, and numbers for JSON; positions evenly spread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 
-def percent(value: float) -> str:
+def format_percent(value: float) -> str:
     """A score in 0..1 as per cent with one decimal, a dash for NaN."""
     return "–" if math.isnan(value) else f"{100 * value:.1f}"
 
@@ -20,6 +20,16 @@ def pluralize(count: int, what: str, many: str = "") -> str:
 def spread_evenly(length: int, count: int) -> list[int]:
     """Up to `count` different positions in a sequence of so many items, evenly spread from the first to the last."""
     return sorted(set(np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()))
+
+
+def format_number(value: float, form: str = ".2f") -> str:
+    """A number by a format of Python's, with a true minus sign; a dash for NaN."""
+    return "–" if math.isnan(value) else format(value, form).replace("-", "−")
+
+
+def describe(name: str) -> str:
+    """The name of a class, scene, flag or corruption as a person reads it: ``rgb_broken`` as ``RGB broken``."""
+    return name.replace("_", " ").replace("rgb", "RGB")
 
 
 def json_number(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -41,6 +42,19 @@ def test_the_page_says_it_all_in_one_file(columns, sees, tmp_path) -> None:
     assert page.count('class="sample"') == len(choose_worst(report)) > 0
     markdown = (tmp_path / "robustness.md").read_text(encoding="utf-8")
     assert "| fog | rgb | 80, 10 % transmission | 100.0, 100.0 | 100.0 | 100.0 | 100.0 | 0.0 |" in markdown
+
+
+def test_nothing_from_the_data_becomes_markup(columns, sees, tmp_path) -> None:
+    nasty = "<script>alert('x')</script>"
+    columns.classes = (columns.classes[0], nasty, columns.classes[2])
+    columns.ids[0] = nasty
+    columns.pairs[0] = dataclasses.replace(columns.pairs[0], id=nasty, scene=nasty)
+    conditions = [Condition("thermal_blur", 5)]
+    measure_robustness(sees("thermal"), columns, tmp_path, conditions=conditions, name=nasty)
+    page = (tmp_path / "robustness.html").read_text(encoding="utf-8")
+    assert Tags(page).open == []
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") >= 6  # title twice, fact, class, scene, pair
 
 
 def test_examples_are_the_pairs_that_lost_most_and_no_pair_twice(columns, sees, tmp_path) -> None:

@@ -53,7 +53,7 @@ def test_flags_and_scenes(tmp_path: Path) -> None:
     table = found.to_markdown()
     assert "| pairs | 4 | 2 | 2 |" in table
     assert "| published | 2814 | 403 | 807 |" in table
-    assert "| rgb broken | 1 | 0 | 0 |" in table
+    assert "| RGB broken | 1 | 0 | 0 |" in table
     assert "| thermal broken | 2 | 0 | 0 |" in table
     assert "| dark night | 1 | 0 | 0 |" in table
 

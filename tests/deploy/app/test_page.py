@@ -56,9 +56,11 @@ def test_the_legend_has_the_classes_of_the_mask_by_area_and_escapes_their_names(
 
 def test_notes_escape_what_a_visitor_named() -> None:
     assert "<img" not in html.note("<img src=x onerror=alert(1)>.png: broken", "error")
-    assert "role='alert'" in html.note("x", "error")
+    assert 'role="alert"' in html.note("x", "error")
     assert html.note("") == ""
-    assert "<script" not in html.heading("<script>", "m", 3)
+    assert "<script" not in html.heading("<script>", "<script>", 3)
+    assert html.heading("a.onnx", "m", 1).endswith("m · 1 class</p></div>")
+    assert "<script" not in html.title("<script>")
 
 
 def test_the_status_names_a_missing_image() -> None:
@@ -179,7 +181,8 @@ def test_actions_keep_what_they_had_where_an_upload_is_bad(predictor: Predictor,
 def test_downloads_are_whole(predictor: Predictor) -> None:
     pytest.importorskip("gradio")
     from cimnet.deploy.app.actions import Page
-    from cimnet.inference.overlay import colorize, overlay_mask
+    from cimnet.inference.overlay import overlay_mask
+    from cimnet.utils.colors import colorize
 
     page, result = Page(predictor, Limits()), _result()
     name, ids = page.download("ids", result, 0.3)

@@ -101,6 +101,20 @@ def test_a_file_that_was_not_uploaded_is_refused(
     assert not list(cache.rglob("secret.png"))
 
 
+def test_the_stream_of_events_stays_open_between_events(client: httpx.Client) -> None:
+    """Else what the browser sends before it knows of the end is never answered."""
+    session = uuid.uuid4().hex
+    body = {"data": ["no such file", None], "fn_index": upload_event(client), "session_hash": session}
+    client.post("/gradio_api/queue/join", json=body).raise_for_status()
+    waiting = httpx.Timeout(60, read=5)
+    seen = []
+    asked = {"params": {"session_hash": session}, "timeout": waiting}
+    with pytest.raises(httpx.ReadTimeout), client.stream("GET", "/gradio_api/queue/data", **asked) as stream:
+        seen.extend(line for line in stream.iter_lines() if line)
+    assert any('"process_completed"' in line for line in seen)
+    assert not any('"close_stream"' in line for line in seen)
+
+
 def test_an_uploaded_file_is_read(client: httpx.Client) -> None:
     files = {"files": ("note.png", b"no picture", "image/png")}
     (path,) = client.post("/gradio_api/upload", files=files).json()

@@ -23,7 +23,7 @@ from cimnet.errors import CheckpointError
 from cimnet.inference import Predictor
 from cimnet.inference.alarms.alarm import NUMBERS, AlarmModel
 from cimnet.inference.alarms.detector import Detector
-from cimnet.inference.overlay import colorize
+from cimnet.utils.colors import colorize
 from tests.deploy.serve.helpers import ids, pair, png, run, running
 from tests.fakes.layouts import to_16_bit
 

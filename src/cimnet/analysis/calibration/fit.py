@@ -29,6 +29,7 @@ from cimnet.models import RGBTModel
 from cimnet.utils.figures import save_figure
 from cimnet.utils.files import write_text
 from cimnet.utils.numbers import json_number
+from cimnet.utils.tables import markdown_table
 
 _TEST_SEED = 1  # defects of the test split are others than those of the fit
 
@@ -71,15 +72,20 @@ class Calibration:
 
     def to_markdown(self) -> str:
         """Two tables."""
-        lines = [f"Temperature {self.temperature:.3f}", "", "| | ECE, % | NLL |", "|---|---:|---:|"]
-        for name, curve in (("before", self.before), ("after", self.after)):
-            lines.append(f"| {name} | {100 * curve.ece:.2f} | {curve.nll:.4f} |")
-        lines += ["", "| alarm | AUC | threshold | false alarms, % of sound pairs |", "|---|---:|---:|---:|"]
+        fitted = [
+            (name, f"{100 * curve.ece:.2f}", f"{curve.nll:.4f}")
+            for name, curve in (("before", self.before), ("after", self.after))
+        ]
+        alarms = []
         for name in ALARMS:
             area, false = self.curves[name][2], 100 * self.false_alarms[name]
             threshold = self.alarm.detectors[name].threshold
-            lines.append(f"| {name} | {area:.3f} | {threshold:.3f} | {false:.1f} |")
-        return "\n".join(lines) + "\n"
+            alarms.append((name, f"{area:.3f}", f"{threshold:.3f}", f"{false:.1f}"))
+        tables = (
+            markdown_table(["", "ECE, %", "NLL"], fitted),
+            markdown_table(["alarm", "AUC", "threshold", "false alarms, % of sound pairs"], alarms),
+        )
+        return "\n".join([f"Temperature {self.temperature:.3f}\n", *tables])
 
     def doubts(self) -> list[str]:
         """Why this should not be relied on, in sentences; none where nothing is odd."""

@@ -20,6 +20,8 @@ from cimnet.analysis.paper_values import (
     Printed,
 )
 from cimnet.evaluation.spread import spread
+from cimnet.utils.numbers import describe
+from cimnet.utils.tables import markdown_table
 
 Scores = dict[str, Any]  # what `cimnet eval --json` writes
 Cost = tuple[float, float]  # millions of parameters, G MACs of a pair
@@ -39,13 +41,13 @@ def _by_class(classes: Sequence[str], printed: Sequence[Printed], scores: Sequen
     columns = printed[::-1]  # CIMNet is printed last and comes first here
     head = ["", _here(scores), *(f"{row.method}, {row.backbone}, paper" for row in columns)]
     rows = [
-        [name.replace("_", " "), spread([s["iou"][name] for s in scores]), *(f"{row.iou[k]:.1f}" for row in columns)]
+        [describe(name), spread([s["iou"][name] for s in scores]), *(f"{row.iou[k]:.1f}" for row in columns)]
         for k, name in enumerate(classes)
     ]
     rows.append(["**mIoU**", f"**{spread([s['miou'] for s in scores])}**", *(f"{row.miou:.1f}" for row in columns)])
     rows.append(["M parameters", _plain(cost[0]), *(_plain(row.parameters) for row in columns)])
     rows.append(["G operations", _plain(cost[1]), *(_plain(row.operations) for row in columns)])
-    return _markdown(head, rows) + _subsets(scores)
+    return markdown_table(head, rows) + _subsets(scores)
 
 
 def _subsets(scores: Sequence[Scores]) -> str:
@@ -53,10 +55,9 @@ def _subsets(scores: Sequence[Scores]) -> str:
     groups = [name for name in scores[0]["groups"] if all(name in s["groups"] for s in scores)]
     found = {name: [s["groups"][name] for s in scores] for name in groups}
     rows = [
-        [name.replace("_", " "), str(group[0]["images"]), spread([g["miou"] for g in group])]
-        for name, group in found.items()
+        [describe(name), str(group[0]["images"]), spread([g["miou"] for g in group])] for name, group in found.items()
     ]
-    return "\n" + _markdown(["subset", "pairs", f"mIoU, {_here(scores)}"], rows) if rows else ""
+    return "\n" + markdown_table(["subset", "pairs", f"mIoU, {_here(scores)}"], rows) if rows else ""
 
 
 def table3(scores: Mapping[int, Mapping[int, Scores]]) -> str:
@@ -76,7 +77,7 @@ def table3(scores: Mapping[int, Mapping[int, Scores]]) -> str:
         printed = f"{row.miou:.1f}", f"{row.miou - TABLE3[0].miou:+.1f}" if row.number > 1 else ""
         here = spread([s["miou"] for s in found.values()]), spread(gains, "+") if gains else "", str(len(found))
         rows.append([f"{row.number}{'*' if row.inferred else ''}", *marks, *here, *printed])
-    return _markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def table4(scores: Sequence[Scores]) -> str:
@@ -92,7 +93,7 @@ def table4(scores: Sequence[Scores]) -> str:
         rows.append([name, spread([w["iou"][name] for w in weak]), spread(lost, "+"), *printed])
     falls = (f"{name} {TABLE4['CIMNet'][k] - whole[name]:+.1f}" for k, name in enumerate(TABLE4_CLASSES))
     rows.append(["pairs", str(weak[0]["images"]), "", *[str(TABLE4_PAIRS)] * len(names)])
-    return _markdown(head, rows) + f"\nCIMNet, paper, against all test pairs: {', '.join(falls)}.\n"
+    return markdown_table(head, rows) + f"\nCIMNet, paper, against all test pairs: {', '.join(falls)}.\n"
 
 
 def table5(scores: Sequence[Scores]) -> str:
@@ -107,7 +108,7 @@ def table5(scores: Sequence[Scores]) -> str:
         ]
         for k, group in enumerate(TABLE5_GROUPS)
     ]
-    return _markdown(["", _here(scores), *(f"{name}, paper" for name in names), "pairs here"], rows)
+    return markdown_table(["", _here(scores), *(f"{name}, paper" for name in names), "pairs here"], rows)
 
 
 def _minus(a: float | None, b: float | None) -> float | None:
@@ -120,8 +121,3 @@ def _plain(value: float) -> str:
 
 def _here(scores: Sequence[Scores]) -> str:
     return "here" if len(scores) == 1 else f"here, {len(scores)} runs"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

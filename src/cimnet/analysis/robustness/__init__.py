@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cimnet.analysis.robustness.conditions import PRESETS, Condition, parse_corruption, preset
 from cimnet.analysis.robustness.measure_robustness import measure_robustness
-from cimnet.analysis.robustness.robustness_report import Curve, Facts, Point, RobustnessReport
+from cimnet.analysis.robustness.robustness_report import RobustnessReport
+from cimnet.analysis.robustness.robustness_scores import Curve, Facts, Point
 
 __all__ = [
     "PRESETS",

@@ -6,7 +6,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from cimnet.analysis.robustness.conditions import amount_in_words
-from cimnet.analysis.robustness.robustness_report import Curve, Point
+from cimnet.analysis.robustness.robustness_scores import Curve, Point
 
 LINES = {
     "miou": ("all classes", "", "o", 2.2),

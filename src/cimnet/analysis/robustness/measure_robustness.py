@@ -14,7 +14,8 @@ from cimnet.analysis.robustness.count import Pairs
 from cimnet.analysis.robustness.measure_conditions import Work, measure_all
 from cimnet.analysis.robustness.model_under_test import Model, label_and_identity, open_model
 from cimnet.analysis.robustness.robustness_page import robustness_page
-from cimnet.analysis.robustness.robustness_report import Facts, RobustnessReport
+from cimnet.analysis.robustness.robustness_report import RobustnessReport
+from cimnet.analysis.robustness.robustness_scores import Facts
 from cimnet.analysis.robustness.suite import Suite
 from cimnet.analysis.robustness.worst_pairs import make_examples
 from cimnet.data import RGBTDataset

@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cimnet.analysis.paper_values import TABLE4, TABLE4_CLASSES, TABLE4_PAIRS, TABLE5, TABLE5_GROUPS
 from cimnet.analysis.robustness.conditions import CLEAN, Condition, amount_in_words
-from cimnet.analysis.robustness.robustness_report import Curve, RobustnessReport, mean, scene_means
-from cimnet.utils.numbers import percent, pluralize
+from cimnet.analysis.robustness.robustness_scores import Curve, RobustnessScores, mean, scene_means
+from cimnet.utils.numbers import describe, format_number, format_percent, pluralize
+from cimnet.utils.tables import markdown_table
 
 GROUPS = {"geometry": "Geometry", "rgb": "RGB", "thermal": "Thermal"}
 _FAILURES = {"rgb_broken": "RGB failure", "thermal_broken": "thermal failure"}
@@ -25,20 +27,13 @@ class Table(NamedTuple):
 
     def markdown(self) -> str:
         """With its heading."""
-        lines = [self.head, ["---", *["---:"] * (len(self.head) - 1)], *self.rows]
-        body = "".join(f"| {' | '.join(text.replace('|', '/') for text in line)} |\n" for line in lines)
-        return f"## {self.title}\n\n{self.note}\n\n{body}"
-
-
-def words(name: str) -> str:
-    """A corruption, class or scene as it is read."""
-    return name.replace("_", " ").replace("rgb", "RGB")
+        return f"## {self.title}\n\n{self.note}\n\n{markdown_table(self.head, self.rows)}"
 
 
 def drop(value: float) -> str:
     """A relative drop in per cent, negative for a loss."""
-    text = "–" if math.isnan(value) else f"{-100 * value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+    text = format_number(-100 * value, "+.1f")
+    return "0.0" if text in ("+0.0", "−0.0") else text
 
 
 def levels(curve: Curve) -> str:
@@ -48,54 +43,59 @@ def levels(curve: Curve) -> str:
     return first + amount_in_words(curve.name, amounts[-1])
 
 
-def corruptions(report: RobustnessReport) -> Table:
+def corruptions(scores: RobustnessScores) -> Table:
     """Every corruption: mIoU by level, means, drop."""
     rows = []
-    for name, curve in report.curves.items():
-        each = ", ".join(percent(point.miou) for point in curve.points)
+    for name, curve in scores.curves.items():
+        each = ", ".join(format_percent(point.miou) for point in curve.points)
         moving, static = mean(p.moving for p in curve.points), mean(p.static for p in curve.points)
-        means = percent(curve.mean), percent(moving), percent(static)
-        rows.append([words(name), curve.group, levels(curve), each, *means, drop(curve.drop)])
+        means = format_percent(curve.mean), format_percent(moving), format_percent(static)
+        rows.append([describe(name), curve.group, levels(curve), each, *means, drop(curve.drop)])
     head = ["corruption", "group", "levels", "mIoU at each", "mean", "moving", "static", "drop %"]
-    note = f"mIoU in per cent; clean {percent(report.clean.miou)}. The drop is that of the mean against clean."
+    note = f"mIoU in per cent; clean {format_percent(scores.clean.miou)}. The drop is that of the mean against clean."
     return Table("Corruptions", note, head, rows)
 
 
-def classes(report: RobustnessReport) -> Table:
+def classes(scores: RobustnessScores) -> Table:
     """IoU by class: clean, then each corruption where its mIoU is lowest."""
-    names = report.facts.classes
-    points = [report.clean, *(curve.worst for curve in report.curves.values())]
-    rows = [[words(p.condition.title), *(percent(p.iou[name]) for name in names), percent(p.miou)] for p in points]
+    names = scores.facts.classes
+    points = [scores.clean, *(curve.worst for curve in scores.curves.values())]
+    rows = [
+        [describe(p.condition.title), *(format_percent(p.iou[name]) for name in names), format_percent(p.miou)]
+        for p in points
+    ]
     note = "IoU in per cent, clean and at that level of each corruption where the mIoU is lowest."
-    return Table("Classes", note, ["condition", *map(words, names), "mIoU"], rows)
+    return Table("Classes", note, ["condition", *map(describe, names), "mIoU"], rows)
 
 
-def scenes(report: RobustnessReport) -> Table | None:
+def scenes(scores: RobustnessScores) -> Table | None:
     """mIoU by scene: clean, then the mean over severities of each corruption; None where no scene is known."""
-    names, outcome = list(report.clean.scenes), next(iter(report.outcomes.values()))
+    names, outcome = list(scores.clean.scenes), next(iter(scores.outcomes.values()))
     if not names:
         return None
-    head = ["corruption", *(f"{words(name)} ({pluralize(outcome.scenes[name][1], 'pair')})" for name in names)]
-    rows = [[CLEAN, *map(percent, report.clean.scenes.values())]]
-    rows += [[words(name), *map(percent, scene_means(curve, names))] for name, curve in report.curves.items()]
+    head = ["corruption", *(f"{describe(name)} ({pluralize(outcome.scenes[name][1], 'pair')})" for name in names)]
+    rows = [[CLEAN, *map(format_percent, scores.clean.scenes.values())]]
+    rows += [[describe(name), *map(format_percent, scene_means(curve, names))] for name, curve in scores.curves.items()]
     note = "mIoU in per cent from the confusion matrix of the scene's pairs; for a corruption the mean over its levels."
     return Table("Scenes", note, head, rows)
 
 
-def paper(report: RobustnessReport) -> list[Table]:
+def paper(scores: RobustnessScores) -> list[Table]:
     """Tables IV and V beside the paper's figures, as far as they were measured."""
-    return [table for table in (_table4(report), _table5(report)) if table is not None]
+    return [table for table in (_table4(scores), _table5(scores)) if table is not None]
 
 
-def _table4(report: RobustnessReport) -> Table | None:
-    from cimnet.analysis.paper_values import TABLE4, TABLE4_CLASSES, TABLE4_PAIRS  # brings what trains: not for workers
-
-    weak = report.subset("weakly_aligned")
+def _table4(scores: RobustnessScores) -> Table | None:
+    weak = scores.subset("weakly_aligned")
     if weak is None:
         return None
     methods = list(TABLE4)[::-1]
     rows = [
-        [words(name), percent(weak.iou.get(name, math.nan)), *(f"{TABLE4[method][k]:.1f}" for method in methods)]
+        [
+            describe(name),
+            format_percent(weak.iou.get(name, math.nan)),
+            *(f"{TABLE4[method][k]:.1f}" for method in methods),
+        ]
         for k, name in enumerate(TABLE4_CLASSES)
     ]
     rows.append(["pairs", str(weak.pairs), *[str(TABLE4_PAIRS)] * len(methods)])
@@ -106,16 +106,14 @@ def _table4(report: RobustnessReport) -> Table | None:
     return Table("Weakly aligned pairs (Table IV)", note, ["class", "here", *_paper(methods)], rows)
 
 
-def _table5(report: RobustnessReport) -> Table | None:
-    from cimnet.analysis.paper_values import TABLE5, TABLE5_GROUPS
-
+def _table5(scores: RobustnessScores) -> Table | None:
     methods, rows = list(TABLE5)[::-1], []
     for k, flag in enumerate(TABLE5_GROUPS):
-        point = report.subset(flag)
+        point = scores.subset(flag)
         if point is not None:
             printed = (f"{TABLE5[method][k]:.1f}" for method in methods)
             pairs = f"{point.pairs} ({_TABLE5_PAIRS[k]})"
-            rows.append([_FAILURES[flag], _how(point.condition), percent(point.miou), *printed, pairs])
+            rows.append([_FAILURES[flag], _how(point.condition), format_percent(point.miou), *printed, pairs])
     head = ["subset", "scored here", "mIoU, here", *_paper(methods), "pairs here (paper)"]
     note = "mIoU in per cent of pairs with a broken sensor."
     return Table("Broken sensors (Table V)", note, head, rows) if rows else None
@@ -129,43 +127,40 @@ def _paper(methods: Sequence[str]) -> list[str]:
     return [f"{method}, paper" for method in methods]
 
 
-def summary(report: RobustnessReport) -> list[tuple[str, str]]:
+def summary(scores: RobustnessScores) -> list[tuple[str, str]]:
     """The numbers that come first: value and what it is."""
-    found = [(f"{percent(report.clean.miou)} %", "mIoU, clean")]
-    if report.curves:
+    found = [(scores.clean.miou, "mIoU, clean")]
+    if scores.curves:
         found += [
-            (
-                f"{percent(report.mean_corruption_score)} %",
-                f"mean corruption score, {pluralize(len(report.curves), 'corruption')}",
-            ),
-            (f"{percent(report.retained)} %", "of the clean score retained"),
+            (scores.mean_corruption_score, f"mean corruption score, {pluralize(len(scores.curves), 'corruption')}"),
+            (scores.retained, "of the clean score retained"),
         ]
-        found += [(f"{percent(value)} %", f"mean, {GROUPS[group]}") for group, value in report.groups.items()]
-    return found
+        found += [(value, f"mean, {GROUPS[group]}") for group, value in scores.groups.items()]
+    return [(f"{format_percent(value)} %", what) for value, what in found]
 
 
-def facts(report: RobustnessReport) -> list[tuple[str, str]]:
+def facts(scores: RobustnessScores) -> list[tuple[str, str]]:
     """What the numbers hold for."""
-    about = report.facts
+    about = scores.facts
     left = f", {about.left_out} with a broken sensor left out" if about.left_out else ""
     convention = "left out of means" if about.absent == "ignore" else "counted as 0"
     return [
         ("model", about.model),
         ("pairs", f"{about.pairs} of split {about.split}{left}"),
         ("data", about.dataset),
-        ("moving classes", ", ".join(map(words, about.moving)) or "none"),
+        ("moving classes", ", ".join(map(describe, about.moving)) or "none"),
         ("classes absent from truth and prediction", convention),
         ("seed of the corruptions", str(about.seed)),
         ("cimnet", about.version),
     ]
 
 
-def markdown(report: RobustnessReport, brief: bool = False) -> str:
+def markdown(scores: RobustnessScores, brief: bool = False) -> str:
     """The content of ``robustness.md``; `brief`: without the tables of classes and scenes."""
-    text = f"# Robustness of {report.facts.model}\n\n"
-    text += "".join(f"- {what}: **{value}**\n" for value, what in summary(report)) + "\n"
-    text += "".join(f"- {name}: {value}\n" for name, value in facts(report))
-    text += "".join(f"- {note}\n" for note in report.facts.notes)
-    found = [corruptions(report) if report.curves else None, *paper(report)]
-    found += [] if brief else [classes(report), scenes(report)]
+    text = f"# Robustness of {scores.facts.model}\n\n"
+    text += "".join(f"- {what}: **{value}**\n" for value, what in summary(scores)) + "\n"
+    text += "".join(f"- {name}: {value}\n" for name, value in facts(scores))
+    text += "".join(f"- {note}\n" for note in scores.facts.notes)
+    found = [corruptions(scores) if scores.curves else None, *paper(scores)]
+    found += [] if brief else [classes(scores), scenes(scores)]
     return "\n".join([text, *(table.markdown() for table in found if table is not None)])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cimnet.analysis.robustness.conditions import Condition
 from cimnet.analysis.robustness.count import Pairs
 from cimnet.analysis.robustness.model_under_test import ModelUnderTest
-from cimnet.analysis.robustness.robustness_report import RobustnessReport
+from cimnet.analysis.robustness.robustness_scores import RobustnessScores
 from cimnet.data import RGBTSample
 
 
@@ -31,7 +31,7 @@ class Example(NamedTuple):
     miou: tuple[float, float]
 
 
-def choose_worst(report: RobustnessReport, count: int = 6) -> list[tuple[Condition, str]]:
+def choose_worst(report: RobustnessScores, count: int = 6) -> list[tuple[Condition, str]]:
     """Of the corruptions that cost most, the condition and the id of the pair that lost most there; no pair twice."""
     curves = sorted(report.curves.values(), key=lambda curve: _known(curve.worst.miou))
     clean = report.outcomes[report.clean.condition].images
@@ -46,7 +46,7 @@ def choose_worst(report: RobustnessReport, count: int = 6) -> list[tuple[Conditi
     return chosen
 
 
-def make_examples(report: RobustnessReport, model: ModelUnderTest, pairs: Pairs) -> list[Example]:
+def make_examples(report: RobustnessScores, model: ModelUnderTest, pairs: Pairs) -> list[Example]:
     """Predict the chosen pairs again, clean and corrupted."""
     clean = report.clean.condition
     examples = []

@@ -11,6 +11,7 @@ from typing import Any
 from cimnet.curation.check.findings import SEVERITIES, Finding, Severity
 from cimnet.curation.check.sheet import Sheet
 from cimnet.utils.numbers import pluralize
+from cimnet.utils.tables import markdown_table
 from cimnet.version import __version__
 
 VERSION = 1
@@ -133,12 +134,10 @@ def _finding(finding: Finding, shown: int) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in cells) + " |"
-
-    words = ("split", "class")
-    rule = "|" + "|".join("---" if name in words else "---:" for name in head) + "|"
-    return "\n".join([line(head), rule, *map(line, rows)])
+    align = "".join("l" if name in ("split", "class") else "r" for name in head)
+    return markdown_table(
+        [_plain(name) for name in head], [[_plain(cell) for cell in row] for row in rows], align
+    ).rstrip()
 
 
 def _percent(part: int, whole: int) -> str:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.curation.check.image_stats import Border, inside
-from cimnet.data.classes import Color
 from cimnet.data.io.readers import Ids, opened, read_label, read_rgb, read_rgbt, same_file
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.data.labels import read_color_label
 from cimnet.errors import DataError
+from cimnet.utils.colors import Color
 
 Kind = Literal["rgb", "thermal", "label"]
 Estimate = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.float32]], "tuple[float, float] | None"]

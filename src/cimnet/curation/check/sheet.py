@@ -13,17 +13,19 @@ from PIL import Image, ImageDraw
 
 from cimnet.curation.check.decode_pair import Job, Settings, read_files
 from cimnet.curation.check.image_stats import stretched
-from cimnet.data.classes import Color
 from cimnet.data.labels import ignore_color
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import CimnetError
+from cimnet.utils.colors import Color, color_table
 from cimnet.utils.files import write_atomically
+from cimnet.utils.legend import draw_legend
 
 _Item = TypeVar("_Item")
 FORMATS = (".png", ".jpg", ".jpeg")
 _GAP, _LINE, _WIDTH, _COLUMNS = 6, 16, 176, 2
 _INK, _SOFT, _PAPER, _MISSING = (20, 20, 20), (110, 110, 110), (250, 250, 250), (215, 215, 215)
 _BAR = (226, 232, 240)
+_OUTSIDE = (255, 0, 255)
 
 
 @dataclass(frozen=True)
@@ -98,33 +100,20 @@ class Sheet:
         return cell
 
     def _coloured(self, label: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        table = np.full((256, 3), 255, np.uint8)
-        table[: len(self.colors)] = self.colors
+        table = color_table(self.colors)
         table[IGNORE_INDEX] = ignore_color(self.colors)
         ids = np.clip(label, 0, 65535)
         if self.lookup is not None:
             ids = self.lookup[ids]
         outside = (ids < 0) | ((ids >= len(self.colors)) & (ids != IGNORE_INDEX))
         colours = table[np.where(outside, 0, ids)]
-        colours[outside] = (255, 0, 255)
+        colours[outside] = _OUTSIDE
         return colours
 
     def _legend(self, width: int) -> Image.Image:
-        """Names of the classes beside their colours, in as many lines as they need."""
+        """Names of the classes beside their colours, and of what has no class."""
         entries = [*zip(self.names, self.colors, strict=True), ("ignore", ignore_color(self.colors))]
-        entries.append(("outside the classes", (255, 0, 255)))
-        legend = Image.new("RGB", (width, 20 * (2 + sum(len(name) * 7 + 40 for name, _ in entries) // width)), _PAPER)
-        draw = ImageDraw.Draw(legend)
-        x, y = _GAP, 6
-        for name, color in entries:
-            text = _printable(name, draw, width // 2)
-            wide = 32 + int(draw.textlength(text))
-            if x + wide > width:
-                x, y = _GAP, y + 20
-            draw.rectangle((x, y, x + 12, y + 12), color, (60, 60, 60))
-            draw.text((x + 17, y + 1), text, _INK)
-            x += wide
-        return legend
+        return Image.fromarray(draw_legend(width, [*entries, ("outside the classes", _OUTSIDE)], _PAPER))
 
 
 def _text_line(text: str, width: int, paper: Color) -> Image.Image:

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data import LAYOUTS
-from cimnet.data.classes import ClassList, Color, palette
+from cimnet.data.classes import ClassList, palette
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.patterns import FilePattern
 from cimnet.data.labels import ignore_color
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
+from cimnet.utils.colors import Color
 
 COLORS = "colors"
 """The target that is the generic folder with labels as pictures in the classes' colours."""

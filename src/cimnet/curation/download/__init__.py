@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from cimnet.curation.download.archives import require_space, unpack, words
+from cimnet.curation.download.archives import describe_error, require_space, unpack
 from cimnet.curation.download.transfer import Pause, Remote, Report, fetch, require_http
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.split_lists import name_some
@@ -212,7 +212,7 @@ def _listed(url: str, pause: Pause) -> dict[str, Remote]:
         try:
             entries = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{url}: not JSON ({words(error)})") from error
+            raise DataError(f"{url}: not JSON ({describe_error(error)})") from error
     found: dict[str, Remote] = {}
     for entry in entries if isinstance(entries, list) else ():
         file = _entry(entry)
@@ -253,6 +253,8 @@ def _stage(target: Path, keep_partial: bool) -> Iterator[Path]:
             if not keep_partial or not any(path.stat().st_size for path in stage.glob("files/*")):
                 shutil.rmtree(stage, ignore_errors=True)
             if isinstance(error, OSError):
-                raise DataError(f"{target}: cannot be written ({words(error)}); choose another folder") from error
+                raise DataError(
+                    f"{target}: cannot be written ({describe_error(error)}); choose another folder"
+                ) from error
             raise
         shutil.rmtree(stage, ignore_errors=True)

@@ -61,9 +61,9 @@ def unpack(
         _move(work, folder, archive.name)
     except (*_DAMAGED, *_ODD, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            why = f"cannot be unpacked ({words(error)}); free space or choose another folder"
+            why = f"cannot be unpacked ({describe_error(error)}); free space or choose another folder"
         else:
-            why = f"damaged, or neither zip nor tar ({words(error)}); fetch it again"
+            why = f"damaged, or neither zip nor tar ({describe_error(error)}); fetch it again"
         raise DataError(f"{archive.name}: {why}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -235,7 +235,7 @@ def _move(work: Path, folder: Path, archive: str) -> None:
         path.rename(folder / path.name)
 
 
-def words(error: object) -> str:
+def describe_error(error: object) -> str:
     """What went wrong, in one line."""
     text = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
     return " ".join(text.split())[:200] or type(error).__name__

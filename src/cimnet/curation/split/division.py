@@ -12,6 +12,7 @@ from cimnet.data.io.split_lists import LIST_PLACES, find_list, list_text
 from cimnet.errors import DataError
 from cimnet.utils.file_sets import write_together
 from cimnet.utils.files import require_writable
+from cimnet.utils.tables import markdown_table
 from cimnet.version import __version__
 
 RECORD = "split.json"
@@ -68,16 +69,12 @@ class Division:
 
     def to_markdown(self) -> str:
         """A table of all that is counted, by part, and the largest deviation."""
-        rows = [
-            ["", "all", *self.parts],
-            ["---", *["---:"] * (len(self.parts) + 1)],
-            ["wanted", "", *(f"{100 * share:.1f} %" for share in self.parts.values())],
-        ]
+        rows = [["wanted", "", *(f"{100 * share:.1f} %" for share in self.parts.values())]]
         for what, counts in self.counts.items():
             total = sum(counts.values())
             rows.append([what, f"{total:,}", *(f"{n:,} ({100 * n / total:.1f} %)" for n in counts.values())])
         worst = self.deviations()[0]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        table = markdown_table(["", "all", *self.parts], rows).rstrip()
         said = (
             f"Largest deviation: {100 * worst.size:.1f} points ({worst.part} holds {100 * worst.got:.1f} % of "
             f"{worst.what}, {100 * worst.wanted:.1f} % wanted)."

@@ -15,8 +15,9 @@ from cimnet.curation.stats.measure_pairs import DYNAMIC, STATIC, Job, PairStats,
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout, open_dataset
 from cimnet.data.io.split_lists import find_list, list_names, read_names
 from cimnet.data.layouts.kust4k import Kust4K
-from cimnet.utils.numbers import pluralize, spread_evenly
+from cimnet.utils.numbers import describe, pluralize, spread_evenly
 from cimnet.utils.pool import Progress
+from cimnet.utils.tables import markdown_table
 
 __all__ = ["LIGHT", "PairStats", "Stats", "dataset_stats"]
 
@@ -76,61 +77,56 @@ class Stats:
     def to_markdown(self) -> str:
         """Tables for people."""
         names = list(self.splits)
-        lines = [
-            f"**{self.root}**, layout {self.layout}",
-            "",
-            f"| | {' | '.join(names)} |",
-            "|---" * (len(names) + 1) + "|",
+        shares = [*map(self.shares, names), self.shares()]
+        classes = [
+            (name, *(f"{100 * column[class_id]:.2f}%" for column in shares))
+            for class_id, name in enumerate(self.classes)
         ]
-        sizes = LAYOUTS[self.layout].info.sizes
+        parts = [
+            f"**{self.root}**, layout {self.layout}\n",
+            markdown_table(["", *names], self._sizes()),
+            markdown_table(["share of labelled pixels", *names, "all"], classes),
+            *self._offsets_as_text(),
+        ]
+        return "\n".join(parts)
 
-        def row(title: str, values: Sequence[int]) -> None:
-            if any(values):
-                lines.append(f"| {title} | {' | '.join(map(str, values))} |")
-
-        splits = list(self.splits.values())
-        row("pairs", [len(split) for split in splits])
-        if sizes and set(sizes) & set(names):
-            lines.append(f"| published | {' | '.join(str(sizes.get(name, '')) for name in names)} |")
-        for scene in dict.fromkeys([*LIGHT, *sorted({pair.scene for pair in self.pairs()})]):
-            row(
-                scene.replace("_", " ") or "scene not known",
-                [sum(pair.scene == scene for pair in split) for split in splits],
-            )
+    def _sizes(self) -> list[list[object]]:
+        """How many pairs each split has: in all, published, by scene, brightness and flag."""
+        splits, published = self.splits.values(), LAYOUTS[self.layout].info.sizes
+        scenes = dict.fromkeys([*LIGHT, *sorted({pair.scene for pair in self.pairs()})])
+        flags = sorted({flag for pair in self.pairs() for flag in pair.flags})
+        rows: list[list[object]] = [["pairs", *map(len, splits)]]
+        for scene in scenes:
+            numbers = (sum(pair.scene == scene for pair in split) for split in splits)
+            rows.append([describe(scene) or "scene not known", *numbers])
         for light in LIGHT:
-            row(
-                f"{light.replace('_', ' ')} by brightness",
-                [sum(pair.light == light for pair in split) for split in splits],
-            )
-        for flag in sorted({flag for pair in self.pairs() for flag in pair.flags}):
-            row(flag.replace("_", " "), [sum(flag in pair.flags for pair in split) for split in splits])
-        lines += ["", f"| share of labelled pixels | {' | '.join(names)} | all |", "|---" * (len(names) + 2) + "|"]
-        columns = [*(self.shares(name) for name in names), self.shares()]
-        for class_id, name in enumerate(self.classes):
-            lines.append(f"| {name} | {' | '.join(f'{100 * column[class_id]:.2f}%' for column in columns)} |")
-        return "\n".join([*lines, *self._offset_lines()]) + "\n"
+            numbers = (sum(pair.light == light for pair in split) for split in splits)
+            rows.append([f"{describe(light)} by brightness", *numbers])
+        for flag in flags:
+            rows.append([describe(flag), *(sum(flag in pair.flags for pair in split) for split in splits)])
+        rows = [row for row in rows if any(row[1:])]
+        if published and set(published) & set(self.splits):
+            rows.insert(1, ["published", *(published.get(name, "") for name in self.splits)])
+        return rows
 
-    def _offset_lines(self) -> list[str]:
+    def _offsets_as_text(self) -> list[str]:
         found = self.offsets()
         if not found["pairs"]:
             return []
         known = found["weakly_aligned"] + found["aligned"]
         share = f"{100 * found['weakly_aligned'] / known:.0f}%" if known else "?"
         source = "true offsets" if self.truth else "estimated offsets"
-        lines = [
-            "",
+        note = (
             f"Weakly aligned: {share} of {pluralize(known, 'pair')} ({source}: static above {STATIC:g} px or dynamic "
-            f"above {DYNAMIC:g} px); {found['unknown']} of {found['pairs']} could not be told.",
-            "",
-            "| offset, px | n | median | 90th percentile | most |",
-            "|---|---:|---:|---:|---:|",
-        ]
+            f"above {DYNAMIC:g} px); {found['unknown']} of {found['pairs']} could not be told.\n"
+        )
+        rows = []
         for kind in ("static", "dynamic"):
             lengths = [float(np.hypot(*moved)) for moved in found[kind]]
             if lengths:
                 median, high = np.percentile(lengths, (50, 90))
-                lines.append(f"| {kind} | {len(lengths)} | {median:.1f} | {high:.1f} | {max(lengths):.1f} |")
-        return lines
+                rows.append((kind, len(lengths), f"{median:.1f}", f"{high:.1f}", f"{max(lengths):.1f}"))
+        return [note, markdown_table(["offset, px", "n", "median", "90th percentile", "most"], rows)]
 
 
 def dataset_stats(

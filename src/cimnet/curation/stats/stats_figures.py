@@ -11,8 +11,9 @@ from cimnet.curation.stats import LIGHT, Stats
 from cimnet.data.flags import FLAG_LISTS
 from cimnet.data.io.split_lists import list_text
 from cimnet.errors import DataError
+from cimnet.utils.colors import hex_color
 from cimnet.utils.file_sets import write_together
-from cimnet.utils.numbers import pluralize
+from cimnet.utils.numbers import describe, pluralize
 
 
 def plot_classes(stats: Stats) -> Figure:
@@ -20,10 +21,10 @@ def plot_classes(stats: Stats) -> Figure:
     figure = Figure(figsize=(1.6 + 0.75 * len(stats.classes), 4), layout="constrained")
     axis = figure.subplots()
     shares = [100 * share for share in stats.shares()]
-    colors = ["#{:02x}{:02x}{:02x}".format(*color) for color in stats.colors]
+    colors = [hex_color(color) for color in stats.colors]
     bars = axis.bar(range(len(shares)), shares, color=colors, edgecolor="0.3", linewidth=0.8)
     axis.bar_label(bars, [f"{share:.2g}%" for share in shares], fontsize=8)
-    axis.set_xticks(range(len(shares)), [name.replace("_", " ") for name in stats.classes], rotation=30, ha="right")
+    axis.set_xticks(range(len(shares)), [describe(name) for name in stats.classes], rotation=30, ha="right")
     axis.set_yscale("log")
     axis.set_ylim(max(min([s for s in shares if s > 0] or [1]) / 3, 1e-4), 250)
     axis.set_ylabel("share of labelled pixels, %")

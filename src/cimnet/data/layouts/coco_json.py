@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cimnet.data.classes import Color
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS
 from cimnet.errors import DataError
+from cimnet.utils.colors import Color
 
 _MARK = "panoptic_"
 

@@ -8,8 +8,12 @@ from PIL import Image, ImageDraw
 from cimnet.data.synthetic.class_ids import CLASSES, COLORS
 from cimnet.data.synthetic.raster import Array
 from cimnet.data.synthetic.render import ScenePair, render
+from cimnet.utils.colors import colorize
+from cimnet.utils.legend import draw_legend
+from cimnet.utils.numbers import describe
 
-_GAP, _HEAD, _FOOT = 6, 18, 24
+_GAP, _HEAD = 6, 18
+_PAPER = (250, 250, 250)
 
 
 def contact_sheet(
@@ -26,21 +30,21 @@ def contact_sheet(
     The fourth picture shows how far (0 black to 12 native pixels yellow) and where to (arrows, drawn to scale) the
     thermal image is displaced."""
     height, width = size
-    sheet = Image.new(
-        "RGB", (4 * width + 5 * _GAP, rows * (height + _HEAD + _GAP) + _GAP + _FOOT), (250, 250, 250)
-    )  # fmt: skip
+    wide, high = 4 * width + 5 * _GAP, rows * (height + _HEAD + _GAP) + _GAP
+    legend = Image.fromarray(draw_legend(wide, zip(map(describe, CLASSES), COLORS, strict=True), _PAPER))
+    sheet = Image.new("RGB", (wide, high + legend.height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for row in range(rows):
         pair = render(seed, split=split, index=start + row, size=size, scale=scale)
         top = _GAP + row * (height + _HEAD + _GAP)
-        title = ", ".join([pair.id, pair.scene.replace("_", " "), *sorted(pair.flags)]).replace("_", " ")
+        title = ", ".join([pair.id, *map(describe, [pair.scene, *sorted(pair.flags)])])
         draw.text((_GAP, top + 3), title, (20, 20, 20))
-        label = np.array(COLORS, np.uint8)[pair.label]
+        label = colorize(pair.label, COLORS)
         pictures = (pair.rgb, pair.thermal, label, offset_picture(pair, scale))
         for column, picture in enumerate(pictures):
             image = Image.fromarray(picture).convert("RGB")
             sheet.paste(image, (_GAP + column * (width + _GAP), top + _HEAD))
-    _legend(draw, sheet.height - _FOOT)
+    sheet.paste(legend, (0, high))
     return sheet
 
 
@@ -59,12 +63,3 @@ def offset_picture(pair: ScenePair, scale: float) -> Array:
             draw.line([(x, y), end], (255, 255, 255))
             draw.ellipse([x - 1, y - 1, x + 1, y + 1], (255, 255, 255))
     return np.asarray(image)
-
-
-def _legend(draw: ImageDraw.ImageDraw, top: int) -> None:
-    x = _GAP
-    for name, color in zip(CLASSES, COLORS, strict=True):
-        draw.rectangle([x, top + 5, x + 12, top + 17], color, (60, 60, 60))
-        text = name.replace("_", " ")
-        draw.text((x + 17, top + 6), text, (20, 20, 20))
-        x += 17 + int(draw.textlength(text)) + 14

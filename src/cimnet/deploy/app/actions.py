@@ -16,7 +16,8 @@ from cimnet.deploy.app.uploaded_pair import RANGES, Knobs, Pair
 from cimnet.deploy.app.uploads import Limits, read_upload_rgb, read_upload_thermal
 from cimnet.errors import CheckpointError, CimnetError, DataError
 from cimnet.inference import Predictor
-from cimnet.inference.overlay import colorize, overlay_mask, to_bytes
+from cimnet.inference.overlay import overlay_mask, to_bytes
+from cimnet.utils.colors import colorize
 
 Values = tuple[Any, ...]
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from cimnet.inference.overlay import Image8, to_bytes
+from cimnet.inference.overlay import to_bytes
+from cimnet.utils.colors import Image8
 
 VIEW = 1280
 """Longest side of a picture on the page, pixels; downloads have all pixels."""

@@ -1,9 +1,9 @@
-"""Texts of the page as HTML. Whatever comes from a file or a checkpoint is escaped."""
+"""Texts of the page as HTML, from the macros in ``parts.html``, which escape what they are given."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,28 +11,31 @@ import numpy.typing as npt
 from cimnet.deploy.app.run_app import Result
 from cimnet.deploy.app.uploads import Limits
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.overlay import Color
+from cimnet.utils.colors import Color
+from cimnet.utils.numbers import pluralize
+from cimnet.utils.templates import load_templates
 
 _ALARMS = {"rgb_broken": "RGB broken", "thermal_broken": "Thermal broken", "misaligned": "Misaligned"}
 
 
+def _part(name: str, *values: Any) -> str:
+    macros: Any = load_templates("cimnet.deploy.app", ".").get_template("parts.html").module
+    return str(getattr(macros, name)(*values)).strip()
+
+
 def heading(name: str, model: str, classes: int) -> str:
     """The head of the page: file and kind of the model."""
-    return (
-        f"<div class='cim-head'><h1>CIMNet</h1><p>RGB-thermal segmentation · <b>{escape(name)}</b> · {escape(model)} · "
-        f"{classes} classes</p></div>"
-    )
+    return _part("heading", name, model, pluralize(classes, "class", "classes"))
 
 
 def note(text: str, kind: str = "note") -> str:
     """A line of text; `kind`: ``note``, ``good``, ``warn`` or ``error``. Nothing for no text."""
-    role = "alert" if kind == "error" else "status"
-    return f"<div class='cim-note cim-{kind}' role='{role}'>{escape(text)}</div>" if text else ""
+    return _part("note", text, kind) if text else ""
 
 
 def title(text: str) -> str:
     """The title of some controls."""
-    return f"<h2 class='cim-title'>{escape(text)}</h2>"
+    return _part("title", text)
 
 
 def hint(limits: Limits) -> str:
@@ -46,20 +49,8 @@ def hint(limits: Limits) -> str:
 def legend(mask: npt.NDArray[np.uint8], classes: Sequence[str], colors: Sequence[Color]) -> str:
     """The classes that occur in a mask (H, W), the largest first, with their share of the pixels."""
     counts = np.bincount(mask.ravel(), minlength=len(classes))
-    rows = []
-    for k in np.argsort(-counts[: len(classes)], kind="stable"):
-        if counts[k]:
-            share = 100 * counts[k] / mask.size
-            color = "rgb({},{},{})".format(*colors[k])
-            rows.append(
-                f"<li><i style='background:{color}'></i><span>{escape(classes[k].replace('_', ' '))}</span>"
-                f"<em><b style='width:{share:.2f}%;background:{color}'></b></em><data>{_percent(share)}</data></li>"
-            )
-    return f"<ul class='cim-legend' aria-label='Share of the area by class'>{''.join(rows)}</ul>"
-
-
-def _percent(share: float) -> str:
-    return "< 0.1 %" if share < 0.1 else f"{share:.1f} %"
+    order = np.argsort(-counts[: len(classes)], kind="stable")
+    return _part("legend", [(classes[k], colors[k], counts[k] / mask.size) for k in order if counts[k]])
 
 
 def status(result: Result) -> str:
@@ -80,14 +71,10 @@ def alarms(alarm: Alarm | None, calibrated: bool) -> str:
         )
     if alarm is None:
         return note("Alarms need both images.")
-    chips = "".join(
-        f"<span class='cim-chip {'cim-raised' if name in alarm.raised else ''}'>{_ALARMS[name]} "
-        f"<b>{100 * probability:.0f} %</b></span>"
-        for name, probability in alarm.probabilities.items()
-    )
+    rows = [(_ALARMS[name], share, name in alarm.raised) for name, share in alarm.probabilities.items()]
     said = [text[0].upper() + text[1:] + "." for text in alarm.texts.values()]
     text = note(" ".join(said), "warn") if said else note("No alarm: both images look sound and aligned.", "good")
-    return f"{text}<div class='cim-chips'>{chips}</div>"
+    return text + _part("alarms", rows)
 
 
 def moved(found: tuple[str, npt.NDArray[np.float32]] | None, factor: int) -> str:

@@ -14,6 +14,7 @@ from PIL import Image
 from cimnet.deploy.app import html
 from cimnet.deploy.app.actions import Page
 from cimnet.deploy.app.example_pairs import EXAMPLES
+from cimnet.deploy.app.gradio_private import cache_folder, refuse_addresses
 from cimnet.deploy.app.uploaded_pair import RANGES
 from cimnet.deploy.app.uploads import Limits
 from cimnet.errors import DataError
@@ -83,7 +84,7 @@ def _controls(example: gr.Radio, limits: Limits) -> _Controls:
         resize = gr.Checkbox(label="Resize thermal to RGB", elem_id="resize")
     said = gr.HTML(html.hint(limits), elem_id="said", elem_classes="cim-html")
     sliders = []
-    for title, keys in (("Spoil the thermal image", ("right", "down", "turn", "blur")), ("Spoil RGB", ("darken",))):
+    for title, keys in (("Degrade the thermal image", ("right", "down", "turn", "blur")), ("Degrade RGB", ("darken",))):
         gr.HTML(html.title(title), elem_classes="cim-html")
         with gr.Group():
             for key in keys:
@@ -168,25 +169,13 @@ def _connect(page: gr.Blocks, actions: Page, controls: _Controls, views: _Views)
         saved.success(None, views.file, None, js=_SAVE)
 
 
-def refuse_addresses(file: gr.File) -> None:
-    """Gradio would fetch a file whose path, as the browser gives it, is an address on the web."""
-    move = file.async_move_resource_to_block_cache
-
-    async def only_files(url_or_file_path: str | Path | None) -> str | None:
-        if "://" in str(url_or_file_path):
-            raise gr.Error("an address where an uploaded file is expected", print_exception=False)
-        return await move(url_or_file_path)
-
-    file.async_move_resource_to_block_cache = only_files  # type: ignore[method-assign]  # gradio has no hook for it
-
-
 def _saver(actions: Page, key: str, file: gr.DownloadButton) -> Callable[[Any, float], str]:
     def save(result: Any, opacity: float) -> str:
         try:
             name, picture = actions.download(key, result, opacity)
         except DataError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        path = Path(tempfile.mkdtemp(dir=file.GRADIO_CACHE)) / name
+        path = Path(tempfile.mkdtemp(dir=cache_folder(file))) / name
         Image.fromarray(picture).save(path)
         return str(path)
 

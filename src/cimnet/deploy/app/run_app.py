@@ -38,7 +38,7 @@ class Result:
 
 
 def segment(predictor: Predictor, pair: Pair, knobs: Knobs, resize: bool = False) -> Result:
-    """Spoil a pair and segment it.
+    """Degrade a pair and segment it.
 
     Raises:
         DataError: see `Pair.tensors`.

@@ -38,16 +38,15 @@ def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None =
         ConfigError: the extra ``app`` is not installed.
     """
     gradio = _gradio()
+    from cimnet.deploy.app.gradio_private import check_paths, keep_streams_open
     from cimnet.deploy.app.page import build
     from cimnet.deploy.app.style import CSS, theme
 
     limits = limits or Limits()
     page = build(predictor, limits, name)
     page.queue(max_size=limits.queue, default_concurrency_limit=1, api_open=False)
-    page._queue.pending_event_ids_session = _NeverEmpty()
-    # Gradio (seen in 6.31) looks whether a path from the browser lies in its upload folder only where this is true, and
-    # sets it in launch() alone.
-    page.has_launched = True
+    keep_streams_open(page)
+    check_paths(page)
     gradio.mount_gradio_app(
         app,
         page,
@@ -62,18 +61,10 @@ def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None =
         pwa=False,
         mcp_server=False,
         theme=theme(),
-        css=CSS,
+        css_paths=CSS,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
     return app
-
-
-class _NeverEmpty(dict[str, set[str]]):
-    """Events under way by session, with one that is none. Gradio (seen in 6.31) closes the stream of events when a
-    session has no more under way; what the browser sends before it knows is never answered, and the page hangs."""
-
-    def __setitem__(self, session: str, events: set[str]) -> None:
-        super().__setitem__(session, {*events, "open"})
 
 
 def build_app(predictor: Predictor, limits: Limits | None = None, name: str = "model") -> FastAPI:

@@ -30,7 +30,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Knobs:
-    """How a pair is spoilt.
+    """How a pair is degraded.
 
     Attributes:
         right, down: shift of the thermal image, pixels.
@@ -105,7 +105,7 @@ class Pair:
 
 
 def degrade(rgb: Tensor, thermal: Tensor, knobs: Knobs) -> tuple[Tensor, Tensor]:
-    """A spoilt copy of a pair (3, H, W) and (1, H, W) in 0..1. Knobs at 0 change nothing, not even by rounding.
+    """A degraded copy of a pair (3, H, W) and (1, H, W) in 0..1. Knobs at 0 change nothing, not even by rounding.
 
     An RGB image that is black throughout is a missing one and stays black: no camera, no noise.
     """

@@ -14,11 +14,12 @@ import rasterio
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
+from cimnet.utils.colors import Color
+
 NODATA = 255
 _TILE = 512
 _LAST_OVERVIEW = 256  # pixels: no smaller overviews than this
 
-Color = tuple[int, int, int]
 Ids = npt.NDArray[np.uint8]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 
-from cimnet.deploy.geo.classes_file import Color
+from cimnet.utils.colors import Color, hex_color
 
 
 def qgis_style(classes: Sequence[str], colors: Sequence[Color]) -> str:
@@ -22,7 +22,7 @@ def qgis_style(classes: Sequence[str], colors: Sequence[Color]) -> str:
     categories = ElementTree.SubElement(renderer, "categories")
     symbols = ElementTree.SubElement(renderer, "symbols")
     for index, (name, color) in enumerate(zip(classes, colors, strict=True)):
-        value, written = str(index), "#{:02x}{:02x}{:02x}".format(*color)
+        value, written = str(index), hex_color(color)
         ElementTree.SubElement(palette, "paletteEntry", value=value, color=written, alpha="255", label=name)
         ElementTree.SubElement(categories, "category", value=value, symbol=value, label=name, render="true")
         symbol = ElementTree.SubElement(symbols, "symbol", type="fill", name=value, alpha="1")

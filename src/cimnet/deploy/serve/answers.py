@@ -15,7 +15,8 @@ from torch import Tensor
 
 from cimnet.inference import Predictor
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.overlay import colorize, overlay_mask, to_rgb, with_legend
+from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
+from cimnet.utils.colors import color_table
 
 Format = Literal["png", "json", "overlay"]
 Mask = npt.NDArray[np.uint8]
@@ -38,7 +39,7 @@ def encode(
 def _ids(predictor: Predictor, mask: Mask) -> bytes:
     """A palette PNG: its values are class ids, its palette the classes' colours."""
     image = Image.fromarray(mask)
-    image.putpalette(colorize(np.arange(256, dtype=np.uint8), predictor.colors).tobytes())
+    image.putpalette(color_table(predictor.colors).tobytes())
     return _png(image)
 
 

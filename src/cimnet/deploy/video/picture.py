@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.inference.overlay import Color, Image8, overlay_mask, to_bytes
+from cimnet.inference.overlay import overlay_mask, to_bytes
+from cimnet.utils.colors import Color, Image8
 
 View = Literal["overlay", "side", "none"]
 

@@ -25,8 +25,8 @@ from cimnet.deploy.video.timing import OffsetEstimate, estimate_offset
 from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import CimnetError, DataError
 from cimnet.inference.alarms.thresholds import ALARMS
-from cimnet.inference.overlay import legend
 from cimnet.inference.predictor import Predictor
+from cimnet.utils.legend import draw_legend
 from cimnet.utils.numbers import pluralize
 
 Progress = Callable[[int, int], object]
@@ -275,7 +275,7 @@ class _Run:
         if asked.view != "none":
             if asked.legend and self.bar is None:
                 panels = 3 if asked.view == "side" else 1
-                self.bar = legend(panels * rgb.shape[1], self.predictor.classes, colors)
+                self.bar = draw_legend(panels * rgb.shape[1], zip(self.predictor.classes, colors, strict=True))
             picture = compose(rgb, tensors[1][0].numpy(), mask, colors, self.bar, asked.view, asked.opacity)
         self.began = pair.rgb.time if self.began is None else self.began
         self.outputs.add(pair.rgb.name, mask, self._row(pair, tensors, new_shot), picture, pair.rgb.time - self.began)

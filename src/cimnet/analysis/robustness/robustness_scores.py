@@ -1,0 +1,202 @@
+"""What a suite says about a model in numbers: scores by corruption, group, class and scene."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cimnet.analysis.robustness.conditions import CLEAN, Condition
+from cimnet.analysis.robustness.outcome import Outcome
+from cimnet.data.corruptions import CORRUPTIONS, Group
+from cimnet.evaluation.metrics import Absent, Matrix, scores
+from cimnet.utils.numbers import json_number
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of the known values, NaN where there is none."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was measured on.
+
+    Attributes:
+        model: its name in the report.
+        dataset, split: the folder and the list.
+        pairs, left_out: pairs scored, and those left out because a sensor is broken.
+        moving: names of the moving classes.
+        notes: what else a reader must know.
+    """
+
+    model: str
+    dataset: str
+    split: str
+    pairs: int
+    left_out: int
+    classes: tuple[str, ...]
+    moving: tuple[str, ...]
+    absent: Absent
+    seed: int
+    version: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """Scores of one condition in 0..1, from one confusion matrix over its pairs; NaN where nothing can be judged.
+
+    Attributes:
+        miou, moving, static: mean IoU of all classes, of the moving ones and of the others.
+        iou: by class name.
+        scenes: mIoU by scene.
+    """
+
+    condition: Condition
+    pairs: int
+    miou: float
+    moving: float
+    static: float
+    iou: dict[str, float]
+    scenes: dict[str, float]
+
+    @classmethod
+    def of(cls, condition: Condition, outcome: Outcome, facts: Facts) -> Point:
+        """Scores of an outcome."""
+        iou = _iou(outcome.matrix, facts)
+        return cls(
+            condition=condition,
+            pairs=len(outcome.images),
+            miou=mean(iou.values()),
+            moving=mean(value for name, value in iou.items() if name in facts.moving),
+            static=mean(value for name, value in iou.items() if name not in facts.moving),
+            iou=iou,
+            scenes={name: mean(_iou(matrix, facts).values()) for name, (matrix, _) in sorted(outcome.scenes.items())},
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """For ``robustness.json``."""
+        condition = self.condition
+        content: dict[str, object] = {} if condition.name == CLEAN else {"level": condition.amount}
+        if condition.severity is not None:
+            content = {"severity": condition.severity, **content}
+        return content | {
+            **({"flag": condition.flag} if condition.flag else {}),
+            "pairs": self.pairs,
+            "miou": json_number(self.miou),
+            "moving": json_number(self.moving),
+            "static": json_number(self.static),
+            "iou": {name: json_number(value) for name, value in self.iou.items()},
+            "scenes": {name: json_number(value) for name, value in self.scenes.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One corruption over its severities.
+
+    Attributes:
+        points: in the order in which they were asked for.
+        clean: score without it, 0..1.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    clean: float
+
+    @property
+    def group(self) -> Group:
+        """What it spoils: geometry, rgb or thermal."""
+        return CORRUPTIONS[self.name].group
+
+    @property
+    def mean(self) -> float:
+        """Mean of mIoU over the severities."""
+        return mean(point.miou for point in self.points)
+
+    @property
+    def drop(self) -> float:
+        """What is lost of the clean score, as a share of it: 0 for nothing, 1 for all."""
+        return 1 - self.mean / self.clean if self.clean else math.nan
+
+    @property
+    def worst(self) -> Point:
+        """The severity with the lowest mIoU."""
+        return min(self.points, key=lambda point: math.inf if math.isnan(point.miou) else point.miou)
+
+    def to_dict(self) -> dict[str, object]:
+        """For ``robustness.json``."""
+        return {
+            "group": self.group,
+            "unit": CORRUPTIONS[self.name].unit,
+            "mean": json_number(self.mean),
+            "drop": json_number(self.drop),
+            "points": [point.to_dict() for point in self.points],
+        }
+
+
+@dataclass(frozen=True)
+class RobustnessScores:
+    """All scores of a suite.
+
+    Attributes:
+        facts: model, data, conventions.
+        outcomes: counts by condition; ``clean`` first.
+    """
+
+    facts: Facts
+    outcomes: Mapping[Condition, Outcome]
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """Scores of every condition, in their order."""
+        return tuple(Point.of(condition, outcome, self.facts) for condition, outcome in self.outcomes.items())
+
+    @property
+    def clean(self) -> Point:
+        """Without any corruption."""
+        return self.points[0]
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """By corruption, in the order of `CORRUPTIONS`."""
+        found: dict[str, list[Point]] = {}
+        for point in self.points:
+            if point.condition.name != CLEAN:
+                found.setdefault(point.condition.name, []).append(point)
+        return {name: Curve(name, tuple(found[name]), self.clean.miou) for name in CORRUPTIONS if name in found}
+
+    @property
+    def groups(self) -> dict[Group, float]:
+        """Mean corruption score of each group that was measured."""
+        groups = dict.fromkeys(curve.group for curve in self.curves.values())
+        return {group: mean(c.mean for c in self.curves.values() if c.group == group) for group in groups}
+
+    @property
+    def mean_corruption_score(self) -> float:
+        """Mean of mIoU, first over the severities of a corruption, then over corruptions; NaN without corruptions."""
+        return mean(curve.mean for curve in self.curves.values())
+
+    @property
+    def retained(self) -> float:
+        """The mean corruption score as a share of the clean score."""
+        return self.mean_corruption_score / self.clean.miou if self.clean.miou else math.nan
+
+    def subset(self, flag: str) -> Point | None:
+        """Scores of the pairs with a flag, or of what imitates them; None where neither was measured."""
+        return next((p for p in self.points if flag in (p.condition.flag, p.condition.stands_for)), None)
+
+
+def scene_means(curve: Curve, scenes: Sequence[str]) -> list[float]:
+    """Mean over the severities of a corruption, by scene."""
+    return [mean(point.scenes.get(scene, math.nan) for point in curve.points) for scene in scenes]
+
+
+def _iou(matrix: Matrix, facts: Facts) -> dict[str, float]:
+    values: np.ndarray = scores(matrix, facts.absent).iou
+    return dict(zip(facts.classes, map(float, values), strict=True))
