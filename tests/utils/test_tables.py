@@ -33,7 +33,7 @@ def test_bars_and_line_breaks_stay_in_their_cell() -> None:
 
 
 def test_a_row_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(ValueError, match="a row of 1 cells below 2 titles"):
+    with pytest.raises(ValueError, match="a row of 1 cell below 2 titles"):
         markdown_table(["a", "b"], [["c"]])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from cimnet.utils.numbers import pluralize
+
 _RULES = {"l": "---", "r": "---:"}
 
 
@@ -22,7 +24,8 @@ def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]], ali
     lines = [_line(head), f"|{'|'.join(rules)}|\n"]
     for row in rows:
         if len(row) != len(head):
-            raise ValueError(f"a row of {len(row)} cells below {len(head)} titles: {list(row)}")
+            cells, titles = pluralize(len(row), "cell"), pluralize(len(head), "title")
+            raise ValueError(f"a row of {cells} below {titles}: {list(row)}")
         lines.append(_line(row))
     return "".join(lines)
 
