@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from cimnet.cli.demo import clear
+from cimnet.cli.run_demo import clear
 from cimnet.data import RGBTDataset
 from cimnet.training import loop
 from cimnet.training.recipe import Recipe
