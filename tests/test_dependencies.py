@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
@@ -99,11 +100,13 @@ def _imports() -> dict[str, str]:
     """Top-level packages that the source imports, and where."""
     found: dict[str, str] = {}
     for path in sorted((ROOT / "src").rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        names = re.findall(r"^\s*import (\w+)", text, re.MULTILINE)
-        names += re.findall(r"^\s*from (\w+)[\w.]* import ", text, re.MULTILINE)
-        names += re.findall(r"\brequire\(\s*\"(\w+)", text)
-        found.update(dict.fromkeys(names, str(path.relative_to(ROOT))))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            found.update(dict.fromkeys((name.partition(".")[0] for name in names), str(path.relative_to(ROOT))))
     return {name: where for name, where in found.items() if name not in {*sys.stdlib_module_names, "cimnet"}}
 
 

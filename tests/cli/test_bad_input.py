@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cimnet.cli.demo import clear
+from cimnet.cli.run_demo import clear
 from cimnet.data import RGBTDataset
 from cimnet.errors import CimnetError
 from cimnet.training import loop

@@ -139,7 +139,7 @@ COLOUR = np.zeros((8, 8, 3), dtype=np.uint8)
 @pytest.mark.parametrize(
     ("rgb", "thermal", "message"),
     [
-        (COLOUR, np.zeros((8, 9), dtype=np.uint8), "8×8 and 9×8 differ"),
+        (COLOUR, np.zeros((8, 9), dtype=np.uint8), "thermal is 9x8 but rgb is 8x8; register"),
         (GREY, GREY, r"rgb: got the shape \(8, 8\)"),
         (torch.zeros(8, 8, 3), GREY, r"rgb: got the shape \(8, 8, 3\), .* tensor \(3, H, W\)"),
         (COLOUR.astype(np.int64), GREY, "rgb: got values of type torch.int64"),
@@ -163,7 +163,7 @@ def test_input_that_cannot_be_used(predictor: Predictor, rgb: Any, thermal: Any,
 def test_sizes_that_differ_are_named_with_their_files(predictor: Predictor, tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(tmp_path / "a.png")
     Image.fromarray(GREY[:4]).save(tmp_path / "b.png")
-    with pytest.raises(DataError, match=r"a\.png and .*b\.png: sizes 8×8 and 8×4 differ"):
+    with pytest.raises(DataError, match=r"b\.png is 8x4 but .*a\.png is 8x8; register and resample"):
         predictor.predict(tmp_path / "a.png", tmp_path / "b.png")
 
 

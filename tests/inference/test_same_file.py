@@ -20,7 +20,8 @@ from cimnet.data.io.thermal_files import read_pair
 from cimnet.data.pairs import Pair, size_problem
 from cimnet.deploy.geo import predict_geotiff
 from cimnet.inference import Predictor
-from cimnet.inference.jobs import match_pairs, predict_pairs
+from cimnet.inference.jobs import Files, match_pairs
+from cimnet.inference.jobs.job import predict_part
 from tests.deploy.geo.conftest import PLACE, UTM, make_predictor
 
 VALUES = np.random.default_rng(0).integers(0, 250, (32, 40, 4), np.uint8)
@@ -85,9 +86,9 @@ def test_predictor(paths: Two) -> None:
 
 
 def test_predict(paths: Two, tmp_path: Path) -> None:
-    matched = match_pairs(*paths, tmp_path / "out")
-    assert len(matched.pairs) == 1
-    assert predict_pairs(make_predictor(), matched.pairs, tmp_path / "out").failed == {}
+    part = Files(tuple(match_pairs(*paths, tmp_path / "out").pairs))
+    assert len(part.names) == 1
+    assert [outcome.error for outcome in predict_part(make_predictor(), part, tmp_path / "out")] == [None]
 
 
 def test_check(paths: Two) -> None:

@@ -27,7 +27,7 @@ def info(
     device: Device = None,
 ) -> None:
     """Print parameters and operations of a model, by module."""
-    from cimnet.inference.predictor import choose_device
+    from cimnet.inference.settings import choose_device
     from cimnet.models import create_model
     from cimnet.models.complexity import CONVENTION, measure_budget, measure_run
     from cimnet.utils.tables import markdown_table

@@ -44,7 +44,8 @@ def robustness(
     from cimnet.inference import load
 
     asked = [condition for text in corruption or () for condition in parse_corruption(text)]
-    data = load(checkpoint, device).open_dataset(dataset, split, layout=layout)
+    predictor = load(checkpoint, device)
+    data = predictor.open_dataset(dataset, split, layout=layout)
     if preset is not None or not asked:
         asked = [*conditions_of(preset or "quick", data), *asked]
     with counter("robustness") as progress:
@@ -60,6 +61,7 @@ def robustness(
             moving=None if moving is None else [name.strip() for name in moving.split(",") if name.strip()],
             broken=broken,
             progress=progress,
+            opened=predictor,
         )
     console.print(Markdown(report.to_markdown(brief=True)))
     say(f"report: {out / 'robustness.html'}")

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.data.io.readers import read_rgb, same_file, upright
-from cimnet.data.io.thermal_files import as_uint16, check_depth, read_pair, read_thermal_counts
+from cimnet.data.io.readers import read_rgb, read_rgbt, same_file, upright
+from cimnet.data.io.thermal_files import as_uint16, check_depth, read_thermal_counts
 from cimnet.errors import DataError
 from cimnet.inference.windows import Read
 
@@ -23,21 +23,25 @@ ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
 
 def pair_tensors(rgb: ImageLike | None, thermal: ImageLike | None, info: ModelInfo) -> tuple[Tensor, Tensor]:
     """What a model gets for one pair, (3, H, W) and (1, H, W) in 0..1, black for a missing image; arguments and errors
-    as in :meth:`cimnet.inference.Predictor.predict`."""
+    as in :meth:`cimnet.inference.Predictor.predict`. Each file is decoded once."""
     if rgb is None and thermal is None:
         raise DataError("rgb and thermal are both missing; give at least one image")
+    thermal_name, names = _name(thermal), [_path_or(rgb, "rgb"), _path_or(thermal, "thermal")]
     if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and same_file(Path(rgb), Path(thermal)):
-        rgb, thermal = read_pair(Path(rgb), Path(thermal))
+        rgb, thermal = read_rgbt(Path(rgb))
     rgb_tensor = None if rgb is None else _rgb(rgb)
-    thermal_tensor = None if thermal is None else _thermal(thermal, info)
+    thermal_tensor = None if thermal is None else _thermal(thermal, info, thermal_name)
     if rgb_tensor is None:
         assert thermal_tensor is not None
         rgb_tensor = thermal_tensor.new_zeros(3, *thermal_tensor.shape[1:])
     if thermal_tensor is None:
         thermal_tensor = rgb_tensor.new_zeros(1, *rgb_tensor.shape[1:])
     if rgb_tensor.shape[-2:] != thermal_tensor.shape[-2:]:
-        sizes = " and ".join(f"{t.shape[-1]}×{t.shape[-2]}" for t in (rgb_tensor, thermal_tensor))
-        raise DataError(f"{_name(rgb)} and {_name(thermal)}: sizes {sizes} differ; register the pair to one size first")
+        sizes = [f"{tensor.shape[-1]}x{tensor.shape[-2]}" for tensor in (rgb_tensor, thermal_tensor)]
+        raise DataError(
+            f"{names[1]} is {sizes[1]} but {names[0]} is {sizes[0]}; "
+            "register and resample to the size of the RGB image first (`cimnet data align`)"
+        )
     return rgb_tensor, thermal_tensor
 
 
@@ -61,8 +65,8 @@ def _rgb(image: ImageLike) -> Tensor:
     return _unit(image.float(), "rgb")
 
 
-def _thermal(image: ImageLike, info: ModelInfo) -> Tensor:
-    name, is_image = _name(image), isinstance(image, str | Path | Image.Image)
+def _thermal(image: ImageLike, info: ModelInfo, name: str) -> Tensor:
+    is_image = isinstance(image, str | Path | Image.Image)
     if isinstance(image, str | Path):
         image = read_thermal_counts(Path(image))
     elif isinstance(image, Image.Image):
@@ -117,4 +121,8 @@ def shrink(rgb: Tensor, thermal: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
 
 
 def _name(image: ImageLike | None) -> str:
-    return str(image) if isinstance(image, str | Path) else type(image).__name__
+    return _path_or(image, type(image).__name__)
+
+
+def _path_or(image: ImageLike | None, name: str) -> str:
+    return str(image) if isinstance(image, str | Path) else name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.dataset import Broken
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference.alarms.alarm import Alarm, AlarmModel
-from cimnet.inference.alarms.model_features import measure
+from cimnet.inference.alarms.model_features import measure_batch
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.hub import EXPORTED, locate, push, save_folder
 from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
-from cimnet.inference.settings import WHOLE, Settings
+from cimnet.inference.prepared import Prepared, is_whole, of_one_size
+from cimnet.inference.settings import WHOLE, Settings, choose_device
 from cimnet.inference.windows import Block, Read, Windows, stitch_windows
 from cimnet.models import RGBTModel
-from cimnet.models.base import class_ids, present_mask
+from cimnet.models.base import class_ids
 
 
 def load(source: str | Path, device: str | torch.device | None = None, **settings: Any) -> Predictor:
@@ -50,19 +51,6 @@ def load(source: str | Path, device: str | torch.device | None = None, **setting
         model, info = load_exported(path)
         return Predictor(model, info, torch.device("cpu"), Settings(**settings))
     return Predictor(*load_checkpoint(path), choose_device(device), Settings(**settings))
-
-
-def choose_device(name: str | torch.device | None) -> torch.device:
-    """A device by name; None: CUDA where there is one, else the CPU.
-
-    Raises:
-        ConfigError: if there is no such device here.
-    """
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch raises either, by how it was built
-        raise ConfigError(f"device '{name}': not usable here ({str(error).splitlines()[0]}); try cpu") from error
 
 
 class Predictor:
@@ -157,14 +145,41 @@ class Predictor:
         """Segment pairs, of one size or several; neighbours of one size share passes of up to ``batch_size``. Arguments
         and errors as in `predict`."""
         masks: list[npt.NDArray[np.uint8]] = []
-        waiting: list[tuple[Tensor, Tensor]] = []
-        for pair in pairs:
-            tensors = self.without_broken(*self.tensors(*pair))
-            if waiting and (len(waiting) == self.settings.batch_size or waiting[0][0].shape != tensors[0].shape):
-                masks += self._masks(waiting)
-                waiting = []
-            waiting.append(tensors)
-        return masks + self._masks(waiting) if waiting else masks
+        for group in of_one_size((self.tensors(*pair) for pair in pairs), self.settings.batch_size):
+            masks += self.predict_prepared(self.prepare(group))
+        return masks
+
+    def prepare(self, pairs: Sequence[tuple[Tensor, Tensor]], judge: Sequence[bool] = ()) -> list[Prepared]:
+        """Ask the alarms about pairs, and put black for the sensors that are left out.
+
+        Args:
+            pairs: (3, H, W) and (1, H, W) in 0..1, of one size, up to ``batch_size`` of them.
+            judge: of which pairs the alarm is asked for; with ``leave_out_broken`` all that lack no image are judged.
+
+        Raises:
+            CheckpointError: as `alarm_model`, if a pair is to be judged.
+        """
+        prepared = [Prepared(*pair) for pair in pairs]
+        leave_out = [self.settings.leave_out_broken and is_whole(*pair) for pair in pairs]
+        asked = [k for k in range(len(pairs)) if leave_out[k] or (judge and judge[k])]
+        if not asked:
+            return prepared
+        height, width = pairs[0][0].shape[-2:]
+        plain = self.settings.one_pass(height, width)
+        size = len(asked) if self.settings.windows(height, width) is None else 1
+        alarms = self.alarm_model()
+        for start in range(0, len(asked), size):
+            part = asked[start : start + size]
+            small = [shrink(*pairs[k], WHOLE) for k in part]
+            for k, measured in zip(part, measure_batch(self.network, small, self.device), strict=True):
+                prepared[k] = prepared[k].judged(alarms(measured.numbers), leave_out[k], measured if plain else None)
+        return prepared
+
+    def predict_prepared(self, pairs: Sequence[Prepared]) -> list[npt.NDArray[np.uint8]]:
+        """Class ids (H, W) of what `prepare` gave; the model does not run again for masks that the alarm's passes
+        gave."""
+        found = iter(self._masks([(p.rgb, p.thermal) for p in pairs if p.mask is None]))
+        return [next(found) if pair.mask is None else pair.mask for pair in pairs]
 
     def predict_proba(self, rgb: ImageLike | None, thermal: ImageLike | None) -> npt.NDArray[np.float32]:
         """Probabilities of the classes for one pair; arguments and errors as in `predict`.
@@ -173,12 +188,15 @@ class Predictor:
             (K, H, W) float32, summing to 1 over the classes; with the checkpoint's temperature where `cimnet calibrate`
             has fitted one. They take 4·K bytes a pixel.
         """
-        rgb_tensor, thermal_tensor = self.without_broken(*self.tensors(rgb, thermal))
-        windows = self.settings.windows(rgb_tensor.shape[-2], rgb_tensor.shape[-1])
+        return self.proba_of_prepared(self.prepare([self.tensors(rgb, thermal)])[0])
+
+    def proba_of_prepared(self, pair: Prepared) -> npt.NDArray[np.float32]:
+        """Probabilities (K, H, W) of what `prepare` gave, as in `predict_proba`."""
+        windows = self.settings.windows(*pair.rgb.shape[-2:])
         if windows is None:
-            return self.probabilities(rgb_tensor[None], thermal_tensor[None])[0].numpy()
+            return self.probabilities(pair.rgb[None], pair.thermal[None])[0].numpy()
         found = np.empty((len(self.classes), windows.height, windows.width), dtype=np.float32)
-        for top, left, block in self.blend(windows, cutter(rgb_tensor, thermal_tensor)):
+        for top, left, block in self.blend(windows, cutter(pair.rgb, pair.thermal)):
             found[:, top : top + block.shape[1], left : left + block.shape[2]] = block.numpy()
         return found
 
@@ -212,22 +230,10 @@ class Predictor:
     def segment(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to class ids (B, H, W), int64, by the settings but in one
         window."""
-        if self.settings.flip or self.settings.scales != (1.0,):
+        if self.settings.averages:
             return class_ids(self.probabilities(rgb, thermal))
         with self._autocast():  # predict: exported files may give class ids alone
             return self.model.predict(rgb.to(self.device), thermal.to(self.device))
-
-    def without_broken(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (3, H, W) and (1, H, W) in 0..1; with ``leave_out_broken``, black, which counts as missing, stands for
-        the one that the alarm calls broken."""
-        if not self.settings.leave_out_broken or not all(present_mask(image[None]).item() for image in (rgb, thermal)):
-            return rgb, thermal
-        broken = set(self.alarm(rgb, thermal).raised) - {"misaligned"}
-        if broken == {"rgb_broken"}:
-            return torch.zeros_like(rgb), thermal
-        if broken == {"thermal_broken"}:
-            return rgb, torch.zeros_like(thermal)
-        return rgb, thermal
 
     def _autocast(self) -> torch.autocast:
         precision = self.settings.precision
@@ -235,6 +241,8 @@ class Predictor:
 
     def _masks(self, pairs: list[tuple[Tensor, Tensor]]) -> list[npt.NDArray[np.uint8]]:
         """Masks of pairs of one size."""
+        if not pairs:
+            return []
         height, width = pairs[0][0].shape[-2:]
         windows = self.settings.windows(height, width)
         if windows is not None:
@@ -256,8 +264,9 @@ class Predictor:
             CheckpointError: the checkpoint has no alarm, or one of another version.
             DataError: as in `predict`.
         """
-        judge = self.alarm_model()
-        return judge(measure(self.network, *shrink(*self.tensors(rgb, thermal), WHOLE), self.device))
+        alarm = self.prepare([self.tensors(rgb, thermal)], [True])[0].alarm
+        assert alarm is not None  # it was asked for
+        return alarm
 
     def alarm_model(self) -> AlarmModel:
         """What judges in `alarm`.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from cimnet.errors import check_fields
+import torch
+
+from cimnet.errors import ConfigError, check_fields
 from cimnet.inference.windows import Windows
 
 WHOLE = 1280 * 1024
@@ -51,8 +53,31 @@ class Settings:
             ("precision", self.precision in get_args(Precision), " or ".join(get_args(Precision))),
         )
 
+    @property
+    def averages(self) -> bool:
+        """Whether a mask is made of several views of an image."""
+        return self.flip or self.scales != (1.0,)
+
+    def one_pass(self, height: int, width: int) -> bool:
+        """Whether the mask of an image of this size comes from one plain float32 pass over the whole image, as the
+        alarm's passes are."""
+        return not self.averages and self.precision == "float32" and self.windows(height, width) is None
+
     def windows(self, height: int, width: int) -> Windows | None:
         """The grid for an image of this size; None: the image is seen at once."""
         if self.window is None and height * width <= WHOLE:
             return None
         return Windows(height, width, self.window or 640, self.overlap)
+
+
+def choose_device(name: str | torch.device | None) -> torch.device:
+    """A device by name; None: CUDA where there is one, else the CPU.
+
+    Raises:
+        ConfigError: if there is no such device here.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by how it was built
+        raise ConfigError(f"device '{name}': not usable here ({str(error).splitlines()[0]}); try cpu") from error

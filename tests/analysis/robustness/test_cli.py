@@ -20,6 +20,18 @@ def test_levels_of_ones_own(cli, trained, tmp_path) -> None:
     assert "translation" in result.out
 
 
+def test_the_checkpoint_is_loaded_once(cli, trained, tmp_path, monkeypatch) -> None:
+    from cimnet.inference import predictor
+
+    loads: list[object] = []
+    load = predictor.load_checkpoint
+    monkeypatch.setattr(predictor, "load_checkpoint", lambda path: (loads.append(path), load(path))[1])
+    options = ("--out", tmp_path / "out", "--device", "cpu", "--corruption", "translation=5")
+    result = cli("robustness", trained.best, trained.root, *options)
+    assert result.code == 0, result.err
+    assert len(loads) == 1
+
+
 def test_a_preset(cli, trained, tmp_path) -> None:
     out = tmp_path / "out"
     result = cli("robustness", trained.folder, trained.root, "--out", out, "--device", "cpu", "--preset", "failure")

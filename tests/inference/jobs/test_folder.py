@@ -1,10 +1,11 @@
-"""Pairs by name, masks and overlays on disk."""
+"""Folders from Python: pairs by name, masks and overlays on disk."""
 
 from __future__ import annotations
 
 import csv
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 import cimnet
 from cimnet.errors import CimnetError, DataError
 from cimnet.inference import Predictor
-from cimnet.inference.jobs import match_pairs, predict_pairs
+from cimnet.inference.jobs import Files, Job, Predicted, match_pairs, predict_job
 from tests.conftest import Trained
 from tests.fakes.layouts import make_folder, make_mfnet
 
@@ -21,6 +22,11 @@ from tests.fakes.layouts import make_folder, make_mfnet
 @pytest.fixture(scope="module")
 def predictor(trained: Trained) -> Predictor:
     return cimnet.load(trained.folder, "cpu")
+
+
+def _predict(trained: Trained, root: Path, out: Path, **options: Any) -> Predicted:
+    """The folders rgb/ and thermal/ below a root."""
+    return predict_job(Job.of(trained.folder, out, rgb=root / "rgb", thermal=root / "thermal", device="cpu", **options))
 
 
 def test_pairs_by_name_whatever_the_extension(tmp_path: Path) -> None:
@@ -60,24 +66,24 @@ def test_what_is_no_pair(tmp_path: Path) -> None:
         match_pairs(None, None)
 
 
-def test_folders_inside_are_read_and_keep_their_names(predictor: Predictor, tmp_path: Path) -> None:
+def test_folders_inside_are_read_and_keep_their_names(trained: Trained, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "data", 3)
     for kind in ("rgb", "thermal"):
         (root / kind / "flight 2" / "b").mkdir(parents=True)
         (root / kind / "001.png").rename(root / kind / "flight 2" / "b" / "001.png")
         (root / kind / ".thumbnails").mkdir()
         (root / kind / "002.png").rename(root / kind / ".thumbnails" / "002.png")
-    matched = match_pairs(root / "rgb", root / "thermal")
-    assert [name for name, _, _ in matched.pairs] == ["000", "flight 2/b/001"]
-    predict_pairs(predictor, matched.pairs, tmp_path / "out")
+    job = Job.of(trained.folder, tmp_path / "out", rgb=str(root / "rgb"), thermal=str(root / "thermal"), device="cpu")
+    assert job.names == ["000", "flight 2/b/001"]
+    predict_job(job)
     assert (tmp_path / "out" / "overlays" / "flight 2" / "b" / "001.png").is_file()
 
 
 @pytest.mark.parametrize("missing", ["rgb", "thermal"])
-def test_one_sensor_alone(predictor: Predictor, tmp_path: Path, missing: str) -> None:
+def test_one_sensor_alone(trained: Trained, predictor: Predictor, tmp_path: Path, missing: str) -> None:
     root = make_folder(tmp_path / "data", 2)
     folders = {"rgb": root / "rgb", "thermal": root / "thermal", missing: None}
-    predict_pairs(predictor, match_pairs(**folders).pairs, tmp_path / "out")
+    predict_job(Job.of(trained.folder, tmp_path / "out", **folders, device="cpu"))
     expected = predictor.predict(*(folder and folder / "001.png" for folder in folders.values()))
     with Image.open(tmp_path / "out" / "masks" / "001.png") as mask:
         np.testing.assert_array_equal(np.asarray(mask), expected)
@@ -88,13 +94,14 @@ def test_one_sensor_alone(predictor: Predictor, tmp_path: Path, missing: str) ->
 def test_masks_and_overlays(trained: Trained, predictor: Predictor, tmp_path: Path) -> None:
     pairs = match_pairs(trained.root / "rgb", trained.root / "thermal").pairs[:2]
     steps: list[None] = []
-    predict_pairs(predictor, pairs, tmp_path / "out", lambda: steps.append(None))
+    predict_job(Job(trained.folder, [Files(tuple(pairs))], tmp_path / "out"), lambda: steps.append(None))
     assert len(steps) == 2
     assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")) == [
         "masks/000.png",
         "masks/001.png",
         "overlays/000.png",
         "overlays/001.png",
+        "prediction.json",
     ]
     with Image.open(tmp_path / "out" / "masks" / "001.png") as mask:
         assert mask.mode == "L"
@@ -104,14 +111,18 @@ def test_masks_and_overlays(trained: Trained, predictor: Predictor, tmp_path: Pa
         assert overlay.mode == "RGB"
 
 
-def test_four_channel_files(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_channel_files(
+    trained: Trained, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same path twice, also where it is spelt in two ways."""
     root = make_mfnet(tmp_path / "data", 2)
     monkeypatch.chdir(root)
-    pairs = match_pairs(root / "images", Path("images")).pairs
-    predict_pairs(predictor, pairs, tmp_path / "out")
+    predict_job(Job.of(trained.folder, tmp_path / "out", rgb=root / "images", thermal="images", device="cpu"))
     values = np.asarray(Image.open(root / "images" / "00000D.png"))
     expected = predictor.predict(np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]))
+    for thermal in (Path("images"), root / "images"):
+        found = predictor.predict(root / "images" / "00000D.png", thermal / "00000D.png")
+        np.testing.assert_array_equal(found, expected)
     with Image.open(tmp_path / "out" / "masks" / "00000D.png") as mask:
         np.testing.assert_array_equal(np.asarray(mask), expected)
 
@@ -126,10 +137,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_done(
     whole = (root / "rgb" / "001.png").read_bytes()
     (root / "rgb" / "001.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
     pairs = match_pairs(root / "rgb", root / "thermal").pairs
-    steps: list[None] = []
-    batched = cimnet.load(trained.folder, "cpu", batch_size=batch_size)
-    result = predict_pairs(batched, pairs, tmp_path / "out", lambda: steps.append(None))
-    assert len(steps) == 4  # the other one was found unfit before
+    result = _predict(trained, root, tmp_path / "out", settings={"batch_size": batch_size})
     assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["000.png", "002.png", "003.png"]
     with (tmp_path / "out" / "failed.csv").open() as file:
         rows = {row["name"]: row["reason"] for row in csv.DictReader(file)}
@@ -141,49 +149,46 @@ def test_what_cannot_be_read_is_listed_and_the_rest_done(
         np.testing.assert_array_equal(np.asarray(mask), predictor.predict(*pairs[3][1:]))
 
 
-def test_nothing_of_an_earlier_prediction_stays_where_it_is_wrong(predictor: Predictor, tmp_path: Path) -> None:
+def test_nothing_of_an_earlier_prediction_stays_where_it_is_wrong(trained: Trained, tmp_path: Path) -> None:
     root, out = make_folder(tmp_path / "data", 3), tmp_path / "out"
     whole = (root / "rgb" / "001.png").read_bytes()
-    pairs = match_pairs(root / "rgb", root / "thermal").pairs
-    predict_pairs(predictor, pairs, out)
+    _predict(trained, root, out)
     (root / "rgb" / "001.png").write_bytes(whole[: len(whole) // 2])
-    predict_pairs(predictor, pairs, out, overwrite=True)
+    _predict(trained, root, out, overwrite=True)
     assert (out / "failed.csv").is_file()
     for folder in ("masks", "overlays"):
         assert sorted(path.stem for path in (out / folder).iterdir()) == ["000", "002"]
     (root / "rgb" / "001.png").write_bytes(whole)
-    predict_pairs(predictor, pairs, out, overwrite=True)
+    _predict(trained, root, out, overwrite=True)
     assert not (out / "failed.csv").exists()
 
 
-def test_a_link_to_nothing_is_listed(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_link_to_nothing_is_listed(trained: Trained, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "data", 2)
     (root / "thermal" / "001.png").unlink()
     (root / "thermal" / "001.png").symlink_to("gone.png")
-    result = predict_pairs(predictor, match_pairs(root / "rgb", root / "thermal").pairs, tmp_path / "out")
+    result = _predict(trained, root, tmp_path / "out")
     assert "a link to a file that is not there" in result.failed["001"]
 
 
-def test_what_was_written_is_no_input(predictor: Predictor, tmp_path: Path) -> None:
+def test_what_was_written_is_no_input(trained: Trained, tmp_path: Path) -> None:
     images = make_folder(tmp_path / "data", 2) / "rgb"
     for _ in range(2):
-        pairs = match_pairs(images, None, images / "predicted").pairs
-        assert [name for name, _, _ in pairs] == ["000", "001"]
-        predict_pairs(predictor, pairs, images / "predicted", overwrite=True)
+        job = Job.of(trained.folder, images / "predicted", rgb=images, device="cpu", overwrite=True)
+        assert job.names == ["000", "001"]
+        predict_job(job)
 
 
-def test_if_no_pair_can_be_read_nothing_is_written(predictor: Predictor, tmp_path: Path) -> None:
+def test_if_no_pair_can_be_read_nothing_is_written(trained: Trained, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "data", 2)
     for path in (root / "thermal").iterdir():
         path.write_bytes(b"")
-    pairs = match_pairs(root / "rgb", root / "thermal").pairs
     with pytest.raises(DataError, match=r"none of 2 pairs can be read; the first: .*thermal/000\.png"):
-        predict_pairs(predictor, pairs, tmp_path / "out")
+        _predict(trained, root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_that_cannot_be_written(predictor: Predictor, trained: Trained, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written(trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    pairs = match_pairs(trained.root / "rgb", trained.root / "thermal").pairs
     with pytest.raises(CimnetError, match=r"file/out/masks: cannot be written"):
-        predict_pairs(predictor, pairs, tmp_path / "file" / "out")
+        _predict(trained, trained.root, tmp_path / "file" / "out")

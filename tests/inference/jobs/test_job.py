@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from PIL import Image
 
 import cimnet
 from cimnet.errors import CimnetError, ConfigError
-from cimnet.inference.jobs import Files, Job, match_pairs, predict_job, predict_pairs, read_list
+from cimnet.inference.jobs import Files, Job, predict_job, read_list
+from cimnet.inference.jobs.job import predict_part
 from cimnet.inference.jobs.ray_worker import MOST_TRIES, Task, Worker
 from tests.conftest import Result, Trained
 from tests.fakes.layouts import make_folder, make_mfnet
@@ -30,9 +34,8 @@ def _rows(root: Path, count: int) -> list[tuple[str, Path, Path]]:
 
 def _job(checkpoint: Path, root: Path, out: Path, **options: Any) -> Job:
     """Folders; in batches of two."""
-    pairs = match_pairs(root / "rgb", root / "thermal").pairs
-    origin = {"rgb": root / "rgb", "thermal": root / "thermal", "pairs": None}
-    return Job(checkpoint, [Files(tuple(pairs))], out, origin, {"batch_size": 2}, device="cpu", **options)
+    options.setdefault("settings", {"batch_size": 2})
+    return Job.of(checkpoint, out, rgb=root / "rgb", thermal=root / "thermal", device="cpu", **options)
 
 
 class Stop(Exception):
@@ -57,9 +60,7 @@ def test_folders_lists_and_parquet_give_the_same_bytes(cli: Cli, trained: Traine
     (root / "rgb" / "002.png").write_bytes((root / "rgb" / "002.png").read_bytes()[:300])
     with Image.open(root / "thermal" / "004.png") as image:
         image.resize((20, 16)).save(root / "thermal" / "004.png")
-    predict_pairs(
-        cimnet.load(trained.folder, "cpu"), match_pairs(root / "rgb", root / "thermal").pairs, tmp_path / "old"
-    )
+    predict_job(_job(trained.folder, root, tmp_path / "python"))
     (root / "list.csv").write_text(
         "rgb,thermal\n" + "".join(f"rgb/{k:03d}.png,thermal/{k:03d}.png\n" for k in range(6))
     )
@@ -70,7 +71,7 @@ def test_folders_lists_and_parquet_give_the_same_bytes(cli: Cli, trained: Traine
         result = cli("predict", trained.folder, *source, "--out", tmp_path / out, "--device", "cpu")
         assert (result.code, result.err) == (1, "")
         assert "2 pairs failed" in result.out
-    expected = content(tmp_path / "old")
+    expected = content(tmp_path / "python")
     assert sorted(expected) == [
         "failed.csv",
         *(f"{k}/{n}.png" for k in ("masks", "overlays") for n in ("000", "001", "003", "005")),
@@ -162,22 +163,97 @@ def test_outputs_made_otherwise_are_not_gone_on_with(trained: Trained, alarming:
     predict_job(_job(trained.folder, root, out))
     before = content(out)
     with pytest.raises(
-        CimnetError, match=r"prediction\.json: .* with another checkpoint; give the same, choose another --out, or --ov"
+        CimnetError,
+        match=r"prediction\.json: made with another checkpoint \(.*\); resume with the same, or choose another --out",
     ):
         predict_job(_job(alarming, root, out, resume=True))
     other = _job(trained.folder, make_folder(tmp_path / "other", 3), out, resume=True)
-    with pytest.raises(CimnetError, match=r"with another rgb, thermal; "):
+    with pytest.raises(CimnetError, match=r"made with another rgb.*, thermal.*; resume"):
         predict_job(other)
-    with pytest.raises(CimnetError, match=r"with another flip; "):
-        predict_job(
-            Job(trained.folder, other.parts, out, _job(trained.folder, root, out).origin, {"flip": True}, resume=True)
-        )
+    with pytest.raises(CimnetError, match=r"with another flip \(False then, True now\); "):
+        predict_job(_job(trained.folder, root, out, settings={"flip": True}, resume=True))
     assert content(out) == before
     with pytest.raises(CimnetError, match=r"000\.png: exists; choose another --out, .*--resume"):
         predict_job(_job(trained.folder, root, out))
     predict_job(_job(alarming, root, out, overwrite=True))
     predict_job(_job(alarming, root, out, resume=True))
     assert "alarms.csv" in content(out)
+
+
+def test_what_version_0_1_left_is_resumed(trained: Trained, tmp_path: Path) -> None:
+    """Its prediction.json, field by field as it wrote it."""
+    root, out = make_folder(tmp_path / "data", 3), tmp_path / "out"
+    predict_job(_job(trained.folder, root, out))
+    before = {
+        "checkpoint": hashlib.sha256(trained.best.read_bytes()).hexdigest(),
+        "window": None,
+        "overlap": 0.5,
+        "flip": False,
+        "scales": [1.0],
+        "precision": "float32",
+        "leave_out_broken": False,
+        "rgb": str(root / "rgb"),
+        "thermal": str(root / "thermal"),
+        "pairs": None,
+    }
+    assert (out / "prediction.json").read_text() == json.dumps(before, indent=1) + "\n"
+    (out / "masks" / "001.png").unlink()
+    kept = (out / "masks" / "000.png").stat().st_mtime_ns
+    predict_job(_job(trained.folder, root, out, resume=True))
+    assert (out / "masks" / "001.png").is_file()
+    assert (out / "masks" / "000.png").stat().st_mtime_ns == kept
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from cimnet.cli.main import main
+from cimnet.inference.jobs import record
+go = Path(sys.argv.pop(1))
+begin = record.Record.begin
+def slowly(self):
+    while not go.exists():
+        time.sleep(0.01)
+    begin(self)
+record.Record.begin = slowly
+main()
+"""
+"""A prediction that has its folder but waits for a file before it looks into it."""
+
+
+def test_two_predictions_at_one_moment_do_not_mix(trained: Trained, tmp_path: Path) -> None:
+    """Plain and mirrored into one new folder, from two processes: one of them is refused in one line."""
+    root, out, go = make_folder(tmp_path / "data", 3), tmp_path / "out", tmp_path / "go"
+    sides = ["--rgb", root / "rgb", "--thermal", root / "thermal", "--out", out, "--device", "cpu"]
+    processes = []
+    for views in ([], ["--flip"]):
+        arguments = [str(x) for x in (go, "predict", trained.folder, *sides, *views)]
+        command = [sys.executable, "-c", HOLDING, *arguments]
+        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+    end = time.monotonic() + 120
+    while all(process.poll() is None for process in processes) and time.monotonic() < end:
+        time.sleep(0.05)
+    go.touch()
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert sorted(codes) == [0, 2], errors
+    refused = errors[codes.index(2)]
+    assert refused.startswith(f"cimnet: {out}: another process predicts into it; ")
+    assert len(refused.splitlines()) == 1
+    alone = tmp_path / "alone"
+    predict_job(_job(trained.folder, root, alone, settings={"flip": codes.index(0) == 1}))
+    assert content(out) == content(alone)
+    assert (out / "prediction.json").read_bytes() == (alone / "prediction.json").read_bytes()
+
+
+def test_a_folder_is_free_after_an_error_and_after_the_end(trained: Trained, tmp_path: Path) -> None:
+    root, out = make_folder(tmp_path / "data", 3), tmp_path / "out"
+    _interrupted(_job(trained.folder, root, out), 1)
+    assert not (out / ".lock").exists()
+    predict_job(_job(trained.folder, root, out, resume=True))
+    with pytest.raises(CimnetError, match="exists"):
+        predict_job(_job(trained.folder, root, out))
+    assert not (out / ".lock").exists()
 
 
 def test_an_overwriting_job_leaves_nothing_old_to_go_on_with(trained: Trained, tmp_path: Path) -> None:
@@ -197,11 +273,13 @@ def test_a_folder_of_several_predictions_cannot_be_gone_on_with(trained: Trained
     predict_job(_job(trained.folder, make_folder(first, names=["a", "b", "c"]), out))
     job = _job(trained.folder, make_folder(second, names=["d", "e", "f"]), out)
     predict_job(job)
-    assert json.loads((out / "prediction.json").read_text()) == {"predictions": "several"}
-    with pytest.raises(CimnetError, match="does not say how all outputs here were made"):
-        predict_job(_job(trained.folder, second, out, resume=True))
-    (tmp_path / "out" / "prediction.json").unlink()
-    with pytest.raises(CimnetError, match="does not say how all outputs here were made"):
+    for several in (None, {"predictions": "several"}):  # the second as version 0.1 wrote it
+        if several:
+            (out / "prediction.json").write_text(json.dumps(several))
+        with pytest.raises(CimnetError, match="does not say how the results here were made"):
+            predict_job(_job(trained.folder, second, out, resume=True))
+    (out / "prediction.json").unlink()
+    with pytest.raises(CimnetError, match="does not say how the results here were made"):
         predict_job(_job(trained.folder, second, out, resume=True))
 
 
@@ -220,6 +298,16 @@ def test_a_job_of_which_nothing_can_be_read_leaves_nothing(trained: Trained, tmp
     with pytest.raises(CimnetError, match="none of 2 pairs can be read"):
         predict_job(_job(trained.folder, root, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_stays_empty_if_nothing_can_be_read(trained: Trained, tmp_path: Path) -> None:
+    root, out = make_folder(tmp_path / "data", 2), tmp_path / "out"
+    for path in (root / "rgb").iterdir():
+        path.write_bytes(b"")
+    out.mkdir()
+    with pytest.raises(CimnetError, match="none of 2 pairs can be read"):
+        predict_job(_job(trained.folder, root, out))
+    assert list(out.iterdir()) == []
 
 
 def test_options_that_do_not_go_together(cli: Cli, trained: Trained, tmp_path: Path) -> None:
@@ -271,7 +359,9 @@ def test_a_worker_gives_up_a_part_that_kills_workers(trained: Trained, tmp_path:
 
     root = make_folder(tmp_path / "data", 2)
     (part,) = _job(trained.folder, root, tmp_path / "out").parts
-    task = Task(str(trained.folder), digest_of(trained.folder), {}, "cpu", tmp_path / "out", tmp_path / "tries")
+    task = Task(
+        str(trained.folder), digest_of(trained.folder), {}, "cpu", tmp_path / "out", tmp_path / "tries", predict_part
+    )
     task.tries.mkdir()
     worker = Worker(task)
     for before in (0, MOST_TRIES - 1):
@@ -287,7 +377,7 @@ def test_a_worker_gives_up_a_part_that_kills_workers(trained: Trained, tmp_path:
 
 
 def test_a_worker_that_finds_another_checkpoint_ends_the_job(trained: Trained, tmp_path: Path) -> None:
-    worker = Worker(Task(str(trained.folder), "0" * 64, {}, "cpu", tmp_path, tmp_path))
+    worker = Worker(Task(str(trained.folder), "0" * 64, {}, "cpu", tmp_path, tmp_path, predict_part))
     error = worker._predict("0", Files(()))
     assert isinstance(error, CimnetError)
     assert "another file on a worker than where the command runs" in str(error)

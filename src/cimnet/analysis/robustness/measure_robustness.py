@@ -22,6 +22,7 @@ from cimnet.data import RGBTDataset
 from cimnet.data.classes import moving_ids
 from cimnet.errors import ConfigError
 from cimnet.evaluation.metrics import Absent
+from cimnet.inference import Predictor
 from cimnet.utils.files import write_text
 from cimnet.utils.pool import Progress
 from cimnet.version import __version__
@@ -42,6 +43,7 @@ def measure_robustness(
     broken: Literal["drop", "keep"] = "drop",
     name: str = "",
     progress: Progress | None = None,
+    opened: Predictor | None = None,
 ) -> RobustnessReport:
     """Score a model on pairs that are spoilt on purpose; write ``robustness.json``, ``.md`` and ``.html``.
 
@@ -64,6 +66,7 @@ def measure_robustness(
         name: of the model in the report. A callable goes on with earlier results only if both have the same name, so
             give other weights another name.
         progress: called with the conditions done and the number of all.
+        opened: what `load(model, device)` gave, if the data set was opened with it: the checkpoint is not loaded again.
 
     Raises:
         ConfigError: arguments that do not fit each other, or `out` holds results of something else.
@@ -79,7 +82,7 @@ def measure_robustness(
     notes = _notes(wanted, pairs)
     wanted = [condition for condition in wanted if pairs.moving or condition.name != "time_lag"]
     chosen = {condition: pairs.chosen(condition) for condition in wanted}
-    judged = open_model(model, dataset, device)
+    judged = open_model(model, dataset, device, opened)
     label, known_by = label_and_identity(model, name)
     suite = Suite(Path(out), _made_with(pairs, known_by, broken))
     with suite.open():

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from cimnet.checkpoint import identity
 from cimnet.data import RGBTDataset
 from cimnet.errors import ConfigError
-from cimnet.inference import load
+from cimnet.inference import Predictor, load
 from cimnet.inference.hub import locate
-from cimnet.inference.predictor import choose_device
+from cimnet.inference.settings import choose_device
 from cimnet.models.base import class_ids
 from cimnet.utils.numbers import pluralize
 
@@ -66,8 +66,13 @@ class ModelUnderTest:
             )
 
 
-def open_model(model: Model, dataset: RGBTDataset, device: str | torch.device | None) -> ModelUnderTest:
+def open_model(
+    model: Model, dataset: RGBTDataset, device: str | torch.device | None, opened: Predictor | None = None
+) -> ModelUnderTest:
     """Load a checkpoint, or take a callable as it is (a module in evaluation mode, where its parameters lie).
+
+    Args:
+        opened: the checkpoint, where the caller has loaded it already; it is not loaded again.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -78,7 +83,7 @@ def open_model(model: Model, dataset: RGBTDataset, device: str | torch.device | 
         if device is None:
             device = next((p.device for p in model.parameters()), None) if isinstance(model, nn.Module) else None
         return ModelUnderTest(model, dataset.classes, choose_device(device or "cpu"))
-    predictor = load(model, device)
+    predictor = opened or load(model, device)
     if tuple(dataset.classes) != predictor.classes:
         raise ConfigError(
             f"{model}: has the classes {', '.join(predictor.classes)}, but {dataset.root} was opened with "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,10 @@ from cimnet.deploy.video.sources import Source, open_source
 from cimnet.deploy.video.timing import OffsetEstimate, estimate_offset
 from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import CimnetError, DataError
+from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.predictor import Predictor
+from cimnet.inference.prepared import Prepared
 from cimnet.utils.legend import draw_legend
 from cimnet.utils.numbers import pluralize
 
@@ -244,46 +246,50 @@ class _Run:
         return counts
 
     def _predict(self, waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]]) -> None:
-        tensors = [self.predictor.tensors(rgb, thermal) for _, rgb, thermal in waiting]
+        pairs = [self.predictor.tensors(rgb, thermal) for _, rgb, thermal in waiting]
+        judge = [self.asked.alarms and pair.thermal is not None for pair, _, _ in waiting]
+        prepared = self.predictor.prepare(pairs, judge)
         smooth = bool(self.asked.smooth)
-        scores: Iterable[Any] = self._probabilities(tensors) if smooth else self.predictor.predict_batch(tensors)
-        for (pair, rgb, thermal), its, found in zip(waiting, tensors, scores, strict=True):
-            new_shot = self.cut(rgb, thermal) or pair.rgb.index - self.last > 4 * self.asked.every
+        scores: Iterable[Any] = self._probabilities(prepared) if smooth else self.predictor.predict_prepared(prepared)
+        for (pair, rgb, counts), (_, thermal), ready, found in zip(waiting, pairs, prepared, scores, strict=True):
+            new_shot = self.cut(rgb, counts) or pair.rgb.index - self.last > 4 * self.asked.every
             self.last = pair.rgb.index
             mask = self.average(found, new_shot) if smooth else found
-            self._write(pair, rgb, its, mask, new_shot)
+            self._write(pair, thermal, ready.alarm, mask, new_shot)
 
-    def _probabilities(self, tensors: list[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[npt.NDArray[np.float32]]:
+    def _probabilities(self, prepared: Sequence[Prepared]) -> Iterator[npt.NDArray[np.float32]]:
         """(K, H, W) of each pair; in one pass where images are small enough to be seen at once."""
-        if self.predictor.settings.windows(*tensors[0][0].shape[-2:]) is not None:
-            yield from (self.predictor.predict_proba(*pair) for pair in tensors)
+        if self.predictor.settings.windows(*prepared[0].rgb.shape[-2:]) is not None:
+            yield from (self.predictor.proba_of_prepared(pair) for pair in prepared)
         else:
-            seen = [self.predictor.without_broken(*pair) for pair in tensors]
-            rgb, thermal = (torch.stack([pair[k] for pair in seen]) for k in (0, 1))
+            rgb, thermal = (
+                torch.stack([pair.rgb for pair in prepared]),
+                torch.stack([pair.thermal for pair in prepared]),
+            )
             yield from self.predictor.probabilities(rgb, thermal).numpy()
 
     def _write(
         self,
         pair: Pair,
-        rgb: npt.NDArray[np.uint8],
-        tensors: tuple[torch.Tensor, torch.Tensor],
+        thermal: torch.Tensor,
+        alarm: Alarm | None,
         mask: npt.NDArray[np.uint8],
         new_shot: bool,
     ) -> None:
-        asked, colors = self.asked, self.predictor.colors
+        asked, colors, rgb = self.asked, self.predictor.colors, pair.rgb.image
         picture = None
         if asked.view != "none":
             if asked.legend and self.bar is None:
                 panels = 3 if asked.view == "side" else 1
                 self.bar = draw_legend(panels * rgb.shape[1], zip(self.predictor.classes, colors, strict=True))
-            picture = compose(rgb, tensors[1][0].numpy(), mask, colors, self.bar, asked.view, asked.opacity)
+            picture = compose(rgb, thermal[0].numpy(), mask, colors, self.bar, asked.view, asked.opacity)
         self.began = pair.rgb.time if self.began is None else self.began
-        self.outputs.add(pair.rgb.name, mask, self._row(pair, tensors, new_shot), picture, pair.rgb.time - self.began)
+        self.outputs.add(pair.rgb.name, mask, self._row(pair, alarm, new_shot), picture, pair.rgb.time - self.began)
         self.result.frames += 1
         if self.progress is not None:
             self.progress(self.result.frames + self.result.skipped, self._expected())
 
-    def _row(self, pair: Pair, tensors: tuple[torch.Tensor, torch.Tensor], new_shot: bool) -> list[object]:
+    def _row(self, pair: Pair, alarm: Alarm | None, new_shot: bool) -> list[object]:
         rgb, thermal = pair.rgb, pair.thermal
         row: list[object] = [rgb.index, rgb.name, f"{rgb.time:.6f}"]
         if thermal is None:
@@ -292,10 +298,9 @@ class _Run:
             difference = thermal.time - rgb.time - self.result.offset
             row += [thermal.index, f"{thermal.time:.6f}", f"{difference:.6f}"]
         row.append(int(new_shot))
-        if self.asked.alarms and thermal is None:
+        if self.asked.alarms and alarm is None:  # there is no thermal frame
             row += [""] * (len(ALARMS) + 1)
-        elif self.asked.alarms:
-            alarm = self.predictor.alarm(*tensors)
+        elif self.asked.alarms and alarm is not None:
             row += [*(f"{alarm.probabilities[name]:.4f}" for name in ALARMS), " ".join(alarm.raised)]
         return row
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -10,27 +13,53 @@ from cimnet.models import Output, RGBTModel
 from cimnet.models.base import class_ids
 
 
+class Measured(NamedTuple):
+    """One pair as the alarms see it.
+
+    Attributes:
+        numbers: what the detectors look at, all finite.
+        both, rgb_alone, thermal_alone: class ids (H, W) int64 of the three passes that gave some of the numbers: of
+            the pair, and of the pair with the other image black.
+    """
+
+    numbers: dict[str, float]
+    both: Tensor
+    rgb_alone: Tensor
+    thermal_alone: Tensor
+
+
 def measure(model: RGBTModel, rgb: Tensor, thermal: Tensor, device: torch.device) -> dict[str, float]:
     """All numbers that the alarms are made of, of images (3, H, W) and (1, H, W) in 0..1; all finite."""
-    looks = rgb_looks(rgb) | thermal_looks(thermal) | pair_looks(rgb, thermal)
-    return looks | model_signals(model, rgb[None].to(device), thermal[None].to(device))
+    return measure_batch(model, [(rgb, thermal)], device)[0].numbers
 
 
 @torch.inference_mode()
-def model_signals(model: RGBTModel, rgb: Tensor, thermal: Tensor) -> dict[str, float]:
-    """Three passes of a model in evaluation mode over one pair (1, 3, H, W) and (1, 1, H, W).
+def measure_batch(model: RGBTModel, pairs: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> list[Measured]:
+    """Measure pairs (3, H, W) and (1, H, W) in 0..1 of one size, in three passes of a model in evaluation mode.
 
     `sureness`: mean top probability; `without_thermal`, `without_rgb`: share of pixels whose class stays where one
     image is missing (black); `flow`: mean length of explicit alignment, in thousandths of the width, 0 for models
     without it.
     """
+    rgb, thermal = (torch.stack([pair[k] for pair in pairs]).to(device) for k in (0, 1))
     both: Output = model(rgb, thermal)
-    only_rgb: Output = model(rgb, torch.zeros_like(thermal))
-    only_thermal: Output = model(torch.zeros_like(rgb), thermal)
     mask = class_ids(both.logits)
-    return {
-        "sureness": float(both.logits.softmax(1).amax(1).mean()),
-        "without_thermal": float((class_ids(only_rgb.logits) == mask).float().mean()),
-        "without_rgb": float((class_ids(only_thermal.logits) == mask).float().mean()),
-        "flow": 0.0 if both.flow is None else 1000 * float(both.flow.norm(dim=1).mean()) / both.flow.shape[-1],
-    }
+    rgb_alone = class_ids(model(rgb, torch.zeros_like(thermal)).logits)
+    thermal_alone = class_ids(model(torch.zeros_like(rgb), thermal).logits)
+    sureness = both.logits.softmax(1).amax(1)
+    found = []
+    for k, (image, heat) in enumerate(pairs):
+        numbers = rgb_looks(image) | thermal_looks(heat) | pair_looks(image, heat)
+        numbers |= {
+            "sureness": float(sureness[k].mean()),
+            "without_thermal": float((rgb_alone[k] == mask[k]).float().mean()),
+            "without_rgb": float((thermal_alone[k] == mask[k]).float().mean()),
+            "flow": 0.0 if both.flow is None else 1000 * _length(both.flow[k]) / both.flow.shape[-1],
+        }
+        found.append(Measured(numbers, mask[k], rgb_alone[k], thermal_alone[k]))
+    return found
+
+
+def _length(flow: Tensor) -> float:
+    """Mean length of the vectors (2, h, w)."""
+    return float(flow.norm(dim=0).mean())

@@ -1,19 +1,39 @@
-"""One large prediction from its parts to its tables, by either engine."""
+"""One prediction of many pairs, from its files to its tables.
+
+    match  ->  ledger  ->  read  ->  prepare  ->  predict  ->  write
+    Job.of     Record      _read     Predictor    Predictor    _write
+
+`Job.of` pairs the files and `predict_job` asks the ledger what is done already; `predict_part` takes the rest through
+the other four steps, in this process or in the workers of a Ray cluster. Each pair is decoded once, and judged once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from cimnet.errors import ConfigError
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import Tensor
+
+from cimnet.errors import ConfigError, DataError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.jobs.folders import Outcome, Predicted, refuse_if_all_failed, write_tables
+from cimnet.inference.jobs.matching import FilePair, match_pairs
+from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
+from cimnet.inference.jobs.pair_lists import read_list
 from cimnet.inference.jobs.record import Record, digest_of, fingerprint
-from cimnet.inference.jobs.shards import Files, Shard, predict_shard
+from cimnet.inference.jobs.shards import Files, Shard, relabel
+from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor, load
+from cimnet.inference.prepared import Prepared, of_one_size
+from cimnet.utils.files import write_atomically
 
 _LEAST, _MOST = 16, 4096  # pairs in a part for a worker; parts
 _Run = Callable[[Sequence[Shard]], Generator[Outcome, None, None]]
@@ -21,19 +41,20 @@ _Run = Callable[[Sequence[Shard]], Generator[Outcome, None, None]]
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for.
+    """What is asked for. `Job.of` finds the pairs of folders and lists.
 
     Attributes:
         checkpoint: as for :func:`cimnet.load`.
-        parts: what `read_list` gives, or :class:`Files` of what :func:`cimnet.inference.jobs.match_pairs` gives.
+        parts: what `read_list` gives, or :class:`Files` of pairs.
         out: folder for masks/, overlays/, tables and prediction.json.
-        origin: by option, where the pairs come from: a run that goes on must have the same.
+        origin: by option, where the pairs come from: a run that resumes must have the same.
         settings: fields of :class:`cimnet.inference.settings.Settings`.
         device: as for :func:`cimnet.load`; with Ray cpu or cuda.
         engine: this process, or a Ray cluster. Both write the same.
         workers, address: of Ray, see :mod:`cimnet.inference.jobs.ray_engine`.
         resume: leave out pairs whose outputs are there; where there are none, begin.
         overwrite: remove outputs of these pairs first.
+        unmatched: files without a partner, which are left out.
     """
 
     checkpoint: str | Path
@@ -47,6 +68,7 @@ class Job:
     address: str | None = None
     resume: bool = False
     overwrite: bool = False
+    unmatched: Sequence[Path] = ()
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:
@@ -56,56 +78,189 @@ class Job:
         if self.engine == "ray" and self.device not in (None, "cpu", "cuda"):
             raise ConfigError(f"--device {self.device}: Ray gives each worker its device; give cpu, cuda or nothing")
 
+    @classmethod
+    def of(
+        cls,
+        checkpoint: str | Path,
+        out: str | Path,
+        *,
+        rgb: str | Path | None = None,
+        thermal: str | Path | None = None,
+        pairs: str | Path | None = None,
+        **options: Any,
+    ) -> Job:
+        """A job for two files or folders, see `match_pairs`, or for a list of pairs, see `read_list`.
+
+        Args:
+            rgb, thermal: one of them may be None: that sensor is missing.
+            pairs: instead of both.
+            options: other attributes of the job.
+
+        Raises:
+            ConfigError: options that do not go together.
+            DataError: a path, folder or list that cannot be used.
+        """
+        if pairs is not None and (rgb, thermal) != (None, None):
+            raise ConfigError("--pairs names both images; leave out --rgb and --thermal")
+        origin = {"rgb": rgb, "thermal": thermal, "pairs": pairs}
+        paths = {option: None if path is None else Path(path) for option, path in origin.items()}
+        if paths["pairs"] is not None:
+            return cls(checkpoint, read_list(paths["pairs"]), Path(out), paths, **options)
+        matched = match_pairs(paths["rgb"], paths["thermal"], Path(out))
+        return cls(checkpoint, [Files(tuple(matched.pairs))], Path(out), paths, unmatched=matched.unmatched, **options)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all pairs."""
+        return [name for part in self.parts for name in part.names]
+
 
 def predict_job(
     job: Job,
     progress: Callable[[], None] | None = None,
     on_alarm: Callable[[str, Alarm], None] | None = None,
 ) -> Predicted:
-    """Write masks, overlays and tables as :func:`cimnet.inference.jobs.predict_pairs` does, and ``prediction.json``,
-    which says how they were made.
+    """Write ``masks/NAME.png`` (class ids) and ``overlays/NAME.png`` of each pair into the job's folder, ``alarms.csv``
+    if the checkpoint has alarms, ``failed.csv`` if a pair cannot be read, and ``prediction.json``, which says how the
+    outputs were made.
+
+    Files are read and written in threads beside the model. Other predictions are kept out of the folder meanwhile.
 
     Args:
-        progress: called for each pair, also for those left out.
-        on_alarm: as in `predict_pairs`, for pairs of this run.
+        progress: called for each pair, also for those that were done before.
+        on_alarm: called with the name of each pair of this run that raises an alarm, and that alarm.
 
     Returns:
         What became of the pairs of this run.
 
     Raises:
-        ConfigError: a device or setting that cannot be used, or a missing extra.
+        ConfigError: a device or setting that cannot be used, a missing extra, or outputs that were made otherwise.
         DataError: no pair can be read.
         CheckpointError: the checkpoint cannot be used.
-        CimnetError: outputs are there, were made otherwise, or cannot be written; Ray fails.
+        CimnetError: outputs are there, another prediction is writing there, or outputs cannot be written (what is
+            complete stays); Ray fails.
     """
+    step = progress or _nothing
     predictor = load(job.checkpoint, "cpu" if job.engine == "ray" else job.device, **job.settings)
-    digest = digest_of(job.checkpoint)
-    names = [name for part in job.parts for name in part.names]
-    record = Record(job.out, fingerprint(digest, predictor.settings, job.origin), names, predictor.has_alarm)
+    digest, names = digest_of(job.checkpoint), job.names
+    mark = fingerprint(digest, predictor.settings, job.origin)
+    record = Record(job.out, mark, names, predictor.has_alarm, job.resume, job.overwrite)
     result = Predicted()
-    with _local(job, predictor) if job.engine == "local" else _ray(job, digest, record.tries) as run:
-        record.begin(job.resume, job.overwrite)
+    with _local(job, predictor) if job.engine == "local" else _ray(job, digest, record.tries) as run, record:
+        record.begin()
         for _ in record.done:
-            _tell(progress)
+            step()
         left = [part for part in (part.without(record.done) for part in job.parts) if part.names]
         with closing(run(left)) as outcomes:
             for outcome in outcomes:
                 record.note(outcome)
                 result.add(outcome, on_alarm)
-                _tell(progress)
-    if len(result.failed) == len(names):
-        record.drop()
-    refuse_if_all_failed(result.failed, len(names))
-    record.end(result.failed)
-    write_tables(job.out, result.failed, record.alarms())
+                step()
+        if len(result.failed) == len(names):
+            record.drop()
+        result.refuse_if_all_failed(len(names))
+        record.end(result.failed)
+        write_tables(job.out, result.failed, record.alarms())
     return result
+
+
+def predict_part(predictor: Predictor, part: Shard, out: Path) -> Generator[Outcome, None, None]:
+    """Read, prepare, predict and write the pairs of a part; one outcome of each.
+
+    Raises:
+        CimnetError: a file cannot be written; what is complete stays.
+    """
+    left = dict.fromkeys(part.names)
+    reason = "not among the pairs that were read"
+    try:
+        for pairs, labels in part.batches():
+            for outcome in _predict_files(predictor, pairs, out):
+                del left[outcome.name]
+                yield outcome if outcome.error is None else replace(outcome, error=relabel(outcome.error, labels))
+    except DataError as error:
+        reason = str(error)
+    yield from (Outcome(name, reason) for name in left)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A pair in memory: (3, H, W) and (1, H, W) in 0..1, and which files there were."""
+
+    name: str
+    rgb: Tensor
+    thermal: Tensor
+    has_rgb: bool
+    has_both: bool
+
+
+def _predict_files(predictor: Predictor, pairs: Sequence[FilePair], out: Path) -> Iterator[Outcome]:
+    """All files are there when the iteration ends."""
+    size = predictor.settings.batch_size
+    with ThreadPoolExecutor(2) as pool:
+        writing: list[Future[None]] = []
+        reading = _ahead(pool, partial(_read, predictor), pairs, size + 1)
+        while batch := list(islice(reading, size)):
+            loaded = [pair for pair in batch if isinstance(pair, _Loaded)]
+            prepared, masks = _predict(predictor, loaded)
+            for future in writing:  # of the batch before
+                future.result()
+            writing = [pool.submit(_write, predictor, out, *item) for item in zip(loaded, masks, strict=True)]
+            alarms = {pair.name: ready.alarm for pair, ready in zip(loaded, prepared, strict=True) if pair.has_both}
+            for item in batch:
+                yield Outcome(item.name, None, alarms.get(item.name)) if isinstance(item, _Loaded) else item
+        for future in writing:
+            future.result()
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, read: Callable[[FilePair], _Loaded | Outcome], pairs: Sequence[FilePair], count: int
+) -> Iterator[_Loaded | Outcome]:
+    """Read pairs in order, up to `count` of them ahead."""
+    rest = iter(pairs)
+    waiting = [pool.submit(read, pair) for pair in islice(rest, count)]
+    while waiting:
+        yield waiting.pop(0).result()
+        waiting += [pool.submit(read, pair) for pair in islice(rest, 1)]
+
+
+def _read(predictor: Predictor, pair: FilePair) -> _Loaded | Outcome:
+    """Decode a pair and check it: sizes, types, depth."""
+    name, rgb, thermal = pair
+    try:
+        tensors = predictor.tensors(rgb, thermal)
+    except DataError as error:
+        return Outcome(name, str(error))
+    return _Loaded(name, *tensors, rgb is not None, rgb is not None and thermal is not None)
+
+
+def _predict(predictor: Predictor, loaded: Sequence[_Loaded]) -> tuple[list[Prepared], list[npt.NDArray[np.uint8]]]:
+    """Prepare and predict neighbours of one size together; pairs of two files are judged if there are alarms."""
+    prepared: list[Prepared] = []
+    masks: list[npt.NDArray[np.uint8]] = []
+    for group in of_one_size([(pair.rgb, pair.thermal) for pair in loaded], predictor.settings.batch_size):
+        judge = [predictor.has_alarm and pair.has_both for pair in loaded[len(masks) : len(masks) + len(group)]]
+        ready = predictor.prepare(group, judge)
+        masks += predictor.predict_prepared(ready)
+        prepared += ready
+    return prepared, masks
+
+
+def _write(predictor: Predictor, out: Path, pair: _Loaded, mask: npt.NDArray[np.uint8]) -> None:
+    picture = to_rgb(pair.rgb if pair.has_rgb else pair.thermal)
+    overlay = with_legend(overlay_mask(picture, mask, predictor.colors), mask, predictor.classes, predictor.colors)
+    write_atomically(out / "masks" / f"{pair.name}.png", Image.fromarray(mask).save)
+    write_atomically(out / "overlays" / f"{pair.name}.png", overlay.save)
+
+
+def _nothing() -> None:
+    """No progress is shown."""
 
 
 @contextmanager
 def _local(job: Job, predictor: Predictor) -> Iterator[_Run]:
     def run(parts: Sequence[Shard]) -> Generator[Outcome, None, None]:
         for part in parts:
-            yield from predict_shard(predictor, part, job.out)
+            yield from predict_part(predictor, part, job.out)
 
     yield run
 
@@ -121,7 +276,7 @@ def _ray(job: Job, digest: str, tries: Path) -> Iterator[_Run]:
     exported = locate(job.checkpoint).suffix in EXPORTED
     with cluster(job.address) as nodes:
         pool = choose_pool(nodes, "cpu" if exported and job.device is None else job.device, job.workers)
-        task = Task(checkpoint, digest, job.settings, pool.device, job.out.absolute(), tries.absolute())
+        task = Task(checkpoint, digest, job.settings, pool.device, job.out.absolute(), tries.absolute(), predict_part)
         yield lambda parts: predict_on_ray(_cut(parts), task, pool)
 
 
@@ -129,8 +284,3 @@ def _cut(parts: Sequence[Shard]) -> list[Shard]:
     """Pieces that are small enough to be shared out and repeated, and not too many."""
     count = max(_LEAST, -(-sum(len(part.names) for part in parts) // _MOST))
     return [piece for part in parts for piece in (part.cut(count) if isinstance(part, Files) else [part])]
-
-
-def _tell(progress: Callable[[], None] | None) -> None:
-    if progress is not None:
-        progress()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import DataError
-from cimnet.inference.jobs.folders import FilePair
+from cimnet.inference.jobs.matching import FilePair
 from cimnet.inference.jobs.shards import Files, Rows, Shard
 from cimnet.utils.extras import require
 from cimnet.utils.numbers import pluralize

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cimnet.errors import CimnetError, ConfigError
-from cimnet.inference.jobs.folders import Outcome
+from cimnet.inference.jobs.outcomes import Outcome
 from cimnet.inference.jobs.ray_worker import Task, Worker
 from cimnet.inference.jobs.shards import Shard
 from cimnet.utils.extras import require

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cimnet.errors import CheckpointError, CimnetError
-from cimnet.inference.jobs.folders import Outcome
+from cimnet.inference.jobs.outcomes import Outcome
 from cimnet.inference.jobs.record import digest_of
-from cimnet.inference.jobs.shards import Shard, predict_shard
-from cimnet.inference.predictor import load
+from cimnet.inference.jobs.shards import Shard
+from cimnet.inference.predictor import Predictor, load
 from cimnet.utils.extras import require
 
 MOST_TRIES = 3
@@ -29,6 +29,7 @@ class Task:
         device: cpu or cuda.
         out: absolute.
         tries: folder where attempts are counted.
+        predict: :func:`cimnet.inference.jobs.job.predict_part`.
     """
 
     checkpoint: str
@@ -37,6 +38,7 @@ class Task:
     device: str
     out: Path
     tries: Path
+    predict: Callable[[Predictor, Shard, Path], Iterator[Outcome]]
 
 
 class Worker:
@@ -79,7 +81,7 @@ class Worker:
             )
             return [Outcome(name, reason) for name in part.names]
         try:
-            outcomes = list(predict_shard(self.predictor, part, self.task.out))
+            outcomes = list(self.task.predict(self.predictor, part, self.task.out))
         except CimnetError as error:
             return error
         tries.unlink(missing_ok=True)

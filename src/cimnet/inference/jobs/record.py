@@ -1,4 +1,4 @@
-"""What an interrupted prediction leaves, and whether the same one goes on: ``prediction.json`` beside the outputs."""
+"""What a prediction leaves in its folder, and whether a later run resumes it: ``prediction.json`` and the journal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from cimnet.checkpoint import identity
 from cimnet.errors import CimnetError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.hub import locate
-from cimnet.inference.jobs.folders import KINDS, AlarmRow, Outcome, alarm_row, refuse_existing
+from cimnet.inference.jobs.outcomes import AlarmRow, Outcome, alarm_row
 from cimnet.inference.settings import Settings
-from cimnet.utils.files import csv_text, require_writable, write_text
+from cimnet.utils.files import csv_text, require_writable
+from cimnet.utils.ledger import Ledger
+from cimnet.utils.locks import LOCK, OutputLock
 
 Fingerprint = dict[str, Any]
-_SEVERAL: Fingerprint = {"predictions": "several"}
+KINDS = ("masks", "overlays")
 _NOT_COMPARED = ("batch_size",)  # how fast, not what
+_REMEDY = "choose another --out, or --overwrite to predict all pairs anew"
 
 
 def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | None]) -> Fingerprint:
@@ -45,44 +48,78 @@ def digest_of(checkpoint: str | Path) -> str:
 
 
 class Record:
-    """The outputs of one prediction in ``out``.
+    """The outputs of one prediction in ``out``; as a context, it keeps other predictions out of the folder.
+
+    Args:
+        mark: how the outputs are made, see `fingerprint`.
+        names: of all pairs.
+        resume: find what is done.
+        overwrite: remove outputs of these pairs first. With neither, outputs that are there are refused.
 
     Attributes:
-        done: names that need not be predicted again.
+        done: names that need not be predicted again, after `begin`.
     """
 
-    def __init__(self, out: Path, mark: Fingerprint, names: Sequence[str], has_alarm: bool) -> None:
-        self.out, self.mark, self.names, self.has_alarm = out, mark, names, has_alarm
+    def __init__(
+        self,
+        out: Path,
+        mark: Fingerprint,
+        names: Sequence[str],
+        has_alarm: bool,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self.out, self.names, self.has_alarm = out, names, has_alarm
+        self.resume, self.overwrite = resume, overwrite
         self.done: set[str] = set()
         self._rows: dict[str, AlarmRow] = {}
         self._new = False
-        self._file = out / "prediction.json"
+        self._ledger = Ledger(out / "prediction.json", mark, _REMEDY)
         self._journal = out / ".alarms.part"
+        self._lock = OutputLock(out, doing="predicts into it")
 
-    def begin(self, resume: bool, overwrite: bool) -> None:
-        """Find what is done (``resume``), remove it (``overwrite``), or refuse what is there. Nothing is written
-        before all is checked.
+    def __enter__(self) -> Record:
+        """Take the folder. One that is refused is not touched.
 
         Raises:
-            CimnetError: outputs are there and neither is said; or ``resume`` and they were made otherwise; or the
-                folder cannot be written.
+            CimnetError: as `check`; the folder cannot be written; or another prediction has it.
         """
-        found = self._found()
-        if resume:
-            self._refuse_other(found)
-        elif not overwrite:
-            refuse_existing(self.names, self.out, self.has_alarm)
+        self.check()
         for kind in KINDS:
             require_writable(self.out / kind)
-        self._new = not self.out.exists()
-        if resume:
+        self._lock.acquire()
+        self._new = all(path.name == LOCK for path in self.out.iterdir())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def check(self) -> None:
+        """Refuse what is there. Writes nothing.
+
+        Raises:
+            CimnetError: outputs are there and neither ``resume`` nor ``overwrite`` is said; or ``resume`` and they were
+                made otherwise.
+        """
+        if self.resume:
+            self._ledger.require_same(self._filled())
+        elif not self.overwrite:
+            self._refuse_existing()
+
+    def begin(self) -> None:
+        """Find what is done, or remove it. Nothing is written before all is checked, now that nobody else writes.
+
+        Raises:
+            CimnetError: as `check`.
+        """
+        self.check()
+        if self.resume:
             self._find_done()
         else:
             self._remove(self.names)
             self._journal.unlink(missing_ok=True)
-        if found != self.mark:
-            mark = _SEVERAL if self._filled() else self.mark
-            write_text(self._file, json.dumps(mark, indent=1) + "\n")
+        if self._ledger.state() != "same":
+            self._ledger.write_mixed() if self._filled() else self._ledger.write()
         self.clean()
 
     def note(self, outcome: Outcome) -> None:
@@ -109,10 +146,13 @@ class Record:
         self.clean()
 
     def drop(self) -> None:
-        """Leave nothing of a run that wrote nothing, if the folder is its own."""
+        """Leave nothing of a run that wrote nothing, if the folder was empty before."""
         self.clean()
         if self._new and not self._filled():
-            shutil.rmtree(self.out, ignore_errors=True)
+            for path in (self._ledger.path, self._journal):
+                path.unlink(missing_ok=True)
+            for kind in KINDS:
+                shutil.rmtree(self.out / kind, ignore_errors=True)
 
     def clean(self) -> None:
         """Remove halves of files that killed processes left."""
@@ -137,25 +177,16 @@ class Record:
         for path in self._outputs(names):
             path.unlink(missing_ok=True)
 
-    def _found(self) -> Fingerprint | None:
-        try:
-            return dict(json.loads(self._file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError):  # not ours, or damaged: nobody knows what was predicted
-            return _SEVERAL
-
     def _filled(self) -> bool:
         return any(next((self.out / kind).rglob("[!.]*.png"), None) for kind in KINDS)
 
-    def _refuse_other(self, found: Fingerprint | None) -> None:
-        if found == self.mark or (found is None and not self._filled()):
-            return
-        remedy = "choose another --out, or --overwrite to predict all pairs anew"
-        if found is None or found == _SEVERAL:
-            raise CimnetError(f"{self._file}: does not say how all outputs here were made; {remedy}")
-        other = ", ".join(sorted(key for key in {*found, *self.mark} if found.get(key) != self.mark.get(key)))
-        raise CimnetError(f"{self._file}: the outputs here were made with another {other}; give the same, {remedy}")
+    def _refuse_existing(self) -> None:
+        for path in [*self._outputs(self.names), *([self.out / "alarms.csv"] if self.has_alarm else [])]:
+            if path.exists():
+                raise CimnetError(
+                    f"{path}: exists; choose another --out, or --overwrite to replace such files (or --resume to go on "
+                    "with an interrupted prediction)"
+                )
 
     def _find_done(self) -> None:
         rows = self._alarm_rows() if self.has_alarm else {}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from cimnet.inference.jobs.folders import FilePair, Outcome, predict_each
-from cimnet.inference.predictor import Predictor
+from cimnet.errors import DataError
+from cimnet.inference.jobs.matching import FilePair
 from cimnet.utils.extras import require
 
 _ROWS = 16  # of a Parquet file, in memory and in temporary files at a time
@@ -32,7 +32,11 @@ class Shard(Protocol):
         """The part for a process with another working folder; messages stay."""
 
     def batches(self) -> Iterator[Batch]:
-        """The pairs as files, some at a time; they exist until the next ones are asked for."""
+        """The pairs as files, some at a time; they exist until the next ones are asked for.
+
+        Raises:
+            DataError: what is left cannot be read.
+        """
 
 
 @dataclass(frozen=True)
@@ -81,42 +85,40 @@ class Rows:
         return replace(self, file=self.file.absolute())
 
     def batches(self) -> Iterator[Batch]:
-        parquet, wanted = require("pyarrow.parquet", "cluster", "reading Parquet files"), set(self.names)
-        with parquet.ParquetFile(self.file) as file:
-            columns = ["name", "rgb", "thermal"]
-            for table in file.iter_batches(batch_size=_ROWS, row_groups=[self.group], columns=columns):
-                with tempfile.TemporaryDirectory(prefix="cimnet-") as folder:
-                    rows = [row for row in table.to_pylist() if row["name"] in wanted]
+        for rows in self._rows():
+            with tempfile.TemporaryDirectory(prefix="cimnet-") as folder:
+                try:
                     files = [_write(Path(folder), k, row) for k, row in enumerate(rows)]
-                    labels = {
-                        str(path): f"{self.label}: {name}: {column}"
-                        for name, *paths in files
-                        for column, path in zip(("rgb", "thermal"), paths, strict=True)
-                        if path is not None
-                    }
-                    yield files, labels
+                except OSError as error:
+                    raise DataError(
+                        f"{self._where}: cannot be unpacked into {folder} ({error.strerror}); free space, or set TMPDIR"
+                    ) from error
+                labels = {
+                    str(path): f"{self.label}: {name}: {column}"
+                    for name, *paths in files
+                    for column, path in zip(("rgb", "thermal"), paths, strict=True)
+                    if path is not None
+                }
+                yield files, labels
 
-
-def predict_shard(predictor: Predictor, part: Shard, out: Path) -> Iterator[Outcome]:
-    """Write masks and overlays of a part, see :func:`cimnet.inference.jobs.folders.predict_each`. A Parquet file that
-    cannot be read on is the failure of the rows that are left."""
-    left = dict.fromkeys(part.names)
-    batches = part.batches()
-    while left:
+    def _rows(self) -> Iterator[list[dict[str, Any]]]:
+        parquet, wanted = require("pyarrow.parquet", "cluster", "reading Parquet files"), set(self.names)
+        columns = ["name", "rgb", "thermal"]
         try:
-            pairs, labels = next(batches)
-        except StopIteration:
-            reason = "the row is not there any more; was the file written anew?"
+            with parquet.ParquetFile(self.file) as file:
+                for table in file.iter_batches(batch_size=_ROWS, row_groups=[self.group], columns=columns):
+                    rows = [row for row in table.to_pylist() if row["name"] in wanted]
+                    wanted -= {row["name"] for row in rows}
+                    yield rows
         except (OSError, ValueError) as error:  # pyarrow's own derive from these
-            reason = f"cannot be read ({' '.join(str(error).split())[:200]}); write the file again"
-        else:
-            for outcome in predict_each(predictor, pairs, out):
-                del left[outcome.name]
-                yield outcome if outcome.error is None else replace(outcome, error=_relabel(outcome.error, labels))
-            continue
-        where = f"{part.label}: row group {part.group}: " if isinstance(part, Rows) else ""
-        yield from (Outcome(name, f"{where}{reason}") for name in left)
-        return
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{self._where}: cannot be read ({reason}); write the file again") from error
+        if wanted:
+            raise DataError(f"{self._where}: the row is not there any more; was the file written anew?")
+
+    @property
+    def _where(self) -> str:
+        return f"{self.label}: row group {self.group}"
 
 
 def _write(folder: Path, number: int, row: Mapping[str, Any]) -> FilePair:
@@ -138,7 +140,8 @@ def _suffix(data: bytes) -> str:
     return ".npy" if data.startswith(b"\x93NUMPY") else ".jpg" if data.startswith(b"\xff\xd8") else ".png"
 
 
-def _relabel(text: str, labels: Mapping[str, str]) -> str:
+def relabel(text: str, labels: Mapping[str, str]) -> str:
+    """A message in the user's words, see `Batch`."""
     for path in sorted(labels, key=len, reverse=True):  # a path may begin with another one
         text = text.replace(path, labels[path])
     return text

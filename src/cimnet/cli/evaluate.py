@@ -1,0 +1,56 @@
+"""The command ``cimnet eval``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markdown import Markdown
+
+from cimnet.cli.shared import Checkpoint, Device, Flip, Precision, Scales, bar, console, parse_scales
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    dataset: Annotated[Path, typer.Argument(help="Folder of a data set.")],
+    split: Annotated[str, typer.Option(help="Name of the split's list.")] = "test",
+    absent: Annotated[
+        Literal["ignore", "zero"], typer.Option(help="Classes absent from truth and prediction: left out, or count 0.")
+    ] = "ignore",
+    broken: Annotated[
+        Literal["keep", "drop", "only", "rgb", "thermal"],
+        typer.Option(help="Pairs whose lists say that a sensor is broken: keep, drop, only, or one sensor's."),
+    ] = "keep",
+    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a picture.")] = None,
+    flip: Flip = False,
+    scales: Scales = "1",
+    precision: Precision = "float32",
+    device: Device = None,
+) -> None:
+    """Score a checkpoint on a labelled split: per class, by scene and by flag."""
+    from cimnet.evaluation import evaluate as run
+    from cimnet.evaluation.confusion_figure import plot_confusion
+    from cimnet.inference import load
+    from cimnet.utils.figures import check_figure_path, save_figure
+    from cimnet.utils.files import require_writable_file, write_text
+
+    if figure is not None:
+        check_figure_path(figure)
+    for path in (json_, markdown, figure):
+        if path is not None:
+            require_writable_file(path)
+    predictor = load(checkpoint, device, flip=flip, scales=parse_scales(scales), precision=precision)
+    data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
+    with bar("evaluate", len(data)) as advance:
+        result = run(predictor.segment, data, absent=absent, device=predictor.device, progress=advance)
+    console.print(Markdown(result.to_markdown()))
+    if json_ is not None:
+        write_text(json_, result.to_json())
+    if markdown is not None:
+        write_text(markdown, result.to_markdown())
+    if figure is not None:
+        save_figure(plot_confusion(result), figure)

@@ -1,0 +1,107 @@
+"""The command ``cimnet predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cimnet.cli.shared import (
+    BatchSize,
+    Checkpoint,
+    Device,
+    Flip,
+    Overlap,
+    Precision,
+    Scales,
+    Window,
+    bar,
+    parse_scales,
+    say,
+)
+from cimnet.utils.numbers import pluralize
+
+if TYPE_CHECKING:
+    from cimnet.inference.alarms.alarm import Alarm
+
+
+def predict(
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option(help="Folder for masks/ and overlays/.")],
+    rgb: Annotated[Path | None, typer.Option(help="RGB image or folder. Left out: missing.")] = None,
+    thermal: Annotated[
+        Path | None,
+        typer.Option(help="Thermal image or folder; the same path as --rgb for 4-channel files. Left out: missing."),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Instead of both: CSV with rgb,thermal[,name], or Parquet file or folder with image bytes."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier prediction.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted prediction.")] = False,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Predict in this process, or on a Ray cluster (extra cluster).")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of ray. Default: one for each GPU, or for every four CPUs.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster that runs, e.g. auto. Default: one of this machine alone.")
+    ] = None,
+    window: Window = None,
+    overlap: Overlap = 0.5,
+    batch_size: BatchSize = 1,
+    flip: Flip = False,
+    scales: Scales = "1",
+    precision: Precision = "float32",
+    leave_out_broken: Annotated[
+        bool, typer.Option("--leave-out-broken", help="Without a sensor that the checkpoint's alarm calls broken.")
+    ] = False,
+    device: Device = None,
+) -> None:
+    """Segment one pair, two folders of images that share names (folders inside are read too), or a list of pairs.
+
+    What cannot be read is listed in failed.csv; then the exit code is 1.
+    """
+    from cimnet.inference.jobs import Job, predict_job
+
+    settings = {
+        "window": window,
+        "overlap": overlap,
+        "batch_size": batch_size,
+        "flip": flip,
+        "scales": parse_scales(scales),
+        "precision": precision,
+        "leave_out_broken": leave_out_broken,
+    }
+    job = Job.of(
+        checkpoint,
+        out,
+        rgb=rgb,
+        thermal=thermal,
+        pairs=pairs,
+        settings=settings,
+        device=device,
+        engine=engine,
+        workers=workers,
+        address=address,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    total = len(job.names)
+    with bar("predict", total) as advance:
+        result = predict_job(job, lambda: advance(None), _say_alarm)
+    done = total - len(result.failed)
+    say(f"{pluralize(done, 'mask')} in {out / 'masks'}, overlays in {out / 'overlays'}")
+    if job.unmatched:
+        names = ", ".join(path.name for path in job.unmatched[:5])
+        more = f" and {len(job.unmatched) - 5} more" if len(job.unmatched) > 5 else ""
+        say(f"{pluralize(len(job.unmatched), 'file')} without a partner: {names}{more}", "yellow")
+    if result.failed:
+        say(f"{pluralize(len(result.failed), 'pair')} failed, listed in {out / 'failed.csv'}", "red")
+        raise typer.Exit(1)
+
+
+def _say_alarm(name: str, alarm: Alarm) -> None:
+    say(f"{name}: {'; '.join(alarm.texts.values())}", "yellow")
