@@ -20,6 +20,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out from its newest state, if there is one.")
     ] = False,
+    changed_data: Annotated[
+        bool, typer.Option("--changed-data", help="With --resume: go on although pairs were added, removed or changed.")
+    ] = False,
     seeds: Annotated[
         str | None, typer.Option(help="Train once with each, e.g. 0,1,2, in --out/seed0 …; mean and spread at the end.")
     ] = None,
@@ -36,9 +39,9 @@ def train(
     folder = out or Path("runs") / recipe.stem
     with training_progress() as report:
         if seeds is not None:
-            train_seeds(loaded, folder, _numbers(seeds), resume=resume, report=report)
+            train_seeds(loaded, folder, _numbers(seeds), resume=resume, changed_data=changed_data, report=report)
         else:
-            best = run(loaded, folder, resume=resume, report=report)
+            best = run(loaded, folder, resume=resume, changed_data=changed_data, report=report)
     if seeds is not None:
         _print([folder], group=True)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,10 @@ from accelerate.utils import broadcast, set_seed
 
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data import Batch, RGBTDataset
-from cimnet.errors import ConfigError, DataError, Stopped
+from cimnet.errors import CheckpointError, ConfigError, DataError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.models import RGBTModel
+from cimnet.training.data_record import check_record, record_of, write_record
 from cimnet.training.guards import LossGuard, explained
 from cimnet.training.loss import Loss
 from cimnet.training.order import seed_step
@@ -32,7 +34,9 @@ Report = Callable[[dict[str, float]], None]
 TERMS = ("loss", "cross_entropy", "mutual_information")
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | None = None) -> Path:
+def train(
+    recipe: Recipe, out: Path, *, resume: bool = False, changed_data: bool = False, report: Report | None = None
+) -> Path:
     """Train by a recipe and keep the model that scores best on val.
 
     On SIGTERM or Ctrl-C, the run saves its state after the current step and ends.
@@ -41,6 +45,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
         recipe: see :class:`cimnet.training.recipe.Recipe`.
         out: run folder, new or empty unless ``resume``.
         resume: resume the run in ``out`` from its newest state; start it if there is no state yet.
+        changed_data: resume although pairs were added, removed or changed; see :mod:`cimnet.training.data_record`.
         report: called after each optimiser step with epoch, step, steps, loss, cross_entropy, mutual_information,
             lambda, gradient_norm and rate (the learning rate), and after each evaluation with ``miou`` too.
 
@@ -63,14 +68,20 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, report: Report | N
     try:
         with StopRequest() as stop, deterministic(recipe.training.deterministic):
             saved = run.load_state(recipe) if resume else None
+            data = record_of(train_set, val_set)
+            changes = None if saved is None else check_record(run.path, data, changed_data)
             accelerator.wait_for_everyone()  # every process has read what the first one may now change
             set_seed(recipe.training.seed)
             model, info = build_model(recipe, train_set)
             trainer = Trainer(accelerator, recipe, model, build_loss(recipe, pixel_counts), train_set)
             state = TrainerState() if saved is None else trainer.load_state_dict(saved)
+            if changes:
+                state.restart_epoch()  # its batches are others now
             _check_length(state, recipe, run)
+            _check_best(state, recipe, run)
             if accelerator.is_main_process:
-                run.describe(recipe, state.step, accelerator.num_processes)
+                run.describe(recipe, state.step, accelerator.num_processes, changes)
+                write_record(run.path, data)
             start_trackers(accelerator, recipe, out, state.step)
             loop = TrainingLoop(recipe, run, trainer, state, stop, report)
             while state.epoch < recipe.training.epochs:
@@ -270,9 +281,19 @@ def _check_splits(train_set: RGBTDataset, val_set: RGBTDataset) -> np.ndarray:
     return counts
 
 
+def _check_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
+    """Where the best model of a run that goes on is gone, choose the best one anew from here on."""
+    if state.best < 0 or run.best.is_file():
+        return
+    if state.epoch >= recipe.training.epochs:
+        raise CheckpointError(f"--resume: {run.best} is missing and the run is complete; restore it, or train again")
+    warnings.warn(f"{run.best} is missing: the best model is chosen from here on", stacklevel=2)
+    state.best = -1.0
+
+
 def _check_length(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
     epochs, done = recipe.training.epochs, state.epoch
-    if done > epochs or (done == epochs and not run.best.is_file()):
+    if done > epochs:
         raise ConfigError(
             f"--resume: training.epochs is {epochs}, but the run in {run.path} has {done} already; raise it"
         )

@@ -82,7 +82,7 @@ class RunFolder:
         """Let others in. Where nothing was begun, nothing stays."""
         self._lock.release()
 
-    def describe(self, recipe: Recipe, step: int, processes: int) -> None:
+    def describe(self, recipe: Recipe, step: int, processes: int, changes: str | None = None) -> None:
         """Write the recipe as used, the versions that run it, and one line for this start; put damaged states aside,
         so that none takes the place of a whole one."""
         for damaged in self.damaged:
@@ -95,6 +95,7 @@ class RunFolder:
             "step": step,
             "host": platform.node(),
             "processes": processes,
+            **({"changed data": changes} if changes else {}),
         }
         environment = {
             "python": sys.version.split()[0],

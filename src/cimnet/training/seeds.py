@@ -16,12 +16,19 @@ from cimnet.utils.files import write_text
 
 
 def train_seeds(
-    recipe: Recipe, out: Path, seeds: Sequence[int], *, resume: bool = False, report: Report | None = None
+    recipe: Recipe,
+    out: Path,
+    seeds: Sequence[int],
+    *,
+    resume: bool = False,
+    changed_data: bool = False,
+    report: Report | None = None,
 ) -> list[Run]:
     """Train by a recipe once with each seed, in ``out/seed0`` …, and write ``out/seeds.json``.
 
     Args:
         resume: resume interrupted runs; finished ones are left as they are.
+        changed_data: see :func:`cimnet.training.train`.
 
     Returns:
         The runs, by seed as given.
@@ -41,7 +48,7 @@ def train_seeds(
         seeded = recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
         folder = out / f"seed{seed}"
         if not (resume and is_finished(folder, seeded)):
-            train(seeded, folder, resume=resume, report=report)
+            train(seeded, folder, resume=resume, changed_data=changed_data, report=report)
         runs.append(read_run(folder))
     scores = [run.miou or 0.0 for run in runs]
     summary = {

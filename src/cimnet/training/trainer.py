@@ -69,6 +69,11 @@ class TrainerState:
         """Begin the next epoch."""
         self.epoch, self.batch, self.sums, self.row, self.seconds = self.epoch + 1, 0, [0.0, 0.0, 0.0], {}, 0.0
 
+    def restart_epoch(self) -> None:
+        """The epoch at hand, from its first batch."""
+        self.epoch -= 1
+        self.begin_epoch()
+
 
 class Trainer:
     """Everything that a run changes, prepared for its devices.

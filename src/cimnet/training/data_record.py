@@ -1,0 +1,126 @@
+"""What a run was trained on, so that ``--resume`` goes on with the same data or says what has changed.
+
+``data.json`` in the run folder holds classes, thermal type and scaling, and for each split a checksum of every pair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cimnet.data import RGBTDataset
+from cimnet.data.io.split_lists import name_some
+from cimnet.data.pairs import Pair
+from cimnet.errors import ConfigError
+from cimnet.utils.files import write_text
+
+FILE = "data.json"
+_ENDS = 4096  # bytes at either end of an image: an encoder changes both when a picture changes
+_THREADS = 4
+_FIXED = {"classes": "classes", "thermal_dtype": "thermal type", "scaling": "thermal scaling"}
+
+Record = dict[str, Any]
+
+
+def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
+    """What both splits hold, plain JSON.
+
+    A pair's checksum covers its label file as a whole, and of its images the size and both ends: reading all of a large
+    data set would delay every start.
+    """
+    record = {
+        "classes": list(train_set.classes),
+        "thermal_dtype": train_set.thermal_dtype,
+        "scaling": asdict(train_set.scaling),
+        "train": _checksums(train_set.pairs),
+        "val": _checksums(val_set.pairs),
+    }
+    return dict(json.loads(json.dumps(record)))
+
+
+def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
+    """Compare with the record of a run that is to go on.
+
+    Args:
+        changed_data: go on although pairs have changed.
+
+    Returns:
+        What has changed, for the run's record; None: nothing, or the run has no record.
+
+    Raises:
+        ConfigError: other classes, another thermal type or scaling, which no run can go on with; or other pairs,
+            without ``changed_data``.
+    """
+    path = folder / FILE
+    try:
+        began = json.loads(path.read_text(encoding="utf-8"))
+        changes = [change for split in ("train", "val") if (change := _difference(split, began[split], now[split]))]
+        fixed = {key: began[key] for key in _FIXED}
+    except FileNotFoundError:  # a run of an older version
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"--resume: {path} cannot be read; restore it, or begin in another --out") from error
+    for key, word in _FIXED.items():
+        if fixed[key] != now[key]:
+            raise ConfigError(
+                f"--resume: {word} of the data set: now {now[key]}, but the run in {folder} began with {fixed[key]}; "
+                "restore the data set, or begin in another --out"
+            )
+    if not changes:
+        return None
+    text = "; ".join(changes)
+    if not changed_data:
+        raise ConfigError(
+            f"--resume: the data of the run in {folder} have changed: {text}; restore them, or give --changed-data to "
+            "go on with what is there now"
+        )
+    return text
+
+
+def write_record(folder: Path, now: Record) -> None:
+    """Keep what is trained on from here on."""
+    write_text(folder / FILE, json.dumps(now, indent=0) + "\n")
+
+
+def _checksums(pairs: Sequence[Pair]) -> dict[str, str]:
+    """By name, in the order of the split."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return dict(zip((pair.id for pair in pairs), pool.map(_checksum, pairs), strict=True))
+
+
+def _checksum(pair: Pair) -> str:
+    total = hashlib.sha256(b"mirrored" if pair.mirrored else b"")
+    for path in (pair.rgb, pair.thermal):
+        total.update(b"none" if path is None else _ends(path))
+    if pair.label is not None:
+        total.update(pair.label.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def _ends(path: Path) -> bytes:
+    """Size, first and last bytes of a file."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(_ENDS)
+        file.seek(max(size - _ENDS, 0))
+        return size.to_bytes(8, "little") + start + file.read(_ENDS)
+
+
+def _difference(split: str, began: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """In words; "" where there is none."""
+    gone, new = [name for name in began if name not in now], [name for name in now if name not in began]
+    other = [name for name in now if name in began and now[name] != began[name]]
+    parts = [
+        f"{len(names)} {word} ({name_some(names)})"
+        for names, word in ((gone, "removed"), (new, "added"), (other, "with other files"))
+        if names
+    ]
+    if not parts and list(began) != list(now):
+        parts = ["another order"]
+    return f"split {split}: {', '.join(parts)}" if parts else ""

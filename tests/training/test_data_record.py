@@ -1,0 +1,158 @@
+"""``--resume`` goes on with the same data, or says what has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cimnet.data import open_dataset
+from cimnet.errors import CheckpointError, ConfigError
+from cimnet.training import train
+from cimnet.training.data_record import FILE, Record, check_record, record_of, write_record
+from tests.conftest import pixel_recipe
+from tests.fakes.layouts import make_folder
+
+
+def record(root: Path) -> Record:
+    train, val = (open_dataset(root, split) for split in ("train", "val"))
+    train.check()
+    return record_of(train, val)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "data", n=8)
+
+
+@pytest.fixture
+def run(tmp_path: Path, root: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_record(folder, record(root))
+    return folder
+
+
+def lines(root: Path, change: Callable[[list[str]], list[str]]) -> None:
+    path = root / "train.txt"
+    path.write_text("\n".join(change(path.read_text().split())) + "\n")
+
+
+def overwrite(path: Path) -> None:
+    """Another picture of the same size, in a file of the same length and time."""
+    before = path.stat()
+    with Image.open(path) as image:
+        values = np.asarray(image)
+    Image.fromarray(values[::-1].copy()).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data + bytes(max(0, before.st_size - len(data))))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_the_same_data_go_on(root: Path, run: Path) -> None:
+    assert check_record(run, record(root), False) is None
+
+
+def test_a_copy_of_the_data_is_the_same_data(root: Path, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copyfile)  # other times
+    assert check_record(run, record(tmp_path / "copy"), False) is None
+
+
+def test_a_run_without_a_record_goes_on(root: Path, tmp_path: Path) -> None:
+    assert check_record(tmp_path, record(root), False) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda root: lines(root, lambda names: names[1:]), "split train: 1 removed"),
+        (lambda root: lines(root, lambda names: names[::-1]), "split train: another order"),
+        (lambda root: overwrite(next((root / "labels").iterdir())), r"split \w+: 1 with other files"),
+        (lambda root: overwrite(next((root / "rgb").iterdir())), r"split \w+: 1 with other files"),
+        (lambda root: overwrite(next((root / "thermal").iterdir())), r"split \w+: 1 with other files"),
+    ],
+    ids=["removed", "reversed", "label", "rgb", "thermal"],
+)
+def test_other_pairs_need_a_word(root: Path, run: Path, change: Callable[[Path], object], words: str) -> None:
+    change(root)
+    with pytest.raises(ConfigError, match=rf"have changed: {words}.*--changed-data"):
+        check_record(run, record(root), False)
+    assert "split" in (check_record(run, record(root), True) or "")
+
+
+def test_an_added_pair(root: Path, run: Path) -> None:
+    for folder in ("rgb", "thermal", "labels"):
+        source = next((root / folder).glob("000.*"))
+        (root / folder / f"new{source.suffix}").write_bytes(source.read_bytes())
+    lines(root, lambda names: [*names, "new"])
+    with pytest.raises(ConfigError, match=r"split train: 1 added \(new\)"):
+        check_record(run, record(root), False)
+
+
+def test_exchanged_class_names_are_refused_whatever_is_said(root: Path, run: Path) -> None:
+    path = root / "classes.yaml"
+    first, second = json.loads((run / FILE).read_text())["classes"][:2]
+    text = path.read_text()
+    path.write_text(text.replace(first, "@").replace(second, first).replace("@", second))
+    for said in (False, True):
+        with pytest.raises(ConfigError, match="--resume: classes of the data set: now"):
+            check_record(run, record(root), said)
+
+
+def test_another_thermal_type_is_refused(root: Path, run: Path) -> None:
+    for path in (root / "thermal").iterdir():
+        with Image.open(path) as image:
+            values = np.asarray(image).astype(np.uint16) * 257
+        Image.fromarray(values).save(path)
+    with pytest.raises(ConfigError, match="thermal type of the data set: now uint16"):
+        check_record(run, record(root), True)
+
+
+def test_another_thermal_range_is_refused(root: Path, run: Path) -> None:
+    with (root / "classes.yaml").open("a") as file:
+        file.write("thermal_range: [10, 200]\n")
+    with pytest.raises(ConfigError, match="thermal scaling"):
+        check_record(run, record(root), True)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"train": 3}'])
+def test_a_damaged_record_is_named(root: Path, run: Path, text: str) -> None:
+    (run / FILE).write_text(text)
+    with pytest.raises(ConfigError, match=r"data\.json cannot be read"):
+        check_record(run, record(root), True)
+
+
+def test_a_run_goes_on_with_changed_data_where_it_is_told_to(root: Path, tmp_path: Path, pixel: None) -> None:
+    recipe = pixel_recipe(root)
+    folder = tmp_path / "trained"
+    train(recipe, folder)
+    longer = recipe.model_copy(
+        update={"training": recipe.training.model_copy(update={"epochs": recipe.training.epochs + 1})}
+    )
+    lines(root, lambda names: names[1:])
+    with pytest.raises(ConfigError, match=r"split train: 1 removed \(000\)"):
+        train(longer, folder, resume=True)
+    train(longer, folder, resume=True, changed_data=True)
+    starts = json.loads((folder / "environment.json").read_text())["starts"]
+    assert [start.get("changed data") for start in starts] == [None, "split train: 1 removed (000)"]
+    train(longer, folder, resume=True)  # what it went on with is its data now
+
+
+def test_a_best_model_that_is_gone_is_chosen_anew(root: Path, tmp_path: Path, pixel: None) -> None:
+    recipe = pixel_recipe(root)
+    folder = tmp_path / "trained"
+    best = train(recipe, folder)
+    best.unlink()
+    with pytest.raises(CheckpointError, match=r"best\.safetensors is missing and the run is complete"):
+        train(recipe, folder, resume=True)
+    longer = recipe.model_copy(
+        update={"training": recipe.training.model_copy(update={"epochs": recipe.training.epochs + 1})}
+    )
+    with pytest.warns(UserWarning, match=r"best\.safetensors is missing"):
+        assert train(longer, folder, resume=True).is_file()
