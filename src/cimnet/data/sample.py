@@ -1,4 +1,4 @@
-"""The one contract between the rooms: an RGB-thermal pair with its label, and a batch of such pairs."""
+"""The one contract between the packages: an RGB-thermal pair with its label, and a batch of such pairs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from cimnet.inference.alarms.model_features import measure_batch
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.hub import EXPORTED, locate, push, save_folder
 from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
-from cimnet.inference.prepared import Prepared, is_whole, of_one_size
+from cimnet.inference.prepared import PreparedPair, is_whole, of_one_size
 from cimnet.inference.settings import WHOLE, Settings, choose_device
 from cimnet.inference.windows import Block, Read, Windows, stitch_windows
 from cimnet.models import RGBTModel
@@ -149,7 +149,7 @@ class Predictor:
             masks += self.predict_prepared(self.prepare(group))
         return masks
 
-    def prepare(self, pairs: Sequence[tuple[Tensor, Tensor]], judge: Sequence[bool] = ()) -> list[Prepared]:
+    def prepare(self, pairs: Sequence[tuple[Tensor, Tensor]], judge: Sequence[bool] = ()) -> list[PreparedPair]:
         """Ask the alarms about pairs, and put black for the sensors that are left out.
 
         Args:
@@ -159,7 +159,7 @@ class Predictor:
         Raises:
             CheckpointError: as `alarm_model`, if a pair is to be judged.
         """
-        prepared = [Prepared(*pair) for pair in pairs]
+        prepared = [PreparedPair(*pair) for pair in pairs]
         leave_out = [self.settings.leave_out_broken and is_whole(*pair) for pair in pairs]
         asked = [k for k in range(len(pairs)) if leave_out[k] or (judge and judge[k])]
         if not asked:
@@ -175,7 +175,7 @@ class Predictor:
                 prepared[k] = prepared[k].judged(alarms(measured.numbers), leave_out[k], measured if plain else None)
         return prepared
 
-    def predict_prepared(self, pairs: Sequence[Prepared]) -> list[npt.NDArray[np.uint8]]:
+    def predict_prepared(self, pairs: Sequence[PreparedPair]) -> list[npt.NDArray[np.uint8]]:
         """Class ids (H, W) of what `prepare` gave; the model does not run again for masks that the alarm's passes
         gave."""
         found = iter(self._masks([(p.rgb, p.thermal) for p in pairs if p.mask is None]))
@@ -190,7 +190,7 @@ class Predictor:
         """
         return self.proba_of_prepared(self.prepare([self.tensors(rgb, thermal)])[0])
 
-    def proba_of_prepared(self, pair: Prepared) -> npt.NDArray[np.float32]:
+    def proba_of_prepared(self, pair: PreparedPair) -> npt.NDArray[np.float32]:
         """Probabilities (K, H, W) of what `prepare` gave, as in `predict_proba`."""
         windows = self.settings.windows(*pair.rgb.shape[-2:])
         if windows is None:

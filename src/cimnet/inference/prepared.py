@@ -17,7 +17,7 @@ from cimnet.models.base import present_mask
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedPair:
     """A pair as the model is to see it, of `cimnet.inference.Predictor.prepare`.
 
     Attributes:
@@ -31,7 +31,7 @@ class Prepared:
     alarm: Alarm | None = None
     mask: npt.NDArray[np.uint8] | None = None
 
-    def judged(self, alarm: Alarm, leave_out: bool, measured: Measured | None) -> Prepared:
+    def judged(self, alarm: Alarm, leave_out: bool, measured: Measured | None) -> PreparedPair:
         """The pair with its alarm.
 
         Args:

@@ -47,15 +47,15 @@ class Output(NamedTuple):
     alone: tuple[Alone, Alone] | None = None
 
 
-class Prepared(NamedTuple):
+class EncoderInputs(NamedTuple):
     """Images that are ready for the encoders, from :meth:`RGBTModel.begin`.
 
     Attributes:
         rgb, thermal: (B, 3, h, w), normalised; the thermal image aligned where the model does that.
         size: (H, W) of the images as they came.
         padded: (h, w), multiples of ``stride``.
-        has_rgb, has_thermal, has_both: which show anything, (B,) bool, or None for all; see :meth:`RGBTModel.present`.
-            None where that was not asked.
+        has_rgb, has_thermal, has_both: which show anything, (B,) bool, or None for all; see
+            :meth:`RGBTModel.find_present`. None where that was not asked.
         flow: see :class:`Output`.
     """
 
@@ -180,12 +180,12 @@ class RGBTModel(nn.Module):
         self.thermal_mean.fill_(mean)
         self.thermal_std.fill_(max(std, 1e-4))
 
-    def begin(self, rgb: Tensor | None, thermal: Tensor | None, streams: bool = True) -> Prepared:
+    def begin(self, rgb: Tensor | None, thermal: Tensor | None, streams: bool = True) -> EncoderInputs:
         """What every model does first: images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of which may be None, to
-        :class:`Prepared`.
+        :class:`EncoderInputs`.
 
         Args:
-            streams: there is one for each sensor, so ask which images show anything.
+            streams: whether the model has an encoder for each sensor. If so, find out which images are blank.
 
         Raises:
             ValueError: as :meth:`complete`.
@@ -194,12 +194,12 @@ class RGBTModel(nn.Module):
         size = (rgb.shape[-2], rgb.shape[-1])
         has_rgb, has_thermal, has_both = None, None, None
         if streams or self.alignment is not None:
-            has_rgb, has_thermal, has_both = self.present(rgb, thermal)
+            has_rgb, has_thermal, has_both = self.find_present(rgb, thermal)
         rgb, thermal = self.prepare(rgb, thermal)
         flow: Tensor | None = None
         if self.alignment is not None:
             thermal, flow = self.alignment(rgb, thermal, has_both)
-        return Prepared(rgb, thermal, size, (rgb.shape[-2], rgb.shape[-1]), has_rgb, has_thermal, has_both, flow)
+        return EncoderInputs(rgb, thermal, size, (rgb.shape[-2], rgb.shape[-1]), has_rgb, has_thermal, has_both, flow)
 
     def complete(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor]:
         """The pair (B, 3, H, W) and (B, 1, H, W), with zeros for an image that is missing.
@@ -219,10 +219,11 @@ class RGBTModel(nn.Module):
             )
         return rgb, thermal
 
-    def present(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def find_present(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Which RGB images, thermal images and whole pairs show anything: (B,) bool each.
 
-        In training, None stands for all of them. Elsewhere it is left open: exporters cannot ask.
+        In training, a mask that would be true everywhere is None, which saves work. At inference the masks are always
+        tensors, because an exported graph cannot branch on them.
         """
         has_rgb, has_thermal = present_mask(rgb), present_mask(thermal)
         both = has_rgb & has_thermal

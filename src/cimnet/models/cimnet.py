@@ -1,10 +1,13 @@
-"""CIMNet, assembled as in the paper's Fig. 5.
+"""CIMNet, assembled as in the paper's Fig. 5. Each of the four stages n does this:
 
-RGB ──▶ L1 ─┐          ┌─▶ L2 ─┐          ┌─▶ L3 ─┐          ┌─▶ L4 ─┐
-            ├▶ CIPA ▶ SCSFR    ├▶ SCSFR ──┤       ├▶ SCSFR ──┤       ├▶ SCSFR
-thermal ▶ L1┘    δ⁰──▶┘ │ δ¹───┼──▶┘ │ δ²─┼───────┼──▶┘ │ δ³─┼───────┼──▶┘ │
-                       FFM     │    FFM   │       │    FFM   │       │    FFM
-                        └──────┴─────┴────┴─ MLP decoder ────┴───────┴─────┘ ──▶ logits
+    RGB     ─▶ Lₙ ─▶ project ─┐                         ┌─▶ write back ─▶ Lₙ₊₁ of RGB
+                              ├─▶ (CIPA) ─▶ SCSFR ─┬────┤
+    thermal ─▶ Lₙ ─▶ project ─┘      δⁿ⁻¹ ─▶─┘ │   │    └─▶ write back ─▶ Lₙ₊₁ of thermal
+                                               │   └─▶ FFM ─▶ MLP decoder, which takes all four
+                                               └─▶ δⁿ, halved for stage n + 1
+
+CIPA runs after stage 1 alone and gives δ⁰; nothing is written back after stage 4. To change what the streams exchange,
+see :mod:`cimnet.models.scsfr`; :mod:`cimnet.models.baselines.parallel` is a whole model with another exchange.
 """
 
 from __future__ import annotations
@@ -18,10 +21,10 @@ from cimnet.models.base import Output
 from cimnet.models.cipa import CIPA
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.ffm import FFM
+from cimnet.models.lone_streams import choose_lone_streams
 from cimnet.models.mutual_information import MIMode
 from cimnet.models.projections import HEADS, PAPER_WIDTHS
 from cimnet.models.scsfr import SCSFR, OffsetUpdate, halve_offset
-from cimnet.models.single_streams import choose_single_streams
 from cimnet.models.two_stream import Streams, TwoStream
 
 
@@ -33,10 +36,12 @@ class CIMNet(TwoStream):
         num_classes: K.
         widths: C of the four stages inside CIPA, SCSFR and FFM.
         decoder_channels: embedding of the MLP decoder (paper: 512).
-        mutual_information: ``adversarial``, ``cooperative`` or None (no head): MIR of the paper's Table III.
-        msm, swr, cwr: the other three switches of Table III: first offsets (eq. 10), spatial and channel rectification
-            (eq. 11–18, 19–23). Offsets act through the spatial step alone: without ``swr``, ``msm`` has no effect.
-            Without both steps nothing is handed back to the encoders.
+        mutual_information: ``adversarial``, ``cooperative`` or None (no head). This is the switch MIR (mutual
+            information) of the paper's Table III.
+        msm: modality shift modelling, the first offsets (eq. 10); also a switch of Table III, as are the next two.
+        swr, cwr: rectification by spatial weights (eq. 11–18) and by channel weights (eq. 19–23). Offsets act through
+            the spatial step alone: without ``swr``, ``msm`` has no effect. Without both steps nothing is written back
+            to the encoders.
         offset_update: ``replace`` or ``residual``, see :class:`cimnet.models.scsfr.SCSFR`.
         modulation: DCN v2's mask in the alignment.
         explicit_alignment: bring the thermal image to the RGB image before the encoders, not in the paper; see
@@ -44,11 +49,11 @@ class CIMNet(TwoStream):
         pretrained: ImageNet weights for both encoders.
         input_scale: see :class:`cimnet.models.base.RGBTModel`.
         dropout: in the decoder.
-        exchange_dropout: in training, probability per sample and stream that nothing is handed back to its encoder,
-            so that it learns to work alone; with 1 nothing ever is, also in use. Not in the paper.
-        decode_alone: a stream whose partner is missing is decoded as it is: what rectification and fusion make of it is
-            thrown away. And in training the streams that ``exchange_dropout`` chose are decoded by themselves, too:
-            with 1 every pair teaches the model to see with both sensors and with either one. Not in the paper.
+        exchange_dropout: in training, probability per sample and stream that nothing is written back to its encoder,
+            so that it learns to work alone. With 1 nothing is ever written back, also at inference. Not in the paper.
+        decode_alone: if one image is missing, decode the other stream directly, past SCSFR and FFM. In training, also
+            decode the streams drawn by ``exchange_dropout`` on their own: with 1, every pair trains three predictions,
+            from both sensors, from RGB alone and from thermal alone. Not in the paper.
     """
 
     def __init__(
@@ -88,26 +93,26 @@ class CIMNet(TwoStream):
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
         images = self.begin(rgb, thermal)  # normalised and padded
-        single = choose_single_streams(
+        lone = choose_lone_streams(  # not in the paper; with the default options the lone.* calls change nothing
             images.rgb, images.has_both, self.exchange_dropout if self.training else 0.0, self.decode_alone
         )
         maps = Streams(images.rgb, images.thermal)
         fused, offsets = [], []
-        for n in range(4):  # at 1/4, 1/8, 1/16 and 1/32 of the images
+        for n in range(4):  # the paper's stage n + 1, at 1/4, 1/8, 1/16 and 1/32 of the images
             maps = self.encode(n, maps, images)  # L: at the encoder's width
             projected = self.project(n, maps, images)  # from here on C = widths[n]
             rgb, thermal = projected
             if n == 0:
-                rgb, thermal, offset, estimate = self.cipa(rgb, thermal, images.has_both)  # δ⁰: (B, 2·K², H/4, W/4)
+                rgb, thermal, offset, shared = self.cipa(rgb, thermal, images.has_both)  # δ⁰: (B, 2·K², H/4, W/4)
             else:
                 offset = halve_offset(offset, (rgb.shape[-2], rgb.shape[-1]))
             rgb, thermal, offset = self.recomputed(self.scsfr[n])(rgb, thermal, offset)  # δ¹ … δ⁴
             offsets.append(offset)
-            fused.append(single.add_to(self.recomputed(self.ffm[n])(rgb, thermal), projected))
-            maps = single.keep_apart(maps, self.write_back(n, maps, projected, Streams(rgb, thermal)))
+            fused.append(lone.append(self.recomputed(self.ffm[n])(rgb, thermal), projected))
+            maps = lone.without_exchange(maps, self.write_back(n, maps, projected, Streams(rgb, thermal)))
         logits = self.restore(self.decoder(fused), images.padded, images.size)
-        logits, alone = single.take_from(logits)
-        return Output(logits, estimate, tuple(offsets) if self.has_offsets else (), images.flow, alone)
+        logits, alone = lone.split(logits)
+        return Output(logits, shared, tuple(offsets) if self.has_offsets else (), images.flow, alone)
 
 
 def check_options(mutual_information: str | None, offset_update: str, exchange_dropout: float) -> None:

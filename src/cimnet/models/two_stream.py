@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from cimnet.models.base import Prepared, RGBTModel, run_on_present
+from cimnet.models.base import EncoderInputs, RGBTModel, run_on_present
 from cimnet.models.encoder import create_encoder
 from cimnet.models.projections import WriteBack, input_projection, pair_widths
 
@@ -69,7 +69,7 @@ class TwoStream(RGBTModel):
         self.write_back_rgb = nn.ModuleList(WriteBack(*stage) for stage in stages)
         self.write_back_thermal = nn.ModuleList(WriteBack(*stage) for stage in stages)
 
-    def encode(self, n: int, maps: Streams, images: Prepared) -> Streams:
+    def encode(self, n: int, maps: Streams, images: EncoderInputs) -> Streams:
         """Run stage ``n`` (0..3) of both encoders on the images or on what stage ``n - 1`` got back."""
         rgb, thermal = self.recomputed(self.encoder_rgb.stages[n]), self.recomputed(self.encoder_thermal.stages[n])
         return Streams(
@@ -77,7 +77,7 @@ class TwoStream(RGBTModel):
             run_on_present(thermal, maps.thermal, images.has_thermal, self.training),
         )
 
-    def project(self, n: int, maps: Streams, images: Prepared) -> Streams:
+    def project(self, n: int, maps: Streams, images: EncoderInputs) -> Streams:
         """Bring the encoders' maps of stage ``n`` to that stage's C."""
         return Streams(
             run_on_present(self.project_rgb[n], maps.rgb, images.has_rgb, self.training),

@@ -62,7 +62,7 @@ class LossGuard:
 
 
 @contextmanager
-def explained(recipe: Recipe, data: SeededDataset) -> Iterator[None]:
+def explain_failures(recipe: Recipe, data: SeededDataset) -> Iterator[None]:
     """Turn torch's errors about memory and dead dataloader workers into ones that name the remedy.
 
     Raises:

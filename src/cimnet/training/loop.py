@@ -20,7 +20,7 @@ from cimnet.errors import CheckpointError, ConfigError, DataError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.models import RGBTModel
 from cimnet.training.data_record import check_record, record_of, write_record
-from cimnet.training.guards import LossGuard, explained
+from cimnet.training.guards import LossGuard, explain_failures
 from cimnet.training.loss import Loss
 from cimnet.training.order import seed_step
 from cimnet.training.recipe import Recipe
@@ -59,7 +59,7 @@ def train(
     require_trackers(recipe.training.trackers)
     accelerator = create_accelerator(recipe)
     train_set, val_set = open_splits(recipe, accelerator.num_processes)
-    pixel_counts = _check_splits(train_set, val_set)
+    pixel_counts = _check_and_count(train_set, val_set)
     run = RunFolder(out)
     if accelerator.is_main_process:
         run.check(resume)
@@ -76,9 +76,9 @@ def train(
             trainer = Trainer(accelerator, recipe, model, build_loss(recipe, pixel_counts), train_set)
             state = TrainerState() if saved is None else trainer.load_state_dict(saved)
             if changes:
-                state.restart_epoch()  # its batches are others now
+                state.restart_epoch()  # other data make other batches
             _check_length(state, recipe, run)
-            _check_best(state, recipe, run)
+            _reset_lost_best(state, recipe, run)
             if accelerator.is_main_process:
                 run.describe(recipe, state.step, accelerator.num_processes, changes)
                 write_record(run.path, data)
@@ -118,7 +118,7 @@ class TrainingLoop:
         begun = time.monotonic() - state.seconds
         first = state.batch
         loader = skip_first_batches(trainer.loader, first) if first else trainer.loader
-        with explained(self.recipe, trainer.data):
+        with explain_failures(self.recipe, trainer.data):
             for number, batch in enumerate(loader, start=first):
                 values = self.step(batch, number)
                 state.sums = [total + values[term] for total, term in zip(state.sums, TERMS, strict=True)]
@@ -271,7 +271,7 @@ def evaluate_distributed(
     return evaluation
 
 
-def _check_splits(train_set: RGBTDataset, val_set: RGBTDataset) -> np.ndarray:
+def _check_and_count(train_set: RGBTDataset, val_set: RGBTDataset) -> np.ndarray:
     """Check all files of both splits. Returns the training set's pixels of each class."""
     counts = train_set.check()
     val_set.thermal_dtype = train_set.thermal_dtype
@@ -281,8 +281,8 @@ def _check_splits(train_set: RGBTDataset, val_set: RGBTDataset) -> np.ndarray:
     return counts
 
 
-def _check_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
-    """Where the best model of a run that goes on is gone, choose the best one anew from here on."""
+def _reset_lost_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
+    """If a resumed run has lost its best model, start choosing the best one again."""
     if state.best < 0 or run.best.is_file():
         return
     if state.epoch >= recipe.training.epochs:

@@ -73,7 +73,9 @@ class ModelConfig(_Section):
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
     )
     decode_alone: bool | None = Field(
-        None, description="streams drawn by exchange_dropout are also decoded by themselves; not in the paper"
+        None,
+        description="decode a stream by itself when its partner is missing, and in training also the streams drawn by "
+        "exchange_dropout; not in the paper",
     )
 
     def options(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The parts of a training run: model, loss, data loader, optimiser, schedule and weight average, and their state."""
+"""What the loop in loop.py uses: model, loss, data loader, optimiser, schedule, weight average, and their state."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from cimnet.deploy.video.smoothing import Average, CutDetector
 from cimnet.deploy.video.sources import open_source
 from cimnet.errors import CimnetError, DataError
 from cimnet.inference import Predictor
-from cimnet.inference.prepared import Prepared
+from cimnet.inference.prepared import PreparedPair
 from tests.conftest import Trained
 
 from .films import film, look, world, write_video
@@ -128,7 +128,7 @@ def test_a_sensor_called_broken_is_left_out(
     rgb, thermal = film(tmp_path, 0.3, 0.0)
     heat = [frame.image for frame in open_source(thermal, "thermal").frames()]
     expected = predictor.predict(None, heat[0])
-    monkeypatch.setattr(predictor, "prepare", lambda pairs, _: [Prepared(0 * rgb, heat) for rgb, heat in pairs])
+    monkeypatch.setattr(predictor, "prepare", lambda pairs, _: [PreparedPair(0 * rgb, heat) for rgb, heat in pairs])
     predict_video(predictor, rgb, thermal, tmp_path / "out", view="none", smooth=smooth)
     assert (masks(tmp_path / "out" / "masks")[0] == expected).all()
 

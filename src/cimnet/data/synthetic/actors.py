@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from cimnet.data.synthetic.class_ids import CAR, FACILITY, HUMAN, MOTORCYCLE, ROAD, TRUCK, UNLABELLED
 from cimnet.data.synthetic.climate import rider_temps, surface, vehicle_temps
-from cimnet.data.synthetic.layout import Plan, shade, vary
 from cimnet.data.synthetic.raster import Point
+from cimnet.data.synthetic.street_plan import Plan, shade, vary
 from cimnet.data.synthetic.world import HEIGHT, WIDTH, Color, Decal, Road, Thing
 
 _PAINTS: tuple[Color, ...] = (

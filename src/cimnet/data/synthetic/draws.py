@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from cimnet.data.synthetic import actors, layout
+from cimnet.data.synthetic import actors, street_plan
 from cimnet.data.synthetic.climate import sample_climate
 from cimnet.data.synthetic.dice import SPLITS, Dice, stratified
 from cimnet.data.synthetic.world import HEIGHT, WIDTH, Registration, Scene, Thing
@@ -26,11 +26,11 @@ def sample_scene(seed: int, split: str, index: int, late: float = LATE) -> tuple
     key, dice = SPLITS.index(split), Dice(seed, split, index)
     hour = stratified(seed, index, 0.7548776662466927, key)
     climate = sample_climate(dice, "day" if hour < DAY else "night" if hour < DAY + NIGHT else "dark_night")
-    plan = layout.Plan(dice, climate, dice.uniform(7.6, 10.8))
-    layout.lay_roads(plan)
-    bays = layout.pave_car_park(plan) if dice.chance(0.6) else []
-    layout.lay_buildings(plan)
-    layout.plant_trees(plan)
+    plan = street_plan.Plan(dice, climate, dice.uniform(7.6, 10.8))
+    street_plan.lay_roads(plan)
+    bays = street_plan.pave_car_park(plan) if dice.chance(0.6) else []
+    street_plan.lay_buildings(plan)
+    street_plan.plant_trees(plan)
     actors.drive_vehicles(plan)
     actors.park_vehicles(plan, bays)
     actors.place_people(plan)

@@ -27,7 +27,7 @@ from cimnet.errors import CimnetError, DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.predictor import Predictor
-from cimnet.inference.prepared import Prepared
+from cimnet.inference.prepared import PreparedPair
 from cimnet.utils.legend import draw_legend
 from cimnet.utils.numbers import pluralize
 
@@ -257,7 +257,7 @@ class _Run:
             mask = self.average(found, new_shot) if smooth else found
             self._write(pair, thermal, ready.alarm, mask, new_shot)
 
-    def _probabilities(self, prepared: Sequence[Prepared]) -> Iterator[npt.NDArray[np.float32]]:
+    def _probabilities(self, prepared: Sequence[PreparedPair]) -> Iterator[npt.NDArray[np.float32]]:
         """(K, H, W) of each pair; in one pass where images are small enough to be seen at once."""
         if self.predictor.settings.windows(*prepared[0].rgb.shape[-2:]) is not None:
             yield from (self.predictor.proba_of_prepared(pair) for pair in prepared)

@@ -32,7 +32,7 @@ from cimnet.inference.jobs.record import Record, digest_of, fingerprint
 from cimnet.inference.jobs.shards import Files, Shard, relabel
 from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor, load
-from cimnet.inference.prepared import Prepared, of_one_size
+from cimnet.inference.prepared import PreparedPair, of_one_size
 from cimnet.utils.files import write_atomically
 
 _LEAST, _MOST = 16, 4096  # pairs in a part for a worker; parts
@@ -233,9 +233,9 @@ def _read(predictor: Predictor, pair: FilePair) -> _Loaded | Outcome:
     return _Loaded(name, *tensors, rgb is not None, rgb is not None and thermal is not None)
 
 
-def _predict(predictor: Predictor, loaded: Sequence[_Loaded]) -> tuple[list[Prepared], list[npt.NDArray[np.uint8]]]:
+def _predict(predictor: Predictor, loaded: Sequence[_Loaded]) -> tuple[list[PreparedPair], list[npt.NDArray[np.uint8]]]:
     """Prepare and predict neighbours of one size together; pairs of two files are judged if there are alarms."""
-    prepared: list[Prepared] = []
+    prepared: list[PreparedPair] = []
     masks: list[npt.NDArray[np.uint8]] = []
     for group in of_one_size([(pair.rgb, pair.thermal) for pair in loaded], predictor.settings.batch_size):
         judge = [predictor.has_alarm and pair.has_both for pair in loaded[len(masks) : len(masks) + len(group)]]

@@ -16,8 +16,8 @@ from cimnet.models.base import Alone
 from cimnet.models.two_stream import Streams
 
 
-class SingleStreams(NamedTuple):
-    """Which streams of a batch of B pairs work alone, from :func:`choose_single_streams`.
+class LoneStreams(NamedTuple):
+    """Which streams of a batch of B pairs work alone, from :func:`choose_lone_streams`.
 
     Attributes:
         apart: RGB and thermal, (B, 1, 1, 1) bool: streams that get nothing back; None: no stream.
@@ -29,7 +29,7 @@ class SingleStreams(NamedTuple):
     incomplete: Tensor | None
     chosen: Streams | None
 
-    def keep_apart(self, own: Streams, written: Streams) -> Streams:
+    def without_exchange(self, own: Streams, written: Streams) -> Streams:
         """What the encoders' next stages get: their own maps where streams are ``apart``, else what was written."""
         if self.apart is None or written is own:
             return written
@@ -38,17 +38,17 @@ class SingleStreams(NamedTuple):
             torch.where(self.apart.thermal, own.thermal, written.thermal),
         )
 
-    def add_to(self, fused: Tensor, projected: Streams) -> Tensor:
-        """The maps to decode: (B, C, H, W) ``fused`` ones, replaced where a pair is ``incomplete``, and below them the
-        streams that are ``chosen``."""
+    def append(self, fused: Tensor, projected: Streams) -> Tensor:
+        """The maps to decode. Of an ``incomplete`` pair, the stream that is there takes the place of the fused map
+        (C, H, W). The streams that are ``chosen`` are appended to the batch."""
         if self.incomplete is not None:
             fused = torch.where(self.incomplete, projected.rgb + projected.thermal, fused)  # one of the two is zero
         if self.chosen is None:
             return fused
         return torch.cat((fused, projected.rgb[self.chosen.rgb], projected.thermal[self.chosen.thermal]))
 
-    def take_from(self, logits: Tensor) -> tuple[Tensor, tuple[Alone, Alone] | None]:
-        """Separate the logits of what :meth:`add_to` added: those of the pairs (B, K, H, W), and those of streams."""
+    def split(self, logits: Tensor) -> tuple[Tensor, tuple[Alone, Alone] | None]:
+        """Separate the logits of what :meth:`append` added: those of the pairs (B, K, H, W), and those of streams."""
         if self.chosen is None:
             return logits, None
         counts = [len(pairs) for pairs in self.chosen]
@@ -56,9 +56,9 @@ class SingleStreams(NamedTuple):
         return logits, (Alone(rgb, self.chosen.rgb), Alone(thermal, self.chosen.thermal))
 
 
-def choose_single_streams(
+def choose_lone_streams(
     images: Tensor, has_both: Tensor | None, exchange_dropout: float, decode_alone: bool
-) -> SingleStreams:
+) -> LoneStreams:
     """Choose the streams of a batch that work alone.
 
     Args:
@@ -71,14 +71,14 @@ def choose_single_streams(
     if exchange_dropout > 0:
         apart = Streams(*(torch.rand(2, len(images), 1, 1, 1, device=images.device) < exchange_dropout))
     if not decode_alone:
-        return SingleStreams(apart, None, None)
+        return LoneStreams(apart, None, None)
     if has_both is None:
-        return SingleStreams(apart, None, None if apart is None else _complete(apart, None))
+        return LoneStreams(apart, None, None if apart is None else _complete(apart, None))
     incomplete = ~has_both.view(-1, 1, 1, 1)
     if apart is None:
-        return SingleStreams(Streams(incomplete, incomplete), incomplete, None)
+        return LoneStreams(Streams(incomplete, incomplete), incomplete, None)
     kept = Streams(apart.rgb | incomplete, apart.thermal | incomplete)
-    return SingleStreams(kept, incomplete, _complete(apart, incomplete))
+    return LoneStreams(kept, incomplete, _complete(apart, incomplete))
 
 
 def _complete(apart: Streams, incomplete: Tensor | None) -> Streams:
