@@ -138,7 +138,7 @@ def test_markdown_in_per_cent() -> None:
     lines = _small().to_markdown().splitlines()
     assert "| ground | 76.9 | 83.3 | 87.0 |" in lines
     assert "| car | – | – | – |" in lines
-    assert "| **mean IoU** | **63.5** | pixels 81.2 | |" in lines
+    assert "| **mean IoU** | **63.5** | pixels 81.2 |  |" in lines
     assert "| night | 1 | 100.0 |" in lines
     assert "2 images" in _small().to_markdown()
 

@@ -136,7 +136,7 @@ def test_label_table(tmp_path: Path, meanings: list[Any], values: list[int]) -> 
     Image.fromarray(np.full((HEIGHT, WIDTH), 65536 + max(values), np.int32)).save(
         tmp_path / "labels" / "001.png", "TIFF"
     )
-    with pytest.raises(DataError, match=rf"id {65536 + max(values)} \(1280 pixels\) outside"):
+    with pytest.raises(DataError, match=rf"id {65536 + max(values)} \(1,280 pixels\) outside"):
         open_dataset(tmp_path, "train")[1]
 
 

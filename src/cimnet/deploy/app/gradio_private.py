@@ -11,6 +11,7 @@ from pathlib import Path
 import gradio as gr
 
 from cimnet.errors import ConfigError
+from cimnet.utils.extras import install
 
 
 def refuse_addresses(file: gr.File) -> None:
@@ -76,5 +77,5 @@ def _require(owner: object, name: str) -> None:
         what = f"{type(owner).__name__}.{name}"
         raise ConfigError(
             f"gradio {gr.__version__}: has no {what} any more, which the page's bounds need; "
-            "install the release that cimnet asks for: pip install 'cimnet[app]'"
+            f"install the release that cimnet asks for: {install('app')}"
         )

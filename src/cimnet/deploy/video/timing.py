@@ -128,7 +128,7 @@ def _fit(a: Vector, b: Vector) -> float:
 def _edges(rgb: Track, thermal: Track, max_offset: float, width: float) -> Curve:
     """Agreement of orientation maps, at the displacement of the cameras that suits all sampled frames best."""
     offsets = np.arange(-max_offset, max_offset + 1e-9, width / 2)
-    chosen = spread_evenly(len(rgb.times), 4 * _SAMPLE)
+    chosen = np.array(spread_evenly(len(rgb.times), 4 * _SAMPLE))
     kept, scores = [], []
     for offset in offsets:
         targets = rgb.times[chosen] + offset
