@@ -54,7 +54,7 @@ class _OtherQueue:
     ],
 )
 def test_a_part_that_is_gone_is_one_clear_error(use: Any, without: Any, lost: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^gradio [\d.]+: has no {re.escape(lost)} any more.*'cimnet\[app\]'$"):
+    with pytest.raises(ConfigError, match=rf'^gradio [\d.]+: has no {re.escape(lost)} any more.*"cimnet\[app\]"$'):
         use(without)
 
 
