@@ -10,14 +10,16 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import nn
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from cimnet.data.classes import ClassList
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.models import RGBTModel, create_model
+from cimnet.models.outline import Outline, outline_model
 from cimnet.utils.files import write_atomically
+from cimnet.utils.safetensors_header import read_header
 
 FORMAT = 1
 INFO_KEY = "cimnet"
@@ -129,34 +131,32 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     except OSError as error:  # also of a name that is too long
         raise CheckpointError(f"checkpoint {path}: cannot be read ({error.strerror}); give another path") from error
     try:
-        with safe_open(path, framework="pt") as handle:
-            metadata = handle.metadata() or {}
+        header = read_header(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
+    info = read_info(path, header.metadata)
+    options = {key: value for key, value in info.options.items() if key != "pretrained"}
+    try:
+        with Outline(header.numbers, len(header.tensors)):  # before anything is allocated
+            _fill(outline_model(info.name, len(info.classes), **options), header.tensors)
         state = safetensors.torch.load_file(path)
+        model = create_model(info.name, len(info.classes), **options)
+        _fill(model, state)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
-    info = read_info(path, metadata)
-    options = {key: value for key, value in info.options.items() if key != "pretrained"}
-    broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
-    if broken is not None:
-        raise CheckpointError(f"checkpoint {path}: weights of '{broken}' are NaN or infinite; take an earlier one")
-    try:
-        _check_options(options, max((size for value in state.values() for size in value.shape), default=0))
-        model = create_model(info.name, len(info.classes), **options)
-        model.load_state_dict(state)
-    except (ConfigError, RuntimeError, TypeError) as error:
+    except (ConfigError, RuntimeError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"checkpoint {path}: does not fit model '{info.name}' of this version: {reason}"
         ) from error
+    broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise CheckpointError(f"checkpoint {path}: weights of '{broken}' are NaN or infinite; take an earlier one")
     return model.eval(), info
 
 
-def _check_options(options: dict[str, Any], largest: int) -> None:
-    """Refuse numbers that no weight of the file is as large as, before a layer of that size is built."""
-    for key, value in options.items():
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int) and number > max(largest, 4096):
-                raise ConfigError(f"option {key} is {value}, but no weight has a side of more than {largest}")
+def _fill(model: RGBTModel, state: dict[str, Tensor]) -> None:
+    model.load_state_dict(state)
 
 
 def write_info(info: ModelInfo) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, Device, say
+from cimnet.cli.shared import Checkpoint, Device, Trust, say
 
 
 def serve_page(
@@ -17,6 +17,7 @@ def serve_page(
     max_pixels: Annotated[float, typer.Option(help="Largest image, pixels.")] = 4e6,
     queue: Annotated[int, typer.Option(min=1, help="Requests that wait for the model at most.")] = 16,
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Serve a page: upload a pair or take an example, spoil it with sliders, see the mask answer."""
     from cimnet.deploy.app.server import serve
@@ -27,5 +28,5 @@ def serve_page(
     if not is_loopback(host):
         say(f"{host}: others can reach this page; it asks for no password and speaks plain HTTP", "yellow")
     limits = Limits(megabytes=max_mb, pixels=int(max_pixels), queue=queue)
-    predictor = load(checkpoint, device)
+    predictor = load(checkpoint, device, trust=trust)
     serve(predictor, host, port, limits, checkpoint.name, lambda address: say(f"{address}  (Ctrl-C ends)", "bold"))

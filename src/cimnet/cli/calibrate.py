@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, console, say
+from cimnet.cli.shared import Checkpoint, Device, Trust, console, say
 from cimnet.errors import CheckpointError
 
 
@@ -24,6 +24,7 @@ def calibrate(
     layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of pixels and defects.")] = 0,
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Fit a temperature and three alarms (RGB broken, thermal broken, misaligned); both are kept in the checkpoint."""
     from cimnet.analysis.calibration.fit import calibrate as run
@@ -38,7 +39,7 @@ def calibrate(
     require_writable_file(target)
     if report is not None:
         require_writable(report)
-    predictor = load(checkpoint, device)
+    predictor = load(checkpoint, device, trust=trust)
     fit = predictor.open_dataset(dataset, split, layout=layout)
     test = predictor.open_dataset(dataset, test_split, layout=layout)
     with console.status("calibrate") as status:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Flip, Precision, Scales, bar, console, parse_scales
+from cimnet.cli.shared import Checkpoint, Device, Flip, Precision, Scales, Trust, bar, console, parse_scales
 
 
 def evaluate(
@@ -30,6 +30,7 @@ def evaluate(
     scales: Scales = "1",
     precision: Precision = "float32",
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Score a checkpoint on a labelled split: per class, by scene and by flag."""
     from cimnet.evaluation import evaluate as run
@@ -43,7 +44,7 @@ def evaluate(
     for path in (json_, markdown, figure):
         if path is not None:
             require_writable_file(path)
-    predictor = load(checkpoint, device, flip=flip, scales=parse_scales(scales), precision=precision)
+    predictor = load(checkpoint, device, trust=trust, flip=flip, scales=parse_scales(scales), precision=precision)
     data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
     with bar("evaluate", len(data)) as advance:
         result = run(predictor.segment, data, absent=absent, device=predictor.device, progress=advance)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, say
+from cimnet.cli.shared import Checkpoint, Trust, say
 
 
 def export(
@@ -26,6 +26,7 @@ def export(
     calibration: Annotated[
         Path | None, typer.Option(help="Folder of a data set whose training pairs set the ranges for --int8.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write a trained model for ONNX Runtime, OpenVINO or torch.export: any batch, any size, checked before it is
     kept."""
@@ -46,6 +47,7 @@ def export(
         normalization=normalization,
         precision="int8" if int8 else "bfloat16" if bf16 else "float32",
         calibration=calibration,
+        trust=trust,
     )
     size = sum(path.stat().st_size for path in {out, out.with_suffix(".bin")} if path.is_file()) / 1e6
     error = "" if parity.error is None else f", logits differ by {parity.error:.2g} at most"

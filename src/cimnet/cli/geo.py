@@ -15,6 +15,7 @@ from cimnet.cli.shared import (
     Overlap,
     Precision,
     Scales,
+    Trust,
     Window,
     counter,
     parse_scales,
@@ -44,13 +45,14 @@ def geo(
         bool, typer.Option("--overwrite", help="Replace outputs and QGIS styles; drop an interrupted run.")
     ] = False,
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Segment an orthomosaic of any size. Interrupted, the same command goes on."""
     from cimnet.deploy.geo import predict_geotiff
     from cimnet.inference import load
 
     settings = {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
-    predictor = load(checkpoint, device, scales=parse_scales(scales), **settings)
+    predictor = load(checkpoint, device, trust=trust, scales=parse_scales(scales), **settings)
     try:
         with counter("classify") as progress:
             result = predict_geotiff(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, say
+from cimnet.cli.shared import Checkpoint, Trust, say
 from cimnet.errors import CimnetError, ConfigError
 
 
@@ -16,13 +16,14 @@ def publish(
     out: Annotated[Path | None, typer.Option(help="Write weights, JSON and a model card into this new folder.")] = None,
     hub: Annotated[str | None, typer.Option(help="Upload them to this repository of the Hugging Face Hub.")] = None,
     public: Annotated[bool, typer.Option("--public", help="A new repository is open to everybody.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Make a folder to share of a checkpoint, or push it to the Hugging Face Hub as USER/NAME."""
     from cimnet.inference import load
 
     if out is None and hub is None:
         raise ConfigError("give --out FOLDER, --hub USER/NAME or both")
-    predictor = load(checkpoint, "cpu")
+    predictor = load(checkpoint, "cpu", trust=trust)
     if out is not None:
         predictor.save(out)
         say(f"written: {out}")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Overrides, console, say, training_progress
+from cimnet.cli.shared import Checkpoint, Device, Overrides, Trust, console, say, training_progress
 from cimnet.errors import CimnetError, ConfigError
 
 paper_app = typer.Typer()
@@ -105,6 +105,7 @@ def explain(
     out: Annotated[Path, typer.Option(help="Folder for explain.png and explain.html.")],
     label: Annotated[Path | None, typer.Option(help="Label image, for the error map.")] = None,
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Show what happens inside for one pair: features before and after each module, offsets, weights, errors."""
     from cimnet.analysis.explain import write_explanation
@@ -114,5 +115,5 @@ def explain(
     if out.is_file():
         raise CimnetError(f"{out}: is a file; give the name of a folder")
     require_writable(out)
-    page = write_explanation(load(checkpoint, device), rgb, thermal, out, label)
+    page = write_explanation(load(checkpoint, device, trust=trust), rgb, thermal, out, label)
     say(f"figure: {out / 'explain.png'}\npage:   {page}")

@@ -15,6 +15,7 @@ from cimnet.cli.shared import (
     Overlap,
     Precision,
     Scales,
+    Trust,
     Window,
     bar,
     parse_scales,
@@ -59,6 +60,7 @@ def predict(
         bool, typer.Option("--leave-out-broken", help="Without a sensor that the checkpoint's alarm calls broken.")
     ] = False,
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Segment one pair, two folders of images that share names (folders inside are read too), or a list of pairs.
 
@@ -67,6 +69,7 @@ def predict(
     from cimnet.inference.jobs import Job, predict_job
 
     settings = {
+        "trust": trust,
         "window": window,
         "overlap": overlap,
         "batch_size": batch_size,

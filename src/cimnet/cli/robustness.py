@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, console, counter, say
+from cimnet.cli.shared import Checkpoint, Device, Trust, console, counter, say
 
 
 def robustness(
@@ -36,6 +36,7 @@ def robustness(
     moving: Annotated[str | None, typer.Option(help="Classes that move, e.g. car,truck. Default: by name.")] = None,
     layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
     device: Device = None,
+    trust: Trust = False,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = False,
 ) -> None:
     """Score a checkpoint on spoilt pairs: misaligned, dark, noisy, without a sensor. Interrupted, it goes on."""
@@ -44,7 +45,7 @@ def robustness(
     from cimnet.inference import load
 
     asked = [condition for text in corruption or () for condition in parse_corruption(text)]
-    predictor = load(checkpoint, device)
+    predictor = load(checkpoint, device, trust=trust)
     data = predictor.open_dataset(dataset, split, layout=layout)
     if preset is not None or not asked:
         asked = [*conditions_of(preset or "quick", data), *asked]
@@ -60,6 +61,7 @@ def robustness(
             batch_size=batch_size,
             moving=None if moving is None else [name.strip() for name in moving.split(",") if name.strip()],
             broken=broken,
+            trust=trust,
             progress=progress,
             opened=predictor,
         )

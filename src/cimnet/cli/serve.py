@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, Device, Precision, say
+from cimnet.cli.shared import Checkpoint, Device, Precision, Trust, say
 
 
 def serve(
@@ -23,6 +23,7 @@ def serve(
     timeout_s: Annotated[float, typer.Option(help="Longest time for a request, seconds; then 504.")] = 30.0,
     device: Device = None,
     precision: Precision = "float32",
+    trust: Trust = False,
 ) -> None:
     """Answer HTTP requests with masks: POST /predict, GET /health, GET /metrics."""
     from cimnet.deploy.serve import ServeOptions, run_server
@@ -32,7 +33,7 @@ def serve(
     options = ServeOptions(max_mb, max_pixels, queue, batch_size, batch_wait_ms, timeout_s)
 
     def open_model() -> Predictor:
-        return load(checkpoint, device, batch_size=batch_size, precision=precision)
+        return load(checkpoint, device, trust=trust, batch_size=batch_size, precision=precision)
 
     if not is_loopback(host):
         say(f"--host {host}: reachable from other machines, without a password or encryption", "yellow")

@@ -15,6 +15,9 @@ from cimnet.errors import ConfigError
 console = Console()
 
 Checkpoint = Annotated[Path, typer.Argument(help="Run folder, .safetensors, exported file, or USER/NAME on the Hub.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Open a .pt2 file, which can run code: only one that you made yourself.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override of the recipe, e.g. training.epochs=3. Repeatable.")

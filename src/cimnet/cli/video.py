@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, Device, counter, say
+from cimnet.cli.shared import Checkpoint, Device, Trust, counter, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
 
@@ -61,6 +61,7 @@ def video(
     batch_size: Annotated[int, typer.Option(min=1, help="Frames that the model gets at once.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier run.")] = False,
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Segment an RGB and a thermal video, paired by time: overlay video and masks. Sound is not kept.
 
@@ -73,7 +74,7 @@ def video(
     except ValueError as error:
         raise ConfigError(f"--time-offset {time_offset}: write seconds, for example -0.35, or estimate") from error
     done = 0
-    predictor = load(checkpoint, device, batch_size=batch_size)
+    predictor = load(checkpoint, device, trust=trust, batch_size=batch_size)
     with counter("video") as report:
 
         def progress(count: int, total: int) -> None:

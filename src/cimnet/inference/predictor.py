@@ -27,17 +27,21 @@ from cimnet.models import RGBTModel
 from cimnet.models.base import class_ids
 
 
-def load(source: str | Path, device: str | torch.device | None = None, **settings: Any) -> Predictor:
+def load(
+    source: str | Path, device: str | torch.device | None = None, *, trust: bool = False, **settings: Any
+) -> Predictor:
     """Open a trained model for prediction.
 
     Args:
         source: run folder, ``.safetensors`` file or folder that `Predictor.save` wrote; exported ``.onnx``, ``.xml``
             (OpenVINO) or ``.pt2`` file; or the name of a repository on the Hugging Face Hub, ``user/name``.
         device: by default CUDA where there is one, else the CPU.
+        trust: open a ``.pt2`` file, too: torch may run code that such a file holds, so do this for your own files only.
+            No other kind needs it.
         settings: fields of :class:`Settings`.
 
     Raises:
-        CheckpointError: if the file cannot be used.
+        CheckpointError: if the file cannot be used, or needs ``trust``.
         ConfigError: if there is no such device here, or a setting is out of range.
     """
     path = locate(source)
@@ -48,7 +52,7 @@ def load(source: str | Path, device: str | torch.device | None = None, **setting
             raise ConfigError(f"device '{device}': exported models run on the CPU; load the checkpoint for another one")
         if settings.get("precision", "float32") != "float32":
             raise ConfigError("precision: of an exported model it is chosen by `cimnet export`; leave it out")
-        model, info = load_exported(path)
+        model, info = load_exported(path, trust)
         return Predictor(model, info, torch.device("cpu"), Settings(**settings))
     return Predictor(*load_checkpoint(path), choose_device(device), Settings(**settings))
 

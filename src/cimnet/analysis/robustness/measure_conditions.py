@@ -24,10 +24,11 @@ class Work:
     pairs: Pairs
     batch_size: int
     device: str | torch.device | None
+    trust: bool = False
 
     def open(self) -> ModelUnderTest:
         """The model, ready to use."""
-        return open_model(self.model, self.pairs.dataset, self.device)
+        return open_model(self.model, self.pairs.dataset, self.device, trust=self.trust)
 
     def measure(self, model: ModelUnderTest, condition: Condition) -> None:
         """Measure a condition and write its file."""

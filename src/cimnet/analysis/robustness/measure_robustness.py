@@ -42,6 +42,7 @@ def measure_robustness(
     absent: Absent = "ignore",
     broken: Literal["drop", "keep"] = "drop",
     name: str = "",
+    trust: bool = False,
     progress: Progress | None = None,
     opened: Predictor | None = None,
 ) -> RobustnessReport:
@@ -65,6 +66,7 @@ def measure_robustness(
         broken: "drop" leaves out pairs flagged as broken, except where a condition asks for them.
         name: of the model in the report. A callable goes on with earlier results only if both have the same name, so
             give other weights another name.
+        trust: of a checkpoint, see :func:`cimnet.load`.
         progress: called with the conditions done and the number of all.
         opened: what `load(model, device)` gave, if the data set was opened with it: the checkpoint is not loaded again.
 
@@ -82,11 +84,11 @@ def measure_robustness(
     notes = _notes(wanted, pairs)
     wanted = [condition for condition in wanted if pairs.moving or condition.name != "time_lag"]
     chosen = {condition: pairs.chosen(condition) for condition in wanted}
-    judged = open_model(model, dataset, device, opened)
+    judged = open_model(model, dataset, device, opened, trust)
     label, known_by = label_and_identity(model, name)
     suite = Suite(Path(out), _made_with(pairs, known_by, broken))
     with suite.open():
-        work = Work(suite, model, pairs, batch_size, device)
+        work = Work(suite, model, pairs, batch_size, device, trust)
 
         num_classes, done = len(dataset.classes), 0
         missing = suite.missing(wanted, num_classes)

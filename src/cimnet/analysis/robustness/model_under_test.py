@@ -67,7 +67,11 @@ class ModelUnderTest:
 
 
 def open_model(
-    model: Model, dataset: RGBTDataset, device: str | torch.device | None, opened: Predictor | None = None
+    model: Model,
+    dataset: RGBTDataset,
+    device: str | torch.device | None,
+    opened: Predictor | None = None,
+    trust: bool = False,
 ) -> ModelUnderTest:
     """Load a checkpoint, or take a callable as it is (a module in evaluation mode, where its parameters lie).
 
@@ -83,7 +87,7 @@ def open_model(
         if device is None:
             device = next((p.device for p in model.parameters()), None) if isinstance(model, nn.Module) else None
         return ModelUnderTest(model, dataset.classes, choose_device(device or "cpu"))
-    predictor = opened or load(model, device)
+    predictor = opened or load(model, device, trust=trust)
     if tuple(dataset.classes) != predictor.classes:
         raise ConfigError(
             f"{model}: has the classes {', '.join(predictor.classes)}, but {dataset.root} was opened with "

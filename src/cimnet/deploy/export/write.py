@@ -38,6 +38,7 @@ def export(
     normalization: bool = True,
     precision: Precision = "float32",
     calibration: str | Path | None = None,
+    trust: bool = False,
 ) -> Parity:
     """Write a model for another runtime; it takes any batch and any size. The file comes into being only if it gives
     the same classes as the model.
@@ -49,6 +50,7 @@ def export(
         normalization: inside; images (B, 3, H, W) and (B, 1, H, W) in 0..1 go in. False: normalised ones.
         precision: ``bfloat16`` is a wish to the runtime, OpenVINO only; ``int8``, not for .pt2, needs ``calibration``.
         calibration: folder of a data set; some pairs of its training split set the ranges for int8.
+        trust: of the source, see :func:`cimnet.load`.
 
     Returns:
         How far the file is from the model, on a random pair; at reduced precision this is only told, not enforced.
@@ -60,13 +62,13 @@ def export(
     """
     out = Path(out)
     _check(out, format, precision, calibration)
-    predictor = source if isinstance(source, Predictor) else load(source, "cpu")
+    predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
     model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
     details = Details.of(model, argmax, normalization, precision)
     with _staging(out) as folder:
         file = folder / out.name
         _write(file, model, predictor, details, format, calibration)
-        exported, _ = load_exported(file)
+        exported, _ = load_exported(file, trust=True)
         assert isinstance(exported, ExportedModel)
         parity = compare(model, exported)
         if precision == "float32":

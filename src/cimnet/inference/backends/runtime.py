@@ -17,6 +17,7 @@ from cimnet.checkpoint import ModelInfo
 from cimnet.errors import CheckpointError
 from cimnet.inference.backends.details import KEYS, REMEDY, Details, from_metadata
 from cimnet.inference.backends.openvino_file import compile_openvino
+from cimnet.inference.backends.pt2_archive import checked_archive
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.backends.trace import TILE, first_line
 from cimnet.models import Output
@@ -27,15 +28,16 @@ OLDEST_RUNTIME = (1, 25, 1)
 Run = Callable[[Tensor, Tensor], Tensor]
 
 
-def load_exported(path: Path) -> tuple[Segmenter, ModelInfo]:
+def load_exported(path: Path, trust: bool = False) -> tuple[Segmenter, ModelInfo]:
     """Open a file that :func:`cimnet.deploy.export.export` wrote.
 
     Args:
         path: ``.onnx``, ``.xml`` (beside its ``.bin``) or ``.pt2``.
+        trust: see :func:`cimnet.load`.
 
     Raises:
-        CheckpointError: if there is no such file, it is damaged, another program wrote it, or the installed runtime
-            is too old for it.
+        CheckpointError: if there is no such file, it is damaged, another program wrote it, the installed runtime is
+            too old for it, or it is a ``.pt2`` file without ``trust``.
         ConfigError: if the extra that runs it is not installed.
     """
     if not path.is_file():
@@ -43,6 +45,11 @@ def load_exported(path: Path) -> tuple[Segmenter, ModelInfo]:
     opened = {".onnx": _open_onnx, ".xml": _open_openvino, ".pt2": _open_pt2}.get(path.suffix)
     if opened is None:
         raise CheckpointError(f"{path}: the name of an exported model ends in .onnx, .xml or .pt2")
+    if path.suffix == ".pt2" and not trust:
+        raise CheckpointError(
+            f"{path}: a .pt2 file can run code when torch opens it; if you made it yourself, load it with trust=True "
+            "(on the command line --trust), else ask for a .safetensors or .onnx file"
+        )
     run, info, details = opened(path)
     return ExportedModel(path, run, details), info
 
@@ -142,9 +149,10 @@ def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
 def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
     if not zipfile.is_zipfile(path):  # torch would print pages
         raise CheckpointError(f"{path}: damaged, or not of torch.export; {REMEDY}")
+    archive = checked_archive(path)
     extra = dict.fromkeys(KEYS, "")  # torchvision's operators are known: cimnet.models has imported it
     try:
-        program = torch.export.load(path, extra_files=extra)
+        program = torch.export.load(archive, extra_files=extra)
         network: Any = program.module()
     except Exception as error:  # a damaged archive shows itself in many ways
         raise CheckpointError(f"{path}: torch cannot open it ({first_line(error)}); {REMEDY}") from error

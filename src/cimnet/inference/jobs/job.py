@@ -48,7 +48,7 @@ class Job:
         parts: what `read_list` gives, or :class:`Files` of pairs.
         out: folder for masks/, overlays/, tables and prediction.json.
         origin: by option, where the pairs come from: a run that resumes must have the same.
-        settings: fields of :class:`cimnet.inference.settings.Settings`.
+        settings: for :func:`cimnet.load`: fields of :class:`cimnet.inference.settings.Settings`, and ``trust``.
         device: as for :func:`cimnet.load`; with Ray cpu or cuda.
         engine: this process, or a Ray cluster. Both write the same.
         workers, address: of Ray, see :mod:`cimnet.inference.jobs.ray_engine`.

@@ -25,7 +25,7 @@ class Task:
 
     Attributes:
         checkpoint, digest: what to load, and what its file must be.
-        settings: fields of :class:`cimnet.inference.settings.Settings`.
+        settings: those of :class:`cimnet.inference.jobs.job.Job`.
         device: cpu or cuda.
         out: absolute.
         tries: folder where attempts are counted.
