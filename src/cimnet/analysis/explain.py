@@ -30,7 +30,7 @@ from cimnet.models import CIMNet
 from cimnet.models.scsfr import SCSFR
 from cimnet.utils.colors import Color, Image8
 from cimnet.utils.figures import save_figure
-from cimnet.utils.files import write_text
+from cimnet.utils.files import refuse_inputs_as_outputs, write_text
 from cimnet.utils.numbers import pluralize
 
 WRONG: Color = (150, 40, 0)
@@ -87,7 +87,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
         label: class ids, for the error map.
 
     Raises:
-        ConfigError: if the model is not a CIMNet.
+        ConfigError: if the model is not a CIMNet, or an input would be overwritten.
         DataError: if a file cannot be read, the sizes differ, or the label has ids that the model has not.
     """
     model = predictor.network
@@ -95,6 +95,8 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
         raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
     ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)
     image, grey = to_rgb(ready_rgb), to_grey(ready_thermal)
+    inputs = [path for path in (rgb, thermal, label) if path is not None]
+    refuse_inputs_as_outputs([out / "explain.png", out / "explain.html"], inputs)
     truth = None if label is None else _read_truth(label, grey.shape, len(predictor.classes))
     with record(model) as seen:
         prediction = predictor.predict(ready_rgb, ready_thermal)

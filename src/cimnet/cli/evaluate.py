@@ -33,11 +33,12 @@ def evaluate(
     trust: Trust = False,
 ) -> None:
     """Score a checkpoint on a labelled split: per class, by scene and by flag."""
+    from cimnet.checkpoint import checkpoint_file
     from cimnet.evaluation import evaluate as run
     from cimnet.evaluation.confusion_figure import plot_confusion
     from cimnet.inference import load
     from cimnet.utils.figures import check_figure_path, save_figure
-    from cimnet.utils.files import require_writable_file, write_text
+    from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, write_text
 
     if figure is not None:
         check_figure_path(figure)
@@ -46,6 +47,9 @@ def evaluate(
             require_writable_file(path)
     predictor = load(checkpoint, device, trust=trust, flip=flip, scales=parse_scales(scales), precision=precision)
     data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
+    refuse_inputs_as_outputs(
+        [path for path in (json_, markdown, figure) if path is not None], [checkpoint_file(checkpoint), *data.files]
+    )
     with bar("evaluate", len(data)) as advance:
         result = run(predictor.segment, data, absent=absent, device=predictor.device, progress=advance)
     console.print(Markdown(result.to_markdown()))

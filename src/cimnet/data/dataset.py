@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from cimnet.data.cache import DiskCache
-from cimnet.data.classes import DatasetFile, choose_classes, read_dataset_file
+from cimnet.data.classes import YAML_NAMES, DatasetFile, choose_classes, read_dataset_file
 from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
 from cimnet.data.io.patterns import FileIndex, FilePattern, case_hint, split_names
 from cimnet.data.io.readers import read_label
@@ -191,6 +191,12 @@ class RGBTDataset(Dataset[RGBTSample]):
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    @property
+    def files(self) -> list[Path]:
+        """All images and labels of the split, and the data set's own description."""
+        images = [path for pair in self.pairs for path in (pair.rgb, pair.thermal, pair.label) if path is not None]
+        return [*(self.root / name for name in YAML_NAMES), *images]
 
     def __getitem__(self, index: int) -> RGBTSample:
         sample = self.read(index)

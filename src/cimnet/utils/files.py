@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from cimnet.errors import CimnetError
+from cimnet.errors import CimnetError, ConfigError
 from cimnet.utils.locks import LOCK, OutputLock
 from cimnet.utils.signals import exit_on_sigterm
 
@@ -58,6 +58,29 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write what is also read, under whatever name: another path, a link, a mount. Files and folders.
+
+    Raises:
+        ConfigError: naming the output and the input.
+    """
+    written = {mark: path for path in outputs if path.exists() for mark in _identity(path)}
+    if not written:  # nothing is there that could be lost
+        return
+    for path in inputs:
+        for mark in _identity(path):
+            if mark in written:
+                raise ConfigError(f"{written[mark]}: is also an input ({path}); choose another name for the output")
+
+
+def _identity(path: Path) -> list[object]:
+    try:
+        state = path.stat()
+        return [path.resolve(), (state.st_dev, state.st_ino)]
+    except (OSError, ValueError):  # not there, or no name of a file
+        return []
 
 
 def require_new_folder(path: Path, remedy: str) -> None:

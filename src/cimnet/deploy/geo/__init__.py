@@ -2,8 +2,10 @@
 
 Needs the extra ``geo`` (rasterio, pyogrio)."""
 
+from cimnet.deploy.geo.local_rasters import leave_out_network_drivers
 from cimnet.utils.extras import require
 
+leave_out_network_drivers()
 require("rasterio", "geo", "aerial images")  # first: what is imported below needs it
 
 from cimnet.deploy.geo.areas import ClassArea  # noqa: E402

@@ -14,15 +14,16 @@ from torch import Tensor
 
 from cimnet.deploy.geo.areas import ClassArea, Ground, Values, count_areas, to_csv
 from cimnet.deploy.geo.classes_file import NODATA, Ids, category_names, write_classes
+from cimnet.deploy.geo.local_rasters import OFFLINE, raster_files
 from cimnet.deploy.geo.polygons import require_pyogrio, write_polygons
 from cimnet.deploy.geo.qgis_style import qgis_style
 from cimnet.deploy.geo.rasters import RasterPair, open_pair
 from cimnet.deploy.geo.scratch import Scratch, describe
-from cimnet.errors import CimnetError, ConfigError
+from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.windows import STRIP, Windows
 from cimnet.models.base import class_ids
-from cimnet.utils.files import require_writable_file, write_atomically, write_text
+from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, write_atomically, write_text
 from cimnet.utils.locks import OutputLock
 
 _CACHE = 128  # MB of GDAL's blocks
@@ -87,14 +88,20 @@ def predict_geotiff(
     rgb, thermal, out = Path(rgb), Path(thermal), Path(out)
     asked = [Path(path) for path in (polygons, areas) if path is not None]
     styles = sorted({path.with_suffix(".qml") for path in (out, Path(polygons or out))})
+    for raster in (rgb, thermal):
+        if not raster.is_file():
+            raise DataError(f"{raster}: no such file")
     _check_names([out, *asked], styles, [rgb, thermal])
+    refuse_inputs_as_outputs(
+        [out, *asked, *styles, out.with_name(f"{out.name}.aux.xml")], [*raster_files(rgb), *raster_files(thermal)]
+    )
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{out}: written as GeoTIFF; give a name that ends in .tif")
     if polygons is not None:
         require_pyogrio(Path(polygons))
     with (
         _alone([out, *asked], overwrite),
-        rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512),
+        rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512, **OFFLINE),
         open_pair(rgb, thermal, predictor.info, require_both, warn) as pair,
     ):
         raster = pair.rgb

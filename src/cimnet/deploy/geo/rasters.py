@@ -22,6 +22,7 @@ from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import as_uint16, check_depth
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.deploy.geo.grids import same_grid
+from cimnet.deploy.geo.local_rasters import driver_of, raster_files
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
@@ -156,11 +157,10 @@ def reading(name: str) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[DatasetReader]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    raster_files(path)  # each of them a local GeoTIFF
     with warnings.catch_warnings(), reading(str(path)):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # `same_grid` says it
-        raster = rasterio.open(path)
+        raster = rasterio.open(path.absolute(), driver=driver_of(path))
     with raster:
         yield raster
 

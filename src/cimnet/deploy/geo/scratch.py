@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.checkpoint import identity, identity_in_memory
+from cimnet.deploy.geo.local_rasters import raster_files
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
 from cimnet.inference.backends.runtime import ExportedModel
@@ -100,6 +103,8 @@ def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) ->
     task: dict[str, Any] = {
         "RGB file": _file(rgb),
         "thermal file": _file(thermal),
+        **_files_behind("RGB sources", rgb),
+        **_files_behind("thermal sources", thermal),
         "checkpoint": _identity(predictor),
         "precision": predictor.settings.precision,
         "flip": predictor.settings.flip,
@@ -119,3 +124,11 @@ def _identity(predictor: Predictor) -> str:
     if isinstance(predictor.model, ExportedModel):
         return identity(predictor.model.path)
     return identity_in_memory(predictor.model, predictor.info)
+
+
+def _files_behind(key: str, raster: Path) -> dict[str, str]:
+    """A digest of name, size and time of the files that are read beside the raster's own; overviews never are."""
+    files = [path for path in raster_files(raster)[1:] if path.suffix != ".ovr"]
+    if not files:
+        return {}
+    return {key: hashlib.sha256(json.dumps([_file(path) for path in sorted(files)]).encode()).hexdigest()}

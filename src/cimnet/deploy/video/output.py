@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cimnet.deploy.video.sources import pyav
+from cimnet.deploy.video.sources import local_name, pyav
 from cimnet.errors import CimnetError, ConfigError
-from cimnet.utils.files import require_writable, require_writable_file, write_atomically
+from cimnet.utils.files import refuse_inputs_as_outputs, require_writable, require_writable_file, write_atomically
 from cimnet.utils.locks import OutputLock
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
@@ -89,7 +89,7 @@ class VideoWriter:
     def _playable(self) -> bool:
         """Whether the file can be opened and begins with a frame; it may not where the disk was full."""
         try:
-            with pyav().open(str(self.part)) as written:
+            with pyav().open(local_name(self.part)) as written:
                 return next(written.decode(video=0), None) is not None
         except (self._error, OSError):
             return False
@@ -101,7 +101,7 @@ class VideoWriter:
         flags = {"flush_packets": "1"}
         if self.path.suffix.lower() in (".mp4", ".mov"):
             flags["movflags"] = "+hybrid_fragmented"
-        self._container = av.open(str(self.part), "w", options=flags)
+        self._container = av.open(local_name(self.part), "w", options=flags)
         h264 = "libx264" in av.codecs_available
         quality = {"crf": "20", "preset": "veryfast", "bf": "0"} if h264 else {"qscale": "3"}
         rate = Fraction(self.rate).limit_denominator(1001)
@@ -127,15 +127,23 @@ class Outputs:
         video: whether there is an overlay video.
         overwrite: replace what is there.
         columns: further columns of the table.
+        inputs: files and folders that are read.
 
     Raises:
         CimnetError: something is there already, a folder cannot be written, or (at its start) another process writes
             there.
-        ConfigError: nothing would be written.
+        ConfigError: nothing would be written, or an input would be overwritten.
     """
 
     def __init__(
-        self, out: Path, masks: Path | None, video: bool, rate: float, overwrite: bool, columns: Sequence[str]
+        self,
+        out: Path,
+        masks: Path | None,
+        video: bool,
+        rate: float,
+        overwrite: bool,
+        columns: Sequence[str],
+        inputs: Sequence[Path] = (),
     ) -> None:
         is_file = out.suffix.lower() in VIDEO_SUFFIXES
         if is_file and not video:
@@ -147,6 +155,7 @@ class Outputs:
         self.table = None if self.masks is None else (out if masks is None else masks) / "frames.csv"
         self._overwrite = overwrite
         self._check()
+        refuse_inputs_as_outputs([path for path in (self.overlay, self.masks, self.table) if path], inputs)
         folders = {path.resolve(): path for path in (None if is_file else out, masks) if path is not None}
         self._locks = [OutputLock(path) for path in folders.values()] + ([OutputLock.beside(out)] if is_file else [])
         self._writer = None if self.overlay is None else VideoWriter(self.overlay, rate)

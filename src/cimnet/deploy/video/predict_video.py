@@ -100,7 +100,13 @@ def predict_video(
     columns = (*ALARMS, "raised") if asked.alarms else ()
     rate = 1 / (sources[0].interval * asked.every)
     outputs = Outputs(
-        Path(out), None if masks is None else Path(masks), asked.view != "none", rate, asked.overwrite, columns
+        Path(out),
+        None if masks is None else Path(masks),
+        asked.view != "none",
+        rate,
+        asked.overwrite,
+        columns,
+        [Path(rgb), Path(thermal)],
     )
     _set_offset(result, sources, asked, told)
     with outputs:

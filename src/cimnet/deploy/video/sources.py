@@ -32,6 +32,12 @@ COLOURED = 0.05
 _GREY_TOLERANCE = 16
 OLDEST_PYAV = 17
 """Before, PyAV converts every video with the matrix of BT.601, whatever the file says."""
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mxf,nut,ivf,av1,h264,hevc,m4v,mjpeg,"
+    "yuv4mpegpipe,gif"
+)
+"""FFmpeg's names of containers that hold their own pictures: no playlists, no scripts, no streams."""
+_LOCAL = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 
 @dataclass
@@ -124,6 +130,11 @@ def pyav() -> Any:
     return av
 
 
+def local_name(path: Path) -> str:
+    """A file's name as FFmpeg takes it for nothing else: ``http:x.mp4`` would be an address."""
+    return f"file:{path.absolute()}"
+
+
 def stream_count(path: Path) -> int:
     """Number of video streams of a file.
 
@@ -184,7 +195,7 @@ class VideoSource:
         """
         av = pyav()
         try:
-            container = av.open(str(path))
+            container = av.open(local_name(path), options=_LOCAL)
         except av.error.FFmpegError as error:
             raise DataError(
                 f"{path}: cannot be read as a video ({error.strerror}); an .mp4 whose recording was cut off has "
@@ -296,7 +307,7 @@ def _decode(container: av.container.InputContainer, number: int, problems: list[
         try:
             packet = next(packets, None)
         except (error.FFmpegError, OSError) as failure:
-            problems.append(f"{container.name}: cannot be read on ({failure.strerror})")
+            problems.append(f"{container.name.removeprefix('file:')}: cannot be read on ({failure.strerror})")
             return
         if packet is None:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,21 @@ from cimnet.utils.extras import require
 FIRST_STAGE = "/stages.0/"
 
 
+def import_openvino(extra: str, what: str) -> Any:
+    """The module `openvino`, without its telemetry: importing it would send an event to a server of Google's. Arguments
+    and errors as of :func:`cimnet.utils.extras.require`."""
+    if "openvino" not in sys.modules:  # else the choice was made elsewhere
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: cannot be imported
+    return require("openvino", extra, what)
+
+
 def save_openvino(onnx_file: Path, out: Path, metadata: dict[str, str]) -> None:
     """Write ``out`` (.xml) and its .bin with 32-bit weights.
 
     Raises:
         ConfigError: without the extra ``openvino``, or if an operator has no form there.
     """
-    openvino = require("openvino", "openvino,export", "OpenVINO")
+    openvino = import_openvino("openvino,export", "OpenVINO")
     core = openvino.Core()
     core.add_extension(_deform_conv_extension())
     try:
@@ -62,7 +71,7 @@ def compile_openvino(core: Any, model: Any, bfloat16: bool) -> Callable[[list[np
 def _cut(model: Any) -> tuple[Any, Any]:
     """The graph up to the outputs of the encoders' first stages, and the graph from there on: that takes them after its
     own inputs. The second is made out of ``model``."""
-    import openvino
+    openvino = import_openvino("openvino", "OpenVINO")
     from openvino import opset8
 
     def name(node: Any) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from cimnet.checkpoint import ModelInfo
 from cimnet.errors import CheckpointError
 from cimnet.inference.backends.details import KEYS, REMEDY, Details, from_metadata
-from cimnet.inference.backends.openvino_file import compile_openvino
+from cimnet.inference.backends.openvino_file import compile_openvino, import_openvino
 from cimnet.inference.backends.pt2_archive import checked_archive
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.backends.trace import TILE, first_line
@@ -127,7 +127,7 @@ def _check_version(path: Path, installed: str) -> None:
 
 
 def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
-    openvino = require("openvino", "openvino", str(path))
+    openvino = import_openvino("openvino", str(path))
     if not path.with_suffix(".bin").is_file():
         raise CheckpointError(f"{path.with_suffix('.bin')}: missing, it holds the weights of {path.name}; {REMEDY}")
     try:

@@ -28,12 +28,12 @@ from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.jobs.matching import FilePair, match_pairs
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
-from cimnet.inference.jobs.record import Record, digest_of, fingerprint
+from cimnet.inference.jobs.record import KINDS, Record, digest_of, fingerprint
 from cimnet.inference.jobs.shards import Files, Shard, relabel
 from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor, load
 from cimnet.inference.prepared import PreparedPair, of_one_size
-from cimnet.utils.files import write_atomically
+from cimnet.utils.files import refuse_inputs_as_outputs, write_atomically
 
 _LEAST, _MOST = 16, 4096  # pairs in a part for a worker; parts
 _Run = Callable[[Sequence[Shard]], Generator[Outcome, None, None]]
@@ -143,6 +143,11 @@ def predict_job(
     step = progress or _nothing
     predictor = load(job.checkpoint, "cpu" if job.engine == "ray" else job.device, **job.settings)
     digest, names = digest_of(job.checkpoint), job.names
+    if job.overwrite:
+        refuse_inputs_as_outputs(
+            [job.out / kind / f"{name}.png" for name in names for kind in KINDS],
+            [path for part in job.parts if isinstance(part, Files) for pair in part.pairs for path in pair[1:] if path],
+        )
     mark = fingerprint(digest, predictor.settings, job.origin)
     record = Record(job.out, mark, names, predictor.has_alarm, job.resume, job.overwrite)
     result = Predicted()
