@@ -21,6 +21,9 @@ def serve(
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs of one size in one pass of the model.")] = 4,
     batch_wait_ms: Annotated[float, typer.Option(help="How long a pair waits for others, milliseconds.")] = 5.0,
     timeout_s: Annotated[float, typer.Option(help="Longest time for a request, seconds; then 504.")] = 30.0,
+    grace_s: Annotated[
+        float, typer.Option(help="After SIGTERM, how long requests in hand are still answered, seconds.")
+    ] = 20.0,
     device: Device = None,
     precision: Precision = "float32",
     trust: Trust = False,
@@ -30,7 +33,7 @@ def serve(
     from cimnet.inference import Predictor, load
     from cimnet.utils.hosts import is_loopback
 
-    options = ServeOptions(max_mb, max_pixels, queue, batch_size, batch_wait_ms, timeout_s)
+    options = ServeOptions(max_mb, max_pixels, queue, batch_size, batch_wait_ms, timeout_s, grace_s=grace_s)
 
     def open_model() -> Predictor:
         return load(checkpoint, device, trust=trust, batch_size=batch_size, precision=precision)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from cimnet.data.io.directories import check_directories
 from cimnet.errors import DataError
 
 MAX_PIXELS = 150_000_000
@@ -126,6 +127,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image and turn whatever Pillow raises, then or while decoding, into a one-line DataError."""
     try:
         refuse_pipe(path)
+        check_directories(path)
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(_too_large(path))

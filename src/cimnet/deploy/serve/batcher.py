@@ -67,6 +67,16 @@ class Batcher:
             self._changed.notify_all()
         self._thread.join(timeout)
 
+    def give_up(self) -> None:
+        """Refuse new pairs and those that wait; what is in the model is finished."""
+        with self._changed:
+            self._closed = True
+            waiting, self._waiting = list(self._waiting), deque()
+            self._changed.notify_all()
+        for job in waiting:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(busy("it is stopping"))
+
     @property
     def ready(self) -> bool:
         """Whether pairs are taken and the worker lives."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import tempfile
 from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
+from typing import IO
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from cimnet.deploy.serve.failures import Failure
@@ -14,9 +20,16 @@ FIELDS = ("rgb", "thermal")
 _EXAMPLE = "send the files as a form: curl -F rgb=@rgb.png -F thermal=@thermal.png …/predict"
 
 
-async def receive_uploads(request: Request, max_bytes: int) -> dict[str, UploadFile]:
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,100}")
+_IN_MEMORY, _CHUNK = 1 << 20, 1 << 16
+
+
+async def receive_uploads(request: Request, max_bytes: int, pool: Executor) -> dict[str, UploadFile]:
     """The files ``rgb`` and ``thermal`` of a form, or the one that is there. Up to 1 MB of each is in memory, the
     rest in unnamed temporary files.
+
+    The form is taken apart in a thread of ``pool``, when all of it has come: some forms take long. A charset that the
+    client names is ignored; names are UTF-8.
 
     Raises:
         Failure: 413 as soon as more than ``max_bytes`` came or were announced; 415 for a body that is not a form; 400
@@ -28,9 +41,12 @@ async def receive_uploads(request: Request, max_bytes: int) -> dict[str, UploadF
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > max_bytes:
         raise _too_large(max_bytes)
-    parser = MultiPartParser(request.headers, _counted(request, max_bytes), max_files=2, max_fields=2)
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    if not _BOUNDARY.fullmatch(boundary):
+        raise Failure(400, "the form cannot be read: Missing boundary in multipart.", _EXAMPLE)
+    body = await _receive(request, max_bytes)
     try:
-        form = await parser.parse()
+        form = await asyncio.get_running_loop().run_in_executor(pool, _parse, boundary, body)
     except MultiPartException as error:
         raise Failure(400, f"the form cannot be read: {error.message}", _EXAMPLE) from error
     try:
@@ -38,6 +54,35 @@ async def receive_uploads(request: Request, max_bytes: int) -> dict[str, UploadF
     except Failure:
         await form.close()
         raise
+
+
+async def _receive(request: Request, max_bytes: int) -> IO[bytes]:
+    """The body, from its beginning."""
+    body = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # whoever parses it closes it
+    try:
+        async for chunk in _counted(request, max_bytes):
+            body.write(chunk)
+    except BaseException:
+        body.close()
+        raise
+    body.seek(0)
+    return body
+
+
+def _parse(boundary: bytes, body: IO[bytes]) -> FormData:
+    """Take a form apart, and close the body.
+
+    Raises:
+        MultiPartException: it is damaged.
+    """
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        while chunk := body.read(_CHUNK):
+            yield chunk
+
+    headers = Headers({"content-type": f'multipart/form-data; boundary="{boundary.decode("ascii")}"'})
+    with body:
+        return asyncio.run(MultiPartParser(headers, chunks(), max_files=2, max_fields=2).parse())
 
 
 def _check(items: list[tuple[str, UploadFile | str]]) -> dict[str, UploadFile]:

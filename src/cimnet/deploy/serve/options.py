@@ -18,6 +18,7 @@ class ServeOptions:
         batch_size: pairs of one size in one pass of the model.
         batch_wait_ms: how long the first pair of a pass waits for others, milliseconds.
         timeout_s: of one request, from its first byte, seconds.
+        grace_s: after a signal to stop, how long requests in hand may still be answered, seconds.
         decoders: threads that decode images and encode answers.
 
     Raises:
@@ -31,6 +32,7 @@ class ServeOptions:
     batch_wait_ms: float = 5.0
     timeout_s: float = 30.0
     decoders: int = 2
+    grace_s: float = 20.0
 
     def __post_init__(self) -> None:
         check_fields(
@@ -41,6 +43,7 @@ class ServeOptions:
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("batch_wait_ms", 0 <= self.batch_wait_ms <= 10_000, "0 to 10000"),
             ("timeout_s", 0 < self.timeout_s <= 3600, "more than 0, at most 3600"),
+            ("grace_s", 0 <= self.grace_s <= 3600, "0 to 3600"),
             ("decoders", self.decoders >= 1, "at least 1"),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import signal
 import socket
 import sys
@@ -13,7 +15,7 @@ import uvicorn
 from PIL import Image
 
 from cimnet.deploy.serve.options import ServeOptions
-from cimnet.deploy.serve.service import create_app
+from cimnet.deploy.serve.service import LAST_BATCH, Service, create_app
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
 
@@ -44,12 +46,25 @@ def run_server(
         config = uvicorn.Config(
             app,
             server_header=False,
-            timeout_graceful_shutdown=int(options.timeout_s) + 5,
+            timeout_graceful_shutdown=math.ceil(options.grace_s + LAST_BATCH),
             log_config=_to_stderr(),
         )
         name = f"[{host}]" if ":" in host else host
         on_start(f"http://{name}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, app.state.service).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Gives up what is not in the model ``grace_s`` after a signal."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Refuse connections, answer what is in hand, end."""
+        asyncio.get_running_loop().call_later(self.service.options.grace_s, self.service.give_up)
+        await super().shutdown(sockets)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -26,6 +26,8 @@ from cimnet.utils.numbers import pluralize
 from cimnet.version import __version__
 
 T = TypeVar("T")
+LAST_BATCH = 10.0
+"""Seconds that what is in the model may still take when the time for a polite end is over."""
 _FILE = {"type": "string", "format": "binary"}
 _FORM = {
     "requestBody": {
@@ -69,6 +71,8 @@ class Service:
         self.batcher = Batcher(predictor, options, self.metrics.batch_size.observe)
         self.pool = ThreadPoolExecutor(options.decoders, "cimnet-decode")
         self.in_hand = 0
+        self.receiving: set[asyncio.Future[Any]] = set()
+        self.stopping = False
         self.has_alarm = predictor.has_alarm
         if self.has_alarm:
             predictor.alarm_model()  # one of another version is an error now, not at a request
@@ -80,8 +84,15 @@ class Service:
         try:
             yield
         finally:
-            await asyncio.to_thread(self.batcher.close, self.options.timeout_s)
-            self.pool.shutdown(cancel_futures=True)
+            await asyncio.to_thread(self.batcher.close, LAST_BATCH)
+            self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def give_up(self) -> None:
+        """The time for a polite end is over: answer with 503 what is not in the model. Called in the event loop."""
+        self.stopping = True
+        self.batcher.give_up()
+        for request in tuple(self.receiving):
+            request.cancel()
 
     async def health(self) -> JSONResponse:
         """Whether the server lives and takes pairs, and what it serves."""
@@ -140,8 +151,15 @@ class Service:
                     upload.file.close()
 
     async def _receive(self, request: Request) -> dict[str, UploadFile]:
+        receiving = asyncio.ensure_future(receive_uploads(request, self.options.max_bytes, self.pool))
+        self.receiving.add(receiving)
+        receiving.add_done_callback(self.receiving.discard)
         try:
-            return await asyncio.wait_for(receive_uploads(request, self.options.max_bytes), self.options.timeout_s)
+            return await asyncio.wait_for(receiving, self.options.timeout_s)
+        except asyncio.CancelledError as error:
+            if self.stopping:
+                raise busy("it is stopping") from error
+            raise
         except TimeoutError as error:
             message = f"the request did not arrive within {self.options.timeout_s:g} s"
             raise Failure(408, message, "send smaller files or use a faster connection") from error
