@@ -80,8 +80,9 @@ def test_an_address_on_the_web_is_not_fetched(client: httpx.Client, monkeypatch:
         return "/x.png"
 
     monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
-    answer = call(client, upload_event(client), [{"path": "https://example.org/x.png", "meta": FILE}, None])
-    assert answer["success"] is False
+    data = [{"path": "https://example.org/x.png", "meta": FILE}, None]
+    body = {"data": data, "fn_index": upload_event(client), "session_hash": "a"}
+    assert client.post("/gradio_api/queue/join", json=body).status_code == 422
     assert not fetched
 
 
@@ -104,7 +105,11 @@ def test_a_file_that_was_not_uploaded_is_refused(
 def test_the_stream_of_events_stays_open_between_events(client: httpx.Client) -> None:
     """Else what the browser sends before it knows of the end is never answered."""
     session = uuid.uuid4().hex
-    body = {"data": ["no such file", None], "fn_index": upload_event(client), "session_hash": session}
+    body = {
+        "data": [{"path": "no such file", "meta": FILE}, None],
+        "fn_index": upload_event(client),
+        "session_hash": session,
+    }
     client.post("/gradio_api/queue/join", json=body).raise_for_status()
     waiting = httpx.Timeout(60, read=5)
     seen = []

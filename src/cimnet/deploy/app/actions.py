@@ -44,6 +44,7 @@ class Page:
                 else:
                     after = replace(before, thermal=read_upload_thermal(Path(path), self.limits, self.predictor))
             except DataError as error:
+                Path(path).unlink(missing_ok=True)
                 return gr.skip(), html.note(str(error), "error"), None, gr.skip()
             return after, html.hint(self.limits), gr.skip(), None
 

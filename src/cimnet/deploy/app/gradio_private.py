@@ -1,4 +1,4 @@
-"""The four places where the page relies on what gradio keeps to itself; no other module does.
+"""The six places where the page relies on what gradio keeps to itself; no other module does.
 
 Seen in 6.31; `pyproject.toml` allows no later minor release, until these are looked at again. A part that is gone is an
 error when the page is built, so that no bound is lost in silence; tests/deploy/app try what each of them is for.
@@ -7,6 +7,7 @@ error when the page is built, so that no bound is lost in silence; tests/deploy/
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -53,6 +54,27 @@ def keep_streams_open(page: gr.Blocks) -> None:
     _require(page, "_queue")
     _require(page._queue, "pending_event_ids_session")
     page._queue.pending_event_ids_session = _NeverEmpty()
+
+
+def bound_sessions(page: gr.Blocks, most: int) -> None:
+    """Keep the states of so many sessions, not of ten thousand. To be called before the page is mounted.
+
+    Raises:
+        ConfigError: gradio has changed.
+    """
+    _require(page, "state_session_capacity")
+    page.state_session_capacity = most
+
+
+def event_inputs(page: gr.Blocks, number: int) -> list[Any] | None:
+    """The components whose values an event takes; None: there is no such event.
+
+    Raises:
+        ConfigError: gradio has changed.
+    """
+    _require(page, "fns")
+    event = page.fns.get(number)
+    return None if event is None else list(event.inputs)
 
 
 def cache_folder(block: gr.Blocks | gr.components.Component) -> Path:

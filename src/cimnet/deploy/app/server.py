@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,14 @@ def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None =
         ConfigError: the extra ``app`` is not installed.
     """
     gradio = _gradio()
-    from cimnet.deploy.app.gradio_private import check_paths, keep_streams_open
+    from cimnet.deploy.app.gradio_private import (
+        bound_sessions,
+        cache_folder,
+        check_paths,
+        event_inputs,
+        keep_streams_open,
+    )
+    from cimnet.deploy.app.guard import Guard
     from cimnet.deploy.app.page import build
     from cimnet.deploy.app.style import CSS, theme
 
@@ -47,6 +55,7 @@ def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None =
     page.queue(max_size=limits.queue, default_concurrency_limit=1, api_open=False)
     keep_streams_open(page)
     check_paths(page)
+    bound_sessions(page, limits.sessions)
     gradio.mount_gradio_app(
         app,
         page,
@@ -64,6 +73,7 @@ def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None =
         css_paths=CSS,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
+    app.add_middleware(Guard, prefix=path, limits=limits, inputs=partial(event_inputs, page), folder=cache_folder(page))
     return app
 
 

@@ -27,6 +27,9 @@ class Limits:
         megabytes: of one file, 10⁶ bytes.
         pixels: of one image.
         queue: visitors that wait for the model; more are asked to come back.
+        sessions: visitors whose images are kept in memory; those of the one who came first are forgotten.
+        uploads: files that one address may send in a minute.
+        disk_megabytes: of all files of visitors; the oldest go first.
 
     Raises:
         ConfigError: naming a limit that is out of range.
@@ -35,6 +38,9 @@ class Limits:
     megabytes: float = 20.0
     pixels: int = 4_000_000
     queue: int = 16
+    sessions: int = 24
+    uploads: int = 30
+    disk_megabytes: float = 1000.0
 
     def __post_init__(self) -> None:
         check_fields(
@@ -42,11 +48,18 @@ class Limits:
             ("megabytes", 0 < self.megabytes < float("inf"), "more than 0"),
             ("pixels", self.pixels >= LEAST_SIDE**2, f"at least {LEAST_SIDE**2}"),
             ("queue", self.queue >= 1, "at least 1"),
+            ("sessions", self.sessions >= 1, "at least 1"),
+            ("uploads", self.uploads >= 1, "at least 1"),
+            ("disk_megabytes", self.disk_megabytes >= 2 * self.megabytes, "at least twice megabytes"),
         )
 
     @property
     def bytes(self) -> int:
         return int(self.megabytes * 1e6)
+
+    @property
+    def disk_bytes(self) -> int:
+        return int(self.disk_megabytes * 1e6)
 
 
 def check_upload(path: Path, limits: Limits) -> None:
