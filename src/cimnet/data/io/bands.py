@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
-from cimnet.data.io.tiff_tags import read_tiff
+from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError
 
-_DRIVERS = ["GTiff", "PNG", "JPEG", "BMP"]
-"""What is opened: formats that name no other file and no address."""
+_DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
+"""GDAL's drivers by the first bytes of a file: formats that name no other file and no address."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
         _refuse_unapplied(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path, driver=_DRIVERS) as file:
+            with rasterio.open(path, driver=_driver(path)) as file:
                 if max(numbers) > file.count:
                     raise DataError(f"{path}: {file.count} bands, and band {max(numbers)} is asked for")
                 if file.width * file.height > MAX_PIXELS:
@@ -150,6 +150,15 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     except Exception as error:  # rasterio has several families of errors, none with a common base
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
+
+
+def _driver(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    found = next((driver for magic, driver in _DRIVERS.items() if start.startswith(magic)), None)
+    if found is None:
+        raise DataError(f"{path}: not a TIFF, PNG, JPEG or BMP image, of which bands can be chosen; convert it")
+    return found
 
 
 def _refuse_unapplied(path: Path) -> None:
