@@ -11,6 +11,10 @@ class DataError(CimnetError):
     """A data set, image, label or list that cannot be used as it is."""
 
 
+class DataWarning(UserWarning):
+    """Something odd about a file that is read all the same: the message names the file and what was done."""
+
+
 class ConfigError(CimnetError):
     """A recipe, option or model name that is not valid."""
 

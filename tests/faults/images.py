@@ -231,7 +231,7 @@ FAULTS: list[Fault] = [
     *(_flip(form, part) for form, part in (("PNG", "rgb"), ("PNG 16 bit", "thermal"), ("PNG grey", "labels"))),
     *_everywhere("empty file", b"", r"empty \(0 bytes\); restore or remove it$"),
     *_everywhere("text", b"<html>404 not found</html>", "not a PNG, JPEG, TIFF or BMP image; restore or remove it$"),
-    *_everywhere("GIF", seeds.picture(Image.new("L", (8, 8)), "GIF"), "not a PNG, JPEG, TIFF or BMP image; restore"),
+    *_everywhere("GIF", seeds.picture(Image.new("L", (8, 8)), "GIF"), "a GIF image, which is not read"),
     *_everywhere("PNG signature alone", b"\x89PNG\r\n\x1a\n", "(not a PNG|cannot be read).*restore or remove it$"),
     *_everywhere("TIFF header alone", b"II*\0\x08\0\0\0", "damaged TIFF.*save it|restore or remove", ".tif"),
     *_everywhere("random bytes", np.random.default_rng(1).bytes(2000), "restore or remove it$"),

@@ -18,7 +18,8 @@ from cimnet.curation.download.archives import unpack
 from cimnet.data import ThermalScaling, open_dataset
 from cimnet.data.classes import read_dataset_file
 from cimnet.data.flags import read_flags
-from cimnet.data.io.readers import image_size, read_label, read_rgb, read_rgbt
+from cimnet.data.io.open_image import image_size
+from cimnet.data.io.readers import read_label, read_rgb, read_rgbt
 from cimnet.data.io.split_lists import read_names
 from cimnet.data.io.thermal_files import read_thermal_counts, thermal_size
 from cimnet.data.labels import read_color_label

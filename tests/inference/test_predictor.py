@@ -17,6 +17,7 @@ from cimnet.checkpoint import load_checkpoint
 from cimnet.data import ThermalScaling, open_dataset
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.inference import Predictor
+from cimnet.inference.settings import Settings
 from tests.conftest import Trained
 from tests.fakes.layouts import make_arrays, make_folder, make_mfnet
 
@@ -75,13 +76,14 @@ def test_paths_pictures_arrays_and_tensors_agree(
             torch.testing.assert_close(given[0], read, rtol=0, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::cimnet.errors.DataWarning")
 def test_the_checkpoints_thermal_range_is_applied_to_16_bit_files_and_arrays_alike(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_folder(tmp_path, bit_depth=16)
     model, info = load_checkpoint(trained.best)
     info = replace(info, scaling=ThermalScaling("range", 18500.0, 20000.0), thermal_dtype="uint16")
-    predictor = Predictor(model, info, torch.device("cpu"))
+    predictor = Predictor(model, info, torch.device("cpu"), Settings(force_range=True))
     rgb, thermal = root / "rgb" / "000.png", root / "thermal" / "000.png"
     counts = make_arrays(0)[1].astype(np.uint16) * 20 + 18000
     expected = ((counts.astype(np.float64) - 18500) / 1500).clip(0, 1)
@@ -152,7 +154,7 @@ COLOUR = np.zeros((8, 8, 3), dtype=np.uint8)
         (COLOUR.astype(np.float32) + 255, GREY, "rgb: float values from 255 to 255, expected 0 to 1"),
         (COLOUR, GREY * np.float32(np.nan), "thermal: float values from nan"),
         (COLOUR, GREY.astype(np.uint16), "ndarray: thermal values of type uint16 where uint8 is expected"),
-        (COLOUR, GREY.astype(np.int64) - 1, "ndarray: thermal counts -1..-1 do not fit"),
+        (COLOUR, GREY.astype(np.int64) - 1, "ndarray: thermal values of type int16 where uint8 is expected"),
     ],
 )
 def test_input_that_cannot_be_used(predictor: Predictor, rgb: Any, thermal: Any, message: str) -> None:

@@ -116,7 +116,7 @@ def _data_set(
 ) -> None:
     from cimnet.curation.register import register_dataset, sizes_differ
     from cimnet.data import find_layout
-    from cimnet.data.io.readers import image_size
+    from cimnet.data.io.open_image import image_size
     from cimnet.errors import DataError
     from cimnet.registration.calibration import fit_points, read_calibration, read_points
     from cimnet.registration.mapping import Mapping

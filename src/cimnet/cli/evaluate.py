@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Flip, Precision, Scales, Trust, bar, console, parse_scales
+from cimnet.cli.shared import (
+    Checkpoint,
+    Device,
+    Flip,
+    ForceRange,
+    Precision,
+    Scales,
+    Trust,
+    bar,
+    console,
+    parse_scales,
+)
 
 
 def evaluate(
@@ -26,6 +37,7 @@ def evaluate(
     json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a picture.")] = None,
+    force_range: ForceRange = False,
     flip: Flip = False,
     scales: Scales = "1",
     precision: Precision = "float32",
@@ -45,7 +57,8 @@ def evaluate(
     for path in (json_, markdown, figure):
         if path is not None:
             require_writable_file(path)
-    predictor = load(checkpoint, device, trust=trust, flip=flip, scales=parse_scales(scales), precision=precision)
+    views = {"flip": flip, "scales": parse_scales(scales), "precision": precision}
+    predictor = load(checkpoint, device, trust=trust, force_range=force_range, **views)
     data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
     refuse_inputs_as_outputs(
         [path for path in (json_, markdown, figure) if path is not None], [checkpoint_file(checkpoint), *data.files]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,13 @@ from cimnet.cli.shared import (
     Checkpoint,
     Device,
     Flip,
+    ForceRange,
     Overlap,
     Precision,
+    RGBBands,
+    RGBRange,
     Scales,
+    ThermalBandOption,
     Trust,
     Window,
     counter,
@@ -35,6 +39,10 @@ def geo(
     require_both: Annotated[
         bool, typer.Option("--require-both", help="No class where only one sensor has data.")
     ] = False,
+    rgb_bands: RGBBands = None,
+    thermal_band: ThermalBandOption = None,
+    rgb_range: RGBRange = None,
+    force_range: ForceRange = False,
     window: Window = None,
     overlap: Overlap = 0.5,
     batch_size: BatchSize = 1,
@@ -48,10 +56,13 @@ def geo(
     trust: Trust = False,
 ) -> None:
     """Segment an orthomosaic of any size. Interrupted, the same command goes on."""
+    from cimnet.data.io.bands import parse_bands
     from cimnet.deploy.geo import predict_geotiff
     from cimnet.inference import load
 
-    settings = {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
+    bands = parse_bands(rgb_bands, thermal_band, rgb_range)
+    settings: dict[str, Any] = {"bands": bands, "force_range": force_range}
+    settings |= {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
     predictor = load(checkpoint, device, trust=trust, scales=parse_scales(scales), **settings)
     try:
         with counter("classify") as progress:

@@ -22,7 +22,7 @@ from cimnet.cli.paper import paper_app
 from cimnet.cli.predict import predict
 from cimnet.cli.robustness import robustness
 from cimnet.cli.serve import serve
-from cimnet.cli.shared import console, say
+from cimnet.cli.shared import console, say, say_warnings
 from cimnet.cli.train import runs, train
 from cimnet.cli.video import video
 from cimnet.errors import CimnetError, Stopped
@@ -51,7 +51,8 @@ app.command("list-models")(list_models)
 def main() -> None:
     """Entry point of the command ``cimnet``."""
     try:
-        app()
+        with say_warnings():
+            app()
     except Stopped as error:
         say(one_line(error), "yellow")
         sys.exit(130 if error.signal == signal.SIGINT else 0)

@@ -12,9 +12,13 @@ from cimnet.cli.shared import (
     Checkpoint,
     Device,
     Flip,
+    ForceRange,
     Overlap,
     Precision,
+    RGBBands,
+    RGBRange,
     Scales,
+    ThermalBandOption,
     Trust,
     Window,
     bar,
@@ -50,6 +54,10 @@ def predict(
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster that runs, e.g. auto. Default: one of this machine alone.")
     ] = None,
+    rgb_bands: RGBBands = None,
+    thermal_band: ThermalBandOption = None,
+    rgb_range: RGBRange = None,
+    force_range: ForceRange = False,
     window: Window = None,
     overlap: Overlap = 0.5,
     batch_size: BatchSize = 1,
@@ -66,6 +74,7 @@ def predict(
 
     What cannot be read is listed in failed.csv; then the exit code is 1.
     """
+    from cimnet.data.io.bands import parse_bands
     from cimnet.inference.jobs import Job, predict_job
 
     settings = {
@@ -77,6 +86,8 @@ def predict(
         "scales": parse_scales(scales),
         "precision": precision,
         "leave_out_broken": leave_out_broken,
+        "force_range": force_range,
+        "bands": parse_bands(rgb_bands, thermal_band, rgb_range),
     }
     job = Job.of(
         checkpoint,

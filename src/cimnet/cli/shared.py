@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, DataWarning
 
 console = Console()
 
@@ -33,6 +36,20 @@ Scales = Annotated[str, typer.Option(help="See each image at these sizes, e.g. 0
 Precision = Annotated[
     Literal["float32", "bfloat16", "float16"], typer.Option(help="bfloat16 or float16: autocast, for speed.")
 ]
+ForceRange = Annotated[
+    bool,
+    typer.Option("--force-range", help="Take thermal images with half of their values outside the range of training."),
+]
+RGBBands = Annotated[
+    str | None,
+    typer.Option(help="Bands that are red, green and blue, from 1, e.g. 3,2,1 (extra geo). Default: by file."),
+]
+ThermalBandOption = Annotated[
+    int | None, typer.Option("--thermal-band", help="Band that is thermal, from 1 (extra geo).")
+]
+RGBRange = Annotated[
+    str | None, typer.Option(help="Values of deep colours that become 0 and 255, e.g. 0,4095 (extra geo).")
+]
 
 
 def parse_scales(text: str) -> tuple[float, ...]:
@@ -50,6 +67,31 @@ def parse_scales(text: str) -> tuple[float, ...]:
 def say(text: str, style: str = "") -> None:
     """Print names and paths as they are: no markup, no line breaks inside."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def say_warnings(most: int = 8) -> Iterator[None]:
+    """Print each `DataWarning` as one yellow line, and how many there were beyond the first ones."""
+    count = 0
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        nonlocal count
+        if not issubclass(category, DataWarning):
+            before(message, category, filename, lineno, file, line)
+            return
+        count += 1
+        if count <= most:
+            say(" ".join(str(message).split()), "yellow")
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show
+        try:
+            yield
+        finally:
+            if count > most:
+                say(f"and {count - most} more of such warnings", "yellow")
 
 
 class bar:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, Device, Trust, counter, say
+from cimnet.cli.shared import Checkpoint, Device, ForceRange, Trust, counter, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
 
@@ -58,6 +58,7 @@ def video(
     ] = "overlay",
     legend: Annotated[bool, typer.Option("--legend/--no-legend", help="Name the classes below.")] = True,
     alarms: Annotated[bool, typer.Option("--alarms", help="Write the checkpoint's alarms to frames.csv.")] = False,
+    force_range: ForceRange = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Frames that the model gets at once.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier run.")] = False,
     device: Device = None,
@@ -74,7 +75,7 @@ def video(
     except ValueError as error:
         raise ConfigError(f"--time-offset {time_offset}: write seconds, for example -0.35, or estimate") from error
     done = 0
-    predictor = load(checkpoint, device, trust=trust, batch_size=batch_size)
+    predictor = load(checkpoint, device, trust=trust, batch_size=batch_size, force_range=force_range)
     with counter("video") as report:
 
         def progress(count: int, total: int) -> None:

@@ -14,8 +14,10 @@ from PIL import Image
 
 from cimnet.data import find_layout
 from cimnet.data.classes import read_dataset_file
+from cimnet.data.io.facts import facts_of
+from cimnet.data.io.open_image import image_size, opened, upright
 from cimnet.data.io.patterns import FileIndex
-from cimnet.data.io.readers import image_size, opened, read_rgb, upright
+from cimnet.data.io.readers import read_label, read_rgb
 from cimnet.data.io.thermal_files import read_pair, thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
@@ -161,7 +163,8 @@ def _write(part: Path, root: Path, index: FileIndex, name: str, mapping: Mapping
     if path.suffix.lower() == ".npy":
         np.save(path, thermal[area])
     else:  # JPEG cannot hold the values as they are
-        Image.fromarray(thermal[area]).save(path.with_suffix(".tiff" if thermal.dtype == np.float32 else ".png"))
+        kept = thermal.astype(np.int32) if thermal.dtype == np.int16 else thermal  # PNG has no values below zero
+        Image.fromarray(kept[area]).save(path.with_suffix(".tiff" if kept.dtype.kind in "fi" else ".png"))
 
 
 def _target(path: Path, root: Path, part: Path) -> Path:
@@ -187,6 +190,8 @@ def _crop_rgb(path: Path, box: Box) -> Image.Image:
 def _crop_label(path: Path, box: Box) -> Image.Image:
     """A label as it is kept: ids of any depth, with their palette, or colours."""
     with opened(path) as image:
+        if facts_of(image, path).white_is_zero:  # ids as stored, not as shown
+            return Image.fromarray(read_label(path)[box[0] : box[1], box[2] : box[3]])
         top, bottom, left, right = box
         part = upright(image).crop((left, top, right, bottom))
         part.load()
@@ -232,4 +237,6 @@ def _names(index: FileIndex) -> list[str]:
 
 def _read(index: FileIndex, name: str) -> tuple[npt.NDArray[np.uint8], Counts]:
     rgb = index.rgb.files[name]
-    return read_pair(rgb, index.thermal.files[name] if index.thermal else rgb)
+    image, counts = read_pair(rgb, index.thermal.files[name] if index.thermal else rgb)
+    plain: Counts = np.ma.getdata(counts)  # type: ignore[assignment]  # under its mask lie the nearest values
+    return image, plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from cimnet.data.classes import BUILT_IN, ClassList, palette
 from cimnet.data.dataset import Broken, Cache, RGBTDataset, Transform
@@ -70,6 +71,7 @@ def open_dataset(
     cache_folder: str | Path = "runs/cache",
     broken: Broken = "keep",
     thermal_dtype: str | None = None,
+    check_range: bool | Literal["force"] = False,
 ) -> RGBTDataset:
     """Open one split of a data set folder; the arguments are those of `RGBTDataset`.
 
@@ -90,6 +92,7 @@ def open_dataset(
         cache_folder=cache_folder,
         broken=broken,
         thermal_dtype=thermal_dtype,
+        check_range=check_range,
     )
 
 

@@ -16,7 +16,7 @@ from cimnet.data.pairs import Arrays, Pair
 from cimnet.utils.files import write_atomically, write_text
 
 _THREADS = 4
-_FORMAT = 1  # raised when the same files are decoded otherwise
+_FORMAT = 2  # raised when the same files are decoded otherwise
 
 
 class DiskCache:
@@ -55,12 +55,13 @@ class DiskCache:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "values": None}
 
-    def _array(self, place: tuple[int, str, list[int]] | None) -> Any:
+    def _array(self, place: Sequence[Any] | None) -> Any:
         if place is None or self.values is None:
             return None
-        start, dtype, shape = place
+        start, dtype, shape, *mask = place
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        return np.asarray(self.values[start : start + size]).view(dtype).reshape(shape)
+        array = np.asarray(self.values[start : start + size]).view(dtype).reshape(shape)
+        return np.ma.MaskedArray(array, self._array([mask[0], "bool", shape])) if mask else array
 
 
 def _read_places(index: Path, values: Path) -> list[list[Any]]:
@@ -82,7 +83,8 @@ def _fingerprint(pairs: Sequence[Pair], settings: Sequence[Any]) -> str:
 
 
 def _write(path: Path, pairs: Sequence[Pair], decode: Callable[[Pair], Arrays]) -> list[list[Any]]:
-    """Write all arrays one after the other, each at a multiple of 8 bytes; [start, type, shape] of each by pair."""
+    """Write all arrays one after the other, each at a multiple of 8 bytes; [start, type, shape] of each by pair, and
+    where its mask starts if it has one."""
     places: list[list[Any]] = []
 
     def write(temporary: Path) -> None:
@@ -97,6 +99,9 @@ def _write(path: Path, pairs: Sequence[Pair], decode: Callable[[Pair], Arrays]) 
                         file.write(b"\0" * (-file.tell() % 8))
                         places[-1].append([file.tell(), array.dtype.name, list(array.shape)])
                         file.write(np.ascontiguousarray(array).tobytes())
+                        if isinstance(array, np.ma.MaskedArray):
+                            places[-1][-1].append(file.tell())
+                            file.write(np.ascontiguousarray(np.ma.getmaskarray(array)).tobytes())
 
     write_atomically(path, write)
     return places

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cimnet.data.io.bands import Bands
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
-from cimnet.errors import DataError
+from cimnet.errors import ConfigError, DataError
 from cimnet.utils.colors import Color
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.yaml import read_yaml
@@ -20,6 +21,7 @@ YAML_NAMES = ("classes.yaml", "dataset.yaml", "classes.yml", "dataset.yml")
 _ABOUT = ("citation", "licence", "license", "home")
 _KEYS = (
     *_ABOUT, "classes", "labels", "thermal_range", "ignore_index", "label_table", "label_format", "files", "border",
+    "bands",
 )  # fmt: skip
 MAX_CLASSES = 255  # ids 0..254 in 8 bits; 255 is "ignore"
 
@@ -130,6 +132,7 @@ class DatasetFile:
         label_colors: whether labels are pictures in the classes' colours.
         files: patterns rgb, thermal and labels, see `FilePattern`.
         border: pixels to cut off at the top, right, bottom and left of every image.
+        bands: which bands of the image files are which, and the range of deep colours; None: the files say.
         about: citation, licence, home: free text.
     """
 
@@ -141,6 +144,7 @@ class DatasetFile:
     label_colors: bool = False
     files: dict[str, str] = field(default_factory=dict)
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
+    bands: Bands | None = None
     about: dict[str, str] = field(default_factory=dict)
 
 
@@ -150,8 +154,9 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     Keys, all optional: `classes` (or `labels`): names, or entries `{name: …, color: [r, g, b] or "#rrggbb"}`;
     `thermal_range: [low, high]` or a mapping (`parse_thermal`); `ignore_index`: a value of the label files to ignore;
     `label_table: {value: class name, id or ignore}`; `label_format: ids` or `colors`; `files: {rgb: PATTERN, thermal:
-    PATTERN, labels: PATTERN}`; `border: pixels` or `[top, right, bottom, left]`; `citation`, `licence`, `home`. Other
-    keys are left alone.
+    PATTERN, labels: PATTERN}`; `border: pixels` or `[top, right, bottom, left]`;
+    `bands: {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}`; `citation`, `licence`, `home`. Other keys are left
+    alone.
 
     Raises:
         DataError: not YAML, or a key of the wrong form.
@@ -186,6 +191,7 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
         label_colors=label_colors,
         files=_parse_files(content.get("files"), path),
         border=_parse_border(content.get("border", 0), path),
+        bands=_parse_bands(content.get("bands"), path),
         about={key: str(content[key]) for key in _ABOUT if key in content},
     )
 
@@ -243,6 +249,26 @@ def _parse_border(border: Any, path: Path) -> tuple[int, int, int, int]:
     if not isinstance(sides, list) or len(sides) != 4 or any(type(v) is not int or v < 0 for v in sides):
         raise DataError(f"{path}: border must be a number of pixels, or [top, right, bottom, left], not {border!r}")
     return sides[0], sides[1], sides[2], sides[3]
+
+
+def _parse_bands(given: Any, path: Path) -> Bands | None:
+    if given is None:
+        return None
+    example = "bands must be a mapping such as {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}"
+    if not isinstance(given, dict) or not given.keys() <= {"rgb", "thermal", "rgb_range"}:
+        raise DataError(f"{path}: {example}, not {given!r}")
+    rgb, thermal, ends = given.get("rgb"), given.get("thermal"), given.get("rgb_range")
+    whole = [] if rgb is None else rgb
+    numbers = [] if ends is None else ends
+    if not isinstance(whole, list) or not isinstance(numbers, list) or len(numbers) not in (0, 2):
+        raise DataError(f"{path}: {example}, not {given!r}")
+    right = all(type(v) is int for v in whole) and (thermal is None or type(thermal) is int)
+    if not right or not all(type(v) in (int, float) for v in numbers):
+        raise DataError(f"{path}: {example}, not {given!r}")
+    try:
+        return Bands(tuple(whole) or None, thermal, tuple(map(float, numbers)) or None)  # type: ignore[arg-type]
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _parse_classes(entries: Any, path: Path) -> ClassList:

@@ -16,11 +16,10 @@ from cimnet.data.cache import DiskCache
 from cimnet.data.classes import YAML_NAMES, DatasetFile, choose_classes, read_dataset_file
 from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
 from cimnet.data.io.patterns import FileIndex, FilePattern, case_hint, split_names
-from cimnet.data.io.readers import read_label
 from cimnet.data.io.split_lists import ALL, LIST_PLACES, require_all, scenes_of
-from cimnet.data.io.thermal_files import check_depth, read_pair
+from cimnet.data.io.thermal_files import Wanted, check_depth, depth, read_pair
 from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling, parse_thermal
-from cimnet.data.labels import label_lookup, look_up, read_color_label
+from cimnet.data.labels import label_lookup, read_class_ids, read_color_label
 from cimnet.data.pairs import Arrays, Info, Pair, check_sizes
 from cimnet.data.sample import RGBTSample
 from cimnet.errors import DataError
@@ -55,6 +54,8 @@ class RGBTDataset(Dataset[RGBTSample]):
         broken: "keep" all pairs, "drop" those flagged as broken, or "only" those; "rgb" or "thermal": only those
             whose RGB or thermal image is broken.
         thermal_dtype: "uint8", "uint16" or "float32": refuse thermal images of another depth; None: any.
+        check_range: warn of thermal images with values outside the range, and refuse those with half of them there
+            (`ThermalScaling.check_range`); "force": only warn. For a range that is not the data set's own.
 
     Attributes:
         classes, colors: names and (red, green, blue) of each class id.
@@ -108,8 +109,10 @@ class RGBTDataset(Dataset[RGBTSample]):
         cache_folder: str | Path = "runs/cache",
         broken: Broken = "keep",
         thermal_dtype: str | None = None,
+        check_range: bool | Literal["force"] = False,
     ) -> None:
         self.root, self.split, self.transform, self.thermal_dtype = Path(root), split, transform, thermal_dtype
+        self.check_range = check_range
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder")
         self.file = read_dataset_file(self.root) or DatasetFile(self.root)
@@ -127,13 +130,22 @@ class RGBTDataset(Dataset[RGBTSample]):
         self.flags = [pair.flags for pair in self.pairs]
         table = self.file.label_table or self.info.label_table
         self._table = label_lookup(table, len(self.classes), self.file.ignore_id)
+        declared = None if self.file.thermal is None else self.file.thermal.known_unit
+        self.wanted = Wanted(self.scaling.known_unit, thermal_dtype, declared, self.file.bands)
         self._kept: dict[int, Arrays] | None = {} if cache == "ram" else None
         check_sizes(self.pairs)
         self._disk: DiskCache | None = None
         if cache not in get_args(Cache):
             raise DataError(f"cache must be one of {', '.join(get_args(Cache))}, not {cache!r}")
         if cache == "disk":
-            settings = (self.name, self.file.border, self._table.tobytes(), self.file.label_colors and self.colors)
+            settings = (
+                self.name,
+                self.file.border,
+                self._table.tobytes(),
+                self.file.label_colors,
+                self.colors,
+                self.wanted,
+            )
             self._disk = DiskCache(Path(cache_folder), self.pairs, self.decode, settings)
 
     def _find(self, require_labels: bool) -> list[Pair]:
@@ -208,6 +220,8 @@ class RGBTDataset(Dataset[RGBTSample]):
         arrays = self.arrays(index)
         path = pair.thermal or pair.rgb
         check_depth(arrays.thermal, self.thermal_dtype, path)
+        if self.check_range:
+            self.scaling.check_range(arrays.thermal, path, force=self.check_range == "force")
         return RGBTSample(
             rgb=torch.from_numpy(arrays.rgb).permute(2, 0, 1).contiguous().to(torch.float32).div_(255),
             thermal=torch.from_numpy(self.scaling(arrays.thermal, path))[None],
@@ -237,7 +251,7 @@ class RGBTDataset(Dataset[RGBTSample]):
             DataError: a file that cannot be read, a label with an id outside the classes, or thermal images of
                 different depths.
         """
-        self.thermal_dtype = self.thermal_dtype or self.arrays(0).thermal.dtype.name
+        self.thermal_dtype = self.thermal_dtype or depth(self.arrays(0).thermal)
         with ThreadPoolExecutor(_THREADS) as pool:
             counts = sum(pool.map(self._check, range(len(self))), np.zeros(256, dtype=np.int64))
         return counts[: len(self.classes)]
@@ -254,7 +268,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         Raises:
             DataError: a file that cannot be read, or a label with an id outside the classes.
         """
-        rgb, thermal = read_pair(pair.rgb, pair.thermal or pair.rgb)
+        rgb, thermal = read_pair(pair.rgb, pair.thermal or pair.rgb, self.wanted)
         label = None if pair.label is None else self.class_ids(pair.label)
         arrays: list[Any] = [_cut(array, self.file.border, pair.rgb) for array in (rgb, thermal, label)]
         if pair.mirrored:
@@ -269,7 +283,8 @@ class RGBTDataset(Dataset[RGBTSample]):
         """
         if self.file.label_colors:
             return read_color_label(path, self.colors)
-        return look_up(read_label(path), self._table, path, len(self.classes))
+        plain = self.file.label_table is None and self.info.label_table is None
+        return read_class_ids(path, self._table, self.colors, by_colour=plain)
 
     def plot(self, index: int) -> Figure:
         """RGB, thermal and label of a pair side by side, with the classes that it holds."""
@@ -285,4 +300,4 @@ def _cut(array: Any, border: tuple[int, int, int, int], path: Path) -> Any:
     height, width = array.shape[:2]
     if top + bottom >= height or left + right >= width:
         raise DataError(f"{path}: {width}x{height} pixels leave nothing inside the border {list(border)}; correct it")
-    return np.ascontiguousarray(array[top : height - bottom, left : width - right])
+    return array[top : height - bottom, left : width - right].copy()  # a masked array stays one

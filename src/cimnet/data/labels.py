@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.data.io.readers import LOSSY, Ids, opened, upright
+from cimnet.data.classes import palette
+from cimnet.data.io.readers import Ids, Label, read_label_colours, read_label_file
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
@@ -48,6 +49,87 @@ def look_up(ids: Ids, lookup: npt.NDArray[np.int16], path: Path, classes: int) -
     return found.astype(np.uint8)
 
 
+def read_class_ids(
+    path: Path, lookup: npt.NDArray[np.int16], colors: Sequence[Color], *, grey: bool = False, by_colour: bool = False
+) -> npt.NDArray[np.uint8]:
+    """Class ids (H, W) uint8 of a label file whose values `lookup` tells, 255 = ignore.
+
+    Args:
+        colors: of the classes.
+        grey: ids may be stored as three equal channels.
+        by_colour: a palette may say that values are not the ids, see `ids_by_palette`.
+
+    Raises:
+        DataError: the file cannot be read, holds a value outside the table, or contradicts itself.
+    """
+    label = read_label_file(path, grey)
+    if by_colour:
+        label = ids_by_palette(label, colors, path)
+    return look_up(label.ids, _without_nodata(label, lookup, path), path, len(colors))
+
+
+def _without_nodata(label: Label, lookup: npt.NDArray[np.int16], path: Path) -> npt.NDArray[np.int16]:
+    """The table with the value that the file declares as nodata ignored.
+
+    Raises:
+        DataError: that value is a class's: background that a GIS left out, or a class that was never meant so.
+    """
+    value = label.nodata
+    if value is None or value != int(value) or not 0 <= value <= 65535:
+        return lookup
+    meaning = int(lookup[int(value)])
+    if 0 <= meaning < IGNORE_INDEX and (label.ids == value).any():
+        raise DataError(
+            f"{path}: declares {int(value)} as nodata, which is also the value of class {meaning}; say "
+            f"`ignore_index: {int(value)}` in classes.yaml, or remove the tag (gdal_edit.py -unsetnodata FILE)"
+        )
+    lookup = lookup.copy()
+    lookup[int(value)] = IGNORE_INDEX
+    return lookup
+
+
+def ids_by_palette(label: Label, colors: Sequence[Color], path: Path) -> Label:
+    """A label whose values are class ids: where the palette gives every value that occurs the colour of a class, ids
+    are those classes, whatever the index; otherwise the values.
+
+    Raises:
+        DataError: some values have the colour of another class, some none: the palette contradicts the class list.
+    """
+    if label.palette is None or label.ids.size == 0:
+        return label
+    of_color = {color: class_id for class_id, color in enumerate(colors)}
+    used = [int(value) for value in np.unique(label.ids) if value != IGNORE_INDEX]
+    known = [value for value in used if value < len(label.palette)]
+    if len(of_color) < len(colors) or not known or len(known) < len(used) or _meaningless(label.palette):
+        return label
+    meant = {value: of_color.get(tuple(label.palette[value].tolist())) for value in known}
+    chosen = tuple(colors) != palette(len(colors))
+    if not chosen and not set(of_color) <= set(map(tuple, label.palette.tolist())):
+        return label  # nobody chose these colours, and the palette has others
+    moved = {value: found for value, found in meant.items() if found is not None and found != value}
+    if not moved:
+        return label
+    strange = {value: label.palette[value] for value, found in meant.items() if found is None}
+    if not strange:
+        table = np.arange(256, dtype=np.uint8)
+        for value, found in meant.items():
+            assert found is not None
+            table[value] = found
+        return Label(table[label.ids], None, label.nodata)
+    value, found = next(iter(moved.items()))
+    other, color = next(iter(strange.items()))
+    raise DataError(
+        f"{path}: its palette contradicts the class list: value {value} has the colour of class {found}, value {other} "
+        f"has #{bytes(color.tolist()).hex()}, the colour of none; correct the colours in classes.yaml, or say "
+        "`label_table` there for values that are meant as they are"
+    )
+
+
+def _meaningless(colors: npt.NDArray[np.uint8]) -> bool:
+    """Whether a palette has one colour alone."""
+    return len(colors) > 1 and bool((colors == colors[0]).all())
+
+
 def ignore_color(colors: Sequence[Color]) -> Color:
     """The colour that means "ignore" in labels in colours: a light grey, or one near it that no class has."""
     return next((v, v, v) for v in range(224, -1, -1) if (v, v, v) not in colors)
@@ -60,11 +142,7 @@ def read_color_label(path: Path, colors: Sequence[Color]) -> npt.NDArray[np.uint
         DataError: the file cannot be decoded or is lossy (JPEG), or it holds a colour that no class has; it names the
             colour and the number of pixels.
     """
-    with opened(path) as image:
-        if image.format in LOSSY:
-            raise DataError(f"{path}: JPEG changes colours; save labels as PNG")
-        rgb = np.array(upright(image).convert("RGB"))
-    packed = _pack(rgb)
+    packed = _pack(read_label_colours(path))
     ids = np.full(packed.shape, -1, np.int16)
     for class_id, color in [*enumerate(colors), (IGNORE_INDEX, ignore_color(colors))]:
         ids[packed == _pack(np.array(color, np.uint8))] = class_id

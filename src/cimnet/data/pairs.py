@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.classes import ClassList
-from cimnet.data.io.readers import image_size, same_file
+from cimnet.data.io.facts import read_facts
+from cimnet.data.io.open_image import image_size
+from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
@@ -75,6 +77,18 @@ def check_sizes(pairs: Sequence[Pair]) -> None:
         )
 
 
+def turned_hint(*paths: Path) -> str:
+    """What to know where sizes differ because one file of a pair has an orientation tag: "" where none has."""
+    for path in paths:
+        tag = 1 if path.suffix.lower() == ".npy" else read_facts(path).orientation
+        if tag != 1:
+            return (
+                f" (the EXIF orientation tag {tag} of {path.name} is applied; if the other files were made from the "
+                "unturned image, remove the tag: exiftool -Orientation= FILE)"
+            )
+    return ""
+
+
 def size_problem(pair: Pair) -> str | None:
     """How the sizes of a pair's files differ, by their headers; None if they fit."""
     height, width = image_size(pair.rgb)
@@ -83,5 +97,5 @@ def size_problem(pair: Pair) -> str | None:
     sizes += [] if pair.label is None else [(pair.label, image_size(pair.label))]
     for path, size in sizes:
         if size != (height, width):
-            return f"{path} is {size[1]}x{size[0]} but {pair.rgb} is {width}x{height}"
+            return f"{path} is {size[1]}x{size[0]} but {pair.rgb} is {width}x{height}{turned_hint(path, pair.rgb)}"
     return None

@@ -13,24 +13,42 @@ from PIL import Image
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.data.io.readers import read_rgb, read_rgbt, same_file, upright
-from cimnet.data.io.thermal_files import as_uint16, check_depth, read_thermal_counts
+from cimnet.data.io.bands import Bands
+from cimnet.data.io.open_image import upright
+from cimnet.data.io.readers import read_rgb, read_rgbt, same_file
+from cimnet.data.io.thermal_files import Wanted, as_counts, check_depth, read_thermal_counts
+from cimnet.data.pairs import turned_hint
 from cimnet.errors import DataError
 from cimnet.inference.windows import Read
 
 ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
 
 
-def pair_tensors(rgb: ImageLike | None, thermal: ImageLike | None, info: ModelInfo) -> tuple[Tensor, Tensor]:
+def wanted(info: ModelInfo, bands: Bands | None = None) -> Wanted:
+    """What a checkpoint needs of the thermal values of a file."""
+    return Wanted(info.scaling.known_unit, info.thermal_dtype, bands=bands)
+
+
+def pair_tensors(
+    rgb: ImageLike | None,
+    thermal: ImageLike | None,
+    info: ModelInfo,
+    *,
+    force_range: bool = False,
+    bands: Bands | None = None,
+) -> tuple[Tensor, Tensor]:
     """What a model gets for one pair, (3, H, W) and (1, H, W) in 0..1, black for a missing image; arguments and errors
-    as in :meth:`cimnet.inference.Predictor.predict`. Each file is decoded once."""
+    as in :meth:`cimnet.inference.Predictor.predict`; `force_range` and `bands` as in its settings. Each file is decoded
+    once."""
     if rgb is None and thermal is None:
         raise DataError("rgb and thermal are both missing; give at least one image")
     thermal_name, names = _name(thermal), [_path_or(rgb, "rgb"), _path_or(thermal, "thermal")]
-    if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and same_file(Path(rgb), Path(thermal)):
-        rgb, thermal = read_rgbt(Path(rgb))
-    rgb_tensor = None if rgb is None else _rgb(rgb)
-    thermal_tensor = None if thermal is None else _thermal(thermal, info, thermal_name)
+    paths = [Path(image) for image in (rgb, thermal) if isinstance(image, str | Path)]
+    fused = isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and same_file(Path(rgb), Path(thermal))
+    if fused and (bands is None or bands.thermal is None):
+        rgb, thermal = read_rgbt(Path(rgb))  # type: ignore[arg-type]
+    rgb_tensor = None if rgb is None else _rgb(rgb, bands)
+    thermal_tensor = None if thermal is None else _thermal(thermal, info, thermal_name, force_range, bands)
     if rgb_tensor is None:
         assert thermal_tensor is not None
         rgb_tensor = thermal_tensor.new_zeros(3, *thermal_tensor.shape[1:])
@@ -39,15 +57,15 @@ def pair_tensors(rgb: ImageLike | None, thermal: ImageLike | None, info: ModelIn
     if rgb_tensor.shape[-2:] != thermal_tensor.shape[-2:]:
         sizes = [f"{tensor.shape[-1]}x{tensor.shape[-2]}" for tensor in (rgb_tensor, thermal_tensor)]
         raise DataError(
-            f"{names[1]} is {sizes[1]} but {names[0]} is {sizes[0]}; "
+            f"{names[1]} is {sizes[1]} but {names[0]} is {sizes[0]}{turned_hint(*paths)}; "
             "register and resample to the size of the RGB image first (`cimnet data align`)"
         )
     return rgb_tensor, thermal_tensor
 
 
-def _rgb(image: ImageLike) -> Tensor:
+def _rgb(image: ImageLike, bands: Bands | None) -> Tensor:
     if isinstance(image, str | Path):
-        image = read_rgb(Path(image))
+        image = read_rgb(Path(image), bands, of_pair=True)
     elif isinstance(image, Image.Image):
         if image.mode.startswith(("I", "F")):
             raise DataError(f"rgb: a picture of mode {image.mode}, expected 8-bit RGB")
@@ -65,15 +83,15 @@ def _rgb(image: ImageLike) -> Tensor:
     return _unit(image.float(), "rgb")
 
 
-def _thermal(image: ImageLike, info: ModelInfo, name: str) -> Tensor:
+def _thermal(image: ImageLike, info: ModelInfo, name: str, force_range: bool, bands: Bands | None) -> Tensor:
     is_image = isinstance(image, str | Path | Image.Image)
     if isinstance(image, str | Path):
-        image = read_thermal_counts(Path(image))
+        image = read_thermal_counts(Path(image), wanted(info, bands))
     elif isinstance(image, Image.Image):
         if image.mode == "P":
             raise DataError("thermal: a palette picture holds colours, not temperatures; give grey values")
         image = upright(image)
-    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asanyarray(image)
     given = values.shape
     if values.ndim == 3 and given[0 if isinstance(image, Tensor) else 2] == 1:
         values = values[0] if isinstance(image, Tensor) else values[..., 0]
@@ -81,8 +99,9 @@ def _thermal(image: ImageLike, info: ModelInfo, name: str) -> Tensor:
         raise DataError(f"thermal: got the shape {given}, expected (H, W)")
     if np.issubdtype(values.dtype, np.floating) and not is_image:
         return _unit(torch.from_numpy(values.astype(np.float32))[None], "thermal")
-    counts = values if values.dtype in (np.uint8, np.float32) else as_uint16(values, name)
+    counts = values if values.dtype in (np.uint8, np.int16, np.float32) else as_counts(values, name)
     check_depth(counts, info.thermal_dtype, name)
+    info.scaling.check_range(counts, name, force_range)
     return torch.from_numpy(info.scaling(counts, name))[None]
 
 

@@ -125,6 +125,7 @@ class Predictor:
             thermal_range=self.info.scaling,
             broken=broken,
             thermal_dtype=self.info.thermal_dtype,
+            check_range="force" if self.settings.force_range else True,
         )
 
     def predict(self, rgb: ImageLike | None, thermal: ImageLike | None) -> npt.NDArray[np.uint8]:
@@ -298,4 +299,5 @@ class Predictor:
 
     def tensors(self, rgb: ImageLike | None, thermal: ImageLike | None) -> tuple[Tensor, Tensor]:
         """What the model gets for one pair, (3, H, W) and (1, H, W) in 0..1; arguments and errors as in predict."""
-        return pair_tensors(rgb, thermal, self.info)
+        settings = self.settings
+        return pair_tensors(rgb, thermal, self.info, force_range=settings.force_range, bands=settings.bands)

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import torch
 
+from cimnet.data.io.bands import Bands
 from cimnet.errors import ConfigError, check_fields
 from cimnet.inference.windows import Windows
 
@@ -29,6 +30,8 @@ class Settings:
         precision: ``float32``; ``bfloat16`` or ``float16`` for autocast.
         leave_out_broken: predict without a sensor that the checkpoint's alarm calls broken while it says nothing of the
             other one. For whole pairs: `Predictor.predict`, `predict_batch`, `predict_proba`, and videos.
+        force_range: take thermal images with half of their values or more outside the range of training, too.
+        bands: which bands of image files are red, green, blue and thermal; None: the files say.
 
     Raises:
         ConfigError: naming a field that is out of range.
@@ -41,6 +44,8 @@ class Settings:
     scales: tuple[float, ...] = (1.0,)
     precision: Precision = "float32"
     leave_out_broken: bool = False
+    force_range: bool = False
+    bands: Bands | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(self.scales))

@@ -12,8 +12,7 @@ import torch
 
 from cimnet.data import open_dataset, read_rgb, read_thermal_counts
 from cimnet.data.io.thermal_files import thermal_size
-from cimnet.data.io.thermal_scaling import ThermalScaling
-from cimnet.errors import DataError
+from cimnet.errors import DataError, DataWarning
 from tests.fakes import flir
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder
 
@@ -38,7 +37,10 @@ def test_kelvin_of_the_raw_counts(tmp_path: Path, as_png: bool, ext: str) -> Non
     assert kelvin.dtype == np.float32
     np.testing.assert_allclose(kelvin, EXACT, rtol=0, atol=1e-3)
     assert thermal_size(path) == (HEIGHT, WIDTH)
-    assert read_rgb(path).shape == (60, 80, 3)  # the picture, where it stands for the RGB image
+    with pytest.raises(DataError, match=r"a radiometric FLIR JPEG: its picture shows the temperatures, not colours"):
+        read_rgb(path, of_pair=True)
+    with pytest.warns(DataWarning, match="it shows temperatures, not colours"):
+        assert read_rgb(path).shape == (60, 80, 3)
 
 
 def test_records_in_several_segments(tmp_path: Path) -> None:
@@ -159,9 +161,8 @@ def test_a_damaged_record(tmp_path: Path, damage: Callable[[Path], None], read: 
 def test_temperatures_that_are_none(tmp_path: Path) -> None:
     """Counts below the camera's offset have no temperature."""
     path = flir.write_flir(tmp_path / "cold.jpg", np.full((4, 5), 100, np.uint16))
-    counts = read_thermal_counts(path)
-    with pytest.raises(DataError, match=r"cold\.jpg: thermal values that are not finite"):
-        ThermalScaling("kelvin", 270, 330, "kelvin")(counts, path)
+    with pytest.raises(DataError, match=r"cold\.jpg: 20 of 20 thermal values are not finite .*, 100%; fill them"):
+        read_thermal_counts(path)
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

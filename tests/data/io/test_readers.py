@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from cimnet.data import read_label, read_rgb, read_rgbt
-from cimnet.data.io import readers
-from cimnet.data.io.readers import image_size
+from cimnet.data.io import open_image
+from cimnet.data.io.open_image import image_size
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.errors import DataError
@@ -207,7 +207,7 @@ def test_damaged_files(tmp_path: Path, case: str, reader: Callable[[Path], objec
 def test_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.png"
     Image.new("L", (100, 100)).save(path)
-    monkeypatch.setattr(readers, "MAX_PIXELS", 9_999)
+    monkeypatch.setattr(open_image, "MAX_PIXELS", 9_999)
     with pytest.raises(DataError, match="more than 9,999 pixels"):
         image_size(path)
 

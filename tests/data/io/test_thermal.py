@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from cimnet.data import ThermalScaling, open_dataset
-from cimnet.data.io.thermal_scaling import UNITS, parse_thermal
+from cimnet.data.io.thermal_scaling import parse_thermal
+from cimnet.data.io.units import UNITS
 from cimnet.errors import DataError
 from tests.fakes.layouts import CLASSES, make_arrays, make_folder, to_16_bit
 
@@ -46,6 +47,11 @@ def test_the_whole_range_of_the_bit_depth() -> None:
         ("celsius", [-13.15, -3.15, 11.85, 26.85, 56.85, 126.85], "float32"),
         ("centikelvin", [26000, 27000, 28500, 30000, 33000, 40000], "uint16"),
         ("decikelvin", [2600, 2700, 2850, 3000, 3300, 4000], "uint16"),
+        ("fahrenheit", [8.33, 26.33, 53.33, 80.33, 134.33, 260.33], "float32"),
+        ("centicelsius", [-1315, -315, 1185, 2685, 5685, 12685], "int16"),
+        ("decicelsius", [-131.5, -31.5, 118.5, 268.5, 568.5, 1268.5], "float32"),
+        ("tlinear_0.04", [6500, 6750, 7125, 7500, 8250, 10000], "uint16"),
+        ("tlinear_0.4", [650, 675, 712.5, 750, 825, 1000], "float32"),
     ],
 )
 def test_kelvin_of_values_in_each_unit(unit: str, values: list[float], dtype: str) -> None:
@@ -55,7 +61,8 @@ def test_kelvin_of_values_in_each_unit(unit: str, values: list[float], dtype: st
 
 
 def test_every_unit_is_tested() -> None:
-    assert set(UNITS) == {"kelvin", "celsius", "centikelvin", "decikelvin"}
+    tested = {mark.args[1][k][0] for mark in test_kelvin_of_values_in_each_unit.pytestmark for k in range(9)}
+    assert set(UNITS) == tested
 
 
 def test_gain_control_by_percentiles_of_each_image() -> None:
@@ -94,8 +101,8 @@ def test_values_that_are_no_numbers(kind: Any, value: float) -> None:
         (("range", 0.0, float("inf")), "low must be less than high, not 0 and inf"),
         (("gain_control", -1.0, 99.0), r"percentiles in 0\.\.100, not -1 and 99"),
         (("gain_control", 1.0, 101.0), r"percentiles in 0\.\.100, not 1 and 101"),
-        (("kelvin", 270.0, 330.0), "unit 'counts'; give one of kelvin, celsius, centikelvin, decikelvin"),
-        (("kelvin", 270.0, 330.0, "fahrenheit"), "unit 'fahrenheit'; give one of"),
+        (("kelvin", 270.0, 330.0), "unit 'counts'; give one of kelvin, celsius, fahrenheit, centikelvin"),
+        (("kelvin", 270.0, 330.0, "rankine"), "unit 'rankine'; give one of"),
     ],
 )
 def test_scalings_that_cannot_be(arguments: tuple[Any, ...], words: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from cimnet.data import ThermalScaling, open_dataset, read_thermal_counts
 from cimnet.data.io.thermal_files import thermal_size
-from cimnet.errors import DataError
+from cimnet.errors import DataError, DataWarning
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder
 
 CELSIUS = np.linspace(-20.0, 80.0, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
@@ -55,7 +55,12 @@ def test_arrays_through_a_data_set(tmp_path: Path) -> None:
     holes = CELSIUS.copy()
     holes[3, 4] = np.nan
     np.save(tmp_path / "thermal" / "001.npy", holes)
-    with pytest.raises(DataError, match=r"thermal/001\.npy: thermal values that are not finite"):
+    with pytest.warns(DataWarning, match=r"thermal/001\.npy: 1 of 1,280 thermal values are not finite .*were filled"):
+        filled = open_dataset(tmp_path, "train", thermal_range=scaling)[1].thermal[0]
+    assert filled[3, 4] in (filled[3, 3], filled[3, 5], filled[2, 4], filled[4, 4])
+    holes[:3] = np.nan
+    np.save(tmp_path / "thermal" / "001.npy", holes)
+    with pytest.raises(DataError, match=r"thermal/001\.npy: 121 of 1,280 thermal values are not finite .*, 9%; fill"):
         open_dataset(tmp_path, "train", thermal_range=scaling)[1]
     np.save(tmp_path / "thermal" / "001.npy", CELSIUS.T)
     with pytest.raises(DataError, match=r"thermal/001\.npy is 32x40 but .*001\.jpg is 40x32"):

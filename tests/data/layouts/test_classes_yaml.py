@@ -194,7 +194,7 @@ def test_labels_in_colours_as_jpeg(tmp_path: Path) -> None:
     colored(make_folder(tmp_path), *COLORS)
     with Image.open(tmp_path / "labels" / "001.png") as image:
         image.save(tmp_path / "labels" / "001.png", "JPEG")
-    with pytest.raises(DataError, match=r"001\.png: JPEG changes colours; save labels as PNG"):
+    with pytest.raises(DataError, match=r"001\.png: JPEG changes class ids; save labels as PNG"):
         open_dataset(tmp_path, "train")[1]
 
 

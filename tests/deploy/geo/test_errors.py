@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "opacity for thermal": (_four(np.dstack((RGB, np.full((80, 120), 255, np.uint8)))), "fourth band is opacity"),
     "16-bit RGB": (_pair({"values": RGB.astype(np.uint16)}), "type uint16, expected uint8.*-scale LOW HIGH 0 255"),
     "16-bit thermal": (_pair(thermal={"values": THERMAL.astype(np.uint16)}), "uint16 where uint8 is expected"),
-    "negative counts": (_pair(thermal={"values": -THERMAL.astype(np.int16)}), "do not fit 16 bits"),
+    "negative counts": (_pair(thermal={"values": -THERMAL.astype(np.int16)}), "type int16 where uint8 is expected"),
     "cut RGB": (_broken("rgb.tif", 0.5), "rgb.tif: cannot be read.*truncated"),
     "cut thermal": (_broken("thermal.tif", 0.5), "thermal.tif: cannot be read.*truncated"),
     "cut header": (_broken("rgb.tif", 0.001), "rgb.tif: cannot be read"),

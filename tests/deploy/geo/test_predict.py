@@ -23,7 +23,7 @@ from scipy.ndimage import map_coordinates
 from cimnet.data import ThermalScaling
 from cimnet.deploy.geo import predict_geotiff
 from cimnet.deploy.geo.grids import apply
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
 
 from .conftest import (
@@ -203,12 +203,19 @@ def test_temperatures_with_holes(tmp_path: Path, nodata: float | None, shifted: 
     predictor = make_predictor(
         window=None, thermal_dtype="float32", scaling=ThermalScaling("kelvin", 290.0, 310.0, unit="kelvin")
     )
-    predict_geotiff(predictor, *files, tmp_path / "out.tif")
+    words = r"t\.tif: 5\d% of the thermal values lie outside .* 290 to 310 \(kelvin\)"
+    with pytest.raises(DataError, match=words):
+        predict_geotiff(predictor, *files, tmp_path / "out.tif")
+    predictor.settings = replace(predictor.settings, force_range=True)
+    told: list[str] = []
+    predict_geotiff(predictor, *files, tmp_path / "out.tif", warn=told.append)
+    assert "they are clipped" in told[0]
     expected = np.nan_to_num((np.where(kelvin > 0, kelvin, 290) - 290) / 20, nan=0).clip(0, 1)
     if shifted:
         expected = np.concatenate((np.zeros((4, 120)), expected[:-4]))
     np.testing.assert_allclose(whole_image(predictor)[1], expected, atol=1e-4)
-    both = predict_geotiff(predictor, *files, tmp_path / "out.tif", require_both=True, overwrite=True)
+    again = {"require_both": True, "overwrite": True, "warn": told.append}
+    both = predict_geotiff(predictor, *files, tmp_path / "out.tif", **again)
     assert both.missing == 20 * 30 + 4 * 120 * shifted
 
 

@@ -186,3 +186,10 @@ def test_command(trained: Trained, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "overlay.mp4").stat().st_size > 1000
     wrong = CliRunner().invoke(app, [*arguments, "--time-offset", "x"])
     assert isinstance(wrong.exception, ConfigError)
+
+
+def test_a_stack_of_images_is_no_video(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((3, 8, 9), np.uint16), photometric="minisblack")
+    with pytest.raises(DataError, match=r"stack\.tif: a stack of 3 images \(pages\); split it"):
+        open_source(tmp_path / "stack.tif", "thermal")

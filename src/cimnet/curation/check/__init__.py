@@ -73,6 +73,8 @@ def check_dataset(
         border=file.border,
         scaling=scaling or file.thermal,
         label_colors=named.colors if named and file.label_colors else None,
+        palette_colors=named.colors if named and not (file.label_table or chosen.info.label_table) else None,
+        bands=file.bands,
         grey_labels=chosen.class_ids is not RGBTDataset.class_ids,  # CART's labels: three equal channels
         estimate=estimate,
     )

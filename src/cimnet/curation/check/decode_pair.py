@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.curation.check.image_stats import Border, inside
-from cimnet.data.io.readers import Ids, opened, read_label, read_rgb, read_rgbt, same_file
-from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.data.io.bands import Bands
+from cimnet.data.io.open_image import opened
+from cimnet.data.io.readers import Ids, read_label_file, read_rgb, read_rgbt, same_file
+from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
-from cimnet.data.labels import read_color_label
+from cimnet.data.labels import ids_by_palette, read_color_label
 from cimnet.errors import DataError
 from cimnet.utils.colors import Color
 
@@ -44,6 +46,9 @@ class Settings:
         scaling: how thermal values become 0..1 where that is said.
         label_colors: the classes' colours, for labels in colours; None: labels hold ids.
         grey_labels: whether ids may be stored as three equal channels.
+        palette_colors: the classes' colours, by which a label's palette may say its ids (`ids_by_palette`); None:
+            values are what they are.
+        bands: which bands of the files are which.
         estimate: measures the offset of a pair whose job asks for it.
     """
 
@@ -51,6 +56,8 @@ class Settings:
     scaling: ThermalScaling | None = None
     label_colors: tuple[Color, ...] | None = None
     grey_labels: bool = False
+    palette_colors: tuple[Color, ...] | None = None
+    bands: Bands | None = None
     estimate: Estimate | None = None
 
 
@@ -99,11 +106,15 @@ def read_files(job: Job, settings: Settings) -> Files:
         return None
 
     fused = job.rgb is not None and job.thermal is not None and same_file(job.rgb, job.thermal)
+    fused = fused and (settings.bands is None or not settings.bands.thermal)
     both = attempt("rgb", job.rgb, read_rgbt) if fused else None
     if both is not None:
         files.rgb, files.thermal = part("rgb", job.rgb, lambda _: both[0]), part("thermal", job.rgb, lambda _: both[1])
     elif not fused:
-        files.rgb, files.thermal = part("rgb", job.rgb, read_rgb), part("thermal", job.thermal, _read_thermal)
+        files.rgb, files.thermal = (
+            part("rgb", job.rgb, lambda path: read_rgb(path, settings.bands, of_pair=True)),
+            part("thermal", job.thermal, lambda path: _read_thermal(path, settings)),
+        )
     files.label = part("label", job.label, lambda path: _read_label(path, settings))
     return files
 
@@ -113,8 +124,9 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read_thermal(path: Path) -> Counts:
-    counts = read_thermal_counts(path)
+def _read_thermal(path: Path, settings: Settings) -> Counts:
+    unit = None if settings.scaling is None else settings.scaling.known_unit
+    counts = read_thermal_counts(path, Wanted(unit, bands=settings.bands))
     if counts.dtype == np.float32 and not np.isfinite(counts).all():
         raise DataError(f"{path}: thermal values that are not finite (NaN or infinite); fill them first")
     return counts
@@ -123,7 +135,8 @@ def _read_thermal(path: Path) -> Counts:
 def _read_label(path: Path, settings: Settings) -> Ids:
     if settings.label_colors is not None:
         return read_color_label(path, settings.label_colors)
-    return read_label(path, settings.grey_labels)
+    label = read_label_file(path, settings.grey_labels)
+    return label.ids if settings.palette_colors is None else ids_by_palette(label, settings.palette_colors, path).ids
 
 
 def _cut(values: npt.NDArray[Any], border: Border, path: Path | None) -> npt.NDArray[Any]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cimnet.curation.convert.targets import PANOPTIC, Target
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.readers import opened, upright
+from cimnet.data.io.open_image import opened, upright
 from cimnet.data.io.thermal_files import is_radiometric
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.data.pairs import Arrays, Pair

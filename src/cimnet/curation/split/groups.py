@@ -10,8 +10,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data.contents import FLIP
+from cimnet.data.io.open_image import opened, upright
 from cimnet.data.io.patterns import SPLIT_FOLDERS
-from cimnet.data.io.readers import opened, upright
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError

@@ -16,11 +16,13 @@ from cimnet.data.io.split_lists import (
     IMAGE_EXTENSIONS,
     LIST_PLACES,
     THERMAL_EXTENSIONS,
+    UNREAD_EXTENSIONS,
     find_list,
     folder_names,
     list_names,
     name_some,
     read_names,
+    say_unread,
 )
 from cimnet.errors import DataError
 
@@ -194,6 +196,7 @@ def _below(folder: Path, prefix: str, nested: bool, extensions: tuple[str, ...],
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be read ({error.strerror}); allow it") from error
+    unread: list[str] = []
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -206,6 +209,9 @@ def _below(folder: Path, prefix: str, nested: bool, extensions: tuple[str, ...],
             if "\n" in entry.name or "\r" in entry.name:
                 raise DataError(f"{folder}: the file name {entry.name!r} holds a line break; rename the file")
             yield prefix + entry.name
+        elif entry.name.lower().endswith(UNREAD_EXTENSIONS):
+            unread.append(entry.name)
+    say_unread(folder, unread)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -1,65 +1,71 @@
 """Image files to arrays: RGB, class-id labels and 4-channel RGB-thermal files; thermal files: `thermal_files`.
 
-Colours are always in the order red, green, blue. An EXIF orientation tag is applied to every JPEG and PNG that
-carries one, so that a photograph and its mask come out the same way up. All failures are one-line
-`DataError`s naming the file.
+Colours are always in the order red, green, blue. What a file says of itself is obeyed or refused by the table in
+`cimnet.data.io.rules`. All failures are one-line `DataError`s naming the file.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from cimnet.data.io.directories import check_directories
+from cimnet.data.io.bands import Bands, read_rgb_bands
+from cimnet.data.io.facts import FileFacts, facts_of
+from cimnet.data.io.notices import notice
+from cimnet.data.io.open_image import opened, upright
+from cimnet.data.io.pixels import Pixels
+from cimnet.data.io.rules import apply_rules, refuse_by_rules
+from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
-
-MAX_PIXELS = 150_000_000
-"""Larger images are refused before they are decoded: a small file can unpack to many gigabytes."""
-
-_FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-_SWAPPED_ORIENTATIONS = {5, 6, 7, 8}
-_ORIENTATION_TAG, _BITS_TAG = 0x0112, 0x0102
-LOSSY = ("JPEG", "MPO")  # MPO: a JPEG with further pictures behind it, as drones and FLIR cameras write
-
 
 Ids = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) from the header of an image file, without decoding it.
+@dataclass(frozen=True)
+class Label:
+    """A label as stored: values (H, W), its palette where it has one, the value that it declares as nodata."""
 
-    Raises:
-        DataError: not there, empty, not an image, or larger than `MAX_PIXELS`.
-    """
-    with opened(path) as image:
-        width, height = image.size
-        if _orientation(image) in _SWAPPED_ORIENTATIONS:
-            width, height = height, width
-        return height, width
+    ids: Ids
+    palette: npt.NDArray[np.uint8] | None = None
+    nodata: float | None = None
 
 
-def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
+def read_rgb(path: Path, bands: Bands | None = None, *, of_pair: bool = False) -> npt.NDArray[np.uint8]:
     """A colour image as (H, W, 3) uint8, red first. Grey images are copied to three channels; alpha is
     dropped.
 
+    Args:
+        bands: which bands are the colours, and the range of deep ones; None: what the file says.
+        of_pair: the image is to be the RGB image of a pair: the picture of a radiometric file is refused, because it
+            shows temperatures. Otherwise it is read, with a `DataWarning`.
+
     Raises:
-        DataError: the file cannot be decoded or holds 16-bit or float values.
+        DataError: the file cannot be decoded, holds 16-bit or float values, or says something that cannot be obeyed.
     """
+    if bands is not None and bands.colours:
+        return read_rgb_bands(path, bands)
     with opened(path) as image:
+        facts = facts_of(image, path)
+        if facts.maker in ("FLIR", "DJI", "InfiRay") and not of_pair:
+            notice(f"{path}: the picture in a radiometric JPEG by {facts.maker}: it shows temperatures, not colours")
+            facts = replace(facts, maker="")
+        refuse_by_rules(replace(facts, sign="unsigned") if facts.bands == 1 else facts, "rgb")
         if image.mode.startswith(("I", "F")):
             raise DataError(
                 f"{path}: a one-channel image of mode {image.mode!r} where an 8-bit RGB image is expected "
                 "(are the RGB and thermal folders swapped?)"
             )
-        return np.array(upright(image).convert("RGB"))
+        values = np.array(upright(image).convert("RGB"))
+    return apply_rules(Pixels(_stored(values, facts)), facts, "rgb").values
+
+
+def _stored(values: npt.NDArray[np.uint8], facts: FileFacts) -> npt.NDArray[np.uint8]:
+    """The values as the file has them: Pillow inverts those of 8 bits and fewer where white is zero."""
+    return np.uint8(255) - values if facts.white_is_zero and facts.bits <= 8 else values
 
 
 def read_label(path: Path, grey: bool = False) -> Ids:
@@ -69,47 +75,75 @@ def read_label(path: Path, grey: bool = False) -> Ids:
     Raises:
         DataError: the file cannot be decoded, is lossy (JPEG), a colour image or a 1-bit image.
     """
+    return read_label_file(path, grey).ids
+
+
+def read_label_file(path: Path, grey: bool = False) -> Label:
+    """A label with what its file says of its values. Arguments and errors as in `read_label`."""
     with opened(path) as image:
-        if image.format in LOSSY:
-            raise DataError(f"{path}: JPEG changes class ids; save labels as PNG")
+        facts = facts_of(image, path)
+        refuse_by_rules(facts, "label")
         if image.mode == "1":
             raise DataError(f"{path}: a 1-bit label; save class ids as an 8-bit grey or palette PNG")
-        if image.mode == "P" or image.mode == "L":
+        if image.mode in ("P", "L"):
             ids = np.array(upright(image))
-            depth = channel_bits(image, path)
-            if image.mode == "L" and depth in (2, 4):  # Pillow stretches 2- and 4-bit grey to 0..255
-                ids //= np.uint8(255 // (2**depth - 1))
-            return ids
+            if image.mode == "L":
+                ids = _stored(ids, facts)
+            if facts.sign == "signed":
+                return Label(ids.view(np.int8).astype(np.int32), nodata=facts.nodata)
+            if image.mode == "L" and facts.bits in (2, 4):  # Pillow stretches 2- and 4-bit grey to 0..255
+                ids //= np.uint8(255 // (2**facts.bits - 1))
+            raw = image.getpalette("RGB") if image.mode == "P" else None
+            colors = None if raw is None else np.array(raw, np.uint8).reshape(-1, 3)
+            return Label(ids, colors, facts.nodata)
         if image.mode.startswith("I"):
-            return np.array(upright(image)).astype(np.int32)
+            return Label(np.array(upright(image)).astype(np.int32), nodata=facts.nodata)
         if grey and image.mode == "RGB":
             values = np.array(upright(image))
             if (values == values[..., :1]).all():
-                return np.ascontiguousarray(values[..., 0])
+                return Label(np.ascontiguousarray(values[..., 0]), nodata=facts.nodata)
         raise DataError(
             f"{path}: a label of mode {image.mode} (colours); labels hold one class id a pixel: "
             "say label_format: colors in classes.yaml, or save class ids as an 8-bit grey or palette PNG"
         )
 
 
-def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def read_label_colours(path: Path) -> npt.NDArray[np.uint8]:
+    """A label in colours, (H, W, 3) uint8.
+
+    Raises:
+        DataError: the file cannot be decoded or is lossy.
+    """
+    with opened(path) as image:
+        facts = facts_of(image, path)
+        refuse_by_rules(facts, "label")
+        values = np.array(upright(image).convert("RGB"))
+    return apply_rules(Pixels(values), facts, "rgb").values if facts.band_colours else values
+
+
+def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
     """A 4-channel file (MFNet's form) as RGB (H, W, 3) uint8 and thermal (H, W) uint8, the fourth channel.
 
     Raises:
         DataError: the file cannot be decoded or has no fourth channel.
     """
     with opened(path) as image:
+        facts = facts_of(image, path)
+        refuse_by_rules(facts, "rgbt")
         if image.mode != "RGBA":
             raise DataError(
                 f"{path}: mode {image.mode}, expected RGBA with the thermal image in the fourth channel; "
                 "with separate thermal files use the layout rgb/ thermal/ labels/"
+                + (", or choose bands (--rgb-bands, --thermal-band)" if facts.bands > 3 else "")
             )
-        if channel_bits(image, path) == 16:
-            raise DataError(f"{path}: 16-bit RGBA would be cut to 8 bits; save RGB and 16-bit thermal separately")
-        values = np.array(upright(image))
+        pixels = apply_rules(Pixels(np.array(upright(image))), facts, "rgbt")
+    values = pixels.values
     if values[..., 3].min() == 255:
         raise DataError(f"{path}: the fourth channel is 255 everywhere: opacity, not a thermal image")
-    return np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3])
+    thermal = np.ascontiguousarray(values[..., 3])
+    if pixels.missing is not None and pixels.missing.any():
+        thermal = np.ma.MaskedArray(thermal, pixels.missing)
+    return np.ascontiguousarray(values[..., :3]), thermal
 
 
 def same_file(one: Path, other: Path) -> bool:
@@ -120,91 +154,3 @@ def same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return os.path.realpath(one) == os.path.realpath(other)  # Path.resolve raises on links that lead to themselves
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image and turn whatever Pillow raises, then or while decoding, into a one-line DataError."""
-    try:
-        refuse_pipe(path)
-        check_directories(path)
-        with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(_too_large(path))
-            if isinstance(image, TiffImagePlugin.TiffImageFile):
-                _check_tiff(image, path)
-            yield image
-    except DataError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise DataError(_too_large(path)) from error
-    except FileNotFoundError as error:
-        reason = "a link to a file that is not there" if path.is_symlink() else "no such file"
-        raise DataError(f"{path}: {reason}; restore or remove it") from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: {_unidentified(path)}") from error
-    except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-        raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
-
-
-def refuse_pipe(path: Path) -> None:
-    """Refuse what opening could wait on for ever.
-
-    Raises:
-        DataError: a pipe, socket or device.
-        OSError: there is no such file.
-    """
-    kind = path.stat().st_mode
-    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-        raise DataError(f"{path}: a pipe, socket or device, not an image file; remove it")
-
-
-def _check_tiff(image: TiffImagePlugin.TiffImageFile, path: Path) -> None:
-    if image.tag_v2.get(_ORIENTATION_TAG, 1) != 1:
-        raise DataError(f"{path}: a TIFF with an orientation tag; save it upright, without the tag")
-    codec, raw_mode = (image.tile[0][0], image.tile[0][3]) if image.tile else ("", "")
-    if codec == "libtiff" and isinstance(raw_mode, tuple) and re.search(r";\d+B", str(raw_mode[0])):
-        # libtiff has swapped the bytes already, and Pillow (seen in 13.0) swaps them again
-        raise DataError(
-            f"{path}: a compressed big-endian TIFF of signed or float values would be read wrongly; save it without "
-            "compression or little-endian"
-        )
-
-
-def _unidentified(path: Path) -> str:
-    """What is wrong with a file that Pillow does not know, and what to do."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return (
-            "a damaged TIFF, or of a kind that cannot be read (64-bit values, for example); save it with 8- or 16-bit "
-            "integers or 32-bit floats"
-        )
-    reason = "not a PNG, JPEG, TIFF or BMP image" if start else "the file is empty (0 bytes)"
-    return f"{reason}; restore or remove it"
-
-
-def _too_large(path: Path) -> str:
-    return f"{path}: more than {MAX_PIXELS:,} pixels; cut the image into tiles first"
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8. PNG is asked only if its header holds EXIF; TIFF with the tag is refused."""
-    if image.format in LOSSY or (image.format == "PNG" and "exif" in image.info):
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    return 1
-
-
-def upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-
-
-def channel_bits(image: Image.Image, path: Path) -> int | None:
-    """Bits a channel as written in a PNG or TIFF file (Pillow's mode does not tell); None for other formats."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return int(image.tag_v2.get(_BITS_TAG, (1,))[0])
-    if image.format != "PNG":
-        return None
-    with path.open("rb") as file:
-        return file.read(25)[24]

@@ -5,11 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+from cimnet.data.io.notices import notice
 from cimnet.errors import DataError
 
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+IMAGE_EXTENSIONS = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".avif", ".jp2", ".j2k", ".jpx",
+    *((".heic", ".heif") if find_spec("pillow_heif") else ()),
+)  # fmt: skip
+UNREAD_EXTENSIONS = (
+    ".gif", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".rw2", ".orf", ".seq", ".csq", ".fff", ".is2", ".sfmov",
+    ".psd", ".exr", ".hdr", ".svg", ".jxl", ".npz", ".dcm", ".heic", ".heif",
+)  # fmt: skip
+"""Images of kinds that are not read; a folder that holds some is said to."""
 THERMAL_EXTENSIONS = (*IMAGE_EXTENSIONS, ".npy")
 LIST_PLACES = ("{list}.txt", "splits/{list}.txt")
 ALL = "all"
@@ -39,14 +49,25 @@ def index_images(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     files: dict[str, Path] = {}
+    unread: list[str] = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in extensions or path.name.startswith("."):
+            unread += [path.name] * path.name.lower().endswith(UNREAD_EXTENSIONS)
             continue
         stem = unicodedata.normalize("NFC", path.stem)
         if stem in files:
             raise DataError(f"{folder}: {files[stem].name} and {path.name} share a name; keep one of them")
         files[stem] = path
+    say_unread(folder, unread)
     return files
+
+
+def say_unread(folder: Path, names: Sequence[str]) -> None:
+    """Warn of images in a folder that are of kinds that cannot be read."""
+    visible = [name for name in names if not name.startswith(".")]
+    if visible:
+        count = "an image is" if len(visible) == 1 else f"{len(visible)} images are"
+        notice(f"{folder}: {count} of a kind that is not read: {name_some(visible)}; convert to PNG or TIFF")
 
 
 def read_names(path: Path) -> list[str]:

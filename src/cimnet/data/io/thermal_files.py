@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,36 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cimnet.data.io.bands import Bands, read_bands
+from cimnet.data.io.facts import FileFacts, array_facts, facts_of
+from cimnet.data.io.open_image import LOSSY, image_size, opened, refuse_pipe, upright
 from cimnet.data.io.palettes import name_palette
-from cimnet.data.io.readers import (
-    LOSSY,
-    channel_bits,
-    image_size,
-    opened,
-    read_rgb,
-    read_rgbt,
-    refuse_pipe,
-    same_file,
-    upright,
-)
+from cimnet.data.io.pixels import Pixels, fill, mark
+from cimnet.data.io.radiometric import maker, read_kelvin
+from cimnet.data.io.readers import read_rgb, read_rgbt, same_file
+from cimnet.data.io.rules import apply_rules, refuse_by_rules
 from cimnet.data.io.thermal_scaling import Counts
+from cimnet.data.io.units import convert_unit, name_unit
 from cimnet.errors import DataError
-from cimnet.utils.extras import require
 
-_MOST_RECORDS = 10_000  # in a FLIR file; cameras write a few dozen
 _GREY_TOLERANCE = 16  # largest difference between "equal" channels of a JPEG, which rounds colours
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller's model or data set needs of thermal values.
+
+    Attributes:
+        unit: they are converted to it where the file's is known; None: they stay as they are.
+        dtype: depth of the training images; converted values of "uint16" are rounded.
+        declared: the unit of files that do not say one, where the data set does.
+        bands: which bands of a file are which.
+    """
+
+    unit: str | None = None
+    dtype: str | None = None
+    declared: str | None = None
+    bands: Bands | None = None
 
 
 def thermal_size(path: Path) -> tuple[int, int]:
@@ -38,54 +51,48 @@ def thermal_size(path: Path) -> tuple[int, int]:
     if path.suffix.lower() == ".npy":
         height, width = _open_npy(path).shape
         return height, width
-    if path.suffix.lower() in (".jpg", ".jpeg") and is_radiometric(path):
+    if path.suffix.lower() in (".jpg", ".jpeg", ".jfif") and is_radiometric(path):
         height, width = read_thermal_counts(path).shape
         return height, width
     return image_size(path)
 
 
-def read_thermal_counts(path: Path) -> Counts:
-    """The raw values of a thermal file, (H, W): uint8, uint16 or float32.
+def read_thermal_counts(path: Path, wanted: Wanted | None = None) -> Counts:
+    """The raw values of a thermal file, (H, W): uint8, uint16, int16 (some are below zero) or float32.
 
     Accepts one-channel 8-bit images, 16-bit PNG and TIFF, float TIFF, grey images saved with three channels, `.npy`
-    arrays (float: as they are, for example degrees Celsius), and radiometric FLIR JPEG (kelvin; extra `thermal`).
+    arrays (float: as they are, for example degrees Celsius), and radiometric FLIR JPEG (kelvin; extra `thermal`). What
+    the file says is obeyed or refused by `cimnet.data.io.rules`; where it declares pixels as missing the result is a
+    `numpy.ma.MaskedArray` with the nearest values under its mask.
+
+    Args:
+        wanted: what the values are for; None: as the file has them.
 
     Raises:
-        DataError: the file cannot be decoded, or its colours differ: a palette was burnt into it.
+        DataError: the file cannot be decoded or obeyed, its colours differ (a palette was burnt into it), or more than
+            5% of its values are not finite and not declared as nodata.
     """
-    if path.suffix.lower() == ".npy":
-        return _read_npy(path)
-    with opened(path) as image:
-        if _holds_temperatures(image):
-            return _read_radiometric(path)
-        deep_colour = image.mode in ("RGB", "RGBA", "LA") and channel_bits(image, path) == 16
-        if deep_colour:
-            raise DataError(
-                f"{path}: 16-bit thermal values in a {image.format} of mode {image.mode} would be cut to 8 bits; "
-                "save one 16-bit grey channel"
-            )
-        if image.mode == "1":
-            raise DataError(f"{path}: a 1-bit image holds two values only; save thermal images with 8 or 16 bits")
-        tolerance = _GREY_TOLERANCE if image.format in LOSSY else 0
-        picture = upright(image)
-        if picture.mode == "L":
-            return np.array(picture)
-        if picture.mode == "F":
-            return np.array(picture, dtype=np.float32)
-        if picture.mode.startswith("I"):
-            return as_uint16(np.array(picture), path)
-        if picture.mode == "LA":
-            return np.array(picture.getchannel("L"))
-        return _grey(np.array(picture.convert("RGB")), tolerance, path)
+    wanted = wanted or Wanted()
+    facts, pixels = _decode(path, None if wanted.bands is None else wanted.bands.thermal)
+    pixels = apply_rules(pixels, facts, "thermal")
+    return _counts(pixels, wanted, path)
 
 
-def read_pair(rgb: Path, thermal: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
+def read_pair(rgb: Path, thermal: Path, wanted: Wanted | None = None) -> tuple[npt.NDArray[np.uint8], Counts]:
     """RGB (H, W, 3) uint8 and raw thermal values (H, W) of two files, or of one 4-channel file given twice.
 
     Raises:
         DataError: see `read_rgb`, `read_thermal_counts` and `read_rgbt`.
     """
-    return read_rgbt(rgb) if same_file(rgb, thermal) else (read_rgb(rgb), read_thermal_counts(thermal))
+    bands = None if wanted is None else wanted.bands
+    if same_file(rgb, thermal) and (bands is None or bands.thermal is None):
+        return read_rgbt(rgb)
+    return read_rgb(rgb, bands, of_pair=True), read_thermal_counts(thermal, wanted)
+
+
+def depth(counts: npt.NDArray[Any]) -> str:
+    """ "uint8", "uint16" (16-bit integers, also of signed files) or "float32"."""
+    return "uint16" if counts.dtype == np.int16 else counts.dtype.name
 
 
 def check_depth(counts: Counts, dtype: str | None, path: Path | str = "thermal") -> None:
@@ -94,44 +101,118 @@ def check_depth(counts: Counts, dtype: str | None, path: Path | str = "thermal")
     Raises:
         DataError: naming the file.
     """
-    if dtype is not None and counts.dtype.name != dtype:
+    if dtype is not None and depth(counts) != dtype:
         raise DataError(
             f"{path}: thermal values of type {counts.dtype.name} where {dtype} is expected, as in training; convert "
             "the image to that depth and unit"
         )
 
 
-def as_uint16(values: npt.NDArray[Any], path: Path | str) -> npt.NDArray[np.uint16]:
-    """Integer counts as uint16; DataError where they do not fit."""
-    if values.min() < 0 or values.max() > 65535:
-        raise DataError(f"{path}: thermal counts {values.min()}..{values.max()} do not fit 16 bits (0..65535)")
+def as_counts(values: npt.NDArray[Any], path: Path | str) -> npt.NDArray[np.uint16] | npt.NDArray[np.int16]:
+    """Integer counts as uint16, or as int16 where some are below zero; DataError where they do not fit."""
+    low, high = values.min(), values.max()
+    if low < 0 and low >= -32768 and high <= 32767:
+        return values.astype(np.int16)
+    if low < 0 or high > 65535:
+        raise DataError(f"{path}: thermal counts {low}..{high} do not fit 16 bits (0..65535, or -32768..32767)")
     return values.astype(np.uint16)
 
 
 def is_radiometric(path: Path) -> bool:
     """Whether a JPEG carries FLIR's temperature record beside its picture."""
     with opened(path) as image:
-        return _holds_temperatures(image)
+        return maker(image).startswith("FLIR")
 
 
-def _holds_temperatures(image: Image.Image) -> bool:
-    return any(name == "APP1" and data.startswith(b"FLIR\0") for name, data in getattr(image, "applist", ()))
+def _decode(path: Path, band: int | None) -> tuple[FileFacts, Pixels]:
+    """What a file says, and its one channel as stored but upright."""
+    if path.suffix.lower() == ".npy":
+        values = np.array(_open_npy(path))
+        return array_facts(path, values), Pixels(values)
+    if band is not None:
+        return _decode_band(path, band)
+    with opened(path) as image:
+        facts = facts_of(image, path)
+        refuse_by_rules(facts, "thermal")
+        if facts.maker.startswith("FLIR"):
+            return replace(facts, unit="kelvin"), Pixels(read_kelvin(path))
+        if image.mode == "1":
+            raise DataError(f"{path}: a 1-bit image holds two values only; save thermal images with 8 or 16 bits")
+        picture = upright(image)
+        clear = _transparent(picture)
+        values = _one_channel(picture, facts)
+    pixels = Pixels(values)
+    return facts, pixels if clear is None else mark(pixels, clear)
 
 
-def _read_radiometric(path: Path) -> npt.NDArray[np.float32]:
-    flyr = require("flyr", "thermal", f"{path}: the temperatures of a radiometric FLIR JPEG")
-    from flyr.records import extract_flir_app1
+def _decode_band(path: Path, band: int) -> tuple[FileFacts, Pixels]:
+    found = read_bands(path, (band,))
+    values, missing = found.values[0], found.missing
+    kind = {"u": "unsigned", "i": "signed", "f": "float"}.get(values.dtype.kind)
+    if kind is None:
+        raise DataError(f"{path}: band {band} holds values of type {values.dtype}, expected integers or floats")
+    facts = FileFacts(
+        path,
+        "GDAL",
+        values.shape[0],
+        values.shape[1],
+        bits=8 * values.dtype.itemsize,
+        sign=kind,  # type: ignore[arg-type]
+        scale=found.scale,
+        offset=found.offset,
+        unit=name_unit(found.unit),
+        unit_text=found.unit,
+    )
+    return facts, Pixels(values, missing)
 
-    try:
-        with path.open("rb") as file, np.errstate(all="ignore"):  # counts without a temperature become NaN
-            records = int.from_bytes(extract_flir_app1(file).read(32)[28:], "big")
-            if records > _MOST_RECORDS:  # flyr would look for each of them
-                raise ValueError(f"it claims {records} records")
-            file.seek(0)
-            return np.ascontiguousarray(flyr.unpack(file).kelvin, dtype=np.float32)
-    except Exception as error:  # flyr raises many kinds on damaged records
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataError(f"{path}: its FLIR temperature record cannot be read ({reason}); export it as TIFF") from error
+
+def _transparent(image: Image.Image) -> npt.NDArray[np.bool_] | None:
+    """Where an opacity channel is 0; None where there is none."""
+    if image.mode not in ("LA", "RGBA"):
+        return None
+    clear = np.array(image.getchannel("A")) == 0
+    return clear if clear.any() else None
+
+
+def _one_channel(picture: Image.Image, facts: FileFacts) -> npt.NDArray[Any]:
+    """The grey values of an opened image as stored."""
+    if picture.mode == "L":
+        values = np.array(picture)
+        if facts.white_is_zero:  # which Pillow applies to 8 bits and fewer, and to no others
+            values = np.uint8(255) - values
+        return values.view(np.int8).astype(np.int16) if facts.sign == "signed" else values
+    if picture.mode == "F":
+        return np.array(picture, dtype=np.float32)
+    if picture.mode.startswith("I"):
+        return np.array(picture)
+    if picture.mode == "LA":
+        return np.array(picture.getchannel("L"))
+    tolerance = _GREY_TOLERANCE if facts.format in LOSSY or facts.lossy else 0
+    return _grey(np.array(picture.convert("RGB")), tolerance, facts.path)
+
+
+def _counts(pixels: Pixels, wanted: Wanted, path: Path) -> Counts:
+    """Values in the unit wanted and of one of the four types, masked where they are missing."""
+    values, missing = pixels.values, pixels.missing
+    if missing is not None and not missing.any():
+        missing = None
+    if missing is not None:
+        values = fill(values, missing)
+    unit = pixels.unit or wanted.declared
+    if unit is not None and wanted.unit is not None and (unit != wanted.unit or _rounds(values, wanted)):
+        values = convert_unit(values, unit, wanted.unit)
+        if wanted.dtype == "uint16":
+            values = np.rint(values.astype(np.float64)).astype(np.int64)
+    if values.dtype.kind == "f":
+        values = values.astype(np.float32, copy=False)
+    elif values.dtype != np.uint8:
+        values = as_counts(values, path)
+    return values if missing is None else np.ma.MaskedArray(values, missing)
+
+
+def _rounds(values: npt.NDArray[Any], wanted: Wanted) -> bool:
+    """Whether values of the right unit are of another depth than wanted, which is that of rounding alone."""
+    return (wanted.dtype, values.dtype.kind) in (("uint16", "f"), ("float32", "u"), ("float32", "i"))
 
 
 def _open_npy(path: Path) -> npt.NDArray[Any]:
@@ -147,13 +228,6 @@ def _open_npy(path: Path) -> npt.NDArray[Any]:
         shape = getattr(values, "shape", None)
         raise DataError(f"{path}: an array {shape} of {getattr(values, 'dtype', None)}; expected numbers (H, W)")
     return values
-
-
-def _read_npy(path: Path) -> Counts:
-    values = _open_npy(path)
-    if values.dtype == np.uint8:
-        return np.array(values)
-    return np.array(values, dtype=np.float32) if values.dtype.kind == "f" else as_uint16(np.array(values), path)
 
 
 def _grey(values: npt.NDArray[np.uint8], tolerance: int, path: Path) -> npt.NDArray[np.uint8]:

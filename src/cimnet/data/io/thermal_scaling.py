@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,17 +10,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cimnet.data.io.notices import notice
+from cimnet.data.io.units import UNITS
 from cimnet.errors import DataError
 
-Counts = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+Counts = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16] | npt.NDArray[np.float32]
+"""Raw values of a thermal image, (H, W); int16 where a file has values below zero. A `numpy.ma.MaskedArray` where the
+file says that pixels are missing (nodata, opacity): under the mask lie the nearest values that are there."""
 
-UNITS: dict[str, tuple[float, float]] = {
-    "kelvin": (1.0, 0.0),
-    "celsius": (1.0, 273.15),
-    "centikelvin": (0.01, 0.0),
-    "decikelvin": (0.1, 0.0),
-}
-"""Units of thermal values: kelvin = factor · value + offset. FLIR's TLinear writes centikelvin or decikelvin."""
+EDGE, MOST_OUTSIDE = 0.05, 0.5
+"""Share of the values outside a range from which a user is warned, and from which the image is refused."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +70,73 @@ class ThermalScaling:
         )
 
     def __call__(self, counts: Counts, path: Path | str = "thermal") -> npt.NDArray[np.float32]:
-        """Scale (H, W) raw values; `path` is named in errors.
+        """Scale (H, W) raw values; `path` is named in errors. Masked pixels are missing: they become 0, and percentiles
+        are those of the others.
 
         Raises:
-            DataError: float values without a range, or values that are not finite.
+            DataError: float values without a range, values below zero without one, or values that are not finite.
         """
-        if counts.dtype == np.float32 and not np.isfinite(counts).all():
+        missing = np.ma.getmaskarray(counts) if isinstance(counts, np.ma.MaskedArray) else None
+        values: npt.NDArray[Any] = np.ma.getdata(counts)
+        if values.dtype == np.float32 and not np.isfinite(values).all():
             raise DataError(f"{path}: thermal values that are not finite (NaN or infinite); fill them first")
-        low, high = self._bounds(counts, path)
-        scaled = counts.astype(np.float32)
+        if missing is not None and missing.all():
+            return np.zeros(values.shape, np.float32)
+        low, high = self._bounds(values if missing is None else values[~missing], path)
+        scaled = values.astype(np.float32)
         scaled -= np.float32(low)
         scaled *= np.float32(1.0 / (high - low))
+        if missing is not None:
+            scaled[missing] = 0
         return np.clip(scaled, 0.0, 1.0, out=scaled)
 
-    def _bounds(self, counts: Counts, path: Path | str) -> tuple[float, float]:
+    def check_range(
+        self,
+        counts: Counts,
+        path: Path | str = "thermal",
+        force: bool = False,
+        warn: Callable[[str], object] = notice,
+    ) -> None:
+        """Say where values lie outside the range that a model was trained with, and refuse them where half or more do:
+        they would all become 0 or 1. Of a kind without fixed ends only padding is found.
+
+        Args:
+            force: warn, never refuse.
+            warn: told what is odd.
+
+        Raises:
+            DataError: naming the share, the values and the remedy.
+        """
+        values = valid_values(counts)
+        padded = find_padding(values)
+        if padded is not None and self.kind == "gain_control" and not force:
+            raise DataError(f"{path}: {padded}, and would set the percentiles; declare it as nodata: {DECLARE}")
+        if not values.size or self.kind == "gain_control" or self.low is None:
+            return
+        low, high = self._bounds(values, path)
+        outside = float(((values < low) | (values > high)).mean())
+        if outside <= EDGE:
+            return
+        said = padded or f"values {values.min():g} to {values.max():g}"
+        unit = f" ({self.unit})" if self.kind == "kelvin" else ""
+        text = (
+            f"{path}: {100 * outside:.0f}% of the thermal values lie outside the range of training, {low:g} to "
+            f"{high:g}{unit}: {said}"
+        )
+        if outside >= MOST_OUTSIDE and not force:
+            remedy = f"; declare it as nodata: {DECLARE}" if padded else "; is the unit another one? Convert the image"
+            raise DataError(f"{text}{remedy}, or give --force-range (force_range=True) to clip them")
+        warn(f"{text}; they are clipped")
+
+    def _bounds(self, counts: npt.NDArray[Any], path: Path | str) -> tuple[float, float]:
         """(low, high) in the unit of the values."""
         if self.low is None or self.high is None:
             if counts.dtype == np.float32:
                 raise DataError(f"{path}: float thermal values need a thermal_range, e.g. thermal_range: [270, 330]")
+            if counts.dtype == np.int16:
+                raise DataError(
+                    f"{path}: thermal values below zero need a thermal_range, e.g. thermal_range: [-1000, 5000]"
+                )
             return 0.0, 255.0 if counts.dtype == np.uint8 else 65535.0
         if self.kind == "kelvin":
             factor, offset = UNITS[self.unit]
@@ -97,6 +145,37 @@ class ThermalScaling:
             low, high = (float(v) for v in np.percentile(counts, (self.low, self.high)))
             return low, max(high, low + 1e-6)
         return self.low, self.high
+
+    @property
+    def known_unit(self) -> str | None:
+        """The unit of the values, where the scaling says one."""
+        return self.unit if self.kind == "kelvin" else None
+
+
+DECLARE = "gdal_edit.py -a_nodata VALUE FILE"
+_PADDED = 0.05  # share of the pixels with one value from which it may be padding
+
+
+def valid_values(counts: Counts) -> npt.NDArray[Any]:
+    """The values (N,) of the pixels that are there and finite."""
+    values = counts.compressed() if isinstance(counts, np.ma.MaskedArray) else np.asarray(counts).ravel()
+    return values[np.isfinite(values)] if values.dtype.kind == "f" else values
+
+
+def find_padding(values: npt.NDArray[Any]) -> str | None:
+    """What padding that no file declares looks like: one value, in more than 5% of the pixels, that lies three times
+    further from all others than those do from each other. None where there is none, and of 8-bit values: 0 may be
+    black."""
+    if values.dtype == np.uint8 or not values.size:
+        return None
+    for value, others in ((values.min(), np.greater), (values.max(), np.less)):
+        rest = values[others(values, value)]
+        share = 1 - rest.size / values.size
+        if rest.size and share > _PADDED:
+            gap = abs(float(rest.min() if value < rest[0] else rest.max()) - float(value))
+            if gap > 3 * max(float(rest.max()) - float(rest.min()), 1.0):
+                return f"{100 * share:.0f}% of the pixels hold {value:g}, far from all others: padding"
+    return None
 
 
 ThermalRange = ThermalScaling | tuple[float, float] | Mapping[str, Any]

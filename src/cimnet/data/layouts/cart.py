@@ -10,9 +10,8 @@ import numpy.typing as npt
 from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.patterns import FilePattern
-from cimnet.data.io.readers import read_label
 from cimnet.data.io.split_lists import LIST_PLACES
-from cimnet.data.labels import look_up
+from cimnet.data.labels import read_class_ids
 from cimnet.data.pairs import Info
 
 CART_CLASSES = built_in(
@@ -64,4 +63,4 @@ class CART(RGBTDataset):
 
     def class_ids(self, path: Path) -> npt.NDArray[np.uint8]:
         """As in `RGBTDataset`; some of its labels are stored as three equal channels."""
-        return look_up(read_label(path, grey=True), self._table, path, len(self.classes))
+        return read_class_ids(path, self._table, self.colors, grey=True)

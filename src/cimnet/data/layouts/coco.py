@@ -13,8 +13,8 @@ import numpy.typing as npt
 from cimnet.data.cache import DiskCache
 from cimnet.data.classes import ClassList, choose_classes, palette
 from cimnet.data.dataset import Cache, RGBTDataset
+from cimnet.data.io.open_image import LOSSY, opened, upright
 from cimnet.data.io.patterns import FileIndex, FilePattern, FilesOfKind
-from cimnet.data.io.readers import LOSSY, opened, upright
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.layouts.coco_json import Panoptic, panoptic_files, read_panoptic
 from cimnet.data.pairs import Info

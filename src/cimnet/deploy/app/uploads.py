@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.data.io.readers import image_size, read_rgb
+from cimnet.data.io.open_image import image_size
+from cimnet.data.io.readers import read_rgb
 from cimnet.data.io.thermal_files import is_radiometric
 from cimnet.errors import DataError, check_fields
 from cimnet.inference import Predictor

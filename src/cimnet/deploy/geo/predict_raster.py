@@ -66,7 +66,7 @@ def predict_geotiff(
 
     Args:
         predictor: its settings say window, overlap, batch size and precision.
-        rgb: GeoTIFF of 3 bands uint8, or 4 with opacity.
+        rgb: GeoTIFF of 3 bands uint8, or 4 with opacity; the settings' `bands` choose others, and their range.
         thermal: GeoTIFF of 1 band, any resolution, extent and coordinate reference system; resampled to the RGB grid
             (bilinear). The same path as `rgb` for one raster of 4 bands, the thermal image last.
         out: GeoTIFF to write.
@@ -99,10 +99,11 @@ def predict_geotiff(
         raise ConfigError(f"{out}: written as GeoTIFF; give a name that ends in .tif")
     if polygons is not None:
         require_pyogrio(Path(polygons))
+    asked_bands, force = predictor.settings.bands, predictor.settings.force_range
     with (
         _alone([out, *asked], overwrite),
         rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512, **OFFLINE),
-        open_pair(rgb, thermal, predictor.info, require_both, warn) as pair,
+        open_pair(rgb, thermal, predictor.info, require_both, warn, asked_bands, force) as pair,
     ):
         raster = pair.rgb
         ground = Ground(str(rgb), raster.crs, raster.transform, raster.shape) if asked and raster.crs else None
@@ -117,6 +118,7 @@ def predict_geotiff(
             "strip": STRIP,
             "scaling": str(pair.scaling),
             "require-both": require_both,
+            "bands": None if asked_bands is None else str(asked_bands),
         }
         scratch = Scratch(out, raster.shape, describe(predictor, rgb, thermal, **grid), overwrite)
         try:

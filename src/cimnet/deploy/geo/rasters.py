@@ -12,19 +12,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from cimnet.checkpoint import ModelInfo
+from cimnet.data.io.bands import Bands, to_8_bit
 from cimnet.data.io.readers import same_file
-from cimnet.data.io.thermal_files import as_uint16, check_depth
-from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
+from cimnet.data.io.thermal_files import as_counts, check_depth
+from cimnet.data.io.thermal_scaling import DECLARE, Counts, ThermalScaling, find_padding
 from cimnet.deploy.geo.grids import same_grid
 from cimnet.deploy.geo.local_rasters import driver_of, raster_files
+from cimnet.deploy.geo.raster_facts import (
+    ThermalBand,
+    alpha_band,
+    check_raster,
+    colour_bands,
+    meaning,
+    thermal_band,
+)
 from cimnet.errors import DataError
-from cimnet.utils.numbers import pluralize
 
 Image = npt.NDArray[Any]
 Known = npt.NDArray[np.bool_]
@@ -38,16 +46,20 @@ class RasterPair:
     """An opened pair.
 
     Attributes:
-        rgb: 3 bands, or 4 with opacity, or 4 with the thermal image as the fourth.
+        rgb: with its red, green and blue bands (`colours`), and opacity (`alpha`) where it has it.
+        colour_range: values of the colours that become 0 and 255; None: they have 8 bits.
         thermal: on the grid of `rgb`, reprojected on the fly where it has another.
-        band: of `thermal`.
+        band: of `thermal`, and what its values mean.
         scaling: of the thermal values; of the kind "gain_control" it is the range of the whole raster.
         require_both: pixels that one sensor does not show count as missing.
     """
 
     rgb: DatasetReader
+    colours: tuple[int, int, int]
+    alpha: int | None
+    colour_range: tuple[float, float] | None
     thermal: DatasetReader | WarpedVRT
-    band: int
+    band: ThermalBand
     scaling: ThermalScaling
     require_both: bool
 
@@ -74,18 +86,19 @@ class RasterPair:
         if not (seen & felt if self.require_both else seen | felt).any():
             return None
         with reading(self.rgb.name):
-            rgb = self.rgb.read([1, 2, 3], window=window) * seen
+            rgb = to_8_bit(self.rgb.read(list(self.colours), window=window), self.colour_range, self.rgb.name) * seen
         heat = self.scaling(counts, self.thermal.name) * felt
         return np.moveaxis(rgb, 0, -1), heat
 
     def _rgb_known(self, window: Window) -> Known:
         with reading(self.rgb.name):
-            if self.thermal is self.rgb:  # GDAL takes the thermal band for opacity
-                known = _differs(self.rgb.read([1, 2, 3], window=window), self.rgb.nodata)
-            elif self.rgb.count == 4:
-                known = self.rgb.read([4], window=window) > 0
+            if self.alpha is not None and self.alpha == self.band.number and self.thermal is self.rgb:
+                # GDAL takes the thermal band for opacity
+                known = _differs(self.rgb.read(list(self.colours), window=window), self.rgb.nodata)
+            elif self.alpha is not None:
+                known = self.rgb.read([self.alpha], window=window) > 0
             else:
-                known = self.rgb.read_masks([1, 2, 3], window=window) > 0
+                known = self.rgb.read_masks(list(self.colours), window=window) > 0
         return np.logical_or.reduce(known, axis=0)
 
     def _thermal(self, window: Window) -> tuple[Counts, Known]:
@@ -95,7 +108,13 @@ class RasterPair:
 
 @contextmanager
 def open_pair(
-    rgb: Path, thermal: Path, info: ModelInfo, require_both: bool, warn: Callable[[str], object]
+    rgb: Path,
+    thermal: Path,
+    info: ModelInfo,
+    require_both: bool,
+    warn: Callable[[str], object],
+    bands: Bands | None = None,
+    force_range: bool = False,
 ) -> Iterator[RasterPair]:
     """Open and check two rasters, or one of four bands given twice.
 
@@ -104,39 +123,51 @@ def open_pair(
     """
     with ExitStack() as stack:
         colour = stack.enter_context(_opened(rgb))
-        if same_file(rgb, thermal):
-            _check_four_bands(colour)
-            heat, band = colour, 4
-        else:
-            heat, band = stack.enter_context(_opened(thermal)), 1
-            _check_rgb(colour)
-            _check_thermal(heat)
-        scaling = _scaling(heat, band, info)
-        if heat is not colour and not same_grid(colour, heat, warn):
-            heat = stack.enter_context(_reprojected(heat, colour))
-        elif heat is colour and colour.crs is None:
+        fused = same_file(rgb, thermal)
+        heat = colour if fused else stack.enter_context(_opened(thermal))
+        number = thermal_band(heat, bands, fused)
+        facts = check_raster(heat, "raster_thermal", number)
+        check_raster(colour, "raster_rgb")
+        colours = colour_bands(colour, bands)
+        colour_range = None if bands is None else bands.rgb_range
+        if colour_range is None:
+            _check_colour_depth(colour, colours)
+        if fused and number == 4:
+            _check_fourth_band(colour)
+        opacity = alpha_band(heat)
+        alpha = None if opacity == number else opacity
+        band = meaning(facts, number, info.scaling.known_unit, info.thermal_dtype, alpha)
+        scaling = _scaling(heat, band, info, warn, force_range)
+        if not fused and not same_grid(colour, heat, warn):
+            heat = stack.enter_context(_reprojected(heat, colour, number))
+        elif fused and colour.crs is None:
             warn(f"{rgb}: no coordinate reference system; the output will have none either")
-        yield RasterPair(colour, heat, band, scaling, require_both)
+        yield RasterPair(colour, colours, alpha_band(colour), colour_range, heat, band, scaling, require_both)
 
 
-def read_counts(raster: DatasetReader | WarpedVRT, band: int, name: str, **options: Any) -> tuple[Counts, Known]:
-    """Raw thermal values, 0 where there are none, and where there are some. Options as of rasterio's `read`.
+def read_counts(
+    raster: DatasetReader | WarpedVRT, band: ThermalBand, name: str, **options: Any
+) -> tuple[Counts, Known]:
+    """Thermal values in the unit of the checkpoint where that is known, 0 where there are none, and where there are
+    some. Options as of rasterio's `read`.
 
     Raises:
         DataError: counts that do not fit 16 bits.
     """
-    values = raster.read(band, **options)
-    if band > 1:
-        known = _differs(values, raster.nodata)
-    elif raster.count == 2:
-        known = raster.read(2, **options) > 0
+    values = raster.read(band.number, **options)
+    if band.alpha is not None:
+        known = raster.read(band.alpha, **options) > 0
+    elif band.number > 1:
+        known = _differs(values, raster.nodatavals[band.number - 1])
     else:
-        known = raster.read_masks(band, **options) > 0
+        known = raster.read_masks(band.number, **options) > 0
     if values.dtype.kind == "f":
         known &= np.isfinite(values)
+    values = band(np.where(known, values, 0).astype(values.dtype))
+    if values.dtype.kind == "f":
         return np.where(known, values, 0).astype(np.float32), known
     values = np.where(known, values, 0).astype(values.dtype)
-    return (values if values.dtype == np.uint8 else as_uint16(values, name)), known
+    return (values if values.dtype == np.uint8 else as_counts(values, name)), known
 
 
 def _differs(values: Image, nodata: float | None) -> Known:
@@ -165,9 +196,9 @@ def _opened(path: Path) -> Iterator[DatasetReader]:
         yield raster
 
 
-def _reprojected(thermal: DatasetReader, rgb: DatasetReader) -> WarpedVRT:
+def _reprojected(thermal: DatasetReader, rgb: DatasetReader, band: int) -> WarpedVRT:
     missing: dict[str, Any] = {}
-    if thermal.nodata is None and thermal.dtypes[0].startswith("float"):
+    if thermal.nodata is None and thermal.dtypes[band - 1].startswith("float"):
         missing = {"src_nodata": np.nan, "nodata": np.nan}
     elif thermal.nodata is None and thermal.count == 1:
         missing = {"add_alpha": True}
@@ -184,51 +215,36 @@ def _reprojected(thermal: DatasetReader, rgb: DatasetReader) -> WarpedVRT:
         )
 
 
-def _check_rgb(raster: DatasetReader) -> None:
-    opaque = raster.count == 4 and raster.colorinterp[3] == ColorInterp.alpha
-    if raster.count != 3 and not opaque:
+def _check_colour_depth(raster: DatasetReader, colours: tuple[int, int, int]) -> None:
+    types = {raster.dtypes[band - 1] for band in colours}
+    if types != {"uint8"}:
         raise DataError(
-            f"{raster.name}: {pluralize(raster.count, 'band')}, expected red, green, blue and at most opacity; "
-            "choose three with gdal_translate -b 1 -b 2 -b 3 (one file of RGB and thermal bands: give it for both)"
-        )
-    _check_colour_depth(raster)
-
-
-def _check_colour_depth(raster: DatasetReader) -> None:
-    if set(raster.dtypes[:3]) != {"uint8"}:
-        raise DataError(
-            f"{raster.name}: RGB values of type {raster.dtypes[0]}, expected uint8; convert with "
-            "gdal_translate -ot Byte -scale LOW HIGH 0 255"
+            f"{raster.name}: RGB values of type {raster.dtypes[colours[0] - 1]}, expected uint8; say which values "
+            "become 0 and 255 (--rgb-range LOW,HIGH), or convert with gdal_translate -ot Byte -scale LOW HIGH 0 255"
         )
 
 
-def _check_thermal(raster: DatasetReader) -> None:
-    opaque = raster.count == 2 and raster.colorinterp[1] == ColorInterp.alpha
-    if raster.count != 1 and not opaque:
-        raise DataError(
-            f"{raster.name}: {pluralize(raster.count, 'band')}, expected one thermal band and at most opacity; choose "
-            "it with gdal_translate -b N"
-        )
-
-
-def _check_four_bands(raster: DatasetReader) -> None:
-    if raster.count != 4:
-        raise DataError(
-            f"{raster.name}: {pluralize(raster.count, 'band')}; given for RGB and thermal it needs four, the thermal "
-            "image last"
-        )
-    _check_colour_depth(raster)
+def _check_fourth_band(raster: DatasetReader) -> None:
     with reading(raster.name):
         values = raster.read(4, **_decimated(raster))
     if np.isin(values, (0, 255)).all() and values.max() == 255:
         raise DataError(f"{raster.name}: the fourth band is opacity (0 and 255 only), not a thermal image")
 
 
-def _scaling(raster: DatasetReader, band: int, info: ModelInfo) -> ThermalScaling:
+def _scaling(
+    raster: DatasetReader, band: ThermalBand, info: ModelInfo, warn: Callable[[str], object], force_range: bool
+) -> ThermalScaling:
     """How the raster's values become 0..1; checked before anything is run."""
     with reading(raster.name):
         counts, known = read_counts(raster, band, raster.name, **_decimated(raster))
+    if (band.scale, band.offset) != (1.0, 0.0):
+        warn(f"{raster.name}: scale {band.scale:g} and offset {band.offset:g} of its thermal band are applied")
     check_depth(counts, info.thermal_dtype, raster.name)
+    seen = np.ma.MaskedArray(counts, ~known)
+    padded = find_padding(counts[known])
+    if padded is not None and info.scaling.kind != "gain_control":
+        warn(f"{raster.name}: {padded}; declare it as nodata: {DECLARE}")
+    info.scaling.check_range(seen, raster.name, force_range, warn)
     if info.scaling.kind == "gain_control" and known.any():
         assert info.scaling.low is not None  # the kind has both
         assert info.scaling.high is not None

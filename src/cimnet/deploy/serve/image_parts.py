@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from torch import Tensor
 
-from cimnet.data.io.readers import MAX_PIXELS, image_size
+from cimnet.data.io.open_image import MAX_PIXELS, image_size
 from cimnet.data.io.thermal_files import thermal_size
 from cimnet.deploy.serve.failures import Failure
 from cimnet.errors import DataError

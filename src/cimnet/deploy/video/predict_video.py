@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cimnet.data.io.thermal_files import check_depth
+from cimnet.data.io.thermal_files import Wanted, check_depth
 from cimnet.deploy.video.crop import parse_crop
 from cimnet.deploy.video.fitting import Fitter
 from cimnet.deploy.video.one_file import tell_apart
@@ -26,6 +26,7 @@ from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import CimnetError, DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.thresholds import ALARMS
+from cimnet.inference.images import wanted
 from cimnet.inference.predictor import Predictor
 from cimnet.inference.prepared import PreparedPair
 from cimnet.utils.legend import draw_legend
@@ -96,7 +97,7 @@ def predict_video(
         predictor.alarm_model()  # before anything is written
     result = VideoResult()
     told = partial(_tell, result, note)
-    asked, sources = _open(Path(rgb), Path(thermal), asked, told)
+    asked, sources = _open(Path(rgb), Path(thermal), asked, told, wanted(predictor.info))
     columns = (*ALARMS, "raised") if asked.alarms else ()
     rate = 1 / (sources[0].interval * asked.every)
     outputs = Outputs(
@@ -135,7 +136,9 @@ def _tell(result: VideoResult, note: Note | None, text: str) -> None:
         note(text)
 
 
-def _open(rgb: Path, thermal: Path, asked: VideoSettings, told: Note) -> tuple[VideoSettings, tuple[Source, Source]]:
+def _open(
+    rgb: Path, thermal: Path, asked: VideoSettings, told: Note, needs: Wanted
+) -> tuple[VideoSettings, tuple[Source, Source]]:
     """Both sources. Where one file is given for both, and the user does not say which part is which, find out."""
     places = (asked.rgb_stream, asked.thermal_stream, asked.rgb_crop, asked.thermal_crop)
     if places == (None,) * 4 and rgb.is_file() and thermal.is_file() and rgb.samefile(thermal):
@@ -144,7 +147,12 @@ def _open(rgb: Path, thermal: Path, asked: VideoSettings, told: Note) -> tuple[V
     sources = (
         open_source(rgb, "rgb", asked.fps, asked.rgb_stream, parse_crop(asked.rgb_crop, "rgb_crop")),
         open_source(
-            thermal, "thermal", asked.thermal_fps, asked.thermal_stream, parse_crop(asked.thermal_crop, "thermal_crop")
+            thermal,
+            "thermal",
+            asked.thermal_fps,
+            asked.thermal_stream,
+            parse_crop(asked.thermal_crop, "thermal_crop"),
+            needs,
         ),
     )
     for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):
@@ -248,8 +256,12 @@ class _Run:
         if pair.thermal is None:
             return None
         counts = self.fitter(pair.thermal)
-        check_depth(counts, self.predictor.info.thermal_dtype, self.sources[1].path)
-        return counts
+        info, path = self.predictor.info, self.sources[1].path
+        check_depth(counts, info.thermal_dtype, path)
+        if counts.dtype != np.float32:
+            return counts
+        info.scaling.check_range(counts, path, self.predictor.settings.force_range)
+        return info.scaling(counts, path)  # the predictor takes floats for values in 0..1
 
     def _predict(self, waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]]) -> None:
         pairs = [self.predictor.tensors(rgb, thermal) for _, rgb, thermal in waiting]

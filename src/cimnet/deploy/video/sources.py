@@ -16,7 +16,8 @@ from cimnet.data.io.name_times import times_of
 from cimnet.data.io.palettes import name_palette
 from cimnet.data.io.readers import read_rgb
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
-from cimnet.data.io.thermal_files import read_thermal_counts
+from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
+from cimnet.data.io.tiff_tags import read_tiff
 from cimnet.deploy.video.crop import Crop
 from cimnet.errors import ConfigError, DataError
 from cimnet.utils.extras import install, require
@@ -85,7 +86,12 @@ class Source(Protocol):
 
 
 def open_source(
-    path: Path, kind: Kind, fps: float | None = None, stream: int | None = None, crop: Crop | None = None
+    path: Path,
+    kind: Kind,
+    fps: float | None = None,
+    stream: int | None = None,
+    crop: Crop | None = None,
+    wanted: Wanted | None = None,
 ) -> Source:
     """A video, or a folder of images.
 
@@ -93,6 +99,7 @@ def open_source(
         fps: images a second, for folders whose names hold no times, and for nothing else.
         stream: which of a file's video streams, from 0; None: the first.
         crop: the part of each frame that this sensor's picture takes; None: all of it.
+        wanted: unit and depth of the checkpoint's thermal values, for folders.
 
     Raises:
         DataError: not there, not a video, without a frame or an image.
@@ -107,8 +114,14 @@ def open_source(
     if path.is_dir():
         if stream is not None:
             raise ConfigError(f"{kind}_stream: {path} is a folder of images and has no streams; leave it out")
-        return ImageSource(path, kind, fps, crop)
+        return ImageSource(path, kind, fps, crop, wanted)
     if path.suffix.lower() in THERMAL_EXTENSIONS:
+        pages = len(read_tiff(path).pages)  # none of what is no TIFF
+        if pages > 1:
+            raise DataError(
+                f"{path}: a stack of {pages} images (pages); split it into a folder of numbered files (tiffsplit, or "
+                "tifffile) and give that"
+            )
         raise DataError(f"{path}: one image; give a video or a folder of images, or use `cimnet predict` for one pair")
     if fps is not None:
         raise ConfigError(f"{option}: {path} is a video and has its own times; leave {option} out")
@@ -239,8 +252,15 @@ class ImageSource:
     """The images of a folder: at the times that their names hold (see `times_of`), else in the order of the numbers in
     their names, `fps` a second."""
 
-    def __init__(self, path: Path, kind: Kind, fps: float | None = None, crop: Crop | None = None) -> None:
-        self.path, self.kind, self.crop = path, kind, crop
+    def __init__(
+        self,
+        path: Path,
+        kind: Kind,
+        fps: float | None = None,
+        crop: Crop | None = None,
+        wanted: Wanted | None = None,
+    ) -> None:
+        self.path, self.kind, self.crop, self.wanted = path, kind, crop, wanted
         found = index_images(path, IMAGE_EXTENSIONS if kind == "rgb" else THERMAL_EXTENSIONS)
         if not found:
             raise DataError(f"{path}: no images in it; folders inside are not read, give the right one")
@@ -266,7 +286,8 @@ class ImageSource:
             yield Frame(index, file.stem, time, partial(self._read, file))
 
     def _read(self, file: Path) -> Image:
-        image: Image = read_rgb(file) if self.kind == "rgb" else read_thermal_counts(file)
+        rgb = self.kind == "rgb"
+        image: Image = read_rgb(file, of_pair=True) if rgb else read_thermal_counts(file, self.wanted)
         return image if self.crop is None else self.crop.cut(image, file)
 
     def _count(self, names: list[str], fps: float | None) -> None:

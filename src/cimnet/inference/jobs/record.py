@@ -23,6 +23,8 @@ from cimnet.utils.locks import LOCK, OutputLock
 Fingerprint = dict[str, Any]
 KINDS = ("masks", "overlays")
 _NOT_COMPARED = ("batch_size",)  # how fast, not what
+_LATER = {"force_range": False, "bands": None}
+"""Settings that older records do not have: at these values they change nothing."""
 _REMEDY = "choose another --out, or --overwrite to predict all pairs anew"
 
 
@@ -34,6 +36,7 @@ def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | Non
         origin: by option, where the pairs come from.
     """
     kept = {key: value for key, value in asdict(settings).items() if key not in _NOT_COMPARED}
+    kept = {key: value for key, value in kept.items() if key not in _LATER or value != _LATER[key]}
     places = {option: None if path is None else str(path.resolve()) for option, path in origin.items()}
     return dict(json.loads(json.dumps({"checkpoint": digest, **kept, **places})))
 

@@ -1,0 +1,173 @@
+"""Images chosen band by band from files of any number of bands and any type: read by GDAL (extra `geo`)."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.data.io import tiff_tags as tags
+from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
+from cimnet.data.io.tiff_tags import MAGIC, read_tiff
+from cimnet.errors import ConfigError, DataError
+
+_DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
+"""GDAL's drivers by the first bytes of a file: formats that name no other file and no address."""
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Which bands of a file are the colours and the thermal image, counted from 1.
+
+    Attributes:
+        rgb: red, green and blue; None: the file says.
+        thermal: None: the only one, or the fourth of a 4-channel file.
+        rgb_range: values that become 0 and 255; None: 8-bit colours as they are.
+
+    Raises:
+        ConfigError: a number below 1, a band twice, or an empty range.
+    """
+
+    rgb: tuple[int, int, int] | None = None
+    thermal: int | None = None
+    rgb_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rgb is not None and (len(self.rgb) != 3 or min(self.rgb) < 1):
+            raise ConfigError(f"bands: rgb is {list(self.rgb)}, expected three numbers from 1, e.g. 3,2,1")
+        if self.thermal is not None and self.thermal < 1:
+            raise ConfigError(f"bands: thermal is {self.thermal}, expected a number from 1")
+        if self.rgb_range is not None and not -1e30 < self.rgb_range[0] < self.rgb_range[1] < 1e30:
+            raise ConfigError(f"bands: rgb_range is {list(self.rgb_range)}, expected [low, high] with low below high")
+
+    @property
+    def colours(self) -> bool:
+        """Whether they say anything about colours."""
+        return self.rgb is not None or self.rgb_range is not None
+
+
+def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> Bands | None:
+    """Bands of command-line options: "3,2,1", 6 and "0,4095"; None where none is given.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    if rgb is None and thermal is None and rgb_range is None:
+        return None
+    try:
+        numbers = None if rgb is None else tuple(int(part) for part in rgb.split(","))
+        ends = None if rgb_range is None else tuple(float(part) for part in rgb_range.split(","))
+        if (numbers is not None and len(numbers) != 3) or (ends is not None and len(ends) != 2):
+            raise ValueError
+    except ValueError as error:
+        raise ConfigError(
+            f"--rgb-bands {rgb} --rgb-range {rgb_range}: expected three bands, e.g. 3,2,1, and two values, e.g. 0,4095"
+        ) from error
+    return Bands(numbers, thermal, ends)
+
+
+@dataclass(frozen=True)
+class BandValues:
+    """Bands as stored, (N, H, W), and what GDAL says of the last one; `missing` (H, W): nodata and masks."""
+
+    values: npt.NDArray[Any]
+    missing: npt.NDArray[np.bool_] | None
+    scale: float
+    offset: float
+    unit: str
+
+
+def read_rgb_bands(path: Path, bands: Bands) -> npt.NDArray[np.uint8]:
+    """The colours (H, W, 3) uint8 of a file, black where it declares them missing.
+
+    Raises:
+        DataError: it cannot be read, lacks a band, or holds deep values without a range.
+    """
+    found = read_bands(path, bands.rgb or (1, 2, 3))
+    rgb = to_8_bit(np.moveaxis(found.values, 0, -1), bands.rgb_range, path)
+    if found.missing is not None:
+        rgb[found.missing] = 0
+    return rgb
+
+
+def to_8_bit(values: npt.NDArray[Any], ends: tuple[float, float] | None, path: Path | str) -> npt.NDArray[np.uint8]:
+    """Colours as uint8: as they are, or with the values `ends` at 0 and 255.
+
+    Raises:
+        DataError: other values than uint8 without a range.
+    """
+    if ends is None:
+        if values.dtype != np.uint8:
+            raise DataError(
+                f"{path}: RGB values of type {values.dtype} from {values.min()} to {values.max()}; say which become 0 "
+                "and 255: --rgb-range LOW,HIGH, or `bands: {rgb_range: [LOW, HIGH]}` in classes.yaml"
+            )
+        return np.ascontiguousarray(values)
+    low, high = ends
+    scaled = (np.nan_to_num(values.astype(np.float32), nan=low) - low) * (255 / (high - low))
+    return np.ascontiguousarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
+
+
+def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
+    """Read some bands of a file.
+
+    Raises:
+        DataError: it cannot be read, lacks a band, or says what GDAL does not apply; rasterio is not installed.
+    """
+    try:
+        import rasterio
+    except ImportError as error:
+        raise DataError(f"{path}: bands are chosen by rasterio; `pip install cimnet[geo]`") from error
+    try:
+        refuse_pipe(path)
+        _refuse_unapplied(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path, driver=_driver(path)) as file:
+                if max(numbers) > file.count:
+                    raise DataError(f"{path}: {file.count} bands, and band {max(numbers)} is asked for")
+                if file.width * file.height > MAX_PIXELS:
+                    raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; cut the image into tiles first")
+                last = numbers[-1]
+                flags = file.mask_flag_enums[last - 1]
+                alpha = rasterio.enums.MaskFlags.alpha in flags  # a band tagged as opacity may be the thermal one
+                missing = None if alpha else file.read_masks(last) == 0
+                return BandValues(
+                    file.read(list(numbers)),
+                    missing if missing is not None and missing.any() else None,
+                    file.scales[last - 1],
+                    file.offsets[last - 1],
+                    file.units[last - 1] or "",
+                )
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; restore or remove it") from error
+    except Exception as error:  # rasterio has several families of errors, none with a common base
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
+
+
+def _driver(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    found = next((driver for magic, driver in _DRIVERS.items() if start.startswith(magic)), None)
+    if found is None:
+        raise DataError(f"{path}: not a TIFF, PNG, JPEG or BMP image, of which bands can be chosen; convert it")
+    return found
+
+
+def _refuse_unapplied(path: Path) -> None:
+    tiff = read_tiff(path)
+    if tiff.number(tags.ORIENTATION, 1) != 1:
+        raise DataError(f"{path}: a TIFF with an orientation tag; save it upright, without the tag")
+    if tiff.pages and tiff.number(tags.PHOTOMETRIC, 1) == 0:
+        raise DataError(
+            f"{path}: white is zero (photometric interpretation 0); set the tag to MINISBLACK, or invert it"
+        )
+    if len(tiff.pages) > 1:
+        raise DataError(f"{path}: {len(tiff.pages)} pages (images) in one TIFF; split it into files of one page")

@@ -1,0 +1,230 @@
+"""What an image file says about itself: everything that changes what its numbers mean, from the headers alone.
+
+`read_facts` gathers it, `cimnet.data.io.rules` says what happens then.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy.typing as npt
+from PIL import Image
+
+from cimnet.data.io import radiometric
+from cimnet.data.io import tiff_tags as tags
+from cimnet.data.io.open_image import LOSSY, channel_bits, opened, orientation
+from cimnet.data.io.tiff_tags import TiffFile, read_tiff
+from cimnet.data.io.units import name_unit, tlinear_unit
+
+Sign = Literal["unsigned", "signed", "float"]
+Alpha = Literal["", "associated", "unassociated", "unspecified"]
+Georeference = Literal["", "affine", "gcps", "rpc"]
+_SIGNS: dict[int, Sign] = {1: "unsigned", 2: "signed", 3: "float"}
+_ALPHAS: dict[int, Alpha] = {0: "unspecified", 1: "associated", 2: "unassociated"}
+_COLOUR_BANDS = {2: 3, 5: 4, 6: 3, 8: 3}  # by photometric interpretation; others have one
+_START = 1 << 16  # bytes in which a JPEG 2000 codestream tells its depth, and a WebP its kind
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file says. Of several pages, the first one's.
+
+    Attributes:
+        path, format: "PNG", "JPEG", "MPO", "TIFF", "BMP", "WEBP", "AVIF", "JPEG2000", "HEIF", "NPY" or "GDAL".
+        height, width: pixels, as displayed.
+        bands: channels, opacity among them.
+        bits, sign: of one value.
+        colours: whether the bands are colours (also by a palette), not one grey channel.
+        white_is_zero: the smallest value is the brightest (TIFF's photometric interpretation 0, ImageJ's inverting
+            look-up table).
+        palette: values are indices into a table of colours.
+        orientation: EXIF's 1..8.
+        alpha: kind of the channel beside the colours or the grey values: "associated" (colours are multiplied with it),
+            "unassociated", "unspecified" (it may be anything); "" for none.
+        band_colours: what each band is declared to be ("red", "blue", "grey" …); () where nothing is declared.
+        pages: images in the file that are no overview or mask.
+        mask: page that holds the mask of the missing pixels.
+        nodata: value of missing pixels.
+        scale, offset: meaning = scale · value + offset.
+        unit: of the (scaled) values, one of `UNITS`; `unit_text` as the file spells it.
+        maker: whose temperatures a JPEG holds beside its picture: "FLIR", "DJI", "InfiRay"; "" for none.
+        georeference: how the image is placed on a map.
+        lossy: values may differ from those that were saved.
+    """
+
+    path: Path
+    format: str
+    height: int
+    width: int
+    bands: int = 1
+    bits: int = 8
+    sign: Sign = "unsigned"
+    colours: bool = False
+    white_is_zero: bool = False
+    palette: bool = False
+    orientation: int = 1
+    alpha: Alpha = ""
+    band_colours: tuple[str, ...] = ()
+    pages: int = 1
+    mask: int | None = None
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str | None = None
+    unit_text: str = ""
+    maker: str = ""
+    georeference: Georeference = ""
+    lossy: bool = False
+
+    @property
+    def scaled(self) -> bool:
+        """Whether scale and offset change anything."""
+        return (self.scale, self.offset) != (1.0, 0.0)
+
+    @property
+    def depth(self) -> str:
+        """ "16-bit unsigned integers" and the like."""
+        kind = {"unsigned": "unsigned integers", "signed": "signed integers", "float": "floats"}[self.sign]
+        return f"{self.bits}-bit {kind}"
+
+
+def read_facts(path: Path) -> FileFacts:
+    """What a file says about itself, by its headers.
+
+    Raises:
+        DataError: it is not there, not an image, too large, or of a kind that cannot be decoded; it says which.
+    """
+    with opened(path) as image:
+        return facts_of(image, path)
+
+
+def facts_of(image: Image.Image, path: Path) -> FileFacts:
+    """The same of a file that Pillow has opened."""
+    turned = orientation(image)
+    height, width = image.size[::-1] if turned < 5 else image.size
+    bands = image.getbands()
+    shared: dict[str, Any] = {
+        "path": path,
+        "format": image.format or "",
+        "height": height,
+        "width": width,
+        "orientation": turned,
+    }
+    if image.format == "TIFF":
+        return _tiff_facts(read_tiff(path), shared)
+    colours = len(bands) >= 3 or image.mode in ("P", "PA")
+    has_alpha = bands[-1] in ("A", "a") or (image.mode == "P" and "transparency" in image.info)
+    sidecar = _sidecar(path)
+    return FileFacts(
+        **shared,
+        bands=len(bands),
+        bits=_bits(image, path),
+        colours=colours,
+        palette=image.mode in ("P", "PA"),
+        alpha="unassociated" if has_alpha else "",
+        pages=1 if image.format in LOSSY else int(getattr(image, "n_frames", 1)),
+        maker=radiometric.maker(image),
+        lossy=_lossy(image, path),
+        **sidecar,
+    )
+
+
+def array_facts(path: Path, values: npt.NDArray[Any]) -> FileFacts:
+    """What a .npy file says."""
+    height, width = values.shape
+    signs: dict[str, Sign] = {"u": "unsigned", "i": "signed", "f": "float"}
+    return FileFacts(path, "NPY", height, width, bits=8 * values.dtype.itemsize, sign=signs[values.dtype.kind])
+
+
+def _tiff_facts(tiff: TiffFile, shared: dict[str, Any]) -> FileFacts:
+    photometric = tiff.number(tags.PHOTOMETRIC, 1)
+    bands = tiff.number(tags.SAMPLES, 1)
+    extra = tiff.numbers(tags.EXTRA)
+    alphas = [_ALPHAS.get(kind, "unspecified") for kind in extra] or (
+        ["unassociated"] if bands - _COLOUR_BANDS.get(photometric, 1) == 1 else []
+    )
+    named = tiff.gdal("colorinterp")
+    unit_text = tiff.gdal("unittype").get(0, "")
+    gain = re.search(r"TlinearGain(?:>|=\")\s*([0-9.]+)", tiff.text(tags.XMP), re.IGNORECASE)
+    shared["orientation"] = tiff.number(tags.ORIENTATION, 1)
+    facts = FileFacts(
+        **shared,
+        bands=bands,
+        bits=tiff.number(tags.BITS, 1),
+        sign=_SIGNS.get(tiff.number(tags.SAMPLE_FORMAT, 1), "unsigned"),
+        colours=photometric not in (0, 1),
+        white_is_zero=photometric == 0,
+        palette=photometric == 3,
+        alpha=alphas[0] if alphas else "",
+        band_colours=tuple(named.get(i, "").lower() for i in range(bands)) if named else (),
+        pages=len(tiff.pages),
+        mask=tiff.mask,
+        nodata=_number(tiff.text(tags.GDAL_NODATA)),
+        scale=_number(tiff.gdal("scale").get(0, "")) or 1.0,
+        offset=_number(tiff.gdal("offset").get(0, "")) or 0.0,
+        unit_text=unit_text,
+        unit=name_unit(unit_text) or (tlinear_unit(float(gain[1])) if gain else None),
+        georeference=_georeference(tiff),
+        lossy=tiff.number(tags.COMPRESSION, 1) in (6, 7, 34712, 50001),
+    )
+    sidecar = _sidecar(facts.path)
+    changed = {key: value for key, value in sidecar.items() if getattr(facts, key) in (None, "", 1.0, 0.0)}
+    return FileFacts(**{**facts.__dict__, **changed})
+
+
+def _georeference(tiff: TiffFile) -> Georeference:
+    page = tiff.pages[0] if tiff.pages else {}
+    if tags.RPC in page:
+        return "rpc"
+    if tags.PIXEL_SCALE in page or tags.MATRIX in page:
+        return "affine"
+    return "gcps" if len(page.get(tags.TIEPOINTS, ())) > 6 else ""
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """Nodata, scale, offset and unit of the first band in the FILE.aux.xml that GDAL writes beside other formats."""
+    beside = path.with_name(f"{path.name}.aux.xml")
+    try:
+        with beside.open("rb") as file:
+            text = file.read(1 << 20).decode("utf-8", "replace")
+    except OSError:
+        return {}
+    band = re.search(r"<PAMRasterBand\b.*?</PAMRasterBand>", text, re.DOTALL)
+    found: dict[str, Any] = {}
+    for key, element in (("nodata", "NoDataValue"), ("scale", "Scale"), ("offset", "Offset")):
+        match = re.search(rf"<{element}[^>]*>([^<]*)<", band[0]) if band else None
+        value = _number(match[1]) if match else None
+        if value is not None:
+            found[key] = value
+    unit = re.search(r"<UnitType[^>]*>([^<]*)<", band[0]) if band else None
+    return {**found, "unit_text": unit[1].strip(), "unit": name_unit(unit[1])} if unit else found
+
+
+def _bits(image: Image.Image, path: Path) -> int:
+    """Bits of one value as stored; Pillow's mode tells those in memory."""
+    if image.format == "JPEG2000":
+        with path.open("rb") as file:
+            start = file.read(_START)
+        place = start.find(b"\xff\x4f\xff\x51")  # the codestream's size segment
+        if 0 <= place <= len(start) - 43:
+            return (start[place + 42] & 0x7F) + 1
+    bits = channel_bits(image, path)
+    return bits if bits is not None else 16 if image.mode.startswith("I;16") else 8
+
+
+def _lossy(image: Image.Image, path: Path) -> bool:
+    """Whether values may have changed; of a JPEG 2000 and an AVIF this cannot be told, so they count as such."""
+    if image.format != "WEBP":
+        return image.format in (*LOSSY, "AVIF", "JPEG2000", "HEIF")
+    with path.open("rb") as file:
+        return b"VP8L" not in file.read(_START)

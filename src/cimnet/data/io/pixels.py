@@ -1,0 +1,138 @@
+"""Decoded pixels, and how what a file says changes them: the functions that `cimnet.data.io.rules` applies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy.ndimage import distance_transform_edt
+
+from cimnet.data.io.facts import FileFacts
+from cimnet.data.io.notices import notice
+from cimnet.errors import DataError
+
+FEW = 0.05
+"""Share of the pixels of a thermal image that may be invalid without being declared so: these are filled."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What was decoded: values (H, W) or (H, W, C) as stored, which pixels are missing, the unit of thermal values."""
+
+    values: npt.NDArray[Any]
+    missing: npt.NDArray[np.bool_] | None = None
+    unit: str | None = None
+
+
+def invert(pixels: Pixels, facts: FileFacts) -> Pixels:
+    top = np.array(2 ** max(facts.bits, 8) - 1, pixels.values.dtype)  # Pillow stretches fewer than 8 bits
+    return replace(pixels, values=top - pixels.values)
+
+
+def order_colours(pixels: Pixels, facts: FileFacts) -> Pixels:
+    values = pixels.values.copy()
+    values[..., :3] = pixels.values[..., [facts.band_colours.index(name) for name in ("red", "green", "blue")]]
+    return replace(pixels, values=values)
+
+
+def _nodata(facts: FileFacts) -> float:
+    """The value of missing pixels, as it is after white and black were exchanged."""
+    assert facts.nodata is not None
+    return 2 ** max(facts.bits, 8) - 1 - facts.nodata if facts.white_is_zero else facts.nodata
+
+
+def _equals(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:
+    if np.isnan(nodata):
+        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
+    if values.dtype == np.float32:
+        return values == np.float32(nodata)
+    return values == nodata
+
+
+def blacken_nodata(pixels: Pixels, facts: FileFacts) -> Pixels:
+    same = _equals(pixels.values[..., :3], _nodata(facts))
+    return blacken(pixels, np.logical_and.reduce(same, axis=2))
+
+
+def blacken(pixels: Pixels, missing: npt.NDArray[np.bool_]) -> Pixels:
+    values = pixels.values.copy()
+    values[missing, :3] = 0
+    return replace(pixels, values=values)
+
+
+def mark_nodata(pixels: Pixels, facts: FileFacts) -> Pixels:
+    return mark(pixels, _equals(pixels.values, _nodata(facts)))
+
+
+def nodata_of_both(pixels: Pixels, facts: FileFacts) -> Pixels:
+    return mark(blacken_nodata(pixels, facts), _equals(pixels.values[..., 3], _nodata(facts)))
+
+
+def mark(pixels: Pixels, missing: npt.NDArray[np.bool_]) -> Pixels:
+    """Pixels with these missing, too."""
+    return replace(pixels, missing=missing if pixels.missing is None else pixels.missing | missing)
+
+
+def page_mask(facts: FileFacts) -> npt.NDArray[np.bool_]:
+    assert facts.mask is not None
+    with Image.open(facts.path, formats=("TIFF",)) as image:
+        image.seek(facts.mask)
+        return np.array(image.convert("L")) == 0
+
+
+def scale(pixels: Pixels, facts: FileFacts) -> Pixels:
+    values = pixels.values.astype(np.float64) * facts.scale + facts.offset
+    return replace(pixels, values=values.astype(np.float32))
+
+
+def turn(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """What was decoded beside the picture; the picture is turned when it is decoded."""
+    if facts.maker != "FLIR":
+        return pixels
+    return replace(pixels, values=turned(pixels.values, facts.orientation))
+
+
+def turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """An array (H, W) as EXIF's orientation 1..8 says that it is to be seen."""
+    if orientation in (5, 6, 7, 8):
+        values = values.T
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return np.ascontiguousarray(values)
+
+
+def take_unit(pixels: Pixels, facts: FileFacts) -> Pixels:
+    return replace(pixels, unit=facts.unit)
+
+
+def fill_invalid(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """Few pixels that are not finite get their nearest value; many are refused with their number."""
+    if pixels.values.dtype.kind != "f":
+        return pixels
+    invalid = ~np.isfinite(pixels.values)
+    if pixels.missing is not None:
+        invalid &= ~pixels.missing
+    count = int(invalid.sum())
+    if not count:
+        return pixels
+    share = count / invalid.size
+    said = f"{facts.path}: {count:,} of {invalid.size:,} thermal values are not finite (NaN or infinite)"
+    if share > FEW:
+        raise DataError(
+            f"{said}, {100 * share:.0f}%; fill them, or declare them as nodata (gdal_edit.py -a_nodata nan FILE)"
+        )
+    notice(f"{said}; they were filled with their nearest values")
+    return replace(pixels, values=fill(pixels.values, invalid))
+
+
+def fill(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """The values (H, W) with those that are missing replaced by the nearest that are there; 0 where none is."""
+    if missing.all():
+        return np.zeros_like(values)
+    rows, columns = distance_transform_edt(missing, return_distances=False, return_indices=True)
+    return np.ascontiguousarray(values[rows, columns])

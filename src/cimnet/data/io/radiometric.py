@@ -1,0 +1,68 @@
+"""Temperatures inside a JPEG, beside the picture that it shows: whose they are, and FLIR's in kelvin."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cimnet.errors import DataError
+from cimnet.utils.extras import require
+
+_MOST_RECORDS = 10_000  # in a FLIR file; cameras write a few dozen
+_RAW_COUNTS = 1  # FLIR's type of record
+_MAKE = 0x010F
+
+
+def maker(image: Image.Image) -> str:
+    """Whose temperatures an opened file holds: "FLIR", "DJI" or "InfiRay"; "" where it is a picture alone, "FLIR
+    without counts" of a picture that a FLIR camera wrote without temperatures.
+
+    By the segments that ExifTool goes by: FLIR's APP1 with a record of raw counts; APP3 or APP4 of a camera made by
+    DJI; InfiRay's APP2 that says IJPEG.
+    """
+    segments = getattr(image, "applist", ())
+    flir = [data for name, data in segments if name == "APP1" and data.startswith(b"FLIR\0")]
+    if flir:
+        return "FLIR" if _has_counts(flir) else "FLIR without counts"
+    if any(name == "APP2" and data[4:10] == b"IJPEG\0" for name, data in segments):
+        return "InfiRay"
+    if any(name in ("APP3", "APP4") for name, _ in segments) and "DJI" in str(image.getexif().get(_MAKE, "")).upper():
+        return "DJI"
+    return ""
+
+
+def _has_counts(segments: list[bytes]) -> bool:
+    """Whether FLIR's directory names a record of raw counts; True where it cannot be read."""
+    try:
+        data = b"".join(segment[8:] for segment in sorted(segments, key=lambda segment: segment[6]))
+        order = ">" if 0 < struct.unpack_from(">I", data, 20)[0] < 1000 else "<"
+        place, count = struct.unpack_from(f"{order}II", data, 24)
+        types = [struct.unpack_from(f"{order}H", data, place + 32 * i)[0] for i in range(min(count, _MOST_RECORDS))]
+    except (struct.error, IndexError):
+        return True
+    return not any(types) or _RAW_COUNTS in types
+
+
+def read_kelvin(path: Path) -> npt.NDArray[np.float32]:
+    """The temperatures (H, W) of a radiometric FLIR JPEG, as the sensor lay; NaN where a count has none.
+
+    Raises:
+        DataError: flyr is not installed, or the record is damaged.
+    """
+    flyr = require("flyr", "thermal", f"{path}: the temperatures of a radiometric FLIR JPEG")
+    from flyr.records import extract_flir_app1
+
+    try:
+        with path.open("rb") as file, np.errstate(all="ignore"):  # counts without a temperature become NaN
+            records = int.from_bytes(extract_flir_app1(file).read(32)[28:], "big")
+            if records > _MOST_RECORDS:  # flyr would look for each of them
+                raise ValueError(f"it claims {records} records")
+            file.seek(0)
+            return np.ascontiguousarray(flyr.unpack(file).kelvin, dtype=np.float32)
+    except Exception as error:  # flyr raises many kinds on damaged records
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(f"{path}: its FLIR temperature record cannot be read ({reason}); export it as TIFF") from error

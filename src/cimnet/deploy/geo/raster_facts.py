@@ -1,0 +1,169 @@
+"""What a raster says of itself, by GDAL, in the terms of `cimnet.data.io.facts`; which of its bands are which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+
+from cimnet.data.io.bands import Bands
+from cimnet.data.io.facts import FileFacts, Georeference, Sign
+from cimnet.data.io.rules import Use, refuse_by_rules
+from cimnet.data.io.tiff_tags import ORIENTATION, PHOTOMETRIC, read_tiff
+from cimnet.data.io.units import convert_unit, name_unit
+from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
+
+_COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+
+
+@dataclass(frozen=True)
+class ThermalBand:
+    """The thermal band of a raster.
+
+    Attributes:
+        number: from 1.
+        scale, offset: meaning = scale · value + offset.
+        source, target: units of the scaled values and of the checkpoint; None: not known.
+        rounded: whether converted values are rounded to 16 bits, as the checkpoint's are.
+        alpha: number of the band of opacity; None: there is none.
+    """
+
+    number: int
+    scale: float = 1.0
+    offset: float = 0.0
+    source: str | None = None
+    target: str | None = None
+    rounded: bool = False
+    alpha: int | None = None
+
+    def __call__(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Values as stored to what they mean, in the checkpoint's unit where both are known."""
+        if (self.scale, self.offset) != (1.0, 0.0):
+            values = (values.astype(np.float64) * self.scale + self.offset).astype(np.float32)
+        if self.source is None or self.target is None:
+            return values
+        if self.source != self.target or self.rounded != (values.dtype.kind != "f"):
+            values = convert_unit(values, self.source, self.target)
+            if self.rounded:
+                values = np.rint(values).astype(np.int64)
+        return values
+
+
+def raster_facts(raster: DatasetReader, band: int = 1) -> FileFacts:
+    """What the file says, of its values in one band."""
+    dtype = np.dtype(raster.dtypes[band - 1])
+    signs: dict[str, Sign] = {"u": "unsigned", "i": "signed", "f": "float"}
+    if dtype.kind not in signs:
+        raise DataError(f"{raster.name}: values of type {dtype}, expected integers or floats")
+    tiff = read_tiff(Path(raster.name))
+    georeference: Georeference = ""
+    if raster.crs is not None and not raster.transform.is_identity:
+        georeference = "affine"
+    elif raster.gcps[0]:
+        georeference = "gcps"
+    elif raster.rpcs is not None:
+        georeference = "rpc"
+    named = tuple("" if kind == ColorInterp.undefined else kind.name for kind in raster.colorinterp)
+    unit = raster.units[band - 1] or ""
+    return FileFacts(
+        Path(raster.name),
+        "GDAL",
+        raster.height,
+        raster.width,
+        bands=raster.count,
+        bits=8 * dtype.itemsize,
+        sign=signs[dtype.kind],
+        white_is_zero=bool(tiff.pages) and tiff.number(PHOTOMETRIC, 1) == 0,
+        palette=raster.colorinterp[0] == ColorInterp.palette,
+        orientation=tiff.number(ORIENTATION, 1),
+        band_colours=named,
+        pages=max(1, len(tiff.pages)),
+        nodata=raster.nodatavals[band - 1],
+        scale=raster.scales[band - 1],
+        offset=raster.offsets[band - 1],
+        unit=name_unit(unit),
+        unit_text=unit,
+        georeference=georeference,
+    )
+
+
+def check_raster(raster: DatasetReader, use: Use, band: int = 1) -> FileFacts:
+    """What a raster says.
+
+    Raises:
+        DataError: it says something that cannot be obeyed.
+    """
+    facts = raster_facts(raster, band)
+    if use == "raster_thermal" or raster.count < 3:  # of several bands GDAL tells the colours
+        facts = replace(facts, band_colours=())
+    refuse_by_rules(facts, use)
+    return facts
+
+
+def colour_bands(raster: DatasetReader, bands: Bands | None) -> tuple[int, int, int]:
+    """Numbers of the red, green and blue band: those asked for, those that the file declares, or the first three.
+
+    Raises:
+        DataError: a band that there is not, or more bands than three and opacity without a declaration.
+    """
+    if bands is not None and bands.rgb is not None:
+        if max(bands.rgb) > raster.count:
+            raise DataError(f"{raster.name}: {_count(raster)}, and band {max(bands.rgb)} is asked for")
+        return bands.rgb
+    interpretation = list(raster.colorinterp)
+    if all(colour in interpretation for colour in _COLOURS):
+        red, green, blue = (interpretation.index(colour) + 1 for colour in _COLOURS)
+        return red, green, blue
+    if raster.count - (alpha_band(raster) is not None) != 3:
+        raise DataError(
+            f"{raster.name}: {_count(raster)}, expected red, green, blue and at most opacity; choose three with "
+            "--rgb-bands, e.g. --rgb-bands 3,2,1, or with gdal_translate -b 1 -b 2 -b 3 (one file of RGB and thermal "
+            "bands: give it for both)"
+        )
+    return 1, 2, 3
+
+
+def alpha_band(raster: DatasetReader) -> int | None:
+    """Number of the band of opacity; None where there is none."""
+    interpretation = list(raster.colorinterp)
+    return interpretation.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretation else None
+
+
+def thermal_band(raster: DatasetReader, bands: Bands | None, fused: bool) -> int:
+    """Number of the thermal band: the one asked for, the fourth of a raster that is RGB, too, or the only one.
+
+    Raises:
+        DataError: none of these is there.
+    """
+    if bands is not None and bands.thermal is not None:
+        if bands.thermal > raster.count:
+            raise DataError(f"{raster.name}: {_count(raster)}, and band {bands.thermal} is asked for")
+        return bands.thermal
+    if fused:
+        if raster.count != 4:
+            raise DataError(
+                f"{raster.name}: {_count(raster)}; given for RGB and thermal it needs four, the thermal image "
+                "last, or --thermal-band N"
+            )
+        return 4
+    opaque = raster.count == 2 and raster.colorinterp[1] == ColorInterp.alpha
+    if raster.count != 1 and not opaque:
+        raise DataError(
+            f"{raster.name}: {_count(raster)}, expected one thermal band and at most opacity; choose it with "
+            "--thermal-band N, or with gdal_translate -b N"
+        )
+    return 1
+
+
+def _count(raster: DatasetReader) -> str:
+    return pluralize(raster.count, "band")
+
+
+def meaning(facts: FileFacts, number: int, unit: str | None, dtype: str | None, alpha: int | None) -> ThermalBand:
+    """How values of the band become those that a checkpoint of this unit and depth knows."""
+    return ThermalBand(number, facts.scale, facts.offset, facts.unit, unit, dtype == "uint16", alpha)
