@@ -24,6 +24,10 @@ def serve(
     grace_s: Annotated[
         float, typer.Option(help="After SIGTERM, how long requests in hand are still answered, seconds.")
     ] = 20.0,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin of a web page that may use the server, e.g. http://localhost:3000. Repeatable."),
+    ] = None,
     device: Device = None,
     precision: Precision = "float32",
     trust: Trust = False,
@@ -33,7 +37,16 @@ def serve(
     from cimnet.inference import Predictor, load
     from cimnet.utils.hosts import is_loopback
 
-    options = ServeOptions(max_mb, max_pixels, queue, batch_size, batch_wait_ms, timeout_s, grace_s=grace_s)
+    options = ServeOptions(
+        max_mb,
+        max_pixels,
+        queue,
+        batch_size,
+        batch_wait_ms,
+        timeout_s,
+        grace_s=grace_s,
+        allow_origins=tuple(allow_origin or ()),
+    )
 
     def open_model() -> Predictor:
         return load(checkpoint, device, trust=trust, batch_size=batch_size, precision=precision)

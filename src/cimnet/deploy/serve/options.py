@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from cimnet.errors import check_fields
+
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.\-\[\]:]+")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class ServeOptions:
         timeout_s: of one request, from its first byte, seconds.
         grace_s: after a signal to stop, how long requests in hand may still be answered, seconds.
         decoders: threads that decode images and encode answers.
+        allow_origins: origins of web pages that may use the server from a browser (CORS), such as
+            ``https://maps.example.org``; ``*``: any page. Empty: none.
 
     Raises:
         ConfigError: naming a field that is out of range.
@@ -33,6 +38,7 @@ class ServeOptions:
     timeout_s: float = 30.0
     decoders: int = 2
     grace_s: float = 20.0
+    allow_origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(
@@ -45,6 +51,11 @@ class ServeOptions:
             ("timeout_s", 0 < self.timeout_s <= 3600, "more than 0, at most 3600"),
             ("grace_s", 0 <= self.grace_s <= 3600, "0 to 3600"),
             ("decoders", self.decoders >= 1, "at least 1"),
+            (
+                "allow_origins",
+                all(_ORIGIN.fullmatch(origin) for origin in self.allow_origins),
+                "origins without a path, such as http://localhost:3000, or *",
+            ),
         )
 
     @property

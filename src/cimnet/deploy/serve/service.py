@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import UploadFile
@@ -54,8 +55,12 @@ def create_app(predictor: Predictor, options: ServeOptions | None = None) -> Fas
         title="cimnet", version=__version__, lifespan=service.lifespan, docs_url=None, redoc_url=None
     )  # the pages of docs_url load scripts from elsewhere
     app.add_middleware(CountRequests, metrics=service.metrics)
+    if service.options.allow_origins:  # no credentials: the server knows none
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(service.options.allow_origins), allow_methods=["GET", "POST"]
+        )
     app.add_api_route("/predict", service.predict, methods=["POST"], openapi_extra=_FORM, response_class=Response)
-    app.add_api_route("/health", service.health, methods=["GET"])
+    app.add_api_route("/health", service.health, methods=["GET", "HEAD"])
     app.add_api_route("/metrics", service.metrics_text, methods=["GET"], response_class=Response)
     add_handlers(app)
     app.state.service = service
