@@ -1,4 +1,4 @@
-"""Cameras whose position is told: by points, by a matrix, by a stereo calibration."""
+"""Cameras whose position is given: by points, by a matrix, by a stereo calibration."""
 
 from __future__ import annotations
 
