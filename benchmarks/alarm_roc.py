@@ -23,7 +23,7 @@ from cimnet.analysis.calibration.reliability_figures import plot_roc
 from cimnet.analysis.calibration.roc import Array, auc, roc
 from cimnet.data.corruptions import DROPPED
 from cimnet.errors import CimnetError
-from cimnet.inference.alarms.alarm import AlarmModel, Measured, fit_alarm
+from cimnet.inference.alarms.alarm import AlarmModel, MeasuredCase, fit_alarm
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.utils.figures import save_figure
 
@@ -61,7 +61,7 @@ def main() -> None:
         save_figure(plot_roc(curves), options.figure)
 
 
-def report(alarm: AlarmModel, cases: Sequence[Measured], name: str, held_out: Sequence[str]) -> dict[str, Curve]:
+def report(alarm: AlarmModel, cases: Sequence[MeasuredCase], name: str, held_out: Sequence[str]) -> dict[str, Curve]:
     """Print the rows of one alarm; the curves of the first two."""
     sound = [case for case in cases if case.sound]
     raising = [case for case in cases if case.truth.get(name)]
@@ -78,7 +78,9 @@ def report(alarm: AlarmModel, cases: Sequence[Measured], name: str, held_out: Se
     return curves
 
 
-def _row(alarm: AlarmModel, name: str, title: str, true: Sequence[Measured], sound: Sequence[Measured]) -> Curve:
+def _row(
+    alarm: AlarmModel, name: str, title: str, true: Sequence[MeasuredCase], sound: Sequence[MeasuredCase]
+) -> Curve:
     detector = alarm.detectors[name]
     scores = [detector.probability(case.numbers) for case in (*true, *sound)]
     truth = [True] * len(true) + [False] * len(sound)

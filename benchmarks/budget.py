@@ -31,7 +31,7 @@ def main() -> None:
 
 def info(name: str, size: str, *more: str) -> dict[str, float]:
     """What ``cimnet info`` says."""
-    command = [sys.executable, "-m", "cimnet.cli.main", "info", name, "--size", size, "--json", *more]
+    command = [sys.executable, "-m", "cimnet.cli", "info", name, "--size", size, "--json", *more]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

@@ -53,7 +53,7 @@ def train_and_score(options: argparse.Namespace, family: str, seed: int) -> bool
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / f"{family}_{seed}.log").open("a") as log:
         for arguments in (train, score):
-            command = [sys.executable, "-m", "cimnet.cli.main", *arguments]
+            command = [sys.executable, "-m", "cimnet.cli", *arguments]
             if subprocess.run(command, env=environment, stdout=log, stderr=log, check=False).returncode:
                 return False
     print(f"{folder}: mIoU {100 * json.loads(scores.read_text())['miou']:.1f}", flush=True)

@@ -1,6 +1,6 @@
 """Give random and damaged input to everything that reads a stranger's file, and see that only `CimnetError`s come out.
 
-    python benchmarks/fuzz.py --cases 100000 --seed 1                  # shared out between all targets
+    python benchmarks/fuzz.py --cases 100000 --seed 1                  # divided among all targets
     python benchmarks/fuzz.py --cases 5000 --seed 7 --target archives
 
 A case must return or raise a `CimnetError` of one line, within 10 seconds and 4 GB of further memory, and print no

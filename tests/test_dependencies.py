@@ -117,3 +117,19 @@ def test_whatever_is_imported_is_required() -> None:
     assert imports
     missing = {n: where for n, where in imports.items() if canonical(PACKAGES.get(n, n)) not in names}
     assert {name: where for name, where in missing.items() if BROUGHT.get(name) not in names} == {}
+
+
+def test_every_requirement_has_its_reason_beside_it() -> None:
+    """On its line: what it is for, and why the bound stands where it stands."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lines = text[: text.index("[project.scripts]")].splitlines()
+    requirements = [line for line in lines if re.search(r"\"[\w.\[\]-]+>=\d", line)]
+    listed = {name for line in requirements for name in re.findall(r"\"([\w.\[\],-]+)>=\d", line)}
+    assert {name for _, name, _ in required()} <= listed
+    assert [line for line in requirements if not re.search(r"\S  # \S", line)] == []
+
+
+def test_every_requirement_has_its_licence_in_the_decisions() -> None:
+    page = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    listed = {canonical(word) for word in re.findall(r"[\w-]+", page[page.index("Licences, as the") :])}
+    assert {name for _, name, _ in required() if canonical(name.partition("[")[0]) not in listed} == set()

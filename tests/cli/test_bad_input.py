@@ -140,7 +140,7 @@ def test_a_run_folder_that_cannot_be_used(refuse: Refuse, recipe: Path, tmp_path
     refuse("train", recipe, "--out", "full", "--resume", naming=("full", "nothing to resume"))
 
 
-def test_a_bad_image_in_a_loader_process(
+def test_a_bad_image_in_a_dataloader_worker(
     cli: Callable[..., Result], recipe: Path, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A file that goes bad after all were read: torch passes the error on with a traceback in front, the command line

@@ -21,7 +21,7 @@ from tests.fakes.layouts import CLASSES, make_folder, make_kust4k, make_mfnet
 
 Cli = Callable[..., Result]
 SCRIPT = Path(sys.executable).with_name("cimnet")
-COMMAND = [str(SCRIPT)] if SCRIPT.is_file() else [sys.executable, "-m", "cimnet.cli.main"]
+COMMAND = [str(SCRIPT)] if SCRIPT.is_file() else [sys.executable, "-m", "cimnet.cli"]
 
 
 def _process(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -211,7 +211,7 @@ def test_data_synth(cli: Cli, tmp_path: Path) -> None:
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
 
 
-def test_one_line_of_an_error_from_a_loader_process() -> None:
+def test_one_line_of_an_error_from_a_dataloader_worker() -> None:
     text = (
         "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
         '  File "x.py", line 1, in f\ncimnet.errors.DataError: a: b.png: broken: restore it\n'

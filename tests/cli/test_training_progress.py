@@ -32,4 +32,4 @@ def test_the_last_step_stays(terminal: bool, monkeypatch: pytest.MonkeyPatch) ->
         report(ROW)
         report({**ROW, "step": 2, "miou": 0.5, "seconds": 3.0})
     assert "lr 1.0e-03  val mIoU 50.0%  3 s" in screen.getvalue()
-    assert screen.getvalue().rstrip().count("2/2") == 1 or terminal  # a terminal is drawn anew with each step
+    assert screen.getvalue().rstrip().count("2/2") == 1 or terminal  # a terminal is redrawn with each step

@@ -48,7 +48,7 @@ def other(places: int) -> RGBTSample:
     return replace(now, rgb=torch.lerp(now.rgb, then.rgb, far), thermal=torch.lerp(now.thermal, then.thermal, far))
 
 
-def spoil(name: str, severity: int | None = None, sample: RGBTSample | None = None, **more: object) -> RGBTSample:
+def corrupted(name: str, severity: int | None = None, sample: RGBTSample | None = None, **more: object) -> RGBTSample:
     return corrupt(sample or pair(), name, severity, moving=[CAR], other=other, **more)  # type: ignore[arg-type]
 
 
@@ -70,7 +70,7 @@ def same(one: RGBTSample, two: RGBTSample) -> bool:
 @pytest.mark.parametrize("severity", [1, 5])
 def test_contract(name: str, severity: int) -> None:
     sample, before = pair(), pair()
-    result = spoil(name, severity, sample)
+    result = corrupted(name, severity, sample)
     assert same(sample, before)
     assert torch.equal(sample.label, before.label)  # type: ignore[arg-type]
     assert sample.offset is None
@@ -88,28 +88,28 @@ def test_contract(name: str, severity: int) -> None:
         assert result.offset.dtype == torch.float32
         assert result.offset.shape == (2, HEIGHT, WIDTH)
     level = CORRUPTIONS[name].levels[severity - 1]
-    assert same(result, spoil(name, level=level))
+    assert same(result, corrupted(name, level=level))
 
 
 @ALL
 def test_seed_and_id(name: str) -> None:
-    first = spoil(name, 3)
-    spoil(name, 5, pair("b"), seed=1)
-    assert same(spoil(name, 3, seed=0), first)
-    by_id = [spoil(name, 3, pair(str(k))) for k in range(12)]
-    by_seed = [spoil(name, 3, seed=k) for k in range(12)]
+    first = corrupted(name, 3)
+    corrupted(name, 5, pair("b"), seed=1)
+    assert same(corrupted(name, 3, seed=0), first)
+    by_id = [corrupted(name, 3, pair(str(k))) for k in range(12)]
+    by_seed = [corrupted(name, 3, seed=k) for k in range(12)]
     assert all(same(result, first) for result in by_id) == (name in SEEDLESS or name == "fixed_pattern")
     assert all(same(result, first) for result in by_seed) == (name in SEEDLESS)
 
 
 @ALL
 def test_severity_5_is_worse(name: str) -> None:
-    assert changed(spoil(name, 5)) > changed(spoil(name, 1)) > 0
+    assert changed(corrupted(name, 5)) > changed(corrupted(name, 1)) > 0
 
 
 @pytest.mark.parametrize("name", ["thermal_noise", "fixed_pattern", "stripes", "rgb_noise"])
 def test_a_severity_is_more_of_the_same_defect(name: str) -> None:
-    weak, strong = spoil(name, 1, even()), spoil(name, 3, even())
+    weak, strong = corrupted(name, 1, even()), corrupted(name, 3, even())
     parts = ("thermal", weak.thermal, strong.thermal) if name != "rgb_noise" else ("rgb", weak.rgb, strong.rgb)
     first, second = (part.numpy().ravel() - 0.5 for part in parts[1:])  # type: ignore[union-attr]
     assert np.corrcoef(first, second)[0, 1] > 0.98
@@ -136,7 +136,7 @@ def test_errors() -> None:
 @ALL
 @pytest.mark.parametrize("level", [0, 0.3, 1000])
 def test_any_level_from_0_can_be_given(name: str, level: float) -> None:
-    result = spoil(name, level=level) if name != "over_exposure" else spoil(name, level=min(level, 20))
+    result = corrupted(name, level=level) if name != "over_exposure" else corrupted(name, level=min(level, 20))
     for image in (result.rgb, result.thermal):
         assert bool(torch.isfinite(image).all())
         assert 0 <= float(image.min()) <= float(image.max()) <= 1
@@ -146,7 +146,7 @@ def test_any_level_from_0_can_be_given(name: str, level: float) -> None:
 
 
 def test_blackout() -> None:
-    lost = [(spoil("blackout", level=share, sample=even()).rgb == 0).numpy() for share in (25, 50, 100)]
+    lost = [(corrupted("blackout", level=share, sample=even()).rgb == 0).numpy() for share in (25, 50, 100)]
     assert [mask.mean() for mask in lost] == [0.25, 0.5, 1]
     assert (lost[0] <= lost[1]).all()
     assert (lost[0] == lost[0][:1, :, :1]).all()
@@ -156,7 +156,7 @@ def test_blackout() -> None:
 @pytest.mark.parametrize("stops", [1, 2])
 def test_low_light(stops: int) -> None:
     sample = even(size=(200, 200))
-    light = linear(spoil("low_light", level=stops, sample=sample).rgb)
+    light = linear(corrupted("low_light", level=stops, sample=sample).rgb)
     mean = linear(sample.rgb).mean() / 2**stops
     assert light.mean() == pytest.approx(mean, rel=0.01)
     steps = (1 / 255) ** 2 / 12 * 0.2  # 8 bits, in linear light
@@ -165,18 +165,18 @@ def test_low_light(stops: int) -> None:
 
 def test_low_light_is_poisson_where_light_is_scarce() -> None:
     dark = even(rgb=20 / 255, size=(200, 200))
-    light = linear(spoil("low_light", level=5, sample=dark).rgb)
+    light = linear(corrupted("low_light", level=5, sample=dark).rgb)
     assert light.mean() == pytest.approx(linear(dark.rgb).mean() / 32, abs=3e-4)
 
 
 def test_over_exposure() -> None:
-    light = linear(spoil("over_exposure", level=1).rgb)
+    light = linear(corrupted("over_exposure", level=1).rgb)
     np.testing.assert_allclose(light, np.minimum(2 * linear(pair().rgb), 1), atol=0.005)
 
 
 def test_glare() -> None:
     dark = even(rgb=0, size=(96, 128))
-    veil = linear(spoil("glare", level=2, sample=dark).rgb).mean(0)
+    veil = linear(corrupted("glare", level=2, sample=dark).rgb).mean(0)
     assert veil.mean() == pytest.approx(0.02, rel=0.02)
     y, x = np.unravel_index(veil.argmax(), veil.shape)
     rows, columns = np.mgrid[:96, :128]
@@ -188,7 +188,7 @@ def test_glare() -> None:
 def test_motion_blur() -> None:
     dot = even(rgb=0, size=(61, 61))
     dot.rgb[:, 30, 30] = 1
-    light = linear(spoil("motion_blur", level=12, sample=dot).rgb)[0]
+    light = linear(corrupted("motion_blur", level=12, sample=dot).rgb)[0]
     assert light.sum() == pytest.approx(1, abs=0.05)
     y, x = np.mgrid[:61, :61] - 30
     assert abs((light * y).sum()) < 0.1
@@ -196,11 +196,11 @@ def test_motion_blur() -> None:
     assert (light * (y**2 + x**2)).sum() == pytest.approx(12**2 / 12 + 1 / 3, abs=0.5)  # a line's, and the splatting's
     moments = np.array([[(light * a * b).sum() for a in (y, x)] for b in (y, x)])
     assert np.linalg.eigvalsh(moments)[0] < 0.5
-    assert torch.equal(spoil("motion_blur", level=9, sample=even(rgb=128 / 255)).rgb, even(rgb=128 / 255).rgb)
+    assert torch.equal(corrupted("motion_blur", level=9, sample=even(rgb=128 / 255)).rgb, even(rgb=128 / 255).rgb)
 
 
 def test_rgb_noise() -> None:
-    noise = spoil("rgb_noise", level=20, sample=even(size=(100, 100))).rgb.numpy() * 255
+    noise = corrupted("rgb_noise", level=20, sample=even(size=(100, 100))).rgb.numpy() * 255
     assert noise.std() == pytest.approx(20, rel=0.05)
     assert noise.mean() == pytest.approx(127.5, abs=0.5)
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
@@ -210,29 +210,29 @@ def test_rgb_noise() -> None:
 def test_fog(transmission: float) -> None:
     board = even(size=(96, 96))
     board.rgb[:] = torch.from_numpy(np.indices((96, 96)).sum(0) % 2) * 0.6 + 0.2
-    before, after = (linear(rgb)[0] for rgb in (board.rgb, spoil("fog", level=transmission, sample=board).rgb))
+    before, after = (linear(rgb)[0] for rgb in (board.rgb, corrupted("fog", level=transmission, sample=board).rgb))
     contrast = np.abs(np.diff(after)) / np.abs(np.diff(before))
     assert contrast.mean() == pytest.approx(transmission / 100, rel=0.05)
     assert contrast.max() > contrast.min() * 1.05
     bright = before > 0.5  # as bright as the airlight: stays
     np.testing.assert_allclose(after[bright], before[bright], atol=0.01)
-    assert same(spoil("fog", level=100), pair())
+    assert same(corrupted("fog", level=100), pair())
 
 
 def test_rain() -> None:
     ground = even(rgb=0.2, size=(96, 128))
     ground.rgb[:, :2] = 0.9
-    few, many = (spoil("rain", level=level, sample=ground).rgb.numpy() for level in (2000, 8000))
+    few, many = (corrupted("rain", level=level, sample=ground).rgb.numpy() for level in (2000, 8000))
     old = ground.rgb.numpy()
     assert (few >= old - 1 / 255).all()
     assert (many >= few - 1 / 255).all()  # the first drops stay
     wet = [float((linear(torch.from_numpy(rgb)) - linear(ground.rgb)).sum()) for rgb in (few, many)]
     assert wet[1] / wet[0] == pytest.approx(4, rel=0.35)
-    assert same(spoil("rain", level=0), pair())
+    assert same(corrupted("rain", level=0), pair())
 
 
 def test_jpeg() -> None:
-    errors = [float((spoil("jpeg", level=quality).rgb - pair().rgb).abs().mean()) for quality in (95, 40, 5)]
+    errors = [float((corrupted("jpeg", level=quality).rgb - pair().rgb).abs().mean()) for quality in (95, 40, 5)]
     assert errors == sorted(errors)
     assert errors[0] < 0.03
 
@@ -258,14 +258,16 @@ def test_dropped() -> None:
 def test_thermal_blur() -> None:
     dot = even(thermal=0, size=(61, 61))
     dot.thermal[0, 30, 30] = 1
-    spot = spoil("thermal_blur", level=3, sample=dot).thermal[0].numpy()
+    spot = corrupted("thermal_blur", level=3, sample=dot).thermal[0].numpy()
     y, x = np.mgrid[:61, :61] - 30
     assert (spot * y**2).sum() == pytest.approx(9, rel=0.02)
     assert (spot * x**2).sum() == pytest.approx(9, rel=0.02)
 
 
 def test_thermal_noise() -> None:
-    noise = [spoil("thermal_noise", level=5, sample=even(size=(100, 100), name=name)).thermal.numpy() for name in "ab"]
+    noise = [
+        corrupted("thermal_noise", level=5, sample=even(size=(100, 100), name=name)).thermal.numpy() for name in "ab"
+    ]
     assert noise[0].std() == pytest.approx(0.05, rel=0.05)
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
 
@@ -273,7 +275,7 @@ def test_thermal_noise() -> None:
 def test_fixed_pattern() -> None:
     def pattern(thermal: float, name: str) -> Array:
         sample = even(thermal=thermal, size=(100, 100), name=name)
-        return spoil("fixed_pattern", level=2, sample=sample).thermal[0].numpy().astype(np.float64) - thermal
+        return corrupted("fixed_pattern", level=2, sample=sample).thermal[0].numpy().astype(np.float64) - thermal
 
     assert np.array_equal(pattern(0.4, "a"), pattern(0.4, "b"))
     offset, gain = 2 * pattern(0.4, "a") - pattern(0.8, "b"), (pattern(0.8, "a") - pattern(0.4, "a")) / 0.4
@@ -287,7 +289,7 @@ def test_saturation() -> None:
     ramp.thermal[0] = torch.linspace(0.2, 0.7, 10000).reshape(100, 100)
     shares = []
     for k in range(6):
-        result = spoil("saturation", level=30, sample=replace(ramp, id=str(k))).thermal[0].numpy()
+        result = corrupted("saturation", level=30, sample=replace(ramp, id=str(k))).thermal[0].numpy()
         assert ((result == 0) | (result == 1)).mean() == pytest.approx(0.3, abs=0.002)
         shares.append((result == 0).mean())
         inside = (result > 0) & (result < 1)
@@ -300,7 +302,7 @@ def test_gain_jump() -> None:
     ramp.thermal[0] = torch.linspace(0.4, 0.6, WIDTH)
     found = set()
     for k in range(30):
-        row = spoil("gain_jump", level=100, sample=replace(ramp, id=str(k))).thermal[0, 0].numpy()
+        row = corrupted("gain_jump", level=100, sample=replace(ramp, id=str(k))).thermal[0, 0].numpy()
         gain, middle = np.ptp(row) / 0.2, (row[0] + row[-1]) / 2
         found.add((round(float(gain), 3), round(float(middle), 3)))
     assert found == {(2, 0.4), (2, 0.6), (0.5, 0.4), (0.5, 0.6)}
@@ -309,7 +311,7 @@ def test_gain_jump() -> None:
 def test_stripes() -> None:
     seen = set()
     for k in range(12):
-        image = spoil("stripes", level=5, sample=even(size=(400, 500), name=str(k))).thermal[0].numpy()
+        image = corrupted("stripes", level=5, sample=even(size=(400, 500), name=str(k))).thermal[0].numpy()
         by_column = bool((image == image[:1]).all())
         assert by_column != bool((image == image[:, :1]).all())
         seen.add(by_column)
@@ -320,19 +322,19 @@ def test_stripes() -> None:
 def test_low_resolution() -> None:
     fine, coarse = even(), even()
     fine.thermal[0] = torch.from_numpy(np.arange(WIDTH) % 4 / 3)
-    np.testing.assert_allclose(spoil("low_resolution", level=4, sample=fine).thermal, 0.5, atol=1e-6)
+    np.testing.assert_allclose(corrupted("low_resolution", level=4, sample=fine).thermal, 0.5, atol=1e-6)
     coarse.thermal[0] = torch.linspace(0, 1, WIDTH)
-    result = spoil("low_resolution", level=4, sample=coarse).thermal[0]
+    result = corrupted("low_resolution", level=4, sample=coarse).thermal[0]
     torch.testing.assert_close(result[:, 2:-2], coarse.thermal[0][:, 2:-2])  # a slope stays where it is
-    assert torch.equal(spoil("low_resolution", level=1).thermal, pair().thermal)
-    assert float(spoil("low_resolution", level=100).thermal.std()) < 1e-6
+    assert torch.equal(corrupted("low_resolution", level=1).thermal, pair().thermal)
+    assert float(corrupted("low_resolution", level=100).thermal.std()) < 1e-6
 
 
 def test_inversion() -> None:
     thermal = 0.35 + 0.3 * pair().thermal
     sample, mean = replace(pair(), thermal=thermal), thermal.mean()
-    torch.testing.assert_close(spoil("inversion", level=-100, sample=sample).thermal, 2 * mean - thermal)
-    torch.testing.assert_close(spoil("inversion", level=50, sample=sample).thermal, (mean + thermal) / 2)
+    torch.testing.assert_close(corrupted("inversion", level=-100, sample=sample).thermal, 2 * mean - thermal)
+    torch.testing.assert_close(corrupted("inversion", level=50, sample=sample).thermal, (mean + thermal) / 2)
 
 
 # data sets
@@ -353,7 +355,7 @@ def test_data_set(tmp_path: Path) -> None:
     assert label is not None
     assert offset is not None
     assert torch.equal(offset.abs().sum(0) > 0, label > 0)
-    assert not bool(CorruptedDataset(data, "time_lag", 3, moving=[1])[0].offset[:, label == 2].any())  # type: ignore
+    assert not bool(CorruptedDataset(data, "time_lag", 3, moving=[1])[0].offset[:, label == 2].any())  # type: ignore[index]
 
 
 def test_data_set_errors(tmp_path: Path) -> None:

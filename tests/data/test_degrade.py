@@ -33,9 +33,9 @@ def test_nothing_is_done_by_default() -> None:
 
 
 def test_pairs_are_displaced_at_the_rate_and_reach_asked_for() -> None:
-    spoil = Degrade(misalignment=5, misalignment_prob=0.5, moving=frozenset({1}))
+    degrade = Degrade(misalignment=5, misalignment_prob=0.5, moving=frozenset({1}))
     sample = _sample()
-    results = [spoil(sample) for _ in range(200)]
+    results = [degrade(sample) for _ in range(200)]
     displaced = [r for r in results if r.offset is not None]
     assert 70 < len(displaced) < 130
     lengths = torch.stack([r.offset.norm(dim=0).max() for r in displaced if r.offset is not None])
@@ -48,12 +48,12 @@ def test_pairs_are_displaced_at_the_rate_and_reach_asked_for() -> None:
 
 
 def test_a_pair_without_rgb_is_not_displaced() -> None:
-    spoil = Degrade(misalignment=5, misalignment_prob=1.0)
-    assert spoil(_sample(black=True)).offset is None
-    assert spoil(_sample()).offset is not None
+    degrade = Degrade(misalignment=5, misalignment_prob=1.0)
+    assert degrade(_sample(black=True)).offset is None
+    assert degrade(_sample()).offset is not None
 
 
-def test_defects_spoil_one_sensor() -> None:
+def test_defects_corrupt_one_sensor() -> None:
     assert not {"translation", "rgb_dropped", "thermal_dropped"} & set(DEFECTS)
     assert {"fog", "thermal_blur"} <= set(DEFECTS)
     sample = _sample()

@@ -86,7 +86,7 @@ def test_indices_share_the_work_between_processes(tmp_path: Path) -> None:
     assert [part.images for part in parts] == [4, 4]
 
 
-def test_loader_processes_change_nothing(tmp_path: Path) -> None:
+def test_dataloader_workers_change_nothing(tmp_path: Path) -> None:
     data = open_dataset(make_folder(tmp_path), "train")
     done: list[int] = []
     result = evaluate(by_heat, data, workers=1, progress=done.append)

@@ -84,4 +84,4 @@ def test_the_model_aligns_before_its_encoders(family: str) -> None:
     moved = sample_at(given, 4 * F.interpolate(output.flow, scale_factor=4.0, mode="bilinear"))
     torch.testing.assert_close(seen[0], moved.detach())
     assert (seen[0] - given).abs().mean() > 0.05
-    assert not list(model.alignment.parameters())  # nothing to learn, nothing to spoil
+    assert not list(model.alignment.parameters())  # nothing to learn, nothing to lose

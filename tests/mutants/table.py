@@ -179,7 +179,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "valid = truth != IGNORE_INDEX", "valid = truth >= 0", "evaluation/test_metrics.py"),
     _src("registration: the wrong order of matrices", "registration/matrices.py",
          "(square(second) @ square(first))[:2]", "(square(first) @ square(second))[:2]",
-         "registration/test_calibration.py", "registration/test_estimate.py"),
+         "registration/test_camera_calibration.py", "registration/test_estimate.py"),
     _src("registration: an object's own offset is the whole one", "registration/objects.py",
          '"ok", dx + own_dx, dy + own_dy, own_dx, own_dy', '"ok", dx + own_dx, dy + own_dy, dx + own_dx, dy + own_dy',
          "registration/test_objects.py"),

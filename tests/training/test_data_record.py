@@ -144,7 +144,7 @@ def test_a_run_goes_on_with_changed_data_where_it_is_told_to(root: Path, tmp_pat
     train(longer, folder, resume=True)  # what it went on with is its data now
 
 
-def test_a_best_model_that_is_gone_is_chosen_anew(root: Path, tmp_path: Path, pixel: None) -> None:
+def test_a_best_model_that_is_gone_is_chosen_again(root: Path, tmp_path: Path, pixel: None) -> None:
     recipe = pixel_recipe(root)
     folder = tmp_path / "trained"
     best = train(recipe, folder)

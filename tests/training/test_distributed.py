@@ -114,7 +114,7 @@ def test_two_processes(tmp_path: Path, model: dict[str, Any], ema: float) -> Non
     assert [row["miou"] for row in first if "miou" in row] == [row["miou"] for row in second if "miou" in row]
     predictor = load(tmp_path / "run", "cpu")
     val_set = predictor.open_dataset(root, "val")
-    assert len(val_set) % 2 == 1  # cannot be shared out evenly
+    assert len(val_set) % 2 == 1  # cannot be divided evenly
     alone = evaluate(predictor.model.predict, val_set).scores
     assert alone.miou == pytest.approx(predictor.info.metrics["miou"], abs=1e-3)
     assert predictor.info.metrics["miou"] == max(row["miou"] for row in first if "miou" in row)

@@ -25,16 +25,16 @@ from cimnet.training.trainer import TrainStep
 from tests.conftest import pixel_recipe
 
 
-def _spoil(monkeypatch: pytest.MonkeyPatch, at: int, factor: float) -> None:
+def _scale_loss(monkeypatch: pytest.MonkeyPatch, at: int, factor: float) -> None:
     """The loss of the pass number ``at`` is multiplied."""
     passes = iter(range(10_000))
     forward = TrainStep.forward
 
-    def spoiled(self: TrainStep, batch: Batch, progress: float) -> Loss:
+    def scaled(self: TrainStep, batch: Batch, progress: float) -> Loss:
         loss: Loss = forward(self, batch, progress)
         return loss._replace(total=loss.total * factor) if self.training and next(passes) == at else loss
 
-    monkeypatch.setattr(TrainStep, "forward", spoiled)
+    monkeypatch.setattr(TrainStep, "forward", scaled)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, at: int, factor: float) -> None:
 def test_a_loss_out_of_bounds_notes_this_batch_and_the_one_before(
     root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch, factor: float, message: str
 ) -> None:
-    _spoil(monkeypatch, 1, factor)
+    _scale_loss(monkeypatch, 1, factor)
     recipe = pixel_recipe(root, training={"save_every": 1})
     with pytest.raises(CimnetError, match=f"the loss .*{message}.* at step 1"):
         train(recipe, tmp_path / "run")
@@ -106,7 +106,7 @@ def test_another_error_of_torch_is_not_taken_for_memory(
         train(pixel_recipe(root), tmp_path / "run")
 
 
-def test_a_loader_process_that_dies_names_its_file(root: Path, tmp_path: Path, pixel: None) -> None:
+def test_a_dataloader_worker_that_dies_names_its_file(root: Path, tmp_path: Path, pixel: None) -> None:
     """As a decoder that crashes would; training then goes on where it was, once the file is mended."""
     recipe = pixel_recipe(root, data={"workers": 2}, training={"save_every": 1})
     victim = (root / "train.txt").read_text().split()[3]

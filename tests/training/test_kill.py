@@ -169,7 +169,7 @@ def test_a_polite_signal_saves_and_says_how_to_go_on(tmp_path: Path, pixel: None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_signal_to_the_whole_group_leaves_loader_processes_alone(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_to_the_whole_group_leaves_dataloader_workers_alone(tmp_path: Path, number: signal.Signals) -> None:
     """As a terminal's Ctrl-C, torchrun and schedulers send it."""
     training = {**TRAINING, "save_every": 0, "batch_size": 1}
     root = make_folder(tmp_path / "data", 10)

@@ -311,8 +311,8 @@ def test_rare_classes_become_ids_and_the_models_scale_goes_into_the_zoom(root: P
     changes = {"rare_classes": ["car"], "rare_class_prob": 0.5, "scale": [0.5, 2.0]}
     train_set, val_set = open_splits(pixel_recipe(root, augmentation=changes, model={"input_scale": 0.5}))
     composed: Any = train_set.transform
-    transform, spoil = composed.transforms
-    assert spoil == Degrade(moving=frozenset({1, 2}))
+    transform, degrade = composed.transforms
+    assert degrade == Degrade(moving=frozenset({1, 2}))
     assert transform.rare_classes == (2,)
     assert transform.scale == (0.25, 1.0)
     assert val_set.transform is None

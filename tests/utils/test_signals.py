@@ -21,7 +21,7 @@ def _wait(told: Connection) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="senders of signals cannot be told here")
-def test_only_the_parent_ends_a_loader_process() -> None:
+def test_only_the_parent_ends_a_dataloader_worker() -> None:
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(target=_wait, args=(theirs,), daemon=True)
     process.start()
@@ -50,7 +50,7 @@ def _have_two_loaders(told: Connection, begin: Event) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="as above")
-def test_a_parent_killed_while_loader_processes_begin_leaves_none() -> None:
+def test_a_parent_killed_while_dataloader_workers_begin_leaves_none() -> None:
     ours, theirs = multiprocessing.Pipe()
     begin = multiprocessing.get_context("fork").Event()
     parent = multiprocessing.get_context("fork").Process(target=_have_two_loaders, args=(theirs, begin))

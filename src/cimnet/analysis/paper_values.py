@@ -12,12 +12,12 @@ MFNET = ("car", "person", "bike", "curve", "car_stop", "guardrail", "colour_cone
 
 
 class Printed(NamedTuple):
-    """A row of Table II or VI: backbone, M parameters, G operations (NaN: not printed), IoU by class, mIoU."""
+    """A row of Table II or VI: backbone, M parameters, GMACs ("Flops" there; NaN: not printed), IoU by class, mIoU."""
 
     method: str
     backbone: str
     parameters: float
-    operations: float
+    gmacs: float
     iou: tuple[float, ...]
     miou: float
 
@@ -90,7 +90,7 @@ TABLE3 = (
 NOTES = {
     "table2": (
         "The paper's mean has nine classes: its eight columns give 77.5 only with about 86.8 for unlabelled.",
-        "The paper's operations mix conventions: CMX's 143.4 G are MACs at 512×640 without attention products, "
+        "The paper's FLOPs mix conventions: CMX's 143.4 G are MACs at 512×640 without attention products, "
         "CIMNet's 132.4 G fit MACs at 480×640 with them.",
     ),
     "table3": (

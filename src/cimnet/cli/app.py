@@ -19,7 +19,7 @@ def serve_page(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Serve a page: upload a pair or take an example, spoil it with sliders, see the mask answer."""
+    """Serve a page: upload a pair or take an example, degrade it with sliders, watch the prediction change."""
     from cimnet.deploy.app.server import serve
     from cimnet.deploy.app.uploads import Limits
     from cimnet.inference import load

@@ -68,7 +68,7 @@ def _one_pair(
     from cimnet.data.io.thermal_files import read_pair
     from cimnet.registration import align_pair
     from cimnet.registration.before_after import plot_pair
-    from cimnet.registration.calibration import fit_points, pick_points, read_points
+    from cimnet.registration.camera_calibration import fit_points, pick_points, read_points
     from cimnet.registration.matrices import Matrix, corner_offsets
     from cimnet.registration.objects import object_offsets
     from cimnet.utils.figures import check_figure_path, save_figure
@@ -118,7 +118,7 @@ def _data_set(
     from cimnet.data import find_layout
     from cimnet.data.io.open_image import image_size
     from cimnet.errors import DataError
-    from cimnet.registration.calibration import fit_points, read_calibration, read_points
+    from cimnet.registration.camera_calibration import fit_points, read_calibration, read_points
     from cimnet.registration.mapping import Mapping
 
     mapping = None

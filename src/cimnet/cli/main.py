@@ -80,7 +80,3 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     """RGB-thermal semantic segmentation with CIMNet: train, evaluate, predict."""
-
-
-if __name__ == "__main__":
-    main()

@@ -26,7 +26,7 @@ def info(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = None,
 ) -> None:
-    """Print parameters and operations of a model, by module."""
+    """Print the parameters and MACs of a model, by module."""
     from cimnet.inference.settings import choose_device
     from cimnet.models import create_model
     from cimnet.models.complexity import CONVENTION, measure_budget, measure_run

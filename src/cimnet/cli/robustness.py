@@ -39,7 +39,7 @@ def robustness(
     trust: Trust = False,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = False,
 ) -> None:
-    """Score a checkpoint on spoilt pairs: misaligned, dark, noisy, without a sensor. Interrupted, it goes on."""
+    """Score a checkpoint on corrupted pairs: misaligned, dark, noisy, without a sensor. Resumes if interrupted."""
     from cimnet.analysis.robustness import measure_robustness, parse_corruption
     from cimnet.analysis.robustness import preset as conditions_of
     from cimnet.inference import load

@@ -57,7 +57,7 @@ def run_demo(
     try:
         best = train(recipe, out / "run", report=report)
     except Stopped as stopped:
-        raise Stopped(f"{out}: stopped while training; the next demo begins anew", stopped.signal) from stopped
+        raise Stopped(f"{out}: stopped while training; the next demo starts over", stopped.signal) from stopped
     lap("training")
     say("3/5 evaluating on unseen scenes")
     predictor = load(best)

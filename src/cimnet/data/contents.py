@@ -1,4 +1,4 @@
-"""Everything that a folder holds, whichever way its splits are told: what converting and dividing start from."""
+"""Everything that a folder holds, whichever way its splits are given: what converting and dividing start from."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A run folder: recipe, versions, log, curves, checkpoints.
+"""A run folder: recipe, versions, the data's record, log, curves, checkpoints.
 
 recipe.yaml  environment.json  log.jsonl  curves.png  tensorboard/
+data.json            what the run was trained on, see data_record.py; `--resume` compares it with what is there
 best.safetensors     the model that scored best on val, complete in one file
 last.pt previous.pt  training states for --resume, see states.py
 bad_batch.json       what a run that lost its way was shown last

@@ -90,13 +90,13 @@ def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
         rare_class_prob=config.rare_class_prob,
         rare_classes=[classes.index(name) for name in config.rare_classes],
     )
-    spoil = Degrade(
+    degrade = Degrade(
         misalignment=config.misalignment,
         misalignment_prob=config.misalignment_prob,
         corruption_prob=config.corruption_prob,
         moving=moving_ids(classes),
     )
-    return v2.Compose([transform, spoil])
+    return v2.Compose([transform, degrade])
 
 
 def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, ModelInfo]:

@@ -11,8 +11,8 @@ from cimnet.analysis.calibration.defects import Case, cases
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data.sample import RGBTSample
 from cimnet.data.synthetic.scene_dataset import SceneDataset
-from cimnet.inference.alarms.alarm import AlarmModel, Measured, fit_alarm
-from cimnet.inference.alarms.image_features import pair_looks, rgb_looks, thermal_looks
+from cimnet.inference.alarms.alarm import AlarmModel, MeasuredCase, fit_alarm
+from cimnet.inference.alarms.image_features import pair_stats, rgb_stats, thermal_stats
 from cimnet.models import create_model
 from tests.fakes.layouts import CLASSES, make_folder, write_list
 from tests.fakes.pixel import Pixel
@@ -23,7 +23,7 @@ SIGNALS = {"sureness": 0.8, "without_thermal": 0.5, "without_rgb": 0.5, "flow": 
 
 def numbers_of(sample: RGBTSample) -> dict[str, float]:
     """What images alone tell."""
-    return rgb_looks(sample.rgb) | thermal_looks(sample.thermal) | pair_looks(sample.rgb, sample.thermal) | SIGNALS
+    return rgb_stats(sample.rgb) | thermal_stats(sample.thermal) | pair_stats(sample.rgb, sample.thermal) | SIGNALS
 
 
 class Kept(SceneDataset):
@@ -52,13 +52,13 @@ def made(scenes: Kept) -> list[Case]:
 
 
 @pytest.fixture(scope="session")
-def measured(made: list[Case]) -> list[Measured]:
+def measured(made: list[Case]) -> list[MeasuredCase]:
     """Those, by images alone."""
-    return [Measured(numbers_of(c.sample), c.truth, c.pair, c.defect, c.sound) for c in made]
+    return [MeasuredCase(numbers_of(c.sample), c.truth, c.pair, c.defect, c.sound) for c in made]
 
 
 @pytest.fixture(scope="session")
-def alarm(measured: list[Measured]) -> AlarmModel:
+def alarm(measured: list[MeasuredCase]) -> AlarmModel:
     """Fitted on those."""
     return fit_alarm(measured)
 

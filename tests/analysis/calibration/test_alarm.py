@@ -13,7 +13,7 @@ from cimnet.analysis.calibration.defects import DEFECTS, Case, alarm_of, cases
 from cimnet.analysis.calibration.fit import curve_of
 from cimnet.data.corruptions import corrupt
 from cimnet.errors import CheckpointError, DataError
-from cimnet.inference.alarms.alarm import NUMBERS, AlarmModel, Measured, fit_alarm
+from cimnet.inference.alarms.alarm import NUMBERS, AlarmModel, MeasuredCase, fit_alarm
 from cimnet.inference.alarms.thresholds import ALARMS
 from tests.analysis.calibration.conftest import Kept, numbers_of
 
@@ -79,7 +79,7 @@ def test_a_shifted_pair(alarm: AlarmModel, scenes: Kept) -> None:
     assert shifted.texts["misaligned"].startswith("RGB and thermal image do not lie on each other (")
 
 
-def test_few_false_alarms_and_most_defects_found(alarm: AlarmModel, measured: list[Measured]) -> None:
+def test_few_false_alarms_and_most_defects_found(alarm: AlarmModel, measured: list[MeasuredCase]) -> None:
     for name in ALARMS:
         assert curve_of(alarm, measured, name)[2] > 0.85
         sound = [name in alarm(case.numbers).raised for case in measured if case.sound]
@@ -104,7 +104,7 @@ def test_alarms_of_other_versions(alarm: AlarmModel) -> None:
 
 def test_too_few_pairs() -> None:
     numbers = {name: 0.0 for names in NUMBERS.values() for name in names}
-    sound = [Measured(numbers, dict.fromkeys(ALARMS, False), k, "", True) for k in range(8)]
+    sound = [MeasuredCase(numbers, dict.fromkeys(ALARMS, False), k, "", True) for k in range(8)]
     with pytest.raises(DataError, match=r"7 sound pairs.*at least 8"):
         fit_alarm(sound[:7])
     with pytest.raises(DataError, match="alarm rgb_broken: 0 cases"):

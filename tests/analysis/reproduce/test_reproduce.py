@@ -139,7 +139,7 @@ def test_table2(tmp_path: Path, kust4k: Path, model: Path) -> None:
     assert _cells(text, "road")[1:3] == [f"{100 * scores['iou']['road']:.1f}", "95.7"]
     budget = measure_budget(cimnet.load(model).model, (480, 640))
     assert _cells(text, "M parameters")[1:3] == [f"{budget.parameters / 1e6:.1f}", "110.9"]
-    assert _cells(text, "G operations")[1:3] == [f"{budget.macs / 1e9:.1f}", "132.4"]
+    assert _cells(text, "GMACs")[1:3] == [f"{budget.macs / 1e9:.1f}", "132.4"]
     printed = [_cells(text, name.replace("_", " "))[2] for name in KUST4K]
     assert printed == ["95.7", "85.8", "68.3", "90.2", "88.6", "86.2", "34.9", "61.0"]
     assert _cells(text, "weakly aligned")[1] == "2"

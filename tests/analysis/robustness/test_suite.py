@@ -66,7 +66,7 @@ def test_interrupted_it_leaves_whole_files_only(columns, sees, tmp_path) -> None
 
 
 @pytest.mark.parametrize("damage", ["half", "other suite", "wrong shape", "no file"])
-def test_a_damaged_file_is_made_anew_with_a_warning(columns, sees, tmp_path, damage: str) -> None:
+def test_a_damaged_file_is_made_again_with_a_warning(columns, sees, tmp_path, damage: str) -> None:
     before = run(sees("thermal"), columns, tmp_path / "out").to_json()
     path = tmp_path / "out" / "conditions" / FILES[1]
     text = path.read_text(encoding="utf-8")

@@ -305,7 +305,7 @@ def test_an_mfnet_flip_whose_label_is_missing_is_the_mirrored_original(tmp_path:
 
 
 @pytest.mark.parametrize("end", [".bin", ".json"])
-def test_a_damaged_disk_cache_is_made_anew(tmp_path: Path, end: str) -> None:
+def test_a_damaged_disk_cache_is_made_again(tmp_path: Path, end: str) -> None:
     root, folder = make_folder(tmp_path / "a"), tmp_path / "cache"
     first = open_dataset(root, "train", cache="disk", cache_folder=folder)[0]
     (path,) = folder.glob(f"*{end}")

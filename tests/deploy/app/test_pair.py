@@ -37,7 +37,7 @@ def test_what_comes_into_view_repeats_the_border() -> None:
     assert (moved[..., :7] == image[..., :1]).all()
 
 
-def test_knobs_at_rest_change_nothing_and_each_spoils_its_own_image() -> None:
+def test_knobs_at_rest_change_nothing_and_each_degrades_its_own_image() -> None:
     rgb, thermal = torch.rand(3, 40, 48), torch.rand(1, 40, 48)
     same = degrade(rgb, thermal, Knobs())
     assert torch.equal(same[0], rgb)

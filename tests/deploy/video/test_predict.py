@@ -97,7 +97,7 @@ def test_part_views_and_odd_sizes(predictor: Predictor, tmp_path: Path) -> None:
     assert np.abs(frame[:63, 95:190, 1].astype(int) - heat).mean() < 8
 
 
-def test_smoothing_averages_probabilities_and_starts_anew_at_cuts(predictor: Predictor, tmp_path: Path) -> None:
+def test_smoothing_averages_probabilities_and_restarts_at_cuts(predictor: Predictor, tmp_path: Path) -> None:
     ground = world()
     times = [k / 10 for k in range(10)]
     images = [look(t / 5, ground, False) for t in times[:6]] + [255 - look(t / 5, ground, False) for t in times[6:]]

@@ -144,7 +144,7 @@ def test_a_worker_that_is_killed(
 def _start(checkpoint: Path, data: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     arguments = ["predict", checkpoint, "--rgb", data / "rgb", "--thermal", data / "thermal", "--out", out]
     views = ["--device", "cpu", "--flip", "--scales", ",".join("1" for _ in SLOW["scales"])]
-    command = [sys.executable, "-m", "cimnet.cli.main", *map(str, arguments), *views, "--engine", "ray", *options]
+    command = [sys.executable, "-m", "cimnet.cli", *map(str, arguments), *views, "--engine", "ray", *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

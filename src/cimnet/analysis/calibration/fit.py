@@ -22,7 +22,7 @@ from cimnet.analysis.calibration.reliability import (
 from cimnet.analysis.calibration.reliability_figures import plot_reliability, plot_roc
 from cimnet.analysis.calibration.roc import Array, auc, roc
 from cimnet.checkpoint import ModelInfo, save_checkpoint
-from cimnet.inference.alarms.alarm import AlarmModel, Measured, fit_alarm
+from cimnet.inference.alarms.alarm import AlarmModel, MeasuredCase, fit_alarm
 from cimnet.inference.alarms.model_features import measure
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.models import RGBTModel
@@ -136,15 +136,15 @@ def calibrate(
 
 def measure_cases(
     model: RGBTModel, pairs: Pairs, *, device: torch.device, seed: int, defects: Collection[str] = DEFECTS
-) -> list[Measured]:
+) -> list[MeasuredCase]:
     """The numbers of pairs as they are and with defects, see `cimnet.analysis.calibration.defects.cases`."""
     return [
-        Measured(measure(model, c.sample.rgb, c.sample.thermal, device), c.truth, c.pair, c.defect, c.sound)
+        MeasuredCase(measure(model, c.sample.rgb, c.sample.thermal, device), c.truth, c.pair, c.defect, c.sound)
         for c in cases(pairs, seed, defects)
     ]
 
 
-def curve_of(alarm: AlarmModel, measured: Collection[Measured], name: str) -> tuple[Array, Array, float]:
+def curve_of(alarm: AlarmModel, measured: Collection[MeasuredCase], name: str) -> tuple[Array, Array, float]:
     """False and true alarms and the area below, over the cases of which it is known whether the alarm is right."""
     known = [case for case in measured if name in case.truth]
     scores = [alarm.detectors[name].probability(case.numbers) for case in known]

@@ -117,7 +117,7 @@ def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[Path
     else:
         cost = measure_budget(model, (480, 640))
         text = (table2 if table == "table2" else table6)(scores, (cost.parameters / 1e6, cost.macs / 1e9))
-        source += f". G operations at 480×640: {CONVENTION}"
+        source += f". GMACs at 480×640: {CONVENTION}"
     return _write(plan, table, text, scores, source)
 
 

@@ -46,7 +46,7 @@ def _by_class(classes: Sequence[str], printed: Sequence[Printed], scores: Sequen
     ]
     rows.append(["**mIoU**", f"**{spread([s['miou'] for s in scores])}**", *(f"{row.miou:.1f}" for row in columns)])
     rows.append(["M parameters", _plain(cost[0]), *(_plain(row.parameters) for row in columns)])
-    rows.append(["G operations", _plain(cost[1]), *(_plain(row.operations) for row in columns)])
+    rows.append(["GMACs", _plain(cost[1]), *(_plain(row.gmacs) for row in columns)])
     return markdown_table(head, rows) + _subsets(scores)
 
 

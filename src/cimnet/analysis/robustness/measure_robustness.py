@@ -46,7 +46,7 @@ def measure_robustness(
     progress: Progress | None = None,
     opened: Predictor | None = None,
 ) -> RobustnessReport:
-    """Score a model on pairs that are spoilt on purpose; write ``robustness.json``, ``.md`` and ``.html``.
+    """Score a model on pairs that are corrupted on purpose; write ``robustness.json``, ``.md`` and ``.html``.
 
     Every finished condition is a file in `out`: interrupted, the same call goes on where it was left.
 

@@ -111,7 +111,7 @@ class Curve:
 
     @property
     def group(self) -> Group:
-        """What it spoils: geometry, rgb or thermal."""
+        """What it corrupts: geometry, rgb or thermal."""
         return CORRUPTIONS[self.name].group
 
     @property

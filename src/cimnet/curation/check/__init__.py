@@ -1,4 +1,4 @@
-"""A doctor for RGB-thermal data sets: examines a folder and reports everything that is wrong with it at once."""
+"""Checks of an RGB-thermal data set: examines a folder and reports everything that is wrong with it at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor's report: findings and figures, as Markdown, as JSON and as pictures."""
+"""The report of the checks: findings and figures, as Markdown, as JSON and as pictures."""
 
 from __future__ import annotations
 

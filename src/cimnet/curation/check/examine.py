@@ -19,7 +19,7 @@ from cimnet.curation.check.splits import Splits
 
 @dataclass(frozen=True)
 class Examined:
-    """What the checks go by: `looks` in the order of `jobs`."""
+    """What the checks go by: `measured` in the order of `jobs`."""
 
     root: Path
     jobs: Sequence[Job]

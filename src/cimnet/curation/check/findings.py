@@ -1,4 +1,4 @@
-"""What the doctor finds: one thing that is wrong or worth knowing, with its remedy and everything it concerns."""
+"""A finding of the checks: one thing that is wrong or worth knowing, with its remedy and everything it concerns."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def fetch(
 ) -> None:
     """Fetch a file to `path`. Until it is whole it lies beside it as `.NAME.part`, from which a later call goes on.
 
-    A file already there is taken as it is if it has the checksum, and fetched anew otherwise. `most` is the
+    A file already there is taken as it is if it has the checksum, and fetched again otherwise. `most` is the
     largest number of bytes to accept where the size is not known.
 
     Raises:
@@ -207,7 +207,7 @@ def _refused(url: str, error: urllib.error.HTTPError) -> NoReturn:
 
 
 def _take(job: _Job, answer: http.client.HTTPResponse, start: int) -> None:
-    """Append the body to `part`, or begin anew where the host sends the whole file."""
+    """Append the body to `part`, or restart where the host sends the whole file."""
     url, size = job.url, job.remote.size
     if answer.status not in (200, 206):
         raise _Again(_NOT_READY if answer.status == 202 else f"HTTP {answer.status} {answer.reason}")

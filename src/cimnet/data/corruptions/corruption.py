@@ -38,7 +38,7 @@ class Corruption:
 
     Attributes:
         name: for example ``translation``.
-        group: what it spoils: the geometry, the RGB image or the thermal image.
+        group: what it corrupts: the geometry, the RGB image or the thermal image.
         levels: of severities 1 to 5, in `unit`.
         apply: ``(sample, level, context)`` to a new sample; the given one is left alone.
     """

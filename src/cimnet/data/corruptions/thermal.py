@@ -23,7 +23,7 @@ def thermal_blur(sample: RGBTSample, level: float, context: Context) -> RGBTSamp
 
 
 def thermal_noise(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
-    """Noise of every frame anew: Gaussian, standard deviation `level` per cent of the range (the NETD)."""
+    """Noise that differs from frame to frame: Gaussian, standard deviation `level` per cent of the range (the NETD)."""
     thermal = _values(sample)
     return _with(sample, thermal + context.rng.standard_normal(thermal.shape) * (level / 100))
 

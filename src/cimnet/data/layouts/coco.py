@@ -1,4 +1,4 @@
-"""COCO's panoptic format: labels as segments in PNG files, told by one JSON file a split."""
+"""COCO's panoptic format: labels as segments in PNG files, described by one JSON file a split."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class CocoPanoptic(RGBTDataset):
                 raise DataError(f"{path}: a {image.format} of mode {image.mode}; panoptic labels are RGB PNG files")
             channels = np.array(upright(image).convert("RGB")).astype(np.int32)
         segments = channels[..., 0] | channels[..., 1] << 8 | channels[..., 2] << 16
-        told = {0: IGNORE_INDEX, **self._segments[path]}
-        known = np.array(sorted(told), np.int32)
+        listed = {0: IGNORE_INDEX, **self._segments[path]}
+        known = np.array(sorted(listed), np.int32)
         found = np.searchsorted(known, segments).clip(max=len(known) - 1)
         unknown = segments[known[found] != segments]
         if unknown.size:
@@ -119,7 +119,7 @@ class CocoPanoptic(RGBTDataset):
                 [f"segment {i} ({pluralize(int(n), 'pixel')})" for i, n in zip(values, pixels, strict=True)]
             )
             raise DataError(f"{path}: {named} not in segments_info of its JSON file; correct either")
-        return np.array([told[int(segment)] for segment in known], np.uint8)[found]
+        return np.array([listed[int(segment)] for segment in known], np.uint8)[found]
 
 
 def _read(root: Path, layout: type[CocoPanoptic]) -> list[Panoptic]:
@@ -133,7 +133,7 @@ def _read(root: Path, layout: type[CocoPanoptic]) -> list[Panoptic]:
 
 
 def _classes(files: list[Panoptic]) -> ClassList:
-    """Names and colours of the categories, by id; colours that are not told are unlike those that are."""
+    """Names and colours of the categories, by id; colours that are missing differ from those that are given."""
     categories = [files[0].categories[number] for number in sorted(files[0].categories)]
     given = [color for _, color in categories if color is not None]
     spare = iter(color for color in palette(2 * len(categories)) if color not in given)

@@ -13,7 +13,7 @@ from cimnet.data.pairs import Info
 class Folder(RGBTDataset):
     """`rgb/NAME.*`, `thermal/NAME.*`, `labels/NAME.*` (extensions may differ), `train.txt`, `classes.yaml`.
 
-    NAME may hold folders (`rgb/flight 3/0001.jpg`). Other places are told by `files:` in the YAML, for example
+    NAME may hold folders (`rgb/flight 3/0001.jpg`). Other places are given by `files:` in the YAML, for example
     `files: {rgb: "{name}_V", thermal: "{name}_T", labels: "masks/{name}"}`; the same pattern for rgb and thermal means
     4-channel files. See `read_dataset_file` for everything that the YAML may say.
     """

@@ -1,4 +1,4 @@
-"""Texts of the page as HTML, from the macros in ``parts.html``, which escape what they are given."""
+"""Texts of the page as HTML, from the macros in ``app_parts.html``, which escape what they are given."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALARMS = {"rgb_broken": "RGB broken", "thermal_broken": "Thermal broken", "misa
 
 
 def _part(name: str, *values: Any) -> str:
-    macros: Any = load_templates("cimnet.deploy.app", ".").get_template("parts.html").module
+    macros: Any = load_templates("cimnet.deploy.app", ".").get_template("app_parts.html").module
     return str(getattr(macros, name)(*values)).strip()
 
 

@@ -8,7 +8,7 @@ from cimnet.utils.extras import require
 leave_out_network_drivers()
 require("rasterio", "geo", "aerial images")  # first: what is imported below needs it
 
-from cimnet.deploy.geo.areas import ClassArea  # noqa: E402
-from cimnet.deploy.geo.predict_raster import GeoResult, predict_geotiff  # noqa: E402
+from cimnet.deploy.geo.areas import ClassArea  # noqa: E402 - after the check
+from cimnet.deploy.geo.predict_raster import GeoResult, predict_geotiff  # noqa: E402 - after the check
 
 __all__ = ["ClassArea", "GeoResult", "predict_geotiff"]

@@ -10,8 +10,8 @@ from cimnet.utils.extras import require
 for name in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):  # first: what is imported below needs them
     require(name, "serve", "cimnet serve")
 
-from cimnet.deploy.serve.options import ServeOptions  # noqa: E402
-from cimnet.deploy.serve.run_server import run_server  # noqa: E402
-from cimnet.deploy.serve.service import create_app  # noqa: E402
+from cimnet.deploy.serve.options import ServeOptions  # noqa: E402 - after the check
+from cimnet.deploy.serve.run_server import run_server  # noqa: E402 - after the check
+from cimnet.deploy.serve.service import create_app  # noqa: E402 - after the check
 
 __all__ = ["ServeOptions", "create_app", "run_server"]

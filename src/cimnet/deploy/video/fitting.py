@@ -21,7 +21,7 @@ class Fitter:
 
     Args:
         size: (height, width) of the RGB frames.
-        calibration: a file for `cimnet.registration.calibration.read_calibration`; None: by size alone.
+        calibration: a file for `cimnet.registration.camera_calibration.read_calibration`; None: by size alone.
         fit: whether frames of another size may be resized.
         note: told once that they are.
 
@@ -35,7 +35,7 @@ class Fitter:
         self.size, self.fit, self.note = size, fit, note
         self.mapping: Any = None
         if calibration is not None:
-            from cimnet.registration.calibration import read_calibration
+            from cimnet.registration.camera_calibration import read_calibration
 
             self.mapping = read_calibration(calibration, size)
         self._noted = False

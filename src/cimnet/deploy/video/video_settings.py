@@ -33,7 +33,8 @@ class VideoSettings:
         missing: what happens to RGB frames without a thermal frame: left out (and after the last thermal frame the run
             ends), or predicted from RGB alone.
         thermal_fit: thermal frames of another size are resized to the RGB frames', or refused.
-        calibration: file that says where thermal pixels lie, see `cimnet.registration.calibration.read_calibration`.
+        calibration: file that says where thermal pixels lie, for
+            `cimnet.registration.camera_calibration.read_calibration`.
         smooth: share of the average of earlier frames' probabilities, 0 to 0.98; 0: each frame by itself.
         view: of the video: RGB with classes laid over, RGB | thermal | overlay, or no video.
         legend: name the classes below.

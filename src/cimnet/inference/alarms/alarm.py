@@ -26,7 +26,7 @@ NUMBERS: dict[str, tuple[str, ...]] = {
         *_MODEL,
     ),
 }
-"""What each alarm looks at; `cimnet.inference.alarms.image_features` and `.measure` say what the numbers are."""
+"""What each alarm looks at; `image_features` and `model_features` say what the numbers are."""
 
 _WORDS = {
     "brightness": "brightness",
@@ -121,7 +121,7 @@ class AlarmModel:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredCase:
     """A case as numbers; `truth`, `pair`, `defect`, `sound` as in `cimnet.analysis.calibration.defects.Case`."""
 
     numbers: dict[str, float]
@@ -131,7 +131,7 @@ class Measured:
     sound: bool
 
 
-def fit_alarm(measured: Sequence[Measured]) -> AlarmModel:
+def fit_alarm(measured: Sequence[MeasuredCase]) -> AlarmModel:
     """Fit the three alarms.
 
     Each threshold is the larger of one half and that which at most 5 % of the sound pairs exceed, each judged by a fit
@@ -146,7 +146,7 @@ def fit_alarm(measured: Sequence[Measured]) -> AlarmModel:
     return AlarmModel({name: _fit_one(measured, name) for name in ALARMS})
 
 
-def _fit_one(measured: Sequence[Measured], alarm: str) -> Detector:
+def _fit_one(measured: Sequence[MeasuredCase], alarm: str) -> Detector:
     known = [case for case in measured if alarm in case.truth]
     true = sum(case.truth[alarm] for case in known)
     if true < _LEAST:
@@ -166,5 +166,5 @@ def _fit_one(measured: Sequence[Measured], alarm: str) -> Detector:
     return replace(whole, threshold=threshold)
 
 
-def _fit(cases: Sequence[Measured], alarm: str) -> Detector:
+def _fit(cases: Sequence[MeasuredCase], alarm: str) -> Detector:
     return fit_detector([case.numbers for case in cases], [case.truth[alarm] for case in cases], NUMBERS[alarm])

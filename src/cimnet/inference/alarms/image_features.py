@@ -16,10 +16,10 @@ FAR = 1 / 90  # of the width: a part has moved
 _TINY = 1e-3
 
 
-def rgb_looks(rgb: Tensor) -> dict[str, float]:
+def rgb_stats(rgb: Tensor) -> dict[str, float]:
     """Numbers of an RGB image (3, H, W) in 0..1, all finite: those of its grey values, and four of its colours."""
     darkest, lightest = rgb.amin(0), rgb.amax(0)
-    numbers = _grey_looks(rgb.mean(0)) | {
+    numbers = _grey_stats(rgb.mean(0)) | {
         "colour": float((lightest - darkest).mean()),
         "veil": float(_quantile(darkest, 0.02)),
         "blocks": _blocks(rgb.mean(0)),
@@ -27,12 +27,12 @@ def rgb_looks(rgb: Tensor) -> dict[str, float]:
     return {f"rgb_{name}": value for name, value in numbers.items()}
 
 
-def thermal_looks(thermal: Tensor) -> dict[str, float]:
+def thermal_stats(thermal: Tensor) -> dict[str, float]:
     """Numbers of a thermal image (1, H, W) in 0..1, all finite."""
-    return {f"thermal_{name}": value for name, value in _grey_looks(thermal[0]).items()}
+    return {f"thermal_{name}": value for name, value in _grey_stats(thermal[0]).items()}
 
 
-def pair_looks(rgb: Tensor, thermal: Tensor) -> dict[str, float]:
+def pair_stats(rgb: Tensor, thermal: Tensor) -> dict[str, float]:
     """How well the structure of both images (3, H, W) and (1, H, W) agrees, all finite.
 
     `agreement` of the whole at no offset, `gain` by the best whole offset within `REACH`, and that offset's length,
@@ -72,7 +72,7 @@ def _small(height: int, width: int) -> list[int]:
     return [max(1, round(height * shrink)), max(1, round(width * shrink))]
 
 
-def _grey_looks(grey: Tensor) -> dict[str, float]:
+def _grey_stats(grey: Tensor) -> dict[str, float]:
     low, high = float(grey.min()), float(grey.max())
     margin = (high - low) / 128
     return {

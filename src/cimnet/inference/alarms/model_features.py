@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cimnet.inference.alarms.image_features import pair_looks, rgb_looks, thermal_looks
+from cimnet.inference.alarms.image_features import pair_stats, rgb_stats, thermal_stats
 from cimnet.models import Output, RGBTModel
 from cimnet.models.base import class_ids
 
@@ -49,7 +49,7 @@ def measure_batch(model: RGBTModel, pairs: Sequence[tuple[Tensor, Tensor]], devi
     sureness = both.logits.softmax(1).amax(1)
     found = []
     for k, (image, heat) in enumerate(pairs):
-        numbers = rgb_looks(image) | thermal_looks(heat) | pair_looks(image, heat)
+        numbers = rgb_stats(image) | thermal_stats(heat) | pair_stats(image, heat)
         numbers |= {
             "sureness": float(sureness[k].mean()),
             "without_thermal": float((rgb_alone[k] == mask[k]).float().mean()),

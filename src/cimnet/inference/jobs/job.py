@@ -286,6 +286,6 @@ def _ray(job: Job, digest: str, tries: Path) -> Iterator[_Run]:
 
 
 def _cut(parts: Sequence[Shard]) -> list[Shard]:
-    """Pieces that are small enough to be shared out and repeated, and not too many."""
+    """Pieces that are small enough to be distributed and repeated, and not too many."""
     count = max(_LEAST, -(-sum(len(part.names) for part in parts) // _MOST))
     return [piece for part in parts for piece in (part.cut(count) if isinstance(part, Files) else [part])]

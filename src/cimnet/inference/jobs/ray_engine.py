@@ -31,7 +31,7 @@ class Pool:
 
 def choose_pool(nodes: Sequence[Mapping[str, float]], device: str | None, workers: int | None) -> Pool:
     """The pool for nodes that have these resources (``CPU``, ``GPU``). Without a device, GPUs if there are any;
-    without a number, a worker for each GPU, or for every four CPUs, which are shared out.
+    without a number, a worker for each GPU, or for every four CPUs, which the workers divide among themselves.
 
     Raises:
         ConfigError: no such device in the cluster, or more workers than it has room for.

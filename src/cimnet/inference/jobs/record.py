@@ -25,7 +25,7 @@ KINDS = ("masks", "overlays")
 _NOT_COMPARED = ("batch_size",)  # how fast, not what
 _LATER = {"force_range": False, "bands": None}
 """Settings that older records do not have: at these values they change nothing."""
-_REMEDY = "choose another --out, or --overwrite to predict all pairs anew"
+_REMEDY = "choose another --out, or --overwrite to predict all pairs again"
 
 
 def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | None]) -> Fingerprint:

@@ -114,7 +114,7 @@ class Rows:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"{self._where}: cannot be read ({reason}); write the file again") from error
         if wanted:
-            raise DataError(f"{self._where}: the row is not there any more; was the file written anew?")
+            raise DataError(f"{self._where}: the row is not there any more; was the file rewritten?")
 
     @property
     def _where(self) -> str:

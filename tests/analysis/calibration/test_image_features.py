@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from cimnet.data.sample import RGBTSample
 from cimnet.data.synthetic.scene_dataset import SceneDataset
-from cimnet.inference.alarms.image_features import pair_looks, rgb_looks, thermal_looks
+from cimnet.inference.alarms.image_features import pair_stats, rgb_stats, thermal_stats
 from cimnet.inference.alarms.model_features import measure
 from cimnet.models import create_model
 
@@ -34,19 +34,19 @@ def test_always_finite(size: tuple[int, int], kind: str) -> None:
         else torch.full((c, *size), {"zero": 0.0, "one": 1.0, "grey": 0.4}[kind])
         for c in (3, 1)
     )
-    numbers = rgb_looks(rgb) | thermal_looks(thermal) | pair_looks(rgb, thermal)
+    numbers = rgb_stats(rgb) | thermal_stats(thermal) | pair_stats(rgb, thermal)
     assert all(math.isfinite(value) for value in numbers.values()), numbers
 
 
 def test_noise_is_measured_in_its_own_unit() -> None:
     noisy = 0.5 + 0.05 * torch.randn(1, 200, 200, generator=torch.Generator().manual_seed(0))
-    assert math.exp(thermal_looks(noisy)["thermal_noise"]) == pytest.approx(0.051, rel=0.05)
+    assert math.exp(thermal_stats(noisy)["thermal_noise"]) == pytest.approx(0.051, rel=0.05)
 
 
 def test_shares_at_the_ends() -> None:
     image = torch.full((1, 10, 10), 0.5)
     image[0, 0], image[0, 1, :5] = 0.0, 1.0
-    numbers = thermal_looks(image)
+    numbers = thermal_stats(image)
     assert numbers["thermal_at_low"] == pytest.approx(0.1)
     assert numbers["thermal_at_high"] == pytest.approx(0.05)
     assert numbers["thermal_brightness"] == pytest.approx(0.475)
@@ -54,17 +54,17 @@ def test_shares_at_the_ends() -> None:
 
 def test_each_defect_moves_its_number(scene: RGBTSample) -> None:
     generator = torch.Generator().manual_seed(0)
-    rgb, thermal = rgb_looks(scene.rgb), thermal_looks(scene.thermal)
-    lines = thermal_looks(scene.thermal + 0.1 * torch.randn(160, generator=generator))
+    rgb, thermal = rgb_stats(scene.rgb), thermal_stats(scene.thermal)
+    lines = thermal_stats(scene.thermal + 0.1 * torch.randn(160, generator=generator))
     assert lines["thermal_pattern"] > thermal["thermal_pattern"] + 0.5
     soft = torch.from_numpy(ndimage.gaussian_filter(scene.thermal.numpy(), (0, 3, 3)))
-    assert thermal_looks(soft)["thermal_sharpness"] < thermal["thermal_sharpness"] - 0.7
+    assert thermal_stats(soft)["thermal_sharpness"] < thermal["thermal_sharpness"] - 0.7
     along = torch.from_numpy(ndimage.uniform_filter1d(scene.rgb.numpy(), 11, axis=2))
-    assert rgb_looks(along)["rgb_direction"] > rgb["rgb_direction"] + 0.5
-    foggy = rgb_looks(0.7 + 0.3 * scene.rgb)
+    assert rgb_stats(along)["rgb_direction"] > rgb["rgb_direction"] + 0.5
+    foggy = rgb_stats(0.7 + 0.3 * scene.rgb)
     assert foggy["rgb_veil"] > rgb["rgb_veil"] + 0.5
     blocks = torch.nn.functional.interpolate(scene.rgb[None, :, ::8, ::8], scale_factor=8)[0]
-    assert rgb_looks(blocks)["rgb_blocks"] > rgb["rgb_blocks"] + 1
+    assert rgb_stats(blocks)["rgb_blocks"] > rgb["rgb_blocks"] + 1
 
 
 def test_a_known_offset_is_found() -> None:
@@ -73,7 +73,7 @@ def test_a_known_offset_is_found() -> None:
     structure = (structure - structure.min()) / np.ptp(structure)
     rgb = torch.from_numpy(structure[10:130, 10:170].astype(np.float32)).expand(3, -1, -1)
     thermal = torch.from_numpy(1 - structure[7:127, 14:174].astype(np.float32))[None]
-    moved, still = pair_looks(rgb, thermal), pair_looks(rgb, 1 - rgb[:1])
+    moved, still = pair_stats(rgb, thermal), pair_stats(rgb, 1 - rgb[:1])
     assert moved["shift"] == pytest.approx(1000 * 5 / 160)
     assert moved["gain"] > 0.5
     assert moved["local_shift"] == 1

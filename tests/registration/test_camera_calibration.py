@@ -1,4 +1,4 @@
-"""Cameras whose position is told: by points, by a matrix, by a stereo calibration."""
+"""Cameras whose position is given: by points, by a matrix, by a stereo calibration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cimnet.errors import DataError
-from cimnet.registration.calibration import fit_points, pick_points, read_calibration, read_points
+from cimnet.registration.camera_calibration import fit_points, pick_points, read_calibration, read_points
 from cimnet.registration.matrices import offset
 
 TRUE = np.array([[1.1, 0.05, 4.0], [-0.02, 0.9, -7.0]])

@@ -1,4 +1,4 @@
-"""How two cameras lie to each other, as told by a user: matched points, or a calibration file."""
+"""How two cameras lie relative to each other, given by a user: matched points, or a calibration file."""
 
 from __future__ import annotations
 
