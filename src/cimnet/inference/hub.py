@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cimnet.checkpoint import WEIGHTS, ModelInfo, save_checkpoint
-from cimnet.errors import CheckpointError
+from cimnet.errors import CheckpointError, one_line
 from cimnet.models import RGBTModel
 from cimnet.utils.files import staged_folder, write_text
 from cimnet.utils.hub_access import cached_if_unreachable
@@ -91,7 +91,7 @@ def push(model: RGBTModel, info: ModelInfo, repository: str, private: bool = Tru
             api.create_repo(repository, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload model"))
         except Exception as error:  # the client's network library differs by version
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise CheckpointError(
                 f"{repository}: cannot be uploaded ({reason}); log in with `hf auth login`"
             ) from error

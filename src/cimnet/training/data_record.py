@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from cimnet.data.io.split_lists import name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import ConfigError
 from cimnet.utils.files import write_text
+from cimnet.utils.pool import map_in_threads
 
 FILE = "data.json"
 _ENDS = 4096  # bytes at either end of an image: an encoder changes both when a picture changes
-_THREADS = 4
 _FIXED = {"classes": "classes", "thermal_dtype": "thermal type", "scaling": "thermal scaling"}
 
 Record = dict[str, Any]
@@ -90,8 +89,7 @@ def write_record(folder: Path, now: Record) -> None:
 
 def _checksums(pairs: Sequence[Pair]) -> dict[str, str]:
     """By name, in the order of the split."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip((pair.id for pair in pairs), pool.map(_checksum, pairs), strict=True))
+    return dict(zip((pair.id for pair in pairs), map_in_threads(_checksum, pairs), strict=True))
 
 
 def _checksum(pair: Pair) -> str:

@@ -9,10 +9,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.curation.check import image_stats as measures
-from cimnet.curation.check.decode_pair import Files, Job, Kind, Problem, Settings, one_line, read_files
+from cimnet.curation.check.decode_pair import Files, Job, Kind, Problem, Settings, read_files
 from cimnet.curation.check.image_stats import Border, Thumbnail
 from cimnet.data.io.readers import Ids
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
+from cimnet.errors import one_line
 
 _BLACK = 16  # the darkest night photographs of three sets have a 99th percentile of 59
 _BRIGHT = 250
@@ -114,7 +115,7 @@ def measure_pair(job: Job, settings: Settings) -> PairStats:
     try:
         return _measure(job, settings, read_files(job, settings))
     except Exception as error:  # whatever a strange file does, the other pairs are still looked at
-        return PairStats(job.name, (Problem("rgb", None, f"cannot be examined ({one_line(error)})"),))
+        return PairStats(job.name, (Problem("rgb", None, f"cannot be examined ({one_line(error, None)})"),))
 
 
 def _measure(job: Job, settings: Settings, files: Files) -> PairStats:
@@ -155,7 +156,7 @@ def _offset(job: Job, settings: Settings, files: Files) -> tuple[float, float] |
     try:
         return settings.estimate(files.rgb, measures.stretched(files.thermal))
     except Exception as error:  # of code from elsewhere
-        files.problems.append(Problem("rgb", None, f"the offset cannot be measured ({one_line(error)})"))
+        files.problems.append(Problem("rgb", None, f"the offset cannot be measured ({one_line(error, None)})"))
         return None
 
 
