@@ -102,14 +102,13 @@ def identity(path: str | Path) -> str:
     return total.hexdigest()
 
 
-def identity_in_memory(model: object, info: ModelInfo) -> str:
+def identity_in_memory(model: nn.Module, info: ModelInfo) -> str:
     """Which model this is, for one that may have changed since it was read: SHA-256 over ``info`` and the names and
-    values of all weights. Of what is no module only ``info`` counts: take `identity` of its file."""
+    values of all weights. What is no module has no weights to look at: take `identity` of its file."""
     total = hashlib.sha256(json.dumps(asdict(info), sort_keys=True).encode())
-    if isinstance(model, nn.Module):
-        for name, tensor in model.state_dict().items():
-            total.update(name.encode())
-            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for name, tensor in model.state_dict().items():
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return total.hexdigest()
 
 

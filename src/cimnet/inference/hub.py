@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from cimnet.checkpoint import WEIGHTS, ModelInfo, save_checkpoint
+from cimnet.checkpoint import WEIGHTS, ModelInfo, identity, save_checkpoint
 from cimnet.errors import CheckpointError, one_line
 from cimnet.models import RGBTModel
 from cimnet.utils.files import staged_folder, write_text
@@ -52,6 +52,15 @@ def locate(source: str | Path) -> Path:
         raise CheckpointError(f"{source}: this repository on the Hub has no {WEIGHTS}") from error
     except (OSError, ValueError) as error:  # the client's own errors derive from these
         raise CheckpointError(f"{source}: no such file or folder, and not on the Hugging Face Hub either") from error
+
+
+def identity_of(source: str | Path) -> str:
+    """Which model this is, also of a name on the Hub, see :func:`cimnet.checkpoint.identity`.
+
+    Raises:
+        CheckpointError: it cannot be found or read.
+    """
+    return identity(locate(source))
 
 
 def save_folder(folder: Path, model: RGBTModel, info: ModelInfo) -> None:
