@@ -73,7 +73,7 @@ class ThermalStats:
     levels: int
     at_low: float
     at_high: float
-    sharpness: float
+    laplacian_variance: float
     contrast: float
     clipped: float
 
@@ -201,7 +201,7 @@ def _measure_thermal(
         levels=len(values),
         at_low=float(share[0]),
         at_high=float(share[values >= top].sum()),
-        sharpness=measures.sharpness(live),
+        laplacian_variance=measures.laplacian_variance(live),
         contrast=float(live[::2, ::2].astype(np.float32).var()),
         clipped=clipped,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cimnet.data.io.split_lists import ALL, list_text, name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
-from cimnet.utils.pool import map_in_threads
+from cimnet.utils.pool import Progress, map_in_threads
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
 _WEIGHT_OF_PAIRS = 4.0  # beside 1 for each scene, flag and class
@@ -38,7 +38,7 @@ def split_dataset(
     groups: str | None = None,
     overwrite: bool = False,
     out: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Division:
     """Divide the pairs of a data set. Nothing is written before `Division.write`.
 
@@ -127,7 +127,7 @@ def _held(
     pairs: Sequence[Pair],
     group_of: Mapping[str, str],
     dataset: RGBTDataset,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[list[str], dict[str, npt.NDArray[np.float64]]]:
     """Groups, sorted, and how much each holds of everything that is counted: one array (groups,) a thing."""
     pixels = np.zeros((len(pairs), len(dataset.classes)))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import Wanted, check_depth
 from cimnet.deploy.video.crop import parse_crop
 from cimnet.deploy.video.fitting import Fitter
@@ -31,8 +32,8 @@ from cimnet.inference.predictor import Predictor
 from cimnet.inference.prepared import PreparedPair
 from cimnet.utils.legend import draw_legend
 from cimnet.utils.numbers import pluralize
+from cimnet.utils.pool import Progress
 
-Progress = Callable[[int, int], object]
 Note = Callable[[str], object]
 
 
@@ -141,7 +142,7 @@ def _open(
 ) -> tuple[VideoSettings, tuple[Source, Source]]:
     """Both sources. Where one file is given for both, and the user does not say which part is which, find out."""
     places = (asked.rgb_stream, asked.thermal_stream, asked.rgb_crop, asked.thermal_crop)
-    if places == (None,) * 4 and rgb.is_file() and thermal.is_file() and rgb.samefile(thermal):
+    if places == (None,) * 4 and rgb.is_file() and same_file(rgb, thermal):
         asked, sentence = tell_apart(rgb, asked)
         told(sentence)
     sources = (
