@@ -19,7 +19,7 @@ from cimnet.data.io.readers import read_rgb
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.data.synthetic import render
 from cimnet.registration import align_pair, align_rig
-from cimnet.registration.matrices import compose, identity, invert, offset, warp
+from cimnet.registration.matrices import compose, identity, offset, square, warp
 from cimnet.registration.objects import object_offsets
 
 MOVING = (3, 4, 5, 7)  # motorcycle, car, truck, human
@@ -110,7 +110,7 @@ def msrs(root: Path, every: int, seed: int) -> None:
         target = source + generator.uniform(-K, K, (3, 2))
         applied = np.linalg.solve(np.column_stack([source, np.ones(3)]), target).T
         image = torch.from_numpy(thermal)[None, None]
-        moved = warp(image, invert(applied), size)[0][0, 0].numpy()
+        moved = warp(image, np.linalg.inv(square(applied))[:2], size)[0][0, 0].numpy()
         own, found = align_pair(rgb, thermal), align_pair(rgb, moved)
         against = [applied, compose(applied, rig.matrix), None if own.matrix is None else compose(applied, own.matrix)]
         errors = [

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import cimnet
 from cimnet.analysis.robustness import measure_robustness, parse_corruption
-from cimnet.inference.jobs.record import digest_of
+from cimnet.inference.hub import identity_of
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
 
     dataset = predictor.open_dataset(options.data, "test")
     conditions = [condition for text in options.corruption for condition in parse_corruption(text)]
-    name = f"broken sensors left out, {digest_of(options.checkpoint)[:8]}"
+    name = f"broken sensors left out, {identity_of(options.checkpoint)[:8]}"
     report = measure_robustness(call, dataset, options.out, conditions=conditions, name=name)
     print(report.to_markdown(brief=True))
 

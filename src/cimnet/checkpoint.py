@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cimnet.data.classes import ClassList
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
-from cimnet.errors import CheckpointError, ConfigError, DataError
+from cimnet.errors import CheckpointError, ConfigError, DataError, one_line
 from cimnet.models import RGBTModel, create_model
 from cimnet.models.outline import Outline, outline_model
 from cimnet.utils.files import write_atomically
@@ -102,14 +102,13 @@ def identity(path: str | Path) -> str:
     return total.hexdigest()
 
 
-def identity_in_memory(model: object, info: ModelInfo) -> str:
+def identity_in_memory(model: nn.Module, info: ModelInfo) -> str:
     """Which model this is, for one that may have changed since it was read: SHA-256 over ``info`` and the names and
-    values of all weights. Of what is no module only ``info`` counts: take `identity` of its file."""
+    values of all weights. What is no module has no weights to look at: take `identity` of its file."""
     total = hashlib.sha256(json.dumps(asdict(info), sort_keys=True).encode())
-    if isinstance(model, nn.Module):
-        for name, tensor in model.state_dict().items():
-            total.update(name.encode())
-            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for name, tensor in model.state_dict().items():
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return total.hexdigest()
 
 
@@ -145,7 +144,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
     except (ConfigError, RuntimeError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise CheckpointError(
             f"checkpoint {path}: does not fit model '{info.name}' of this version: {reason}"
         ) from error
@@ -198,7 +197,7 @@ def read_info(path: Path, metadata: dict[str, str]) -> ModelInfo:
             alarm=None if content.get("alarm") is None else dict(content["alarm"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, DataError) as error:
-        reason = f"no field {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:120]
+        reason = f"no field {error}" if isinstance(error, KeyError) else one_line(error, 120)
         raise CheckpointError(
             f"checkpoint {path}: holds no description of a cimnet model ({reason}); take a file that cimnet wrote"
         ) from error

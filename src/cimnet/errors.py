@@ -47,3 +47,10 @@ def check_fields(owner: object, *checks: tuple[str, object, str]) -> None:
 
 class CheckpointError(CimnetError):
     """A checkpoint that cannot be read or does not fit the request."""
+
+
+def one_line(error: object, most: int | None = 200) -> str:
+    """What an error of another library says, for a message: one line, at most ``most`` characters (None: all of them).
+    Of an OSError it is the reason alone, without number and file; of an error without words its class."""
+    text = str(getattr(error, "strerror", None) or error)
+    return " ".join(text.split())[:most] or type(error).__name__

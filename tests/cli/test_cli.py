@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import cimnet
-from cimnet.cli.main import one_line
+from cimnet.cli.main import message_of
 from cimnet.errors import DataError
 from cimnet.evaluation import evaluate
 from tests.conftest import Result, Trained, write_recipe
@@ -216,5 +216,5 @@ def test_one_line_of_an_error_from_a_dataloader_worker() -> None:
         "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
         '  File "x.py", line 1, in f\ncimnet.errors.DataError: a: b.png: broken: restore it\n'
     )
-    assert one_line(DataError(text)) == "a: b.png: broken: restore it"
-    assert one_line(DataError("two\n lines")) == "two lines"
+    assert message_of(DataError(text)) == "a: b.png: broken: restore it"
+    assert message_of(DataError("two\n lines")) == "two lines"

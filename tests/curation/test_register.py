@@ -19,8 +19,9 @@ from cimnet.data.synthetic import render
 from cimnet.errors import CimnetError, DataError
 from cimnet.registration import align_pair
 from cimnet.registration.mapping import Mapping
-from cimnet.registration.matrices import invert, warp
+from cimnet.registration.matrices import warp
 from tests.fakes.layouts import make_folder, make_mfnet
+from tests.fakes.matrices import invert
 
 APPLIED = np.array([[1.0, 0.0, 9.0], [0.0, 1.0, -6.0]])
 SHIFT = Mapping(np.array([[1.0, 0, 3], [0, 1, 2]]))

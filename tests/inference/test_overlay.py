@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cimnet.inference.overlay import overlay_mask, with_legend
+from cimnet.inference.overlay import class_shares, overlay_mask, with_legend
 from cimnet.utils.colors import colorize
 
 CLASSES = ("ground", "person", "car", "tree")
@@ -58,3 +58,9 @@ def test_ignored_pixels_need_no_legend() -> None:
     mask = _mask()
     mask[:10] = 255
     assert COLORS[1] not in _below(mask)
+
+
+def test_shares_of_the_classes_that_occur() -> None:
+    mask = np.array([[2, 2, 0, 1], [2, 255, 9, 1]], np.uint8)
+    assert class_shares(mask, 4) == [(2, 3 / 8), (1, 2 / 8), (0, 1 / 8)]  # 9 and 255 are no classes
+    assert class_shares(np.full((2, 2), 255, np.uint8), 4) == []

@@ -16,7 +16,8 @@ from cimnet.errors import DataError
 from cimnet.ops.edges import blur, correlation, orientation
 from cimnet.registration import align_pair, align_rig, pair_offset
 from cimnet.registration.estimate import Alignment
-from cimnet.registration.matrices import compose, corner_offsets, identity, invert, offset, resize, warp
+from cimnet.registration.matrices import compose, corner_offsets, identity, offset, resize, warp
+from tests.fakes.matrices import invert
 
 SIZE = (256, 320)
 

@@ -101,7 +101,7 @@ def test_exchanged_class_names_are_refused_whatever_is_said(root: Path, run: Pat
     text = path.read_text()
     path.write_text(text.replace(first, "@").replace(second, first).replace("@", second))
     for said in (False, True):
-        with pytest.raises(ConfigError, match="--resume: classes of the data set: now"):
+        with pytest.raises(ConfigError, match=r"data\.json: made with another classes \(.* then, .* now\)"):
             check_record(run, record(root), said)
 
 
@@ -110,20 +110,26 @@ def test_another_thermal_type_is_refused(root: Path, run: Path) -> None:
         with Image.open(path) as image:
             values = np.asarray(image).astype(np.uint16) * 257
         Image.fromarray(values).save(path)
-    with pytest.raises(ConfigError, match="thermal type of the data set: now uint16"):
+    with pytest.raises(ConfigError, match=r"another thermal_dtype \(uint8 then, uint16 now\)"):
         check_record(run, record(root), True)
 
 
 def test_another_thermal_range_is_refused(root: Path, run: Path) -> None:
     with (root / "classes.yaml").open("a") as file:
         file.write("thermal_range: [10, 200]\n")
-    with pytest.raises(ConfigError, match="thermal scaling"):
+    with pytest.raises(ConfigError, match="another scaling"):
         check_record(run, record(root), True)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"train": 3}'])
 def test_a_damaged_record_is_named(root: Path, run: Path, text: str) -> None:
     (run / FILE).write_text(text)
+    with pytest.raises(ConfigError, match=r"data\.json: (does not say|made with another classes)"):
+        check_record(run, record(root), True)
+
+
+def test_a_record_of_damaged_pairs_is_named(root: Path, run: Path) -> None:
+    (run / FILE).write_text(json.dumps({**json.loads((run / FILE).read_text()), "train": 3}))
     with pytest.raises(ConfigError, match=r"data\.json cannot be read"):
         check_record(run, record(root), True)
 

@@ -17,6 +17,9 @@ def test_every_id_of_a_byte_has_a_colour() -> None:
     assert table[:3].tolist() == [list(color) for color in COLORS]
     assert (table[3:] == (1, 2, 3)).all()
     assert (color_table(()) == 255).all()
+    ignored = color_table(COLORS, (1, 2, 3), ignore=(7, 8, 9))
+    assert ignored[255].tolist() == [7, 8, 9]
+    assert (ignored[:255] == table[:255]).all()
 
 
 def test_ids_of_any_integer_kind() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cimnet.errors import CimnetError, DataError
-from cimnet.utils.pool import run_in_processes
+from cimnet.utils.pool import map_in_threads, run_in_processes
 
 
 def _square(number: int) -> int:
@@ -98,7 +98,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from cimnet.utils.pool import run_in_processes
+from cimnet.utils.pool import map_in_threads, run_in_processes
 from tests.utils.test_pool import _write_slowly
 
 if __name__ == "__main__":
@@ -149,3 +149,35 @@ def _wait(done: Callable[[], bool], seconds: float = 30) -> None:
     while not done():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_threads_give_results_in_order_and_few_in_advance() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        time.sleep(0.01 * (item % 3))
+        return item * item
+
+    results = map_in_threads(work, range(1000))
+    assert [next(results) for _ in range(3)] == [0, 1, 4]
+    time.sleep(0.3)
+    assert len(begun) < 100
+    results.close()
+    time.sleep(0.05)
+    assert len(begun) < 100
+    assert list(map_in_threads(work, range(70))) == [item * item for item in range(70)]
+    assert list(map_in_threads(work, ())) == []
+
+
+def test_an_error_in_a_thread_is_that_of_the_first_item() -> None:
+    def work(item: int) -> int:
+        time.sleep(0.05 * (item == 1))
+        if item in (1, 3):
+            raise ValueError(item)
+        return item
+
+    results = map_in_threads(work, range(10))
+    assert next(results) == 0
+    with pytest.raises(ValueError, match=r"^1$"):
+        next(results)

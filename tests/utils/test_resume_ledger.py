@@ -46,6 +46,16 @@ def test_other_settings_are_refused_by_name(tmp_path: Path, now: dict[str, objec
         other.require_same()
 
 
+def test_ignored_settings_may_differ(tmp_path: Path) -> None:
+    ledger(tmp_path, seed=1, window=None, gone=3).write()
+    path, now = tmp_path / "made.json", {"seed": 1, "window": 5, "new": 2}
+    assert Ledger(path, now, REMEDY, ignore=("window", "gone", "new")).require_same()
+    other = Ledger(path, {**now, "seed": 2}, REMEDY, ignore=("window", "gone"))
+    assert other.state() == "other"
+    with pytest.raises(ConfigError, match=r"made with another new \(None then, 2 now\), seed \(1 then, 2 now\); "):
+        other.require_same()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", "3", "{}", '{"somebody": "else"}', "[" * 100_000, b"\xff"])
 @pytest.mark.parametrize("section", [None, "task"])
 def test_a_damaged_or_foreign_file_does_not_say(tmp_path: Path, content: str | bytes, section: str | None) -> None:

@@ -25,7 +25,7 @@ from cimnet.cli.serve import serve
 from cimnet.cli.shared import console, say, say_warnings
 from cimnet.cli.train import runs, train
 from cimnet.cli.video import video
-from cimnet.errors import CimnetError, Stopped
+from cimnet.errors import CimnetError, Stopped, one_line
 from cimnet.version import __version__
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RGB-thermal semantic segmentation.")
@@ -54,19 +54,19 @@ def main() -> None:
         with say_warnings():
             app()
     except Stopped as error:
-        say(one_line(error), "yellow")
+        say(message_of(error), "yellow")
         sys.exit(130 if error.signal == signal.SIGINT else 0)
     except CimnetError as error:
-        print(f"cimnet: {one_line(error)}", file=sys.stderr)
+        print(f"cimnet: {message_of(error)}", file=sys.stderr)
         sys.exit(2)
 
 
-def one_line(error: CimnetError) -> str:
+def message_of(error: CimnetError) -> str:
     """The message; of an error passed on by a dataloader worker, which puts the traceback first, the last line."""
     text = str(error)
     if "Original Traceback" in text:
         text = text.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]
-    return " ".join(text.split())
+    return one_line(text, None)
 
 
 def _version(value: bool) -> None:

@@ -25,6 +25,7 @@ from cimnet.registration.estimate import Alignment, align_pair, align_rig
 from cimnet.registration.mapping import Mapping
 from cimnet.utils.files import require_apart, require_stageable, staged_folder
 from cimnet.utils.numbers import spread_evenly
+from cimnet.utils.pool import Progress
 
 Box = tuple[int, int, int, int]
 _CARRIED = ("*.txt", "*.yaml", "*.yml", "*.json", "splits/*.txt", "scenes/*.txt", "**/rgbt_splits/*.txt")
@@ -76,7 +77,7 @@ def register_dataset(
     mapping: Mapping | None = None,
     per_pair: bool = False,
     crop: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Registration:
     """Copy a data set, its thermal images brought into the frame of the RGB images.
 
@@ -121,7 +122,7 @@ def _mappings(
     index: FileIndex,
     mapping: Mapping | None,
     per_pair: bool,
-    progress: Callable[[int, int], object] | None,
+    progress: Progress | None,
 ) -> tuple[Registration, dict[str, Mapping]]:
     """The mapping of each pair by name: its own, the one given, or that of the rig."""
     names, done = _names(index), Registration(mapping)

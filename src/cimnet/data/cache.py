@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import numpy.typing as npt
 
 from cimnet.data.pairs import Arrays, Pair
 from cimnet.utils.files import write_atomically, write_text
+from cimnet.utils.pool import map_in_threads
 
-_THREADS = 4
 _FORMAT = 2  # raised when the same files are decoded otherwise
 
 
@@ -88,20 +87,19 @@ def _write(path: Path, pairs: Sequence[Pair], decode: Callable[[Pair], Arrays]) 
     places: list[list[Any]] = []
 
     def write(temporary: Path) -> None:
-        with temporary.open("wb") as file, ThreadPoolExecutor(_THREADS) as pool:
-            for first in range(0, len(pairs), 64):  # few in memory at a time
-                for arrays in pool.map(decode, pairs[first : first + 64]):
-                    places.append([])
-                    for array in arrays:
-                        if array is None:
-                            places[-1].append(None)
-                            continue
-                        file.write(b"\0" * (-file.tell() % 8))
-                        places[-1].append([file.tell(), array.dtype.name, list(array.shape)])
-                        file.write(np.ascontiguousarray(array).tobytes())
-                        if isinstance(array, np.ma.MaskedArray):
-                            places[-1][-1].append(file.tell())
-                            file.write(np.ascontiguousarray(np.ma.getmaskarray(array)).tobytes())
+        with temporary.open("wb") as file:
+            for arrays in map_in_threads(decode, pairs):
+                places.append([])
+                for array in arrays:
+                    if array is None:
+                        places[-1].append(None)
+                        continue
+                    file.write(b"\0" * (-file.tell() % 8))
+                    places[-1].append([file.tell(), array.dtype.name, list(array.shape)])
+                    file.write(np.ascontiguousarray(array).tobytes())
+                    if isinstance(array, np.ma.MaskedArray):
+                        places[-1][-1].append(file.tell())
+                        file.write(np.ascontiguousarray(np.ma.getmaskarray(array)).tobytes())
 
     write_atomically(path, write)
     return places

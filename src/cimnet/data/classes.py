@@ -12,7 +12,7 @@ from typing import Any
 
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
-from cimnet.errors import ConfigError, DataError
+from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.colors import Color
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.yaml import read_yaml
@@ -169,7 +169,7 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file or allow it") from error
     except ValueError as error:  # also of dates like 2020-99-99
-        raise DataError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+        raise DataError(f"{path}: not valid YAML ({one_line(error, None)})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys such as 'classes: [background, person]'")
     for key in content:

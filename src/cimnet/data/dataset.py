@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -23,6 +22,7 @@ from cimnet.data.labels import label_lookup, read_class_ids, read_color_label
 from cimnet.data.pairs import Arrays, Info, Pair, check_sizes
 from cimnet.data.sample import RGBTSample
 from cimnet.errors import DataError
+from cimnet.utils.pool import map_in_threads
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Transform = Callable[[RGBTSample], RGBTSample]
 Broken = Literal["keep", "drop", "only", "rgb", "thermal"]
 Cache = Literal["none", "ram", "disk"]
-_THREADS = 4
 _FLIP = "_flip"
 
 
@@ -186,8 +185,7 @@ class RGBTDataset(Dataset[RGBTSample]):
     def _select(self, pairs: list[Pair], broken: str) -> list[Pair]:
         if broken not in get_args(Broken):
             raise DataError(f"broken must be one of {', '.join(get_args(Broken))}, not {broken!r}")
-        with ThreadPoolExecutor(_THREADS) as pool:
-            pairs = list(pool.map(name_sensor, pairs))
+        pairs = list(map_in_threads(name_sensor, pairs))
         if broken == "keep":
             return pairs
         where = f"{self.root}, split {self.split!r}"
@@ -252,8 +250,7 @@ class RGBTDataset(Dataset[RGBTSample]):
                 different depths.
         """
         self.thermal_dtype = self.thermal_dtype or depth(self.arrays(0).thermal)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            counts = sum(pool.map(self._check, range(len(self))), np.zeros(256, dtype=np.int64))
+        counts = sum(map_in_threads(self._check, range(len(self))), np.zeros(256, dtype=np.int64))
         return counts[: len(self.classes)]
 
     def _check(self, index: int) -> npt.NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +17,7 @@ from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
-
-_THREADS = 4
+from cimnet.utils.pool import map_in_threads
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,7 @@ class Arrays(NamedTuple):
 
 def check_sizes(pairs: Sequence[Pair]) -> None:
     """Compare image sizes by the headers alone."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        problems = [problem for problem in pool.map(size_problem, pairs) if problem]
+    problems = [problem for problem in map_in_threads(size_problem, pairs) if problem]
     if problems:
         more = f" (and {len(problems) - 1} more pairs)" if len(problems) > 1 else ""
         raise DataError(

@@ -9,8 +9,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from cimnet.checkpoint import WEIGHTS, ModelInfo, save_checkpoint
-from cimnet.errors import CheckpointError
+from cimnet.checkpoint import WEIGHTS, ModelInfo, identity, save_checkpoint
+from cimnet.errors import CheckpointError, one_line
 from cimnet.models import RGBTModel
 from cimnet.utils.files import staged_folder, write_text
 from cimnet.utils.hub_access import cached_if_unreachable
@@ -54,6 +54,15 @@ def locate(source: str | Path) -> Path:
         raise CheckpointError(f"{source}: no such file or folder, and not on the Hugging Face Hub either") from error
 
 
+def identity_of(source: str | Path) -> str:
+    """Which model this is, also of a name on the Hub, see :func:`cimnet.checkpoint.identity`.
+
+    Raises:
+        CheckpointError: it cannot be found or read.
+    """
+    return identity(locate(source))
+
+
 def save_folder(folder: Path, model: RGBTModel, info: ModelInfo) -> None:
     """Write ``model.safetensors``, ``config.json`` (the same description, to read) and a model card, ``README.md``.
 
@@ -91,7 +100,7 @@ def push(model: RGBTModel, info: ModelInfo, repository: str, private: bool = Tru
             api.create_repo(repository, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload model"))
         except Exception as error:  # the client's network library differs by version
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise CheckpointError(
                 f"{repository}: cannot be uploaded ({reason}); log in with `hf auth login`"
             ) from error

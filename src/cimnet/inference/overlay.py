@@ -35,11 +35,16 @@ def overlay_mask(image: Image8, mask: Image8, colors: Sequence[Color], opacity: 
     return ((1 - covered) * image + covered * color).round().astype(np.uint8)
 
 
+def class_shares(mask: Image8, count: int) -> list[tuple[int, float]]:
+    """The classes 0..count-1 that occur in a mask of ids (H, W), the largest first, with their share of all pixels."""
+    pixels = np.bincount(mask.ravel(), minlength=count)[:count]
+    order = np.argsort(-pixels, kind="stable")
+    return [(int(class_id), float(pixels[class_id] / mask.size)) for class_id in order if pixels[class_id]]
+
+
 def with_legend(image: Image8, mask: Image8, classes: Sequence[str], colors: Sequence[Color]) -> Image.Image:
     """Put a legend below: the classes that occur in the mask, with their share of the pixels."""
-    counts = np.bincount(mask.ravel(), minlength=256)
-    order = [i for i in np.argsort(-counts[: len(classes)]) if counts[i]]
-    entries = [(f"{classes[i]} {100 * counts[i] / mask.size:.1f}%", colors[i]) for i in order]
+    entries = [(f"{classes[k]} {100 * share:.1f}%", colors[k]) for k, share in class_shares(mask, len(classes))]
     strip = draw_legend(max(image.shape[1], 120), entries)
     canvas = Image.new("RGB", (strip.shape[1], image.shape[0] + strip.shape[0]), "white")
     canvas.paste(Image.fromarray(image), (0, 0))

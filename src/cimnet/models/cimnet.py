@@ -12,18 +12,16 @@ see :mod:`cimnet.models.scsfr`; :mod:`cimnet.models.baselines.parallel` is a who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
 from cimnet.models.base import Output
 from cimnet.models.cipa import CIPA
-from cimnet.models.decoder import MLPDecoder
 from cimnet.models.ffm import FFM
 from cimnet.models.lone_streams import choose_lone_streams
 from cimnet.models.mutual_information import MIMode
-from cimnet.models.projections import HEADS, PAPER_WIDTHS
+from cimnet.models.projections import HEADS
 from cimnet.models.scsfr import SCSFR, OffsetUpdate, halve_offset
 from cimnet.models.two_stream import Streams, TwoStream
 
@@ -34,8 +32,6 @@ class CIMNet(TwoStream):
     Args:
         encoder: name for :func:`cimnet.models.encoder.create_encoder`; two of them are built, nothing is shared.
         num_classes: K.
-        widths: C of the four stages inside CIPA, SCSFR and FFM.
-        decoder_channels: embedding of the MLP decoder (paper: 512).
         mutual_information: ``adversarial``, ``cooperative`` or None (no head). This is the switch MIR (mutual
             information) of the paper's Table III.
         msm: modality shift modelling, the first offsets (eq. 10); also a switch of Table III, as are the next two.
@@ -44,47 +40,40 @@ class CIMNet(TwoStream):
             to the encoders.
         offset_update: ``replace`` or ``residual``, see :class:`cimnet.models.scsfr.SCSFR`.
         modulation: DCN v2's mask in the alignment.
-        explicit_alignment: bring the thermal image to the RGB image before the encoders, not in the paper; see
-            :class:`cimnet.models.explicit_alignment.ThermalAlignment`.
-        pretrained: ImageNet weights for both encoders.
-        input_scale: see :class:`cimnet.models.base.RGBTModel`.
-        dropout: in the decoder.
         exchange_dropout: in training, probability per sample and stream that nothing is written back to its encoder,
             so that it learns to work alone. With 1 nothing is ever written back, also at inference. Not in the paper.
         decode_alone: if one image is missing, decode the other stream directly, past SCSFR and FFM. In training, also
             decode the streams drawn by ``exchange_dropout`` on their own: with 1, every pair trains three predictions,
             from both sensors, from RGB alone and from thermal alone. Not in the paper.
+        options: what all models of two encoders take, see :class:`cimnet.models.two_stream.TwoStream`: ``widths`` (C of
+            the four stages inside CIPA, SCSFR and FFM), ``decoder_channels``, ``pretrained``, ``input_scale``,
+            ``dropout``, ``explicit_alignment`` (not in the paper).
     """
 
     def __init__(
         self,
         encoder: str,
         num_classes: int,
-        widths: Sequence[int] = PAPER_WIDTHS,
-        decoder_channels: int = 512,
         mutual_information: MIMode | None = "adversarial",
         msm: bool = True,
         swr: bool = True,
         cwr: bool = True,
         offset_update: OffsetUpdate = "replace",
         modulation: bool = False,
-        explicit_alignment: bool = False,
-        pretrained: bool = False,
-        input_scale: float = 1.0,
-        dropout: float = 0.1,
         exchange_dropout: float = 0.0,
         decode_alone: bool = False,
+        **options: Any,
     ) -> None:
         check_options(mutual_information, offset_update, exchange_dropout)
-        super().__init__(encoder, widths, pretrained, input_scale, explicit_alignment)
+        super().__init__(encoder, num_classes, **options)
         self.add_projections()
-        self.cipa = CIPA(widths[0], mutual_information=mutual_information, msm=msm and swr)
+        self.cipa = CIPA(self.widths[0], mutual_information=mutual_information, msm=msm and swr)
         self.scsfr = nn.ModuleList(
-            SCSFR(c, offset_update=offset_update, modulation=modulation, swr=swr, cwr=cwr) for c in widths
+            SCSFR(c, offset_update=offset_update, modulation=modulation, swr=swr, cwr=cwr) for c in self.widths
         )
         self.add_write_backs(used=(swr or cwr) and exchange_dropout < 1)
-        self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
-        self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
+        self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(self.widths, HEADS, strict=True))
+        self.add_decoder()
         self.has_offsets = swr
         self.exchange_dropout = exchange_dropout
         self.decode_alone = decode_alone

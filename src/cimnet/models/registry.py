@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Callable
 from typing import Any
 
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, one_line
 from cimnet.models.base import RGBTModel
 from cimnet.models.baselines.addition import Addition
 from cimnet.models.baselines.parallel import ParallelNet
@@ -89,5 +89,5 @@ def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
     try:
         return _FAMILIES[family](ENCODERS.get(encoder, encoder), num_classes, **options)
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch cannot allocate such layers
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise ConfigError(f"model '{name}' cannot be built with {options}: {reason}") from error

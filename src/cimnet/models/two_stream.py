@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
 from cimnet.models.base import EncoderInputs, RGBTModel, run_on_present
+from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
-from cimnet.models.projections import WriteBack, input_projection, pair_widths
+from cimnet.models.projections import PAPER_WIDTHS, WriteBack, input_projection, pair_widths
 
 
 class Streams(NamedTuple):
@@ -22,18 +24,23 @@ class Streams(NamedTuple):
 class TwoStream(RGBTModel):
     """Base of models with an encoder for each sensor; the two share no weights.
 
-    A subclass adds its modules in the order in which they run, then ``decoder``. That order decides which numbers a
+    A subclass adds its modules in the order in which they run, the decoder last. That order decides which numbers a
     seed gives them, and the order of the optimiser's state in a run folder.
 
     Args:
         encoder: name for :func:`cimnet.models.encoder.create_encoder`.
+        num_classes: K.
         widths: C of the four stages between the encoders.
-        pretrained, input_scale, explicit_alignment: see :class:`cimnet.models.base.RGBTModel`.
+        decoder_channels: embedding of the MLP decoder (paper: 512).
+        pretrained: ImageNet weights for both encoders.
+        input_scale, explicit_alignment: see :class:`cimnet.models.base.RGBTModel`.
+        dropout: in the decoder.
 
     Attributes:
         stages: (the encoder's width, C) of each stage.
         project_rgb, project_thermal: from :meth:`add_projections`.
         write_back_rgb, write_back_thermal: from :meth:`add_write_backs`.
+        decoder: from :meth:`add_decoder`.
 
     Raises:
         ValueError: an argument that cannot be used.
@@ -49,14 +56,25 @@ class TwoStream(RGBTModel):
     project_thermal: nn.ModuleList
     write_back_rgb: nn.ModuleList
     write_back_thermal: nn.ModuleList
+    decoder: MLPDecoder
 
     def __init__(
-        self, encoder: str, widths: Sequence[int], pretrained: bool, input_scale: float, explicit_alignment: bool
+        self,
+        encoder: str,
+        num_classes: int,
+        widths: Sequence[int] = PAPER_WIDTHS,
+        decoder_channels: int = 512,
+        pretrained: bool = False,
+        input_scale: float = 1.0,
+        dropout: float = 0.1,
+        explicit_alignment: bool = False,
     ) -> None:
         encoder_rgb, encoder_thermal = create_encoder(encoder, pretrained), create_encoder(encoder, pretrained)
         super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
         self.stages = pair_widths(encoder_rgb.channels, widths)
         self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
+        self.widths = tuple(widths)
+        self._build_decoder = partial(MLPDecoder, self.widths, decoder_channels, num_classes, dropout)
 
     def add_projections(self) -> None:
         """Add the input projections of all four stages."""
@@ -68,6 +86,10 @@ class TwoStream(RGBTModel):
         stages = self.stages[:3] if used else []
         self.write_back_rgb = nn.ModuleList(WriteBack(*stage) for stage in stages)
         self.write_back_thermal = nn.ModuleList(WriteBack(*stage) for stage in stages)
+
+    def add_decoder(self) -> None:
+        """Add what turns four maps, one of each of ``widths``, into logits."""
+        self.decoder = self._build_decoder()
 
     def encode(self, n: int, maps: Streams, images: EncoderInputs) -> Streams:
         """Run stage ``n`` (0..3) of both encoders on the images or on what stage ``n - 1`` got back."""

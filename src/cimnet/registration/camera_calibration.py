@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 from cimnet.registration.mapping import Mapping
 from cimnet.registration.matrices import Matrix
 from cimnet.utils.extras import require
@@ -122,7 +122,7 @@ def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
     try:
         content = read_yaml(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as YAML or JSON ({' '.join(str(error).split())[:120]})") from error
+        raise DataError(f"{path}: cannot be read as YAML or JSON ({one_line(error, 120)})") from error
     if not isinstance(content, dict) or not ("matrix" in content or {"K1", "K2", "R", "T"} <= content.keys()):
         raise DataError(f"{path}: holds neither 'matrix' nor a stereo calibration (K1, D1, K2, D2, R, T, distance)")
     if content.get("status") == "unknown":

@@ -22,15 +22,6 @@ def compose(second: Matrix, first: Matrix) -> Matrix:
     return (square(second) @ square(first))[:2]
 
 
-def invert(matrix: Matrix) -> Matrix:
-    """The way back.
-
-    Raises:
-        numpy.linalg.LinAlgError: there is none.
-    """
-    return np.asarray(np.linalg.inv(square(matrix))[:2], np.float64)
-
-
 def square(matrix: Matrix) -> Matrix:
     """(2, 3) with the row 0 0 1 below."""
     return np.vstack([matrix, [0.0, 0.0, 1.0]])

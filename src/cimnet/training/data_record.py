@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,30 +17,29 @@ from cimnet.data import RGBTDataset
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import ConfigError
-from cimnet.utils.files import write_text
+from cimnet.utils.ledger import Ledger
+from cimnet.utils.pool import map_in_threads
 
 FILE = "data.json"
 _ENDS = 4096  # bytes at either end of an image: an encoder changes both when a picture changes
-_THREADS = 4
-_FIXED = {"classes": "classes", "thermal_dtype": "thermal type", "scaling": "thermal scaling"}
+_SPLITS = ("train", "val")
 
 Record = dict[str, Any]
 
 
 def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
-    """What both splits hold, plain JSON.
+    """What both splits hold, for JSON.
 
     A pair's checksum covers its label file as a whole, and of its images the size and both ends: reading all of a large
     data set would delay every start.
     """
-    record = {
+    return {
         "classes": list(train_set.classes),
         "thermal_dtype": train_set.thermal_dtype,
         "scaling": asdict(train_set.scaling),
         "train": _checksums(train_set.pairs),
         "val": _checksums(val_set.pairs),
     }
-    return dict(json.loads(json.dumps(record)))
 
 
 def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
@@ -57,21 +55,14 @@ def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
         ConfigError: other classes, another thermal type or scaling, which no run can go on with; or other pairs,
             without ``changed_data``.
     """
-    path = folder / FILE
-    try:
-        began = json.loads(path.read_text(encoding="utf-8"))
-        changes = [change for split in ("train", "val") if (change := _difference(split, began[split], now[split]))]
-        fixed = {key: began[key] for key in _FIXED}
-    except FileNotFoundError:  # a run of an older version
+    ledger = Ledger(folder / FILE, now, "begin in another --out", ignore=_SPLITS)
+    if not ledger.require_same():  # a run of an older version
         return None
+    try:
+        began = json.loads(ledger.path.read_text(encoding="utf-8"))
+        changes = [change for split in _SPLITS if (change := _difference(split, began[split], now[split]))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"--resume: {path} cannot be read; restore it, or begin in another --out") from error
-    for key, word in _FIXED.items():
-        if fixed[key] != now[key]:
-            raise ConfigError(
-                f"--resume: {word} of the data set: now {now[key]}, but the run in {folder} began with {fixed[key]}; "
-                "restore the data set, or begin in another --out"
-            )
+        raise ConfigError(f"--resume: {ledger.path} cannot be read; restore it, or begin in another --out") from error
     if not changes:
         return None
     text = "; ".join(changes)
@@ -85,13 +76,12 @@ def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
 
 def write_record(folder: Path, now: Record) -> None:
     """Keep what is trained on from here on."""
-    write_text(folder / FILE, json.dumps(now, indent=0) + "\n")
+    Ledger(folder / FILE, now, "").write()
 
 
 def _checksums(pairs: Sequence[Pair]) -> dict[str, str]:
     """By name, in the order of the split."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip((pair.id for pair in pairs), pool.map(_checksum, pairs), strict=True))
+    return dict(zip((pair.id for pair in pairs), map_in_threads(_checksum, pairs), strict=True))
 
 
 def _checksum(pair: Pair) -> str:

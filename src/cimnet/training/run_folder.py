@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,11 +22,12 @@ import torch
 import yaml
 from matplotlib.figure import Figure
 
-from cimnet.errors import CimnetError, ConfigError
+from cimnet.errors import CimnetError
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.states import State, load_state, save_state, state_files
 from cimnet.utils.figures import save_figure
 from cimnet.utils.files import require_new_folder, require_writable, write_text
+from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import LOCK, OutputLock
 
 READING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
@@ -128,13 +130,8 @@ class RunFolder:
         """
         if not self.recipe.is_file():
             return None
-        change = first_change(self.recipe, recipe, MAY_CHANGE)
-        if change is not None:
-            field, began, now = change
-            raise ConfigError(
-                f"--resume: {field} is {now!r}, but the run in {self.path} began with {began!r}; resume with "
-                f"{self.recipe}, of which only {', '.join(sorted(MAY_CHANGE))} may change"
-            )
+        remedy = f"choose another --out; only {', '.join(sorted(MAY_CHANGE))} may change"
+        recipe_ledger(self.path, recipe, MAY_CHANGE, remedy).require_same()
         state, self.damaged = load_state(self.path)
         return state
 
@@ -163,12 +160,11 @@ def read_starts(environment: Path) -> list[dict[str, Any]]:
     return starts
 
 
-def first_change(path: Path, recipe: Recipe, may_change: frozenset[str]) -> tuple[str, Any, Any] | None:
-    """The first field in which ``recipe`` differs from the one in a file: its name (``section.field``), the file's
-    value and the recipe's. None if all fields but ``may_change`` agree."""
-    began, now = flat(load_recipe(path)), flat(recipe)
-    changed = ((name, began[name], now[name]) for name in now if now[name] != began[name] and name not in may_change)
-    return next(changed, None)
+def recipe_ledger(folder: Path, recipe: Recipe, may_change: Collection[str] = (), remedy: str = "") -> Ledger:
+    """Whether the run in a folder has a recipe, all fields (``section.field``) but ``may_change``."""
+    return Ledger(
+        folder / "recipe.yaml", flat(recipe), remedy, ignore=may_change, read=lambda path: flat(load_recipe(path))
+    )
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from cimnet.errors import CimnetError, DataError
 from cimnet.evaluation.spread import spread
 from cimnet.training.recipe import Recipe, load_recipe
-from cimnet.training.run_folder import MAY_CHANGE, READING, first_change, flat, read_starts
+from cimnet.training.run_folder import MAY_CHANGE, READING, flat, read_starts, recipe_ledger
 from cimnet.utils.locks import is_locked
 
 SEED = "training.seed"
@@ -122,7 +122,7 @@ def is_finished(folder: Path, recipe: Recipe) -> bool:
     known = (folder / "recipe.yaml").is_file() and (folder / "best.safetensors").is_file()
     return (
         known
-        and first_change(folder / "recipe.yaml", recipe, MAY_CHANGE - {"training.epochs"}) is None
+        and recipe_ledger(folder, recipe, MAY_CHANGE - {"training.epochs"}).state() == "same"
         and (read_run(folder).status == "finished")
     )
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.data.degrade import with_missing
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, one_line
 from cimnet.models import RGBTModel
 from cimnet.training.loss import Loss, SegmentationLoss
 from cimnet.training.optim import create_optimizer, create_schedule
@@ -208,7 +208,7 @@ class Trainer:
                 load_gathered_state(self.module, self.optimizer.optimizer, state, self.model.former_names)
             return TrainerState(**state["progress"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise ConfigError(f"--resume: the recipe does not describe the run in last.pt: {reason}") from error
 
     def _parts(self) -> dict[str, Any]:

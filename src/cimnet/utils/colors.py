@@ -14,10 +14,17 @@ Image8 = npt.NDArray[np.uint8]
 WHITE: Color = (255, 255, 255)
 
 
-def color_table(colors: Sequence[Color], other: Color = WHITE) -> Image8:
-    """The colour of every id that a byte holds, (256, 3); `other`: of those that have none in `colors`."""
+def color_table(colors: Sequence[Color], other: Color = WHITE, ignore: Color | None = None) -> Image8:
+    """The colour of every id that a byte holds, (256, 3).
+
+    Args:
+        other: of ids that have none in `colors`.
+        ignore: of id 255, pixels without a class. None: `other`.
+    """
     table = np.full((256, 3), other, dtype=np.uint8)
     table[: len(colors)] = np.asarray(colors, dtype=np.uint8).reshape(-1, 3)
+    if ignore is not None:
+        table[255] = ignore
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from cimnet.errors import ConfigError, DataError
+from cimnet.errors import ConfigError, DataError, one_line
 
 
 class MissingExtra(ConfigError, DataError):
@@ -27,7 +27,7 @@ def require(module: str, extra: str, what: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise MissingExtra(f"{what}: the extra {extra} is missing ({reason}); {install(extra)}") from error
 
 

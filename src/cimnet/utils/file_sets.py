@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from cimnet.errors import CimnetError
+from cimnet.errors import CimnetError, one_line
 
 
 def write_together(texts: Mapping[Path, str | None]) -> None:
@@ -30,7 +30,7 @@ def write_together(texts: Mapping[Path, str | None]) -> None:
     except OSError as error:
         for before in reversed(done):
             before.put_back()
-        reason = f"cannot be written ({error.strerror or error}), so nothing was changed"
+        reason = f"cannot be written ({one_line(error)}), so nothing was changed"
         place = "" if step is None else f"{step.path}: "
         raise CimnetError(f"{place}{reason}; allow it, free space, or choose another folder") from error
     finally:

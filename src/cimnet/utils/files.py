@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from cimnet.errors import CimnetError, ConfigError
+from cimnet.errors import CimnetError, ConfigError, one_line
 from cimnet.utils.locks import LOCK, OutputLock
 from cimnet.utils.signals import exit_on_sigterm
 
@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own for a full disk
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        reason = one_line(error)
         raise CimnetError(f"{path}: cannot be written ({reason}); choose another folder or free space") from error
     finally:
         if temporary.exists():
@@ -94,14 +94,14 @@ def require_new_folder(path: Path, remedy: str) -> None:
 
 
 def require_empty(path: Path, remedy: str) -> None:
-    """Refuse a path that is a file or a folder with something in it; lock files and what `staged_folder` hides in it do
+    """Refuse a path that is a file or a folder with something in it; lock files and what `hidden_folder` makes in it do
     not count.
 
     Raises:
         CimnetError: naming the folder and ``remedy``.
     """
     with _told(path):
-        hidden = _part_of(path.resolve().name)
+        hidden = _part_of(path.resolve().name, r"(\.\d+)?")
         if path.exists() and not path.is_dir():
             raise CimnetError(f"{path}: is a file, not a folder; choose another")
         if path.is_dir() and any(e.name != LOCK and not hidden.fullmatch(e.name) for e in path.iterdir()):
@@ -174,44 +174,76 @@ def staged_folder(out: Path, remedy: str = "choose a new folder") -> Iterator[Pa
     """A hidden folder to write into, which gets the name ``out`` at the end, all at once; after an error, Ctrl-C or
     SIGTERM nothing is left. What a killed process left goes when the next one begins.
 
-    The hidden folder ``.NAME.PID.part`` lies beside ``out`` (beside its target, if ``out`` is a link). It lies inside
-    an ``out`` that cannot be replaced: a mount point, the current folder, or one whose parent may not be written. What
-    it holds then moves up at the end. One process at a time may write ``out``.
+    The hidden folder lies where `require_stageable` says: beside ``out`` (beside its target, if ``out`` is a link), or
+    inside an ``out`` that cannot be replaced: a mount point, the current folder, or one whose parent may not be
+    written. What it holds then moves up at the end. One process at a time may write ``out``.
 
     Raises:
         CimnetError: ``out`` is a file, is not empty, cannot be written, or another process writes it. All of these that
             can be known before the work are raised before it.
     """
     target, inside = require_stageable(out, remedy)
-    lock = OutputLock(target) if inside else OutputLock.beside(target)
-    place = target if inside else target.parent
-    part = place / f".{target.name}.{os.getpid()}.part"
-    with exit_on_sigterm(), lock:
+    with hidden_folder(target, inside=inside, named=out) as part:
         try:
             require_empty(target, remedy)  # once more: another process may have filled it before this one had the lock
-            for folder in {place, target} if target.exists() else {place}:
-                _remove_leftovers(folder, target.name)  # nobody else has the lock, so nobody uses them
-            part.mkdir()
             yield part
-            if inside:
-                _move_up(part, target)
-            else:
-                if target.exists():
-                    (target / LOCK).unlink(missing_ok=True)  # of a process that was killed
-                    target.rmdir()
-                part.replace(target)
-        except OSError as error:
-            reason = error.strerror or error
-            raise CimnetError(f"{out}: cannot be written ({reason}); choose another folder or free space") from error
+            publish_folder(part, target, inside)
         except CimnetError as error:  # of what is written into the hidden folder: the user knows it by its coming name
             error.args = (str(error).replace(str(part), str(out)), *error.args[1:])
             raise
+
+
+@contextmanager
+def hidden_folder(
+    target: Path, *, inside: bool = False, named: Path | None = None, keep: Callable[[Path], bool] | None = None
+) -> Iterator[Path]:
+    """``.NAME.PID.part`` to prepare the file or folder ``target`` in, removed at the end, also after an error, Ctrl-C
+    or SIGTERM. This process alone works on ``target`` meanwhile; what killed ones left goes at the start.
+
+    Args:
+        inside: it lies in the folder ``target`` instead of beside it.
+        named: what errors name. None: ``target``.
+        keep: called after an error with the folder, tells whether it stays for the next call. It is then named
+            ``.NAME.part``, and what is there already stays at the start.
+
+    Raises:
+        CimnetError: another process writes ``target``, or an OSError came up in the block or before it.
+    """
+    lock = OutputLock(target) if inside else OutputLock.beside(target)
+    place = target if inside else target.parent
+    part = place / (f".{target.name}.{os.getpid()}.part" if keep is None else f".{target.name}.part")
+    with exit_on_sigterm(), lock:
+        kept = False
+        try:
+            for folder in {place, target} if target.is_dir() else {place}:
+                _remove_leftovers(folder, target.name)  # nobody else has the lock, so nobody uses them
+            part.mkdir(exist_ok=keep is not None)
+            yield part
+        except BaseException as error:
+            kept = keep is not None and keep(part)
+            if isinstance(error, OSError):
+                raise CimnetError(
+                    f"{named or target}: cannot be written ({one_line(error)}); choose another folder or free space"
+                ) from error
+            raise
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            if not kept:
+                shutil.rmtree(part, ignore_errors=True)
 
 
-def _part_of(name: str) -> re.Pattern[str]:
-    return re.compile(rf"\.{re.escape(name)}\.\d+\.part")
+def publish_folder(part: Path, target: Path, inside: bool) -> None:
+    """Give a finished folder its name; ``inside`` a ``target`` that cannot be replaced, move up what it holds."""
+    if inside:
+        _move_up(part, target)
+        return
+    if target.exists():
+        (target / LOCK).unlink(missing_ok=True)  # of a process that was killed
+        target.rmdir()
+    part.replace(target)
+
+
+def _part_of(name: str, pid: str = r"\.\d+") -> re.Pattern[str]:
+    return re.compile(rf"\.{re.escape(name)}{pid}\.part")
 
 
 def _remove_leftovers(folder: Path, name: str) -> None:
@@ -242,4 +274,4 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # also of a name that is too long
-        raise CimnetError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
+        raise CimnetError(f"{path}: cannot be written ({one_line(error)}); choose another folder") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ class Ledger:
         path: of the file, JSON unless `read` says otherwise.
         made_with: the settings of this run by name, plain JSON. Errors show the names to the user.
         remedy: what a refused user can do instead: ``choose another --out, or --overwrite to predict all pairs again``.
+        ignore: settings that may differ.
         section: the field that holds the settings, if the file holds notes as well (see `write`). None: the file holds
             the settings alone.
         read: gives the settings that another kind of file holds. What it raises as CimnetError comes through.
@@ -34,10 +35,11 @@ class Ledger:
         made_with: Mapping[str, object],
         remedy: str,
         *,
+        ignore: Collection[str] = (),
         section: str | None = None,
         read: Callable[[Path], Mapping[str, object]] | None = None,
     ) -> None:
-        self.path, self.remedy, self.section = path, remedy, section
+        self.path, self.remedy, self.ignore, self.section = path, remedy, frozenset(ignore), section
         self.made_with: dict[str, Any] = json.loads(
             json.dumps(dict(made_with))
         )  # as the file gives it: lists, no tuples
@@ -56,7 +58,7 @@ class Ledger:
             return "none"
         if not set(found) & set(self.made_with):
             return "unknown"
-        return "same" if found == self.made_with else "other"
+        return "other" if self._differences(found) else "same"
 
     def require_same(self, filled: bool = False) -> bool:
         """Refuse to resume with other settings.
@@ -75,8 +77,7 @@ class Ledger:
             raise ConfigError(f"{self.path}: does not say how the results here were made; {self.remedy}")
         if state == "other":
             found, now = self._found() or {}, self.made_with
-            names = sorted(name for name in {*found, *now} if found.get(name, _ABSENT) != now.get(name, _ABSENT))
-            other = ", ".join(_compared(name, found.get(name), now.get(name)) for name in names)
+            other = ", ".join(_compared(name, found.get(name), now.get(name)) for name in self._differences(found))
             raise ConfigError(f"{self.path}: made with another {other}; resume with the same, or {self.remedy}")
         return state == "same"
 
@@ -97,6 +98,10 @@ class Ledger:
     def write_mixed(self) -> None:
         """Write that results of several settings lie here: no later run resumes them."""
         write_text(self.path, json.dumps({"made with": "several settings"}, indent=1) + "\n")
+
+    def _differences(self, found: Mapping[str, object]) -> list[str]:
+        names = {*found, *self.made_with} - self.ignore
+        return sorted(name for name in names if found.get(name, _ABSENT) != self.made_with.get(name, _ABSENT))
 
     def _found(self) -> Mapping[str, object] | None:
         """Settings in the file; None without a file, empty where it does not say."""

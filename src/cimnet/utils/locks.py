@@ -9,7 +9,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from cimnet.errors import CimnetError
+from cimnet.errors import CimnetError, one_line
 
 LOCK = ".lock"
 """The lock file of a folder."""
@@ -58,8 +58,7 @@ class OutputLock:
             raise CimnetError(f"{self.target}: another process {self.doing}; {self.remedy}") from error
         except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
             self._clean()
-            reason = getattr(error, "strerror", None) or error
-            raise CimnetError(f"{self.target}: cannot be written ({reason}); choose another folder") from error
+            raise CimnetError(f"{self.target}: cannot be written ({one_line(error)}); choose another folder") from error
 
     def release(self) -> None:
         """Let others in, and leave no lock file. Without the lock nothing happens."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from cimnet.errors import one_line
+
 MAX_CHARACTERS = 1_000_000
 MAX_VALUES = 100_000
 """After anchors have been followed: ten lines of them can stand for a billion values."""
@@ -61,7 +63,7 @@ def parse_yaml(text: str) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split()).replace('in "<unicode string>",', "at")
+        reason = one_line(error, None).replace('in "<unicode string>",', "at")
         raise ValueError(reason[:300]) from error
     if left < 0:
         raise ValueError(f"its anchors stand for more than {MAX_VALUES:,} values")

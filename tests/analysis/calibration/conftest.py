@@ -10,12 +10,12 @@ import torch
 from cimnet.analysis.calibration.defects import Case, cases
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data.sample import RGBTSample
-from cimnet.data.synthetic.scene_dataset import SceneDataset
 from cimnet.inference.alarms.alarm import AlarmModel, MeasuredCase, fit_alarm
 from cimnet.inference.alarms.image_features import pair_stats, rgb_stats, thermal_stats
 from cimnet.models import create_model
 from tests.fakes.layouts import CLASSES, make_folder, write_list
 from tests.fakes.pixel import Pixel
+from tests.fakes.scene_dataset import SceneDataset
 
 SIGNALS = {"sureness": 0.8, "without_thermal": 0.5, "without_rgb": 0.5, "flow": 0.0}
 """Of a model that says nothing."""

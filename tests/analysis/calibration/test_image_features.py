@@ -10,10 +10,10 @@ import torch
 from scipy import ndimage
 
 from cimnet.data.sample import RGBTSample
-from cimnet.data.synthetic.scene_dataset import SceneDataset
 from cimnet.inference.alarms.image_features import pair_stats, rgb_stats, thermal_stats
 from cimnet.inference.alarms.model_features import measure
 from cimnet.models import create_model
+from tests.fakes.scene_dataset import SceneDataset
 
 
 @pytest.fixture(scope="module")

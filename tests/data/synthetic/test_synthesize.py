@@ -12,10 +12,10 @@ from PIL import Image
 from cimnet.data import open_dataset
 from cimnet.data.synthetic import render, synthesize
 from cimnet.data.synthetic.contact_sheet import contact_sheet
-from cimnet.data.synthetic.scene_dataset import SceneDataset
 from cimnet.data.synthetic.synthesis import _write
 from cimnet.errors import CimnetError, ConfigError
 from tests.fakes.killer import kill_worker
+from tests.fakes.scene_dataset import SceneDataset
 
 VIEW = {"size": (64, 80), "scale": 0.125}
 COUNTS = {"train": 5, "val": 2, "test": 3}

@@ -13,7 +13,7 @@ from cimnet.cli import export as cli_export
 from cimnet.deploy.export import write
 from cimnet.deploy.export.parity import Parity, random_pair, require
 from cimnet.errors import CheckpointError, CimnetError, ConfigError
-from cimnet.inference.backends.runtime import cut_tiles, load_exported
+from cimnet.inference.backends.runtime import ExportedModel, cut_tiles, load_exported
 from cimnet.ops.deformable import deform_conv2d, use_implementation
 from tests.conftest import Trained
 
@@ -72,6 +72,30 @@ def test_a_pair_never_mixes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     write._publish(staged, out)
     assert seen == [(False, "old"), (False, "new")]
     assert (out.read_text(), out.with_suffix(".bin").read_text()) == ("new", "new")
+
+
+def test_an_export_works_alone_and_clears_what_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a runtime: what writes and what compares are replaced."""
+    out = tmp_path / "new" / "m.onnx"
+    left = tmp_path / "new" / ".m.onnx.123.part"
+    (left / "half").mkdir(parents=True)
+    (tmp_path / "new" / ".other.onnx.123.part").mkdir()
+
+    def fake_write(file: Path, *_: object) -> None:
+        assert not left.exists()
+        with pytest.raises(CimnetError, match=r"m\.onnx: another process writes it"):
+            write.export(predictor, out)
+        file.write_text("model")
+
+    monkeypatch.setattr(write, "_write", fake_write)
+    monkeypatch.setattr(write, "load_exported", lambda _: (object.__new__(ExportedModel), None))
+    monkeypatch.setattr(write, "compare", lambda *_: Parity(0.0, 1.0))
+    predictor = untrained("addition_resnet18")
+    write.export(predictor, out)
+    assert out.read_text() == "model"
+    assert {path.name for path in out.parent.iterdir()} == {"m.onnx", ".other.onnx.123.part"}
 
 
 def test_the_chosen_implementation_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:

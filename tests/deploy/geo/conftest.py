@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 pytest.importorskip("rasterio")
 import rasterio
@@ -36,15 +36,16 @@ def turned(degrees: float, place: Affine = PLACE) -> Affine:
     return Affine(place.a * cos, -place.a * sin, place.c, place.e * sin, place.e * cos, place.f)
 
 
-class Stub:
+class Stub(nn.Module):
     """Class id: 1 where red is above 0.5, plus 2 where the thermal image is; keeps what it has seen. With `blur` the
     neighbourhood counts, so that windows differ where they meet."""
 
     def __init__(self, blur: int = 1) -> None:
+        super().__init__()
         self.blur = blur
         self.seen: list[tuple[Tensor, Tensor]] = []
 
-    def __call__(self, rgb: Tensor, thermal: Tensor, /) -> Output:
+    def forward(self, rgb: Tensor, thermal: Tensor, /) -> Output:
         self.seen.append((rgb.clone(), thermal.clone()))
         red, heat = (self._mean(image) - 0.5 for image in (rgb[:, :1], thermal))
         return Output(torch.cat((-red - heat, red - heat, heat - red, red + heat), dim=1))

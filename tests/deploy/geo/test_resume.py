@@ -106,6 +106,32 @@ def test_another_export_of_the_same_model_does_not_go_on(tmp_path: Path, pair: t
     predict_geotiff(predictors[0], *pair, tmp_path / "out.tif")
 
 
+class Function:
+    """A model that has neither a file nor weights."""
+
+    def __init__(self) -> None:
+        self.stub = Stub()
+
+    def __call__(self, rgb: Tensor, thermal: Tensor, /) -> Output:
+        return self.stub(rgb, thermal)
+
+    def predict(self, rgb: Tensor, thermal: Tensor, /) -> Tensor:
+        return self.stub.predict(rgb, thermal)
+
+
+def test_a_model_that_cannot_be_compared_does_not_go_on(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    predictor = make_predictor()
+    predictor.model = Function()
+    out = tmp_path / "out.tif"
+    with pytest.raises(KeyboardInterrupt):
+        predict_geotiff(predictor, *pair, out, progress=stop_after(2))
+    with pytest.raises(CimnetError, match=r"another checkpoint \(a model without file and weights.*give --overwrite"):
+        predict_geotiff(predictor, *pair, out)
+    begun: list[int] = []
+    predict_geotiff(predictor, *pair, out, overwrite=True, progress=lambda done, total: begun.append(done))
+    assert begun[0] == 0
+
+
 def test_a_damaged_note_of_an_interrupted_run_is_refused(tmp_path: Path, pair: tuple[Path, Path]) -> None:
     out = tmp_path / "out.tif"
     with pytest.raises(KeyboardInterrupt):

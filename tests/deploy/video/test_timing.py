@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cimnet.deploy.video.frames import Frame
 from cimnet.deploy.video.pairing import chosen, pair_frames
-from cimnet.deploy.video.sources import Frame, open_source
+from cimnet.deploy.video.sources import open_source
 from cimnet.deploy.video.timing import estimate_offset
 from cimnet.errors import DataError
 

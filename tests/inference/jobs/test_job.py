@@ -355,12 +355,12 @@ def test_the_pool() -> None:
 
 
 def test_a_worker_gives_up_a_part_that_kills_workers(trained: Trained, tmp_path: Path) -> None:
-    from cimnet.inference.jobs.record import digest_of
+    from cimnet.inference.hub import identity_of
 
     root = make_folder(tmp_path / "data", 2)
     (part,) = _job(trained.folder, root, tmp_path / "out").parts
     task = Task(
-        str(trained.folder), digest_of(trained.folder), {}, "cpu", tmp_path / "out", tmp_path / "tries", predict_part
+        str(trained.folder), identity_of(trained.folder), {}, "cpu", tmp_path / "out", tmp_path / "tries", predict_part
     )
     task.tries.mkdir()
     worker = Worker(task)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cimnet.analysis.reproduce.paper_tables import Scores
 from cimnet.errors import CimnetError
@@ -16,10 +15,9 @@ from cimnet.inference import Predictor, load
 from cimnet.training import train
 from cimnet.training.loop import Report
 from cimnet.training.recipe import Recipe, load_recipe
-from cimnet.training.run_folder import READING, flat
+from cimnet.training.run_folder import READING, recipe_ledger
 from cimnet.training.states import state_files
 from cimnet.utils.files import write_text
-from cimnet.utils.ledger import Ledger
 
 Say = Callable[[str], object]
 
@@ -110,14 +108,7 @@ def score(predictor: Predictor, data: Path, split: str, layout: str = "auto") ->
 
 def _require_same(recipe: Recipe, folder: Path) -> None:
     """Refuse a run folder whose recipe is another."""
-    remedy = "choose another --out, or the settings of that run"
-    Ledger(
-        folder / "recipe.yaml", _settings(recipe), remedy, read=lambda path: _settings(load_recipe(path))
-    ).require_same()
-
-
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    return {name: value for name, value in flat(recipe).items() if name not in READING}
+    recipe_ledger(folder, recipe, READING, "choose another --out, or the settings of that run").require_same()
 
 
 def _read(path: Path) -> Scores:

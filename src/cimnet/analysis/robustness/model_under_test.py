@@ -11,11 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cimnet.checkpoint import identity
 from cimnet.data import RGBTDataset
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor, load
-from cimnet.inference.hub import locate
+from cimnet.inference.hub import identity_of
 from cimnet.inference.settings import choose_device
 from cimnet.models.base import class_ids
 from cimnet.utils.numbers import pluralize
@@ -109,4 +108,4 @@ def label_and_identity(model: Model, name: str) -> tuple[str, str]:
     """
     if not isinstance(model, str | Path):
         return name or getattr(model, "__name__", type(model).__name__), name
-    return name or Path(model).name, f"sha256 {identity(locate(model))}"
+    return name or Path(model).name, f"sha256 {identity_of(model)}"

@@ -17,7 +17,7 @@ from cimnet.data.io.readers import Ids, read_label_file, read_rgb, read_rgbt, sa
 from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.data.labels import ids_by_palette, read_color_label
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 from cimnet.utils.colors import Color
 
 Kind = Literal["rgb", "thermal", "label"]
@@ -94,7 +94,7 @@ def read_files(job: Job, settings: Settings) -> Files:
         try:
             return None if path is None else read(path)
         except Exception as error:  # DataError; numpy and others on files that nobody thought of
-            files.problems.append(Problem(kind, path, one_line(error).removeprefix(f"{path}: ")))
+            files.problems.append(Problem(kind, path, one_line(error, None).removeprefix(f"{path}: ")))
             return None
 
     def part(kind: Kind, path: Path | None, read: Callable[[Path], Any]) -> Any:
@@ -117,11 +117,6 @@ def read_files(job: Job, settings: Settings) -> Files:
         )
     files.label = part("label", job.label, lambda path: _read_label(path, settings))
     return files
-
-
-def one_line(error: Exception) -> str:
-    """The words of any exception."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _read_thermal(path: Path, settings: Settings) -> Counts:

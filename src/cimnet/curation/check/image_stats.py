@@ -53,7 +53,7 @@ def count_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
     return present, counts[present]
 
 
-def sharpness(values: npt.NDArray[Any]) -> float:
+def laplacian_variance(values: npt.NDArray[Any]) -> float:
     """Variance of the Laplacian on every third row of an image (H, W); 0 for less than 3 by 3 pixels."""
     height, width = values.shape
     if min(height, width) < 3:

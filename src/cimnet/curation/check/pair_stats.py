@@ -9,10 +9,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.curation.check import image_stats as measures
-from cimnet.curation.check.decode_pair import Files, Job, Kind, Problem, Settings, one_line, read_files
+from cimnet.curation.check.decode_pair import Files, Job, Kind, Problem, Settings, read_files
 from cimnet.curation.check.image_stats import Border, Thumbnail
 from cimnet.data.io.readers import Ids
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
+from cimnet.errors import one_line
 
 _BLACK = 16  # the darkest night photographs of three sets have a 99th percentile of 59
 _BRIGHT = 250
@@ -72,7 +73,7 @@ class ThermalStats:
     levels: int
     at_low: float
     at_high: float
-    sharpness: float
+    laplacian_variance: float
     contrast: float
     clipped: float
 
@@ -114,7 +115,7 @@ def measure_pair(job: Job, settings: Settings) -> PairStats:
     try:
         return _measure(job, settings, read_files(job, settings))
     except Exception as error:  # whatever a strange file does, the other pairs are still looked at
-        return PairStats(job.name, (Problem("rgb", None, f"cannot be examined ({one_line(error)})"),))
+        return PairStats(job.name, (Problem("rgb", None, f"cannot be examined ({one_line(error, None)})"),))
 
 
 def _measure(job: Job, settings: Settings, files: Files) -> PairStats:
@@ -155,7 +156,7 @@ def _offset(job: Job, settings: Settings, files: Files) -> tuple[float, float] |
     try:
         return settings.estimate(files.rgb, measures.stretched(files.thermal))
     except Exception as error:  # of code from elsewhere
-        files.problems.append(Problem("rgb", None, f"the offset cannot be measured ({one_line(error)})"))
+        files.problems.append(Problem("rgb", None, f"the offset cannot be measured ({one_line(error, None)})"))
         return None
 
 
@@ -200,7 +201,7 @@ def _measure_thermal(
         levels=len(values),
         at_low=float(share[0]),
         at_high=float(share[values >= top].sum()),
-        sharpness=measures.sharpness(live),
+        laplacian_variance=measures.laplacian_variance(live),
         contrast=float(live[::2, ::2].astype(np.float32).var()),
         clipped=clipped,
     )

@@ -76,16 +76,16 @@ def _softness(thermals: Sequence[ThermalStats]) -> Callable[[ThermalStats], floa
             groups.setdefault((thermal.size, thermal.dtype), []).append(thermal)
     usual = {
         key: (
-            float(np.median([thermal.sharpness for thermal in group])),
-            float(np.median([thermal.sharpness / max(thermal.contrast, 1e-9) for thermal in group])),
+            float(np.median([thermal.laplacian_variance for thermal in group])),
+            float(np.median([thermal.laplacian_variance / max(thermal.contrast, 1e-9) for thermal in group])),
         )
         for key, group in groups.items()
     }
 
     def softness(thermal: ThermalStats) -> float:
         sharpness, relative = usual[thermal.size, thermal.dtype]
-        weak = thermal.sharpness / max(thermal.contrast, 1e-9) > _STILL_CONTRAST * relative
-        return 1.0 if weak else sharpness / max(thermal.sharpness, 1e-9)
+        weak = thermal.laplacian_variance / max(thermal.contrast, 1e-9) > _STILL_CONTRAST * relative
+        return 1.0 if weak else sharpness / max(thermal.laplacian_variance, 1e-9)
 
     return softness
 

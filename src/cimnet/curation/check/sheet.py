@@ -100,8 +100,7 @@ class Sheet:
         return cell
 
     def _coloured(self, label: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        table = color_table(self.colors)
-        table[IGNORE_INDEX] = ignore_color(self.colors)
+        table = color_table(self.colors, ignore=ignore_color(self.colors))
         ids = np.clip(label, 0, 65535)
         if self.lookup is not None:
             ids = self.lookup[ids]

@@ -16,7 +16,7 @@ from cimnet.data.io.patterns import FilePattern
 from cimnet.data.labels import ignore_color
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
-from cimnet.utils.colors import Color
+from cimnet.utils.colors import Color, color_table
 
 COLORS = "colors"
 """The target that is the generic folder with labels as pictures in the classes' colours."""
@@ -143,10 +143,7 @@ def _label_values(to: str, classes: ClassList, table: Mapping[int, int] | None) 
         return np.arange(1, 257).astype(np.uint8)  # segments 1, 2, …; 255 becomes 0, void
     if to == COLORS:
         _require_distinct(classes)
-        colors = np.zeros((256, 3), np.uint8)
-        colors[: len(classes.colors)] = classes.colors
-        colors[IGNORE_INDEX] = ignore_color(classes.colors)
-        return colors
+        return color_table(classes.colors, other=(0, 0, 0), ignore=ignore_color(classes.colors))
     values = np.arange(256, dtype=np.uint8)
     for value, class_id in reversed(list((table or {}).items())):
         values[class_id] = value

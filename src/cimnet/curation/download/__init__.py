@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from cimnet.curation.download.archives import describe_error, require_space, unpack
+from cimnet.curation.download.archives import require_space, unpack
 from cimnet.curation.download.transfer import Pause, Remote, Report, fetch, require_http
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.split_lists import name_some
@@ -24,10 +22,8 @@ from cimnet.data.layouts.kust4k import Kust4K
 from cimnet.data.layouts.mfnet import MFNet
 from cimnet.data.layouts.msrs import MSRS
 from cimnet.data.layouts.pst900 import PST900
-from cimnet.errors import DataError
-from cimnet.utils.files import require_new_folder
-from cimnet.utils.locks import OutputLock
-from cimnet.utils.signals import exit_on_sigterm
+from cimnet.errors import DataError, one_line
+from cimnet.utils.files import hidden_folder, publish_folder, require_empty, require_stageable
 
 
 @dataclass(frozen=True)
@@ -130,8 +126,9 @@ def fetch_source(
 ) -> Path:
     """Bring a data set into `root`, which must be absent or empty. It appears there at the end, all at once.
 
-    Until then all lies in the hidden folder `.NAME.part` beside it, removed on failure; with `keep_partial` what
-    arrived stays, and the next call goes on from it. `mirror` is an address under which every file lies by its name.
+    Until then all lies in the hidden folder `.NAME.part`, removed on failure; with `keep_partial` what arrived stays,
+    and the next call goes on from it. It lies beside `root`, or inside where `root` cannot be replaced, such as a mount
+    point. `mirror` is an address under which every file lies by its name.
 
     Raises:
         DataError, CimnetError: `root` is in use or not empty, a file cannot be fetched or unpacked, the disk is full.
@@ -141,10 +138,12 @@ def fetch_source(
         what = source.by_hand.replace("DIR", str(root))
         remedy = f"from {source.home} get {what}, then run: cimnet data check {root}"
         raise DataError(f"{source.name}: no program can fetch it; {remedy}")
-    target = root.resolve()
-    if target.exists() and (target == Path.cwd() or target.stat().st_dev != target.parent.stat().st_dev):
-        raise DataError(f"{root}: is the current folder or a disk of its own; give a new folder in it")
-    with _stage(target, keep_partial) as stage:
+    target, inside = require_stageable(root, "give a new folder")
+    with hidden_folder(
+        target, inside=inside, named=root, keep=lambda stage: keep_partial and _keep_files(stage)
+    ) as stage:
+        require_empty(target, "give a new folder")
+        shutil.rmtree(stage / "data", ignore_errors=True)  # of a process that was killed
         files = _resolve(source, mirror, pause)
         arrived, data = stage / "files", stage / "data"
         arrived.mkdir(exist_ok=True)
@@ -159,9 +158,7 @@ def fetch_source(
                 unpack(arrived / file.name, place, report=report)
             else:
                 (arrived / file.name).rename(place / file.name)
-        if sys.platform == "win32" and target.exists():
-            target.rmdir()  # elsewhere renaming replaces an empty folder
-        data.rename(target)
+        publish_folder(data, target, inside)
     return root
 
 
@@ -212,7 +209,7 @@ def _listed(url: str, pause: Pause) -> dict[str, Remote]:
         try:
             entries = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{url}: not JSON ({describe_error(error)})") from error
+            raise DataError(f"{url}: not JSON ({one_line(error)})") from error
     found: dict[str, Remote] = {}
     for entry in entries if isinstance(entries, list) else ():
         file = _entry(entry)
@@ -234,27 +231,11 @@ def _entry(entry: object) -> Remote | None:
         return None
 
 
-@contextmanager
-def _stage(target: Path, keep_partial: bool) -> Iterator[Path]:
-    """A hidden folder beside `target`, ours alone while the block runs; afterwards it is gone, unless kept.
+def _keep_nothing(stage: Path) -> bool:
+    return False
 
-    Raises:
-        CimnetError: another process has it, or it cannot be made.
-    """
-    stage = target.with_name(f".{target.name}.part")
-    with exit_on_sigterm(), OutputLock.beside(target, "downloads into it", "wait for it, or give another folder"):
-        require_new_folder(target, "give a new folder")
-        try:
-            stage.mkdir(exist_ok=True)
-            shutil.rmtree(stage / "data", ignore_errors=True)  # of a process that was killed
-            yield stage
-        except BaseException as error:
-            shutil.rmtree(stage / "data", ignore_errors=True)
-            if not keep_partial or not any(path.stat().st_size for path in stage.glob("files/*")):
-                shutil.rmtree(stage, ignore_errors=True)
-            if isinstance(error, OSError):
-                raise DataError(
-                    f"{target}: cannot be written ({describe_error(error)}); choose another folder"
-                ) from error
-            raise
-        shutil.rmtree(stage, ignore_errors=True)
+
+def _keep_files(stage: Path) -> bool:
+    """Remove all but the files that arrived; whether there are any."""
+    shutil.rmtree(stage / "data", ignore_errors=True)
+    return any(path.stat().st_size for path in stage.glob("files/*"))

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
+from cimnet.utils.files import hidden_folder
 
 MAX_BYTES = 200 * 10**9  # unpacked
 MAX_RATIO = 100  # unpacked : packed, of archives that hold more than SMALL bytes
@@ -47,26 +48,23 @@ def unpack(
         DataError: naming the archive and the member: encrypted, damaged, neither zip nor tar, a name that leads
             elsewhere or that two members share (upper and lower case alike), a link or device, too many or too
             large for the limits or the disk, or already there. `folder` is then as it was.
+        CimnetError: the folder above `folder` cannot be written, or another process unpacks there.
     """
-    work = folder.with_name(f".{folder.name}.unpack")
-    shutil.rmtree(work, ignore_errors=True)  # of a call that was killed
-    try:
-        most = min(max_bytes, max(SMALL, int(max_ratio * archive.stat().st_size)))
-        job = _Job(archive.name, work, most, max_entries, report)
-        work.mkdir(parents=True)
-        extract = _unpack_zip if _is_zip(archive) else _unpack_tar
-        extract(archive, job)
-        if not job.files:
-            raise DataError(f"{archive.name}: holds no files; it is not the data set")
-        _move(work, folder, archive.name)
-    except (*_DAMAGED, *_ODD, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            why = f"cannot be unpacked ({describe_error(error)}); free space or choose another folder"
-        else:
-            why = f"damaged, or neither zip nor tar ({describe_error(error)}); fetch it again"
-        raise DataError(f"{archive.name}: {why}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with hidden_folder(folder) as work:
+        try:
+            most = min(max_bytes, max(SMALL, int(max_ratio * archive.stat().st_size)))
+            job = _Job(archive.name, work, most, max_entries, report)
+            extract = _unpack_zip if _is_zip(archive) else _unpack_tar
+            extract(archive, job)
+            if not job.files:
+                raise DataError(f"{archive.name}: holds no files; it is not the data set")
+            _move(work, folder, archive.name)
+        except (*_DAMAGED, *_ODD, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                why = f"cannot be unpacked ({one_line(error)}); free space or choose another folder"
+            else:
+                why = f"damaged, or neither zip nor tar ({one_line(error)}); fetch it again"
+            raise DataError(f"{archive.name}: {why}") from error
 
 
 def require_space(folder: Path, needed: int, name: str) -> None:
@@ -233,9 +231,3 @@ def _move(work: Path, folder: Path, archive: str) -> None:
             raise DataError(f"{archive}: {path.name} is already in {folder.name}/ from another file; tell its owner")
     for path in source.iterdir():
         path.rename(folder / path.name)
-
-
-def describe_error(error: object) -> str:
-    """What went wrong, in one line."""
-    text = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split())[:200] or type(error).__name__

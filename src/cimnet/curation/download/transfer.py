@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import urlsplit
 
-from cimnet.curation.download.archives import describe_error, require_space
-from cimnet.errors import DataError
+from cimnet.curation.download.archives import require_space
+from cimnet.errors import DataError, one_line
 from cimnet.version import __version__
 
 Report = Callable[[str, int, "int | None"], None]  # a file's name, bytes done, bytes in all (None: not known)
@@ -116,7 +116,7 @@ def fetch(
         part.replace(path)
         mark.unlink(missing_ok=True)
     except OSError as error:  # of the disk: those of the network became _Again
-        raise DataError(f"{path.parent}: cannot be written ({describe_error(error)}); choose another folder") from error
+        raise DataError(f"{path.parent}: cannot be written ({one_line(error)}); choose another folder") from error
 
 
 def require_http(url: str) -> str:
@@ -191,15 +191,19 @@ def _try_once(job: _Job) -> None:
         cause = getattr(error, "reason", error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise DataError(f"{job.url}: {cause.verify_message}; check the clock and the network") from error
-        raise _Again(describe_error(cause)) from error
+        raise _Again(_network_error(cause)) from error
     else:
         with answer:
             _take(job, answer, start)
 
 
+def _network_error(error: object) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else one_line(error)
+
+
 def _refused(url: str, error: urllib.error.HTTPError) -> NoReturn:
     """Raise what an answer of 300 and above means: for good, or to be tried again."""
-    what = f"HTTP {error.code} {describe_error(error.reason)}"
+    what = f"HTTP {error.code} {one_line(error.reason)}"
     if error.code in (408, 425, 429) or error.code >= 500:
         raise _Again(what, _retry_after(error.headers.get("Retry-After", ""))) from error
     remedy = "fetch it with a browser" if error.code in (401, 403) else "look for it at the data set's home page"
@@ -256,7 +260,7 @@ def _piece(answer: http.client.HTTPResponse, least: int = 1) -> bytes:
         while len(piece) < least and (more := answer.read1(BLOCK)):
             piece += more
     except (OSError, http.client.HTTPException) as error:
-        raise _Again(describe_error(error)) from error
+        raise _Again(_network_error(error)) from error
     return piece
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,9 @@ from cimnet.data.io.split_lists import ALL, list_text, name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
+from cimnet.utils.pool import Progress, map_in_threads
 
 PARTS = {"train": 0.7, "val": 0.1, "test": 0.2}
-_THREADS = 4
 _WEIGHT_OF_PAIRS = 4.0  # beside 1 for each scene, flag and class
 
 
@@ -39,7 +38,7 @@ def split_dataset(
     groups: str | None = None,
     overwrite: bool = False,
     out: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Division:
     """Divide the pairs of a data set. Nothing is written before `Division.write`.
 
@@ -128,15 +127,14 @@ def _held(
     pairs: Sequence[Pair],
     group_of: Mapping[str, str],
     dataset: RGBTDataset,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[list[str], dict[str, npt.NDArray[np.float64]]]:
     """Groups, sorted, and how much each holds of everything that is counted: one array (groups,) a thing."""
     pixels = np.zeros((len(pairs), len(dataset.classes)))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for number, counted in enumerate(pool.map(partial(_count, dataset), pairs)):
-            pixels[number] = counted
-            if progress is not None:
-                progress(number + 1, len(pairs))
+    for number, counted in enumerate(map_in_threads(partial(_count, dataset), pairs)):
+        pixels[number] = counted
+        if progress is not None:
+            progress(number + 1, len(pairs))
     columns: dict[str, Any] = {"pairs": np.ones(len(pairs))}
     labelled = [pair.label is not None for pair in pairs]
     if any(labelled) and not all(labelled):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
-from cimnet.errors import ConfigError, DataError
+from cimnet.errors import ConfigError, DataError, one_line
 
 _DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
 """GDAL's drivers by the first bytes of a file: formats that name no other file and no address."""
@@ -148,7 +148,7 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; restore or remove it") from error
     except Exception as error:  # rasterio has several families of errors, none with a common base
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = one_line(error, 160)
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
 
 

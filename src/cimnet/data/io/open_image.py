@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, featur
 from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.directories import check_directories
 from cimnet.data.io.tiff_tags import COMPRESSIONS, MAGIC, PHOTOMETRICS, read_tiff
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 
 MAX_PIXELS = 150_000_000
 """Larger images are refused before they are decoded: a small file can unpack to many gigabytes."""
@@ -93,7 +93,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: {_unidentified(path)}") from error
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+        reason = one_line(error)
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
 
 

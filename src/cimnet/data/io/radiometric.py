@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 from cimnet.utils.extras import require
 
 _MOST_RECORDS = 10_000  # in a FLIR file; cameras write a few dozen
@@ -64,5 +64,5 @@ def read_kelvin(path: Path) -> npt.NDArray[np.float32]:
             file.seek(0)
             return np.ascontiguousarray(flyr.unpack(file).kelvin, dtype=np.float32)
     except Exception as error:  # flyr raises many kinds on damaged records
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(f"{type(error).__name__}: {error}")
         raise DataError(f"{path}: its FLIR temperature record cannot be read ({reason}); export it as TIFF") from error

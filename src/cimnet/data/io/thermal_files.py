@@ -20,7 +20,7 @@ from cimnet.data.io.readers import read_rgb, read_rgbt, same_file
 from cimnet.data.io.rules import apply_rules, refuse_by_rules
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.data.io.units import convert_unit, name_unit
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 
 _GREY_TOLERANCE = 16  # largest difference between "equal" channels of a JPEG, which rounds colours
 
@@ -222,7 +222,7 @@ def _open_npy(path: Path) -> npt.NDArray[Any]:
     except DataError:
         raise
     except Exception as error:  # numpy raises many kinds on damaged files
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error, 120)
         raise DataError(f"{path}: cannot be read as a .npy array ({reason}); save it with numpy.save") from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or not values.size or values.dtype.kind not in "uif":
         shape = getattr(values, "shape", None)

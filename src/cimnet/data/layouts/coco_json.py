@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 from cimnet.utils.colors import Color
 
 _MARK = "panoptic_"
@@ -52,11 +52,11 @@ def read_panoptic(path: Path, _changed: int) -> Panoptic:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from error
+        raise DataError(f"{path}: cannot be read as JSON ({one_line(error, 120)})") from error
     try:
         return _parse(content, path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"no field {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:120]
+        reason = f"no field {error}" if isinstance(error, KeyError) else one_line(error, 120)
         raise DataError(
             f"{path}: not COCO's panoptic format ({reason}); give images, annotations, categories"
         ) from error

@@ -11,7 +11,7 @@ from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.patterns import FilePattern
 from cimnet.data.pairs import Info
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 
 CLASSES: tuple[str, ...] = (
     "unlabelled",
@@ -80,4 +80,4 @@ class Kust4K(RGBTDataset):
             with np.load(path, allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
         except Exception as error:  # numpy and zipfile raise many kinds on damaged archives
-            raise DataError(f"{path}: cannot be read as npz ({' '.join(str(error).split())})") from error
+            raise DataError(f"{path}: cannot be read as npz ({one_line(error)})") from error

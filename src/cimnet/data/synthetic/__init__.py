@@ -1,7 +1,6 @@
 """A procedural aerial RGB-thermal world with known truth, in the classes of Kust4K.
 
-`render` draws one pair, `synthesize` writes a data set folder; `scene_dataset.SceneDataset` draws pairs
-while a model trains, `contact_sheet` shows some to a person."""
+`render` draws one pair, `synthesize` writes a data set folder, `contact_sheet` shows some pairs to a person."""
 
 from __future__ import annotations
 

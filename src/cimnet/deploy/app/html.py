@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cimnet.deploy.app.run_app import Result
 from cimnet.deploy.app.uploads import Limits
 from cimnet.inference.alarms.alarm import Alarm
+from cimnet.inference.overlay import class_shares
 from cimnet.utils.colors import Color
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.templates import load_templates
@@ -48,9 +49,7 @@ def hint(limits: Limits) -> str:
 
 def legend(mask: npt.NDArray[np.uint8], classes: Sequence[str], colors: Sequence[Color]) -> str:
     """The classes that occur in a mask (H, W), the largest first, with their share of the pixels."""
-    counts = np.bincount(mask.ravel(), minlength=len(classes))
-    order = np.argsort(-counts[: len(classes)], kind="stable")
-    return _part("legend", [(classes[k], colors[k], counts[k] / mask.size) for k in order if counts[k]])
+    return _part("legend", [(classes[k], colors[k], share) for k, share in class_shares(mask, len(classes))])
 
 
 def status(result: Result) -> str:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.onnx import symbolic_helper
 
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, one_line
 from cimnet.inference.backends.details import Details
-from cimnet.inference.backends.trace import TILE, TiledModel, example, first_line
+from cimnet.inference.backends.trace import TILE, TiledModel, example
 from cimnet.models import RGBTModel
 from cimnet.ops.deformable import use_implementation
 from cimnet.utils.extras import require
@@ -162,7 +162,7 @@ def _core(network: TiledModel, tiles: Tensor) -> Any:
                 dynamic_axes={"tiles": {0: "batch", 2: "rows", 4: "columns"}},
             )
     except (RuntimeError, ValueError, TypeError, torch.onnx.OnnxExporterError) as error:
-        raise ConfigError(f"this model has no form in ONNX: {first_line(error)}") from error
+        raise ConfigError(f"this model has no form in ONNX: {one_line(error)}") from error
     return onnx.load_from_string(buffer.getvalue())
 
 

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,15 +10,14 @@ import torch
 
 from cimnet.deploy.export.onnx_file import to_onnx
 from cimnet.deploy.export.parity import Parity, compare, require
-from cimnet.errors import CimnetError, ConfigError
+from cimnet.errors import ConfigError
 from cimnet.inference import Predictor, load
 from cimnet.inference.backends.details import Details, Precision, to_metadata
 from cimnet.inference.backends.openvino_file import save_openvino
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.inference.backends.trace import trace
 from cimnet.models import RGBTModel
-from cimnet.utils.files import require_writable_file
-from cimnet.utils.signals import exit_on_sigterm
+from cimnet.utils.files import hidden_folder, require_writable_file
 
 Format = Literal["onnx", "openvino", "pt2"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
@@ -58,14 +52,14 @@ def export(
     Raises:
         ConfigError: an option that the format has not, a missing extra, or a model that it cannot express.
         CheckpointError: the source cannot be used, or the file would do something else than the model.
-        CimnetError: ``out`` cannot be written.
+        CimnetError: ``out`` cannot be written, or another process writes it.
     """
     out = Path(out)
     _check(out, format, precision, calibration)
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
     model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
     details = Details.of(model, argmax, normalization, precision)
-    with _staging(out) as folder:
+    with hidden_folder(out) as folder:
         file = folder / out.name
         _write(file, model, predictor, details, format, calibration)
         exported, _ = load_exported(file, trust=True)
@@ -115,24 +109,6 @@ def _write(
     if format == "openvino":
         save_openvino(target, file, metadata)
         target.unlink()
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that goes away again, whatever happens."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.stem}.", suffix=f".{os.getpid()}.part", dir=out.parent))
-    except OSError as error:
-        raise CimnetError(f"{out}: cannot be written ({error.strerror or error}); choose another folder") from error
-    try:
-        with exit_on_sigterm():
-            yield folder
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CimnetError(f"{out}: cannot be written ({reason}); choose another folder or free space") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(folder: Path, out: Path) -> None:

@@ -14,7 +14,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 
 OFFLINE = {
     "GDAL_HTTP_PROXY": "none://",  # no such kind: the HTTP client gives up before it opens a socket or asks for a name
@@ -79,7 +79,7 @@ def _start(path: Path, parent: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(1024)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = one_line(error)
         raise DataError(f"{where} cannot be read ({reason}); only files of this machine are read") from error
 
 

@@ -32,7 +32,7 @@ from cimnet.deploy.geo.raster_facts import (
     meaning,
     thermal_band,
 )
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 
 Image = npt.NDArray[Any]
 Known = npt.NDArray[np.bool_]
@@ -182,7 +182,7 @@ def reading(name: str) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:  # rasterio has several families of errors, none with a common base
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = one_line(error, 160)
         raise DataError(f"{name}: cannot be read ({reason}); truncated or damaged? Restore it") from error
 
 

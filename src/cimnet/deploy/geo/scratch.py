@@ -8,9 +8,11 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from cimnet.checkpoint import identity, identity_in_memory
 from cimnet.deploy.geo.local_rasters import raster_files
@@ -120,10 +122,13 @@ def _file(path: Path) -> list[Any]:
 
 
 def _identity(predictor: Predictor) -> str:
-    """Of an exported model that of its files; else that of the weights as they are now."""
+    """Of a module that of its weights as they are now: they, or the file, may have changed since it was read. Of an
+    exported model that of its files. What is neither cannot be compared: no run has the same identity as another."""
+    if isinstance(predictor.model, nn.Module):
+        return identity_in_memory(predictor.model, predictor.info)
     if isinstance(predictor.model, ExportedModel):
         return identity(predictor.model.path)
-    return identity_in_memory(predictor.model, predictor.info)
+    return f"a model without file and weights, never the same: {uuid4().hex[:8]}"
 
 
 def _files_behind(key: str, raster: Path) -> dict[str, str]:

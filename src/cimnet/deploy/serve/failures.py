@@ -11,6 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from cimnet.errors import one_line
+
 RETRY_AFTER = {"Retry-After": "1"}
 CLIENT_GONE = 499
 """Status under which requests are counted whose client left; nobody reads it."""
@@ -37,7 +39,7 @@ class Failure(Exception):
     @classmethod
     def of(cls, status: int, error: Exception, names: Mapping[Path, str]) -> Failure:
         """A one-line error of this package; paths in it are replaced by the names of the fields they came from."""
-        text = " ".join(str(error).split())
+        text = one_line(error, None)
         for path, name in names.items():
             text = text.replace(str(path), name)
         message, _, remedy = text.partition("; ")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cimnet.deploy.video.predict_video import VideoResult, predict_video
+from cimnet.deploy.video.predict_video import predict_video
 from cimnet.deploy.video.timing import OffsetEstimate, estimate_offset
+from cimnet.deploy.video.video_run import VideoResult
 from cimnet.deploy.video.video_settings import VideoSettings
 
 __all__ = ["OffsetEstimate", "VideoResult", "VideoSettings", "estimate_offset", "predict_video"]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from cimnet.data.io.thermal_scaling import Counts
-from cimnet.deploy.video.sources import Frame
+from cimnet.deploy.video.frames import Frame
 from cimnet.deploy.video.video_settings import Fit
 from cimnet.errors import DataError
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cimnet.deploy.video.frames import Frame
 from cimnet.deploy.video.smoothing import thumbnail
-from cimnet.deploy.video.sources import Frame
 from cimnet.ops.edges import blur, orientation
 
 SIZE = (72, 96)

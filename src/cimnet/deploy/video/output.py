@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.deploy.video.sources import local_name, pyav
-from cimnet.errors import CimnetError, ConfigError
+from cimnet.errors import CimnetError, ConfigError, one_line
 from cimnet.utils.files import refuse_inputs_as_outputs, require_writable, require_writable_file, write_atomically
 from cimnet.utils.locks import OutputLock
 
@@ -114,7 +114,7 @@ class VideoWriter:
         self._stream = stream
 
     def _failure(self, error: Exception) -> CimnetError:
-        reason = getattr(error, "strerror", None) or error
+        reason = one_line(error)
         return CimnetError(f"{self.path}: cannot be written ({reason}); choose another folder or free space")
 
 

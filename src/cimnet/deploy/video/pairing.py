@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cimnet.deploy.video.sources import Frame
+from cimnet.deploy.video.frames import Frame
 
 _ROUNDING = 1e-6  # seconds
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from cimnet.deploy.video.sources import Image
+from cimnet.deploy.video.frames import Image
 
 CUT = 0.13
 """Mean change of small pictures (of 0..1) from which the next frame belongs to another shot."""

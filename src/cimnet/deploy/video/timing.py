@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cimnet.deploy.video.frames import Frame
 from cimnet.deploy.video.motion import FEW, Track, Vector, track
-from cimnet.deploy.video.sources import Frame
 from cimnet.errors import DataError
 from cimnet.ops.edges import correlation
 from cimnet.utils.numbers import pluralize, spread_evenly

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.errors import ConfigError
-from cimnet.inference.backends.trace import first_line
+from cimnet.errors import ConfigError, one_line
 from cimnet.utils.extras import require
 
 FIRST_STAGE = "/stages.0/"
@@ -40,7 +39,7 @@ def save_openvino(onnx_file: Path, out: Path, metadata: dict[str, str]) -> None:
             model.set_rt_info(text, key)
         openvino.save_model(model, out, compress_to_fp16=False)
     except RuntimeError as error:
-        raise ConfigError(f"this model has no form in OpenVINO: {first_line(error)}") from error
+        raise ConfigError(f"this model has no form in OpenVINO: {one_line(error)}") from error
 
 
 def compile_openvino(core: Any, model: Any, bfloat16: bool) -> Callable[[list[npt.NDArray[np.float32]]], Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from cimnet.errors import CheckpointError
+from cimnet.errors import CheckpointError, one_line
 from cimnet.inference.backends.details import KEYS, REMEDY
 
 _MOST_ENTRIES = 100_000
@@ -70,7 +70,7 @@ def checked_archive(path: Path) -> io.BytesIO:
     except _Refused as error:
         raise CheckpointError(f"{path}: {error}; a file of cimnet has nothing of the kind, do not open it") from error
     except Exception as error:  # a damaged archive shows itself in many ways
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise CheckpointError(f"{path}: damaged, or not of torch.export ({reason}); {REMEDY}") from error
     target.seek(0)
     return target

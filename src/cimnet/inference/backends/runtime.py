@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.errors import CheckpointError
+from cimnet.errors import CheckpointError, one_line
 from cimnet.inference.backends.details import KEYS, REMEDY, Details, from_metadata
 from cimnet.inference.backends.openvino_file import compile_openvino, import_openvino
 from cimnet.inference.backends.pt2_archive import checked_archive
 from cimnet.inference.backends.segmenter import Segmenter
-from cimnet.inference.backends.trace import TILE, first_line
+from cimnet.inference.backends.trace import TILE
 from cimnet.models import Output
 from cimnet.models.base import class_ids, present_mask
 from cimnet.utils.extras import install, require
@@ -108,7 +108,7 @@ def _open_onnx(path: Path) -> tuple[Run, ModelInfo, Details]:
         session = onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
         metadata = session.get_modelmeta().custom_metadata_map
     except Exception as error:  # ONNX Runtime's errors have no common class
-        raise CheckpointError(f"{path}: ONNX Runtime cannot open it ({first_line(error)}); {REMEDY}") from error
+        raise CheckpointError(f"{path}: ONNX Runtime cannot open it ({one_line(error)}); {REMEDY}") from error
     info, details = from_metadata(path, metadata)
 
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
         info, details = from_metadata(path, metadata)
         compiled = compile_openvino(core, model, details.precision == "bfloat16")
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: OpenVINO cannot open it ({first_line(error)}); {REMEDY}") from error
+        raise CheckpointError(f"{path}: OpenVINO cannot open it ({one_line(error)}); {REMEDY}") from error
 
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
         found = compiled([np.ascontiguousarray(rgb.numpy()), np.ascontiguousarray(thermal.numpy())])
@@ -155,7 +155,7 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
         program = torch.export.load(archive, extra_files=extra)
         network: Any = program.module()
     except Exception as error:  # a damaged archive shows itself in many ways
-        raise CheckpointError(f"{path}: torch cannot open it ({first_line(error)}); {REMEDY}") from error
+        raise CheckpointError(f"{path}: torch cannot open it ({one_line(error)}); {REMEDY}") from error
     info, details = from_metadata(path, {key: text for key, text in extra.items() if text})
 
     @torch.inference_mode()

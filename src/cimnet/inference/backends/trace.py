@@ -15,7 +15,7 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, one_line
 from cimnet.models import RGBTModel
 from cimnet.ops.deformable import use_implementation
 
@@ -81,14 +81,9 @@ def trace(model: RGBTModel, normalization: bool) -> ExportedProgram:
             tiled = TiledModel(model, normalization)
             return torch.export.export(tiled, (example(),), dynamic_shapes=(free,), strict=False)
     except Exception as error:  # torch.export has no common class for what it cannot do
-        raise ConfigError(f"this model cannot be exported by torch {torch.__version__}: {first_line(error)}") from error
+        raise ConfigError(f"this model cannot be exported by torch {torch.__version__}: {one_line(error)}") from error
 
 
 def example() -> Tensor:
     """Tiles to trace with."""
     return torch.rand(2, 4, 2, TILE, 3, TILE, generator=torch.Generator().manual_seed(0))
-
-
-def first_line(error: Exception) -> str:
-    """The beginning of a library's message."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -25,10 +25,11 @@ from torch import Tensor
 
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference.alarms.alarm import Alarm
+from cimnet.inference.hub import identity_of
 from cimnet.inference.jobs.matching import FilePair, match_pairs
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
-from cimnet.inference.jobs.record import KINDS, Record, digest_of, fingerprint
+from cimnet.inference.jobs.record import KINDS, Record, fingerprint
 from cimnet.inference.jobs.shards import Files, Shard, relabel
 from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor, load
@@ -142,7 +143,7 @@ def predict_job(
     """
     step = progress or _nothing
     predictor = load(job.checkpoint, "cpu" if job.engine == "ray" else job.device, **job.settings)
-    digest, names = digest_of(job.checkpoint), job.names
+    digest, names = identity_of(job.checkpoint), job.names
     if job.overwrite:
         refuse_inputs_as_outputs(
             [job.out / kind / f"{name}.png" for name in names for kind in KINDS],

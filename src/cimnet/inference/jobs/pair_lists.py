@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 from cimnet.inference.jobs.matching import FilePair
 from cimnet.inference.jobs.shards import Files, Rows, Shard
 from cimnet.utils.extras import require
@@ -112,7 +112,7 @@ def _parquet(path: Path) -> list[Shard]:
                 file.read_row_group(k, columns=["name"]).column(0).to_pylist() for k in range(file.num_row_groups)
             ]
     except (OSError, ValueError) as error:  # pyarrow's own derive from these
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise DataError(f"{path}: cannot be read as Parquet ({reason}); write it again") from error
     if any(name is None for names in groups for name in names):
         raise DataError(f"{path}: column name: a row without a name; give each pair a name")

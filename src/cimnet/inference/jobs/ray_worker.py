@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import CheckpointError, CimnetError
+from cimnet.inference.hub import identity_of
 from cimnet.inference.jobs.outcomes import Outcome
-from cimnet.inference.jobs.record import digest_of
 from cimnet.inference.jobs.shards import Shard
 from cimnet.inference.predictor import Predictor, load
 from cimnet.utils.extras import require
@@ -49,7 +49,7 @@ class Worker:
         self.task = task
         self.error: CimnetError | None = None
         try:
-            if digest_of(task.checkpoint) != task.digest:
+            if identity_of(task.checkpoint) != task.digest:
                 raise CheckpointError(
                     f"checkpoint {task.checkpoint}: another file on a worker than where the command runs; put it "
                     "into a folder that all nodes share"

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cimnet.checkpoint import identity
 from cimnet.errors import CimnetError
 from cimnet.inference.alarms.thresholds import ALARMS
-from cimnet.inference.hub import locate
 from cimnet.inference.jobs.outcomes import AlarmRow, Outcome, alarm_row
 from cimnet.inference.settings import Settings
 from cimnet.utils.files import csv_text, require_writable
@@ -29,25 +26,16 @@ _REMEDY = "choose another --out, or --overwrite to predict all pairs again"
 
 
 def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | None]) -> Fingerprint:
-    """What two runs must have in common for one to go on with the other's outputs, plain JSON.
+    """What two runs must have in common for one to go on with the other's outputs.
 
     Args:
-        digest: of the checkpoint, see `digest_of`.
+        digest: of the checkpoint, see :func:`cimnet.inference.hub.identity_of`.
         origin: by option, where the pairs come from.
     """
     kept = {key: value for key, value in asdict(settings).items() if key not in _NOT_COMPARED}
     kept = {key: value for key, value in kept.items() if key not in _LATER or value != _LATER[key]}
     places = {option: None if path is None else str(path.resolve()) for option, path in origin.items()}
-    return dict(json.loads(json.dumps({"checkpoint": digest, **kept, **places})))
-
-
-def digest_of(checkpoint: str | Path) -> str:
-    """Which checkpoint this is, also of a name on the Hub, see :func:`cimnet.checkpoint.identity`.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    return identity(locate(checkpoint))
+    return {"checkpoint": digest, **kept, **places}
 
 
 class Record:

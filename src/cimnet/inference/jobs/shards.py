@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 from cimnet.inference.jobs.matching import FilePair
 from cimnet.utils.extras import require
 
@@ -111,7 +111,7 @@ class Rows:
                     wanted -= {row["name"] for row in rows}
                     yield rows
         except (OSError, ValueError) as error:  # pyarrow's own derive from these
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise DataError(f"{self._where}: cannot be read ({reason}); write the file again") from error
         if wanted:
             raise DataError(f"{self._where}: the row is not there any more; was the file rewritten?")

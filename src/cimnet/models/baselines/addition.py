@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from cimnet.models.base import Output
-from cimnet.models.decoder import MLPDecoder
-from cimnet.models.projections import PAPER_WIDTHS, input_projection
+from cimnet.models.projections import input_projection
 from cimnet.models.two_stream import Streams, TwoStream
 
 
 class Addition(TwoStream):
     """After every stage, the thermal map is added to the RGB map, which goes on and is decoded; the thermal stream
-    stays what it is. Arguments are those of :class:`cimnet.models.baselines.single.SingleStream`."""
+    stays what it is. Arguments are those of :class:`cimnet.models.two_stream.TwoStream`."""
 
     former_names: ClassVar[Mapping[str, str]] = {"enter": "project_sum"}
 
-    def __init__(
-        self,
-        encoder: str,
-        num_classes: int,
-        widths: Sequence[int] = PAPER_WIDTHS,
-        decoder_channels: int = 512,
-        pretrained: bool = False,
-        input_scale: float = 1.0,
-        dropout: float = 0.1,
-        explicit_alignment: bool = False,
-    ) -> None:
-        super().__init__(encoder, widths, pretrained, input_scale, explicit_alignment)
+    def __init__(self, encoder: str, num_classes: int, **options: Any) -> None:
+        super().__init__(encoder, num_classes, **options)
         self.project_sum = nn.ModuleList(input_projection(*stage) for stage in self.stages)
-        self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
+        self.add_decoder()
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cimnet.models.base import Output
-from cimnet.models.decoder import MLPDecoder
 from cimnet.models.ffm import FFM
-from cimnet.models.projections import HEADS, PAPER_WIDTHS
+from cimnet.models.projections import HEADS
 from cimnet.models.two_stream import Streams, TwoStream
 
 
@@ -40,25 +39,15 @@ class ParallelRectification(nn.Module):
 
 class ParallelNet(TwoStream):
     """CIMNet's encoders, projections, fusion and decoder, with :class:`ParallelRectification` in place of CIPA and
-    SCSFR. Arguments are those of :class:`cimnet.models.baselines.single.SingleStream`."""
+    SCSFR. Arguments are those of :class:`cimnet.models.two_stream.TwoStream`."""
 
-    def __init__(
-        self,
-        encoder: str,
-        num_classes: int,
-        widths: Sequence[int] = PAPER_WIDTHS,
-        decoder_channels: int = 512,
-        pretrained: bool = False,
-        input_scale: float = 1.0,
-        dropout: float = 0.1,
-        explicit_alignment: bool = False,
-    ) -> None:
-        super().__init__(encoder, widths, pretrained, input_scale, explicit_alignment)
+    def __init__(self, encoder: str, num_classes: int, **options: Any) -> None:
+        super().__init__(encoder, num_classes, **options)
         self.add_projections()
-        self.rectify = nn.ModuleList(ParallelRectification(width) for width in widths)
+        self.rectify = nn.ModuleList(ParallelRectification(width) for width in self.widths)
         self.add_write_backs()
-        self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(widths, HEADS, strict=True))
-        self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
+        self.ffm = nn.ModuleList(FFM(c, heads) for c, heads in zip(self.widths, HEADS, strict=True))
+        self.add_decoder()
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to

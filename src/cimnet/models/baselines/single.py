@@ -20,7 +20,7 @@ class SingleStream(RGBTModel):
 
     Args:
         modality: what the encoder sees: ``rgb``, ``thermal``, or ``stacked``, thermal as a fourth channel; the
-            others are those of :class:`cimnet.models.cimnet.CIMNet`; ``explicit_alignment`` is for ``stacked``.
+            others are those of :class:`cimnet.models.two_stream.TwoStream`; ``explicit_alignment`` is for ``stacked``.
 
     Raises:
         ValueError: an argument that cannot be used.

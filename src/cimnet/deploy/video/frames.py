@@ -1,0 +1,58 @@
+"""Frames, and what they can be read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy.typing as npt
+
+Kind = Literal["rgb", "thermal"]
+Image = npt.NDArray[Any]
+
+
+@dataclass
+class Frame:
+    """One frame; its picture is converted when first asked for.
+
+    Attributes:
+        index: number in the source, from 0.
+        name: of the frame's mask: six digits, or the image's own name.
+        time: seconds since the source's first frame.
+        image: RGB (H, W, 3) uint8, or raw thermal values (H, W).
+    """
+
+    index: int
+    name: str
+    time: float
+    read: Callable[[], Image] = field(repr=False)
+
+    @cached_property
+    def image(self) -> Image:
+        return self.read()
+
+
+class Source(Protocol):
+    """What frames can be read from.
+
+    Attributes:
+        path: file or folder.
+        interval: mean time between frames, seconds.
+        total: number of frames as announced, None where nothing is.
+        duration: seconds from the first frame to the end of the last, as announced; None where nothing is.
+        problems: what was wrong with it, known after `frames` has run.
+        start: time of the first frame in seconds since 1970, where the names of the images hold it; else None.
+    """
+
+    path: Path
+    interval: float
+    total: int | None
+    duration: float | None
+    problems: list[str]
+    start: float | None
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames, in order of time."""

@@ -1,0 +1,108 @@
+"""The frames of a folder of images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cimnet.data.io.name_times import times_of
+from cimnet.data.io.readers import read_rgb
+from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
+from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
+from cimnet.deploy.video.crop import Crop
+from cimnet.deploy.video.frames import Frame, Image, Kind
+from cimnet.errors import ConfigError, DataError
+from cimnet.utils.numbers import pluralize
+
+
+class ImageSource:
+    """The images of a folder: at the times that their names hold (see `times_of`), else in the order of the numbers in
+    their names, `fps` a second."""
+
+    def __init__(
+        self,
+        path: Path,
+        kind: Kind,
+        fps: float | None = None,
+        crop: Crop | None = None,
+        wanted: Wanted | None = None,
+    ) -> None:
+        self.path, self.kind, self.crop, self.wanted = path, kind, crop, wanted
+        found = index_images(path, IMAGE_EXTENSIONS if kind == "rgb" else THERMAL_EXTENSIONS)
+        if not found:
+            raise DataError(f"{path}: no images in it; folders inside are not read, give the right one")
+        names = sorted(found, key=_by_number)
+        self.problems: list[str] = []
+        clock = times_of(names)
+        self.start: float | None = None
+        if clock is None:
+            self._count(names, fps)
+        else:
+            names, clock = self._by_clock(names, clock)
+            self.start = clock[0]
+            self.times = [time - clock[0] for time in clock]
+            self.interval = float(np.median(np.diff(clock))) if len(clock) > 1 else 0.04
+            self._note_gaps()
+        self.files = [found[name] for name in names]
+        self.total: int | None = len(names)
+        self.duration: float | None = self.times[-1] + self.interval
+
+    def frames(self) -> Iterator[Frame]:
+        """All images."""
+        for index, (file, time) in enumerate(zip(self.files, self.times, strict=True)):
+            yield Frame(index, file.stem, time, partial(self._read, file))
+
+    def _read(self, file: Path) -> Image:
+        rgb = self.kind == "rgb"
+        image: Image = read_rgb(file, of_pair=True) if rgb else read_thermal_counts(file, self.wanted)
+        return image if self.crop is None else self.crop.cut(image, file)
+
+    def _count(self, names: list[str], fps: float | None) -> None:
+        if fps is None or not 0 < fps <= 10_000:
+            option = "fps" if self.kind == "rgb" else "thermal_fps"
+            raise ConfigError(
+                f"{self.path}: the names of these images hold no times; give {option}, images a second (now {fps})"
+            )
+        self.interval = 1 / fps
+        self.times = [index / fps for index in range(len(names))]
+        gaps = _gaps(names)
+        if gaps:
+            self.problems.append(f"{self.path}: {pluralize(gaps, 'number')} left out; times count the files")
+
+    def _by_clock(self, names: list[str], clock: list[float]) -> tuple[list[str], list[float]]:
+        """Names and times in the order of time; of images of the same moment the first is kept."""
+        chosen: dict[float, str] = {}
+        for time, name in sorted(zip(clock, names, strict=True)):
+            chosen.setdefault(time, name)
+        if len(chosen) < len(names):
+            self.problems.append(f"{self.path}: {len(names) - len(chosen)} of its images have the time of another one")
+        return list(chosen.values()), list(chosen)
+
+    def _note_gaps(self) -> None:
+        steps = np.diff(self.times)
+        wide = steps[steps > 1.5 * self.interval]
+        if len(wide):
+            lost = int(np.round(wide / self.interval - 1).sum())
+            longest = f"the longest of {wide.max():.2f} s"
+            self.problems.append(f"{self.path}: by the times in the names, about {lost} images are missing, {longest}")
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A key by which 'img2' comes before 'img10'."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _gaps(names: list[str]) -> int:
+    """How many numbers are missing where names differ in their last number only; 0 where they count otherwise."""
+    parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in names]
+    if any(part is None for part in parts) or len({(part[1], part[3]) for part in parts if part}) != 1:
+        return 0
+    numbers = [int(part[2]) for part in parts if part]
+    steps = np.diff(numbers)
+    step = int(steps.min(initial=1)) or 1
+    missing = int(((steps // step) - 1).sum())
+    return missing if (steps % step == 0).all() and missing < len(names) else 0

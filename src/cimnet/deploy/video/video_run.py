@@ -1,0 +1,213 @@
+"""The frames of two sensors through the model, to the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cimnet.data.io.thermal_files import check_depth
+from cimnet.deploy.video.fitting import Fitter
+from cimnet.deploy.video.frames import Source
+from cimnet.deploy.video.output import Outputs
+from cimnet.deploy.video.pairing import Pair, chosen, pair_frames
+from cimnet.deploy.video.picture import compose
+from cimnet.deploy.video.smoothing import Average, CutDetector
+from cimnet.deploy.video.timing import OffsetEstimate
+from cimnet.deploy.video.video_settings import VideoSettings
+from cimnet.errors import DataError
+from cimnet.inference.alarms.alarm import Alarm
+from cimnet.inference.alarms.thresholds import ALARMS
+from cimnet.inference.predictor import Predictor
+from cimnet.inference.prepared import PreparedPair
+from cimnet.utils.legend import draw_legend
+from cimnet.utils.pool import Progress
+
+Note = Callable[[str], object]
+
+
+@dataclass
+class VideoResult:
+    """What was done.
+
+    Attributes:
+        frames: predicted.
+        skipped: RGB frames left out, because no thermal frame was near.
+        rgb_only: RGB frames predicted without a thermal frame.
+        offset: of the clocks, seconds.
+        estimate: where the offset was estimated.
+        overlay, masks, table: what was written, None where it was not.
+        notes: what a user should know, as told to `note`.
+    """
+
+    frames: int = 0
+    skipped: int = 0
+    rgb_only: int = 0
+    offset: float = 0.0
+    estimate: OffsetEstimate | None = None
+    overlay: Path | None = None
+    masks: Path | None = None
+    table: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class VideoRun:
+    """One pass over the pairs, to be called once. What is done is counted in a :class:`VideoResult`."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        sources: tuple[Source, Source],
+        outputs: Outputs,
+        asked: VideoSettings,
+        result: VideoResult,
+        told: Note,
+        progress: Progress | None,
+    ) -> None:
+        self.predictor, self.sources, self.outputs = predictor, sources, outputs
+        self.asked, self.result, self.told, self.progress = asked, result, told, progress
+        self.max_gap = sources[1].interval if asked.max_gap is None else asked.max_gap
+        self.fitter: Fitter | None = None
+        self.bar: npt.NDArray[np.uint8] | None = None
+        self.cut, self.average = CutDetector(), Average(asked.smooth)
+        self.began: float | None = None
+        self.last = -1  # RGB frame
+
+    def __call__(self) -> None:
+        """Predict all.
+
+        Raises:
+            DataError: no pair.
+        """
+        waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]] = []
+        for pair in self._pairs():
+            waiting.append((pair, pair.rgb.image, self._thermal(pair)))
+            if len(waiting) == self.predictor.settings.batch_size:
+                self._predict(waiting)
+                waiting = []
+        if waiting:
+            self._predict(waiting)
+        if not self.result.frames:
+            raise DataError(self._why_none())
+
+    def _pairs(self) -> Iterator[Pair]:
+        """Pairs to be predicted."""
+        asked, rgb, thermal = self.asked, self.sources[0], self.sources[1]
+        frames = chosen(rgb.frames(), asked.every, asked.start, asked.end)
+        for pair in pair_frames(frames, thermal.frames(), self.result.offset, self.max_gap):
+            if pair.thermal is not None:
+                yield pair
+            elif asked.missing == "rgb-only":
+                self.result.rgb_only += 1
+                yield pair
+            elif pair.ended and self.result.frames:
+                self.told(
+                    f"{thermal.path}: no thermal frames for RGB from {pair.rgb.time:.2f} s on: stopped there; "
+                    "--missing rgb-only goes on without"
+                )
+                return
+            else:
+                self.result.skipped += 1
+
+    def _thermal(self, pair: Pair) -> Any:
+        """Thermal values at the RGB frame's size; None where there is no frame."""
+        size = pair.rgb.image.shape[:2]
+        if self.fitter is None:
+            self.fitter = Fitter(size, self.asked.calibration, self.asked.thermal_fit, self.told)
+        elif size != self.fitter.size:
+            was = self.fitter.size
+            raise DataError(
+                f"{self.sources[0].path}: frame {pair.rgb.index} is {size[1]}x{size[0]}, those before are "
+                f"{was[1]}x{was[0]}; predict the parts one by one (--start, --end)"
+            )
+        if pair.thermal is None:
+            return None
+        counts = self.fitter(pair.thermal)
+        info, path = self.predictor.info, self.sources[1].path
+        check_depth(counts, info.thermal_dtype, path)
+        if counts.dtype != np.float32:
+            return counts
+        info.scaling.check_range(counts, path, self.predictor.settings.force_range)
+        return info.scaling(counts, path)  # the predictor takes floats for values in 0..1
+
+    def _predict(self, waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]]) -> None:
+        pairs = [self.predictor.tensors(rgb, thermal) for _, rgb, thermal in waiting]
+        judge = [self.asked.alarms and pair.thermal is not None for pair, _, _ in waiting]
+        prepared = self.predictor.prepare(pairs, judge)
+        smooth = bool(self.asked.smooth)
+        scores: Iterable[Any] = self._probabilities(prepared) if smooth else self.predictor.predict_prepared(prepared)
+        for (pair, rgb, counts), (_, thermal), ready, found in zip(waiting, pairs, prepared, scores, strict=True):
+            new_shot = self.cut(rgb, counts) or pair.rgb.index - self.last > 4 * self.asked.every
+            self.last = pair.rgb.index
+            mask = self.average(found, new_shot) if smooth else found
+            self._write(pair, thermal, ready.alarm, mask, new_shot)
+
+    def _probabilities(self, prepared: Sequence[PreparedPair]) -> Iterator[npt.NDArray[np.float32]]:
+        """(K, H, W) of each pair; in one pass where images are small enough to be seen at once."""
+        if self.predictor.settings.windows(*prepared[0].rgb.shape[-2:]) is not None:
+            yield from (self.predictor.proba_of_prepared(pair) for pair in prepared)
+        else:
+            rgb, thermal = (
+                torch.stack([pair.rgb for pair in prepared]),
+                torch.stack([pair.thermal for pair in prepared]),
+            )
+            yield from self.predictor.probabilities(rgb, thermal).numpy()
+
+    def _write(
+        self,
+        pair: Pair,
+        thermal: torch.Tensor,
+        alarm: Alarm | None,
+        mask: npt.NDArray[np.uint8],
+        new_shot: bool,
+    ) -> None:
+        asked, colors, rgb = self.asked, self.predictor.colors, pair.rgb.image
+        picture = None
+        if asked.view != "none":
+            if asked.legend and self.bar is None:
+                panels = 3 if asked.view == "side" else 1
+                self.bar = draw_legend(panels * rgb.shape[1], zip(self.predictor.classes, colors, strict=True))
+            picture = compose(rgb, thermal[0].numpy(), mask, colors, self.bar, asked.view, asked.opacity)
+        self.began = pair.rgb.time if self.began is None else self.began
+        self.outputs.add(pair.rgb.name, mask, self._row(pair, alarm, new_shot), picture, pair.rgb.time - self.began)
+        self.result.frames += 1
+        if self.progress is not None:
+            self.progress(self.result.frames + self.result.skipped, self._expected())
+
+    def _row(self, pair: Pair, alarm: Alarm | None, new_shot: bool) -> list[object]:
+        rgb, thermal = pair.rgb, pair.thermal
+        row: list[object] = [rgb.index, rgb.name, f"{rgb.time:.6f}"]
+        if thermal is None:
+            row += ["", "", ""]
+        else:
+            difference = thermal.time - rgb.time - self.result.offset
+            row += [thermal.index, f"{thermal.time:.6f}", f"{difference:.6f}"]
+        row.append(int(new_shot))
+        if self.asked.alarms and alarm is None:  # there is no thermal frame
+            row += [""] * (len(ALARMS) + 1)
+        elif self.asked.alarms and alarm is not None:
+            row += [*(f"{alarm.probabilities[name]:.4f}" for name in ALARMS), " ".join(alarm.raised)]
+        return row
+
+    def _expected(self) -> int:
+        """RGB frames to be predicted or left out; 0: not known."""
+        rgb, asked = self.sources[0], self.asked
+        if rgb.total is None:
+            return 0
+        last = rgb.total if asked.end is None else min(rgb.total, round(asked.end / rgb.interval))
+        return max(0, last - round(asked.start / rgb.interval)) // asked.every
+
+    def _why_none(self) -> str:
+        rgb, thermal = self.sources
+        if not self.result.skipped:
+            return f"{rgb.path}: no frame from {self.asked.start:g} s on; give another --start"
+        lasts = "" if thermal.duration is None else f", and thermal lasts {thermal.duration:.2f} s"
+        return (
+            f"{rgb.path}, {thermal.path}: no RGB frame has a thermal frame within {self.max_gap:.3f} s at the offset "
+            f"{self.result.offset:+.3f} s{lasts}; give another --time-offset, or a larger --max-gap"
+        )
