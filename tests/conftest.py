@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +15,12 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from cimnet.cli.main import main
 from cimnet.training import train
 from cimnet.training.recipe import Recipe, parse_recipe
+from cimnet.utils import pool
 
 from .fakes.layouts import make_folder
 from .fakes.pixel import pixel
@@ -96,15 +101,47 @@ class Trained:
         return self.folder / "best.safetensors"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _import_once_for_all_pools() -> Iterator[None]:
+    """Worker processes are forks of a server that imported torch once; a spawned one takes three seconds to begin.
+
+    ``tests/utils/test_pool.py`` tries the start method that users get, in scripts of their own.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        yield
+        return
+    multiprocessing.set_forkserver_preload(["cimnet.cli.main", "cimnet.training", "cimnet.curation.check"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "START_METHOD", "forkserver")
+        yield
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that ``make`` fills in the first process of this test run that asks; the others wait and share it."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # the workers' folders lie side by side
+    folder, done = base / name, base / f"{name}.done"
+    with FileLock(base / f"{name}.lock"):
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The one real training run: CIMNet at tiny widths, three epochs on six pairs. Do not write into it."""
-    base = tmp_path_factory.mktemp("trained")
-    recipe = tiny_recipe(make_folder(base / "data", 12))
-    rows: list[dict[str, float]] = []
-    with one_thread():
-        train(recipe, base / "run", report=rows.append)
-    return Trained(base / "data", recipe, base / "run", rows)
+
+    def make(base: Path) -> None:
+        rows: list[dict[str, float]] = []
+        with one_thread():
+            train(tiny_recipe(make_folder(base / "data", 12)), base / "run", report=rows.append)
+        (base / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+
+    base = make_once(tmp_path_factory, "trained", make)
+    rows = json.loads((base / "rows.json").read_text(encoding="utf-8"))
+    return Trained(base / "data", tiny_recipe(base / "data"), base / "run", rows)
 
 
 class Result(NamedTuple):

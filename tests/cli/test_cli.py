@@ -24,8 +24,8 @@ SCRIPT = Path(sys.executable).with_name("cimnet")
 COMMAND = [str(SCRIPT)] if SCRIPT.is_file() else [sys.executable, "-m", "cimnet.cli"]
 
 
-def _process(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd)
+def _process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 
 
 def test_the_installed_command() -> None:
@@ -45,10 +45,11 @@ def test_a_pair_through_the_installed_command(trained: Trained, tmp_path: Path) 
         np.testing.assert_array_equal(np.asarray(mask), expected)
 
 
-def test_an_error_through_the_installed_command(tmp_path: Path) -> None:
-    done = _process("train", "none.yaml", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == (
+def test_an_error_is_one_line(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli("train", "none.yaml")
+    assert done.code == 2
+    assert done.err == (
         "cimnet: recipe none.yaml: cannot be read (FileNotFoundError); give the path of a YAML file or one of the "
         "names demo, kust4k_resnet101, mfnet_mit_b4, mm5, msrs_real, own, robust_mm5, robust_scenes, scenes, "
         "small_mm5, small_scenes\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from functools import cache
 
 import pytest
 
@@ -18,6 +19,7 @@ PLACE = SOURCE / "utils" / "extras.py"
 SENTENCE = r'^aerial images: the extra geo is missing \(.*rasterio.*\); pip install "cimnet\[geo\]"$'
 
 
+@cache
 def _trees() -> dict[str, ast.Module]:
     paths = [path for path in sorted(SOURCE.rglob("*.py")) if path != PLACE]
     return {str(path.relative_to(SOURCE)): ast.parse(path.read_text(encoding="utf-8")) for path in paths}

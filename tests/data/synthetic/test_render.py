@@ -34,6 +34,7 @@ def test_the_same_seed_gives_the_same_bytes_as_ever(split, index):
     assert digest(render(5, split=split, index=index, size=(128, 160), scale=0.5)) == GOLDEN[split, index]
 
 
+@pytest.mark.slow  # imports torch again; test_synthesize.py compares with other processes, too
 def test_another_process_gives_the_same_bytes():
     code = (
         "from cimnet.data.synthetic import render; from tests.data.synthetic.test_render import digest;"
