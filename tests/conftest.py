@@ -22,10 +22,11 @@ from cimnet.training import train
 from cimnet.training.recipe import Recipe, parse_recipe
 from cimnet.utils import pool
 
+from .fakes.exports import exports
 from .fakes.layouts import make_folder
 from .fakes.pixel import pixel
 
-__all__ = ["pixel"]
+__all__ = ["exports", "pixel"]
 
 TINY: dict[str, dict[str, Any]] = {
     "model": {

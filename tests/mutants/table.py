@@ -64,7 +64,7 @@ MUTANTS: tuple[Mutant, ...] = (
          'if "thermal_broken" not in flags]', 'if "nothing" not in flags]', "data/layouts/test_layouts.py"),
     _src("corruptions: the thermal image moves the other way than its offset", "data/corruptions/geometry.py",
          "return _sampled(sample, -come, offset)", "return _sampled(sample, come, offset)",
-         "data/test_corruptions_geometry.py"),
+         "data/corruptions/test_geometry.py"),
     _src("synthetic: the truth of moving things has its axes swapped", "data/synthetic/render.py",
          "motion[:, k] = (dy + c * dx + d * dy) * view.scale, (dx + a * dx + b * dy) * view.scale",
          "motion[:, k] = (dx + a * dx + b * dy) * view.scale, (dy + c * dx + d * dy) * view.scale",

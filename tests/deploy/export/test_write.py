@@ -16,8 +16,9 @@ from cimnet.errors import CheckpointError, CimnetError, ConfigError
 from cimnet.inference.backends.runtime import ExportedModel, cut_tiles, load_exported
 from cimnet.ops.deformable import deform_conv2d, use_implementation
 from tests.conftest import Trained
+from tests.fakes.exports import Exports
 
-from .conftest import Exports, untrained
+from .conftest import untrained
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from cimnet.errors import CheckpointError
 from cimnet.inference.backends import runtime
 from tests import ROOT
 from tests.conftest import Trained
-
-from .conftest import Exports
+from tests.fakes.exports import Exports
 
 pytestmark = pytest.mark.export
 EXAMPLE = ROOT / "examples" / "onnx_only.py"
