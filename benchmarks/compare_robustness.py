@@ -21,6 +21,7 @@ from cimnet.analysis.robustness import Condition, measure_robustness, parse_corr
 from cimnet.evaluation.spread import spread
 from cimnet.inference import load
 from cimnet.utils.figures import save_figure
+from cimnet.utils.tables import markdown_table
 
 ENCODER = "efficientnet_lite0"
 WHOLE = "augmentation.modality_dropout=0"  # a model of one sensor learns nothing from pairs that lack it …
@@ -118,28 +119,27 @@ def table(found: dict[str, list[Scores]], key: str) -> str:
     titles = list(next(iter(found.values()))[0])
     if next(iter(found.values()))[0]["clean"][key] is None:
         return "no such classes"
-    lines = ["| model | seeds | " + " | ".join(titles) + " |", "|---|---:|" + "---:|" * len(titles)]
-    for name, runs in found.items():
-        row = [spread([scores[title][key] for scores in runs]) for title in titles]
-        lines.append(f"| {name} | {len(runs)} | " + " | ".join(row) + " |")
-    return "\n".join(lines)
+    rows = [
+        [name, len(runs), *(spread([scores[title][key] for scores in runs]) for title in titles)]
+        for name, runs in found.items()
+    ]
+    return markdown_table(["model", "seeds", *titles], rows)
 
 
 def groups(options: argparse.Namespace) -> str:
     """Markdown: mIoU of all test pairs, broken ones included, and of those that the set's lists name."""
-    lines: list[str] = []
+    named: list[str] = []
+    rows: list[list[str]] = []
     for name in options.models:
         folders = [options.out / f"{name.replace(' ', '_')}_seed{seed}" / "test.json" for seed in options.seeds]
         runs = [json.loads(path.read_text()) for path in folders if path.is_file()]
         if not runs:
             continue
-        named = list(runs[0]["groups"])
-        if not lines:
-            lines = ["| model | all | " + " | ".join(named) + " |", "|---|---:|" + "---:|" * len(named)]
+        named = named or list(runs[0]["groups"])
         cells = [spread([run["miou"] for run in runs])]
         cells += [spread([run["groups"][group]["miou"] for run in runs]) for group in named]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([name, *cells])
+    return markdown_table(["model", "all", *named], rows) if rows else ""
 
 
 def plot(found: dict[str, list[Scores]]) -> Figure:

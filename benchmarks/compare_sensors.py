@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cimnet.evaluation.spread import spread
+from cimnet.utils.tables import markdown_table
 
 FAMILIES = ("cimnet", "rgb_only", "thermal_only")
 
@@ -70,11 +71,11 @@ def table(options: argparse.Namespace) -> str:
     columns = {"mIoU": lambda s: s["miou"]}
     columns |= {name: (lambda s, n=name: s["iou"][n]) for name in first["iou"]}
     columns |= {f"[{name}]": (lambda s, n=name: s["groups"][n]["miou"]) for name in first["groups"]}
-    lines = ["| model | seeds | " + " | ".join(columns) + " |", "|---|---:|" + "---:|" * len(columns)]
-    for family, scores in found.items():
-        cells = [spread([column(s) for s in scores]) for column in columns.values()]
-        lines.append(f"| {family} | {len(scores)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = [
+        [family, len(scores), *(spread([column(s) for s in scores]) for column in columns.values())]
+        for family, scores in found.items()
+    ]
+    return markdown_table(["model", "seeds", *columns], rows)
 
 
 if __name__ == "__main__":

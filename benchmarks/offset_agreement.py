@@ -27,6 +27,7 @@ from cimnet.evaluation.metrics import confusion_matrix
 from cimnet.evaluation.spread import mean_and_spread
 from cimnet.inference import Predictor
 from cimnet.models import CIMNet
+from cimnet.utils.tables import markdown_table
 
 
 def main() -> None:
@@ -44,10 +45,11 @@ def main() -> None:
         for name, values in rows.items():
             table[(run.name.rpartition("_seed")[0], name)].append(values)
     head = ["mIoU"] if options.replace else ["true length", "found length", "end-point error", "r of dx", "r of dy"]
-    print(f"| run | offsets | seeds | {' | '.join(head)} |\n|---|---|---:|{'---:|' * len(head)}")
-    for (kind, name), seeds in table.items():
-        cells = [mean_and_spread(values, 2) for values in zip(*seeds, strict=True)]
-        print(f"| {kind} | {name} | {len(seeds)} | {' | '.join(cells)} |")
+    rows = [
+        [kind, name, len(seeds), *(mean_and_spread(values, 2) for values in zip(*seeds, strict=True))]
+        for (kind, name), seeds in table.items()
+    ]
+    print(markdown_table(["run", "offsets", "seeds", *head], rows, "llr"), end="")
 
 
 def agreements(predictor: Predictor, data: cimnet.data.RGBTDataset) -> dict[str, list[float]]:

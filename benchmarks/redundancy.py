@@ -16,6 +16,7 @@ from cimnet.analysis.redundancy import Redundancy, measure_redundancy
 from cimnet.evaluation import evaluate
 from cimnet.evaluation.spread import mean_and_spread
 from cimnet.models import CIMNet
+from cimnet.utils.tables import markdown_table
 
 COLUMNS = ("cka", "r2", "r2_reverse", "estimate", "entropy_rgb", "entropy_thermal")
 
@@ -37,12 +38,12 @@ def main() -> None:
         found[run.name.rpartition("_seed")[0]].append(
             (measure_redundancy(predictor.model, data, device=predictor.device), 100 * miou)
         )
-    print(f"| run | seeds | mIoU | {' | '.join(COLUMNS)} |")
-    print("|---|---:|" + "---:|" * (1 + len(COLUMNS)))
+    rows = []
     for kind, results in found.items():
         cells = [mean_and_spread([miou for _, miou in results], 1)]
         cells += [mean_and_spread([getattr(probe, column) for probe, _ in results], 3) for column in COLUMNS]
-        print(f"| {kind} | {len(results)} | {' | '.join(cells)} |")
+        rows.append([kind, len(results), *cells])
+    print(markdown_table(["run", "seeds", "mIoU", *COLUMNS], rows), end="")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from cimnet.evaluation import evaluate
 from cimnet.inference import Predictor
 from cimnet.inference.backends.runtime import load_exported
 from cimnet.models import create_model
+from cimnet.utils.tables import markdown_table
 
 CLASSES = 9
 FAMILIES: tuple[tuple[str, dict[str, object]], ...] = (
@@ -154,9 +155,11 @@ def forward(options: argparse.Namespace, folder: Path) -> None:
     seconds = alternate({name: (lambda call=call: call(*one)) for name, call in calls.items()}, options.repeats)
     first = next(iter(calls))
     print(f"{options.checkpoint or options.model}, 480x640, batch 1, {torch.get_num_threads()} threads")
-    print("| | times faster | pixels as in torch float32 |\n|---|---:|---:|")
-    for name in calls:
-        print(f"| {name} | {seconds[first] / seconds[name]:.2f} | {100 * share(masks[first], masks[name]):.2f} % |")
+    rows = [
+        [name, f"{seconds[first] / seconds[name]:.2f}", f"{100 * share(masks[first], masks[name]):.2f} %"]
+        for name in calls
+    ]
+    print(markdown_table(["", "times faster", "pixels as in torch float32"], rows), end="")
 
 
 def pipeline(options: argparse.Namespace, folder: Path) -> None:

@@ -26,6 +26,7 @@ from cimnet.models.base import RGBTModel
 from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer
 from cimnet.training.recipe import TrainingConfig
+from cimnet.utils.tables import markdown_table
 
 CLASSES = 9
 ROWS = ("bare", "parallel_rectification", "cimnet", "cimnet, checkpointing")
@@ -175,9 +176,11 @@ def main() -> None:
         print(f"| {row} | {seconds / times['bare']:.2f} | {seconds:.2f} |{more}", flush=True)
     found = split(options.encoder, size, options.batch, options.rounds)
     whole = sum(found["whole"]) + found["optimiser"][0]
-    print("\n| module | forward, s | backward, s | share of the step |\n|---|---:|---:|---:|")
-    for name, (forward, backward) in found.items():
-        print(f"| {name} | {forward:.3f} | {backward:.3f} | {100 * (forward + backward) / whole:.0f} % |")
+    rows = [
+        [name, f"{forward:.3f}", f"{backward:.3f}", f"{100 * (forward + backward) / whole:.0f} %"]
+        for name, (forward, backward) in found.items()
+    ]
+    print("\n" + markdown_table(["module", "forward, s", "backward, s", "share of the step"], rows), end="")
 
 
 if __name__ == "__main__":

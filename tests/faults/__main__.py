@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from cimnet.utils.tables import markdown_table
 from tests.faults.bench import Fault, Skipped, try_fault
 from tests.faults.table import FAULTS
 
@@ -39,13 +40,16 @@ def page(rows: dict[str, str]) -> str:
     right = len(FAULTS) - refused.total()
     lines = [
         f"**{len(FAULTS)} faults**, {refused.total()} of which must be refused and {right} come out right.\n",
-        "| group | faults | refused | come out right |\n|---|---:|---:|---:|",
-        *(f"| {group} | {count} | {refused[group]} | {count - refused[group]} |" for group, count in counts.items()),
+        markdown_table(
+            ["group", "faults", "refused", "come out right"],
+            [(group, count, refused[group], count - refused[group]) for group, count in counts.items()],
+        ),
     ]
     for group in counts:
-        lines.append(f"\n### {group[0].upper()}{group[1:]}\n\n| fault | what happens |\n|---|---|")
-        lines += [f"| {_cell(f.name)} | {rows[f.name]} |" for f in FAULTS if f.group == group]
-    return "\n".join(lines) + "\n"
+        lines.append(f"### {group[0].upper()}{group[1:]}\n")
+        found = [(_cell(f.name), rows[f.name]) for f in FAULTS if f.group == group]
+        lines.append(markdown_table(["fault", "what happens"], found, "l"))
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def row(fault: Fault) -> tuple[str, bool]:
@@ -68,9 +72,9 @@ def _shorten(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that Markdown leaves as it is."""
+    """Text that Markdown leaves as it is; bars are the table's."""
     text = re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match[0])[1:-1], text)
-    return re.sub(r"([\\|<>*_`\[\]$~])", r"\\\1", text)
+    return re.sub(r"([\\<>*_`\[\]$~])", r"\\\1", text)
 
 
 if __name__ == "__main__":

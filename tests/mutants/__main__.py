@@ -28,6 +28,8 @@ from pathlib import Path
 
 import pytest
 
+from cimnet.utils.tables import markdown_table
+
 from .table import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -124,13 +126,6 @@ def require_sound(mutants: Sequence[Mutant], project: Path) -> None:
         sys.exit(f"the tests fail without any mutant ({said}); mend them first")
 
 
-def table_of(rows: Sequence[tuple[str, str, str]]) -> str:
-    lines = ["| mutant | outcome | seen by |", "|---|---|---|"]
-    return (
-        "\n".join([*lines, *("| {} | {} | {} |".format(*(c.replace("|", "\\|") for c in row)) for row in rows)]) + "\n"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="beginning of the names of the mutants to try")
@@ -152,7 +147,7 @@ def main() -> None:
             rows.append((mutant.name, outcome, said))
             print(f"{outcome:14} {time.monotonic() - began:5.0f} s  {mutant.name}  ({said[:120]})", flush=True)
     if options.write is not None:
-        options.write.write_text(table_of(rows), encoding="utf-8")
+        options.write.write_text(markdown_table(["mutant", "outcome", "seen by"], rows, "l"), encoding="utf-8")
     bad = [name for name, outcome, _ in rows if outcome != KILLED]
     print(f"{len(rows) - len(bad)} of {len(rows)} mutants killed")
     sys.exit(bool(bad))
