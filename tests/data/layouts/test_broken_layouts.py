@@ -42,22 +42,10 @@ def copies(fresh: Callable[[Fake], Path]) -> Callable[[str], Victim]:
     return cache(lambda title: make_victim(FAKES[title], fresh(FAKES[title])))
 
 
-@pytest.fixture(params=FAKES)
-def victim(request: pytest.FixtureRequest, fresh: Callable[[Fake], Path]) -> Victim:
-    """Every layout, to keep."""
-    return make_victim(FAKES[request.param], fresh(FAKES[request.param]))
-
-
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest, fresh: Callable[[Fake], Path]) -> Victim:
-    """To keep."""
+    """A copy of its own for each test."""
     return make_victim(FAKES[request.param], fresh(FAKES[request.param]))
-
-
-@pytest.fixture(params=FAKES)
-def shared(request: pytest.FixtureRequest, copies: Callable[[str], Victim]) -> Victim:
-    """Every layout, to mend."""
-    return copies(request.param)
 
 
 @pytest.fixture(params=READERS)
@@ -102,11 +90,15 @@ def test_a_damaged_file(reader: Victim, case: str, part: str) -> None:
     check_damage(reader, part, *broken.FILES[case])
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_cut_file_of_every_layout(shared: Victim, part: str) -> None:
-    if part == "thermal" and shared.four_channels:
-        pytest.skip("in the file of RGB")
-    check_damage(shared, part, *broken.FILES["half of it"])
+@pytest.mark.parametrize("title", FAKES)
+def test_every_layout_names_a_cut_file_and_reads_names_of_any_kind(title: str, fresh: Callable[[Fake], Path]) -> None:
+    """Letters with marks may be written in two ways: macOS puts the marks behind."""
+    layout = make_victim(FAKES[title], fresh(FAKES[title]))
+    for part in PARTS:
+        if part != "thermal" or not layout.four_channels:
+            check_damage(layout, part, *broken.FILES["half of it"])
+    name = layout.rename("Ba\u0308ume [x]{name}, $1$ 二 🌡 a.b (1)_rgb_flip")
+    read_as_written(layout, unicodedata.normalize("NFC", name)).plot(0)
 
 
 @pytest.mark.parametrize("case", broken.LABELS)
@@ -122,42 +114,42 @@ def test_a_bad_thermal_image(reader: Victim, case: str) -> None:
     check_damage(reader, part, *cases[case])
 
 
-def test_no_list_or_split_folder(victim: Victim) -> None:
-    if victim.listed is None:
-        shutil.rmtree(victim.root / "train")
+def test_no_list_or_split_folder(form: Victim) -> None:
+    if form.listed is None:
+        shutil.rmtree(form.root / "train")
     else:
-        victim.listed.unlink()
-    message = error_of(victim)
+        form.listed.unlink()
+    message = error_of(form)
     assert "no list train.txt" in message
-    assert str(victim.root) in message
+    assert str(form.root) in message
     found = message.rpartition("splits found: ")[2].split(", ")
     assert "test" in found
     assert "train" not in found
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_folder_in_another_case(shared: Victim, part: str) -> None:
-    if part == "thermal" and shared.four_channels:
+def test_a_folder_in_another_case(form: Victim, part: str) -> None:
+    if part == "thermal" and form.four_channels:
         pytest.skip("in the file of RGB")
-    folder = shared.folder(part)
-    if folder == shared.root:
+    folder = form.folder(part)
+    if folder == form.root:
         pytest.skip("no folder of its own")
     other = folder.rename(folder.with_name(folder.name.swapcase()))
-    message = error_of(shared)
+    message = error_of(form)
     other.rename(folder)
     assert f"{other.name}/: rename it to {folder.name}/" in message, message
 
 
-def test_a_split_folder_in_another_case(shared: Victim) -> None:
-    if shared.listed is not None:
+def test_a_split_folder_in_another_case(form: Victim) -> None:
+    if form.listed is not None:
         pytest.skip("no split folders")
-    train, test = shared.root / "train", shared.root / "test"
-    train.rename(shared.root / "Train")
-    one = error_of(shared)
-    test.rename(shared.root / "TEST")
-    both = error_of(shared)
-    (shared.root / "Train").rename(train)
-    (shared.root / "TEST").rename(test)
+    train, test = form.root / "train", form.root / "test"
+    train.rename(form.root / "Train")
+    one = error_of(form)
+    test.rename(form.root / "TEST")
+    both = error_of(form)
+    (form.root / "Train").rename(train)
+    (form.root / "TEST").rename(test)
     assert "found Train/: rename it to train/)" in one
     assert "found Train/: rename it to train/; found TEST/: rename it to test/" in both
 
@@ -172,12 +164,6 @@ def test_a_listed_name_in_another_case(form: Victim) -> None:
     message = error_of(form)
     assert name in message
     assert "differs in upper and lower case only" in message, message
-
-
-@pytest.mark.parametrize("word", ["Ba\u0308ume und Häuser 二 🌡", "[x]{name}, $1$ a.b (1)_rgb_flip"])
-def test_names_of_any_kind(victim: Victim, word: str) -> None:
-    """Letters with marks may be written in two ways: macOS puts the marks behind."""
-    read_as_written(victim, unicodedata.normalize("NFC", victim.rename(word))).plot(0)
 
 
 def test_labels_as_palette_or_16_bit(reader: Victim) -> None:
@@ -274,6 +260,6 @@ def test_a_folder_that_may_not_be_listed(reader: Victim, monkeypatch: pytest.Mon
     assert "Permission denied" in message
 
 
-def test_all_is_mended(shared: Victim) -> None:
+def test_all_is_mended(reader: Victim) -> None:
     """After the tests above."""
-    read_as_written(shared)
+    read_as_written(reader)
