@@ -37,11 +37,23 @@ def predict(
     rgb: Annotated[Path | None, typer.Option(help="RGB image or folder. Left out: missing.")] = None,
     thermal: Annotated[
         Path | None,
-        typer.Option(help="Thermal image or folder; the same path as --rgb for 4-channel files. Left out: missing."),
+        typer.Option(
+            help="Thermal image or folder. The same path as --rgb: 4-channel files, or a folder of pairs (_V, _T). "
+            "Left out: missing."
+        ),
     ] = None,
     pairs: Annotated[
         Path | None,
         typer.Option(help="Instead of both: CSV with rgb,thermal[,name], or Parquet file or folder with image bytes."),
+    ] = None,
+    rgb_pattern: Annotated[
+        str | None, typer.Option(help="Names of RGB images, such as 'DJI_{*}_{name}_V': {*} any text, {time} a time.")
+    ] = None,
+    thermal_pattern: Annotated[
+        str | None, typer.Option(help="Names of thermal images, such as 'DJI_{*}_{name}_T'.")
+    ] = None,
+    max_gap: Annotated[
+        float | None, typer.Option(min=0, help="Seconds by which times in the names of a pair may differ.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier prediction.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted prediction.")] = False,
@@ -70,12 +82,12 @@ def predict(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Segment one pair, two folders of images that share names (folders inside are read too), or a list of pairs.
+    """Segment one pair, one or two folders of images paired by name (folders inside are read too), or a list of pairs.
 
     What cannot be read is listed in failed.csv; then the exit code is 1.
     """
     from cimnet.data.io.bands import parse_bands
-    from cimnet.inference.jobs import Job, predict_job
+    from cimnet.inference.jobs import Job, NameRules, predict_job
 
     settings = {
         "trust": trust,
@@ -89,12 +101,14 @@ def predict(
         "force_range": force_range,
         "bands": parse_bands(rgb_bands, thermal_band, rgb_range),
     }
+    said = (rgb_pattern, thermal_pattern, max_gap)
     job = Job.of(
         checkpoint,
         out,
         rgb=rgb,
         thermal=thermal,
         pairs=pairs,
+        names=None if said == (None,) * 3 else NameRules(*said),
         settings=settings,
         device=device,
         engine=engine,
@@ -103,6 +117,8 @@ def predict(
         resume=resume,
         overwrite=overwrite,
     )
+    if job.taken:
+        say(job.taken, "yellow")
     total = len(job.names)
     with bar("predict", total) as advance:
         result = predict_job(job, lambda: advance(None), _say_alarm)

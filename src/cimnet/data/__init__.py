@@ -8,7 +8,7 @@ from typing import Literal
 
 from cimnet.data.classes import BUILT_IN, ClassList, palette
 from cimnet.data.dataset import Broken, Cache, RGBTDataset, Transform
-from cimnet.data.io.patterns import case_hint
+from cimnet.data.io.folder_spelling import case_hint
 from cimnet.data.io.readers import read_label, read_rgb, read_rgbt
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling
@@ -116,7 +116,7 @@ def find_layout(root: Path, name: str = "auto") -> type[RGBTDataset]:
         if layout.recognises(root):
             return layout
     expected = "; ".join(f"{layout.name}: {layout.expects()}" for layout in LAYOUTS.values())
-    forms = [form for layout in LAYOUTS.values() for form in layout.forms]
+    forms = [form.patterns() for layout in LAYOUTS.values() for form in layout.forms]
     raise DataError(
         f"{root}: not a layout known here{case_hint(root, forms)}; expected one of {expected}; for other folders write "
         "patterns under `files:` in classes.yaml"

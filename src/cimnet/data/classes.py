@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import difflib
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.data.io.bands import Bands
+from cimnet.data.io.name_patterns import NamePattern
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.colors import Color
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.yaml import read_yaml
 
+_KINDS = ("rgb", "thermal", "labels")
 YAML_NAMES = ("classes.yaml", "dataset.yaml", "classes.yml", "dataset.yml")
 _ABOUT = ("citation", "licence", "license", "home")
 _KEYS = (
@@ -131,6 +134,7 @@ class DatasetFile:
         ignore_id: value in the label files that means ignore, beside 255.
         label_colors: whether labels are pictures in the classes' colours.
         files: patterns rgb, thermal and labels, see `FilePattern`.
+        max_gap: seconds by which partners in time may be apart; None: the usual interval.
         border: pixels to cut off at the top, right, bottom and left of every image.
         bands: which bands of the image files are which, and the range of deep colours; None: the files say.
         about: citation, licence, home: free text.
@@ -143,6 +147,7 @@ class DatasetFile:
     ignore_id: int = 255
     label_colors: bool = False
     files: dict[str, str] = field(default_factory=dict)
+    max_gap: float | None = None
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
     bands: Bands | None = None
     about: dict[str, str] = field(default_factory=dict)
@@ -154,7 +159,7 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     Keys, all optional: `classes` (or `labels`): names, or entries `{name: …, color: [r, g, b] or "#rrggbb"}`;
     `thermal_range: [low, high]` or a mapping (`parse_thermal`); `ignore_index`: a value of the label files to ignore;
     `label_table: {value: class name, id or ignore}`; `label_format: ids` or `colors`; `files: {rgb: PATTERN, thermal:
-    PATTERN, labels: PATTERN}`; `border: pixels` or `[top, right, bottom, left]`;
+    PATTERN, labels: PATTERN, max_gap: seconds}` (see `NamePattern`); `border: pixels` or `[top, right, bottom, left]`;
     `bands: {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}`; `citation`, `licence`, `home`. Other keys are left
     alone.
 
@@ -182,6 +187,7 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     if type(ignore_id) is not int or not 0 <= ignore_id <= 65535:
         raise DataError(f"{path}: ignore_index must be a whole number in 0..65535, not {ignore_id!r}")
     label_colors = _parse_label_format(content, classes, path)
+    files, max_gap = _parse_files(content.get("files"), path)
     return DatasetFile(
         path=path,
         classes=classes,
@@ -189,7 +195,8 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
         label_table=_parse_table(content, classes, path),
         ignore_id=ignore_id,
         label_colors=label_colors,
-        files=_parse_files(content.get("files"), path),
+        files=files,
+        max_gap=max_gap,
         border=_parse_border(content.get("border", 0), path),
         bands=_parse_bands(content.get("bands"), path),
         about={key: str(content[key]) for key in _ABOUT if key in content},
@@ -232,16 +239,31 @@ def _parse_table(content: dict[str, Any], classes: ClassList | None, path: Path)
     return {value: ids[meaning] for value, meaning in table.items()}
 
 
-def _parse_files(files: Any, path: Path) -> dict[str, str]:
+def _parse_files(files: Any, path: Path) -> tuple[dict[str, str], float | None]:
+    """The patterns by kind, and `max_gap`."""
     if files is None:
-        return {}
-    if not isinstance(files, dict) or not files.keys() <= {"rgb", "thermal", "labels"}:
+        return {}, None
+    if not isinstance(files, dict) or not files.keys() <= {*_KINDS, "max_gap"}:
         raise DataError(f"{path}: files must give patterns for rgb, thermal and labels, not {files!r}")
-    for kind, pattern in files.items():
+    gap = files.get("max_gap")
+    if gap is not None and (isinstance(gap, bool) or not isinstance(gap, int | float) or not 0 <= gap < math.inf):
+        raise DataError(f"{path}: files: max_gap: {gap!r} must be a number of seconds, 0 or more")
+    patterns = {kind: pattern for kind, pattern in files.items() if kind in _KINDS}
+    for kind, pattern in patterns.items():
         parts = str(pattern).split("/")
-        if not isinstance(pattern, str) or pattern.count("{name}") != 1 or ".." in parts or parts[0] == "":
-            raise DataError(f"{path}: files: {kind}: {pattern!r} must be a path below the folder with {{name}} in it")
-    return dict(files)
+        try:
+            NamePattern(str(pattern))
+            known = True
+        except DataError:
+            known = False
+        if not isinstance(pattern, str) or not known or ".." in parts or parts[0] == "":
+            raise DataError(
+                f"{path}: files: {kind}: {pattern!r} must be a path below the folder with {{name}} or {{time}} in it"
+            )
+    for one, other in (("rgb", "labels"), ("thermal", "labels")):
+        if one in patterns and patterns.get(other) == patterns[one]:
+            raise DataError(f"{path}: files: {one} and {other} are the same pattern {patterns[one]!r}; correct one")
+    return patterns, gap
 
 
 def _parse_border(border: Any, path: Path) -> tuple[int, int, int, int]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from cimnet.data import find_layout
 from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import FLAG_LISTS
-from cimnet.data.io.patterns import SPLIT_FOLDERS, FileIndex
-from cimnet.data.io.split_lists import ALL, find_list, list_names, read_names
+from cimnet.data.io.patterns import FileIndex
+from cimnet.data.io.split_lists import ALL, SPLIT_FOLDERS, find_list, list_names, read_names
 from cimnet.data.io.thermal_scaling import ThermalRange
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 from cimnet.data.cache import DiskCache
 from cimnet.data.classes import YAML_NAMES, DatasetFile, choose_classes, read_dataset_file
 from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
-from cimnet.data.io.patterns import FileIndex, FilePattern, case_hint, split_names
+from cimnet.data.io.folder_spelling import case_hint
+from cimnet.data.io.patterns import FileIndex, FilePattern, split_names
 from cimnet.data.io.split_lists import ALL, LIST_PLACES, require_all, scenes_of
 from cimnet.data.io.thermal_files import Wanted, check_depth, depth, read_pair
 from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling, parse_thermal
@@ -88,7 +89,8 @@ class RGBTDataset(Dataset[RGBTSample]):
         for form in cls.forms:
             if form.recognises(root):
                 return form.index(root)
-        raise DataError(f"{root}: not in the layout {cls.name}; expected {cls.expects()}{case_hint(root, cls.forms)}")
+        hint = case_hint(root, [form.patterns() for form in cls.forms])
+        raise DataError(f"{root}: not in the layout {cls.name}; expected {cls.expects()}{hint}")
 
     @classmethod
     def expects(cls) -> str:

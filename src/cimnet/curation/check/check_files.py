@@ -9,7 +9,9 @@ from pathlib import Path
 from cimnet.curation.check.findings import Finding, Item, items_of
 from cimnet.data.classes import DatasetFile
 from cimnet.data.dataset import RGBTDataset
+from cimnet.data.io.name_patterns import FileName
 from cimnet.data.io.patterns import FileIndex, FilePattern
+from cimnet.data.layouts.folder import described
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
@@ -48,8 +50,8 @@ class _Forgiving(FilePattern):
 
     clashes: list[tuple[Path, Path]] = field(default_factory=list)
 
-    def _files(self, root: Path, pattern: str, extensions: Sequence[str]) -> dict[tuple[str, str], Path]:
-        found: dict[tuple[str, str], Path] = {}
+    def _files(self, root: Path, pattern: str, extensions: Sequence[str]) -> dict[FileName, Path]:
+        found: dict[FileName, Path] = {}
         for extension in extensions:
             for key, path in super()._files(root, pattern, (extension,)).items():
                 if found.setdefault(key, path) != path:
@@ -59,11 +61,7 @@ class _Forgiving(FilePattern):
 
 def _form(root: Path, layout: type[RGBTDataset], file: DatasetFile) -> FilePattern | None:
     """The form that the layout finds in the folder, or that the folder's YAML gives."""
-    if file.files:
-        patterns = {"rgb": "rgb/{name}", "thermal": "thermal/{name}", "labels": "labels/{name}", **file.files}
-        fused = patterns["thermal"] == patterns["rgb"]
-        return FilePattern(patterns["rgb"], None if fused else patterns["thermal"], patterns["labels"], nested=True)
-    return next((form for form in layout.forms if form.recognises(root)), None)
+    return described(file) or next((form for form in layout.forms if form.recognises(root)), None)
 
 
 def pairing(index: FileIndex, listed: frozenset[str], wanted: frozenset[str] | None) -> list[Finding]:

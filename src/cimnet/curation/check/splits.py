@@ -11,8 +11,8 @@ from cimnet.curation.check.check_files import relative
 from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.flags import FLAG_LISTS, read_flags
-from cimnet.data.io.patterns import SPLIT_FOLDERS, FileIndex
-from cimnet.data.io.split_lists import ALL, find_list, list_names, read_names, scenes_of
+from cimnet.data.io.patterns import FileIndex
+from cimnet.data.io.split_lists import ALL, SPLIT_FOLDERS, find_list, list_names, read_names, scenes_of
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 

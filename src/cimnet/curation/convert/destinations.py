@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cimnet.curation.convert.targets import PANOPTIC, Target
 from cimnet.curation.convert.writers import Destination
-from cimnet.data.io.patterns import SPLIT_FOLDERS, FilePattern
-from cimnet.data.io.split_lists import name_some
+from cimnet.data.io.patterns import FilePattern
+from cimnet.data.io.split_lists import SPLIT_FOLDERS, name_some
 from cimnet.errors import DataError
 
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data.contents import FLIP
+from cimnet.data.io.name_order import by_number
 from cimnet.data.io.open_image import opened, upright
-from cimnet.data.io.patterns import SPLIT_FOLDERS
-from cimnet.data.io.split_lists import name_some
+from cimnet.data.io.split_lists import SPLIT_FOLDERS, name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError
 
@@ -44,7 +44,7 @@ def find_groups(pairs: Sequence[Pair], how: str = "auto") -> tuple[dict[str, str
     originals: dict[str, Pair] = {}
     for pair in pairs:
         originals.setdefault(pair.id.removesuffix(FLIP), pair)
-    names = sorted(originals, key=_in_order)
+    names = sorted(originals, key=by_number)
     note = ""
     if how == "near":
         groups = _near(names, [thumbnail(originals[name]) for name in names])
@@ -99,8 +99,3 @@ def _without_split(name: str) -> str:
     """Without the split folder that tells two pairs of one name apart: it is no sequence."""
     folder, _, rest = name.partition("/")
     return rest if folder in SPLIT_FOLDERS else name
-
-
-def _in_order(name: str) -> list[tuple[int, str]]:
-    """Sorts numbers by their value: frame 9 before frame 10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

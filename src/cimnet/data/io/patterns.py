@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,23 +10,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from cimnet.data.io.folder_spelling import case_hint, exact_folder
+from cimnet.data.io.name_patterns import FileName, NamePattern
+from cimnet.data.io.pattern_files import in_time, settle
 from cimnet.data.io.split_lists import (
     ALL,
     IMAGE_EXTENSIONS,
     LIST_PLACES,
+    SPLIT_FOLDERS,
     THERMAL_EXTENSIONS,
     UNREAD_EXTENSIONS,
     find_list,
-    folder_names,
     list_names,
     name_some,
     read_names,
     say_unread,
 )
 from cimnet.errors import DataError
-
-SPLIT_FOLDERS = ("train", "val", "validation", "test")
-"""Folders that `{split}` may stand for."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class FileIndex:
     thermal: FilesOfKind | None
     labels: FilesOfKind
     folders: dict[str, list[str]] = field(default_factory=dict)
-    patterns: tuple[re.Pattern[str], ...] = ()
+    patterns: tuple[NamePattern, ...] = ()
     hint: str = ""
 
     def place(self, part: FilesOfKind, split: str) -> str:
@@ -64,11 +63,11 @@ class FileIndex:
         parts = listed.split("/")
         last = next((n for n, part in enumerate(parts) if part.lower() in self._tops), len(parts) - 1)
         for tail in ("/".join(parts[start:]) for start in range(last + 1)):
-            matches = [match for pattern in self.patterns if (match := pattern.fullmatch(tail))]
-            for name in (tail, *map(_name, matches)):
+            meant = [found.name for pattern in self.patterns if (found := pattern.read(tail)) is not None]
+            for name in (tail, *meant):
                 if name in self.rgb.files or (self.thermal is not None and name in self.thermal.files):
                     return name
-        return _name(matches[0]) if matches else tail
+        return meant[0] if meant else tail
 
     @cached_property
     def _tops(self) -> set[str]:
@@ -82,11 +81,12 @@ class FilePattern:
     """Paths below the root without extension, as in `"{split}/vi/{name}"`.
 
     Attributes:
-        rgb, thermal, labels: patterns; `{name}` is the pair's, `{split}` one of `SPLIT_FOLDERS`; where file names hold
+        rgb, thermal, labels: patterns, see `NamePattern`; `{split}` is one of `SPLIT_FOLDERS`; where file names hold
             something in the middle, `{name}` is what stands before and `{frame}` what stands after it, and the pair
             goes by name_frame. thermal None: the fourth channel of the RGB file.
         nested: `{name}` may hold folders ("sequence 1/0001").
         thermal_extension: of files written in this form.
+        max_gap: seconds by which partners may be apart where patterns hold `{time}`; None: the usual interval.
     """
 
     rgb: str
@@ -94,6 +94,7 @@ class FilePattern:
     labels: str
     nested: bool = False
     thermal_extension: str = ".png"
+    max_gap: float | None = None
 
     def recognises(self, root: Path) -> bool:
         """Whether the folders of RGB and thermal are there, spelt exactly so."""
@@ -103,11 +104,19 @@ class FilePattern:
         """List the files.
 
         Raises:
-            DataError: two files of one kind share a name, or a folder cannot be read.
+            DataError: two files of one kind share a name, a file fits two patterns, or a folder cannot be read.
         """
-        rgb = self._files(root, self.rgb, IMAGE_EXTENSIONS)
-        thermal = {} if self.thermal is None else self._files(root, self.thermal, THERMAL_EXTENSIONS)
-        labels = self._files(root, self.labels, IMAGE_EXTENSIONS)
+        files = {
+            kind: self._files(root, pattern, THERMAL_EXTENSIONS if kind == "thermal" else IMAGE_EXTENSIONS)
+            for kind, pattern in self.patterns().items()
+        }
+        settle(root, self.patterns(), files)
+        if any(NamePattern(pattern).timed for pattern in self.patterns().values()):
+            files = in_time(root, files, self.max_gap)
+        rgb, thermal, labels = (
+            {(n.split, n.name): path for n, path in files.get(kind, {}).items()}
+            for kind in ("rgb", "thermal", "labels")
+        )
         keys = sorted(rgb.keys() | thermal.keys() | labels.keys())
         uses = Counter(name for split, name in keys if split)
         # a name in two split folders, whatever lies there: the folder tells them apart
@@ -115,15 +124,17 @@ class FilePattern:
         folders = {split: [names[key] for key in keys if key[0] == split] for split in SPLIT_FOLDERS}
 
         def part(pattern: str, files: dict[tuple[str, str], Path]) -> FilesOfKind:
-            return FilesOfKind(str(root / _static(pattern)), {names[key]: path for key, path in files.items()})
+            return FilesOfKind(
+                str(root / NamePattern(pattern).folder), {names[key]: path for key, path in files.items()}
+            )
 
         return FileIndex(
             part(self.rgb, rgb),
             None if self.thermal is None else part(self.thermal, thermal),
             part(self.labels, labels),
             {split: found for split, found in folders.items() if found},
-            tuple(_file_pattern(p) for p in (self.rgb, self.thermal, self.labels) if p is not None),
-            case_hint(root, [self]),
+            tuple(map(NamePattern, self.patterns().values())),
+            case_hint(root, [self.patterns()]),
         )
 
     def path(self, kind: str, name: str, split: str, extension: str | None = None) -> str:
@@ -135,6 +146,11 @@ class FilePattern:
             pattern = pattern.replace("{frame}", frame)
         return pattern.replace("{split}", split).replace("{name}", name) + suffix
 
+    def patterns(self) -> dict[str, str]:
+        """By kind; without thermal where that is the fourth channel."""
+        patterns = {"rgb": self.rgb, "thermal": self.thermal, "labels": self.labels}
+        return {kind: pattern for kind, pattern in patterns.items() if pattern is not None}
+
     def folders(self) -> str:
         """The folders in words, for errors and docs."""
         shown = [pattern for pattern in (self.rgb, self.thermal, self.labels) if pattern is not None]
@@ -142,42 +158,27 @@ class FilePattern:
 
     def _folders(self, root: Path, pattern: str) -> list[tuple[str, Path]]:
         """(split, folder) of each folder of a pattern that is there; split "" where the pattern has none."""
-        static = _static(pattern)
+        static = NamePattern(pattern).folder
         splits: Sequence[str] = SPLIT_FOLDERS if "{split}" in static else ("",)
-        found = [(split, _exact(root, static.replace("{split}", split))) for split in splits]
+        found = [(split, exact_folder(root, static.replace("{split}", split))) for split in splits]
         return [(split, folder) for split, folder in found if folder is not None]
 
-    def _files(self, root: Path, pattern: str, extensions: Sequence[str]) -> dict[tuple[str, str], Path]:
-        """Files of one kind by (split, name)."""
-        file_pattern = _file_pattern(pattern)
-        found: dict[tuple[str, str], Path] = {}
+    def _files(self, root: Path, pattern: str, extensions: Sequence[str]) -> dict[FileName, Path]:
+        """Files of one kind by what their names mean."""
+        names = NamePattern(pattern)
+        found: dict[FileName, Path] = {}
         for split, folder in self._folders(root, pattern):
             for relative in images_below(folder, self.nested, extensions):
-                match = file_pattern.fullmatch(unicodedata.normalize("NFC", relative.rpartition(".")[0]))
-                if match is None:
+                key = names.read(unicodedata.normalize("NFC", relative.rpartition(".")[0]), split)
+                if key is None:
                     continue
-                key = (split, _name(match))
                 if key in found:
+                    more = ", or write {time} in place of {*} in the pattern" if "{*}" in pattern else ""
                     raise DataError(
-                        f"{folder}: {found[key].name} and {Path(relative).name} share a name; keep one of them"
+                        f"{folder}: {found[key].name} and {Path(relative).name} share a name; keep one of them{more}"
                     )
                 found[key] = folder / relative
         return found
-
-
-def _static(pattern: str) -> str:
-    """The folders of a pattern before the one that holds the name."""
-    return pattern[: pattern.index("{name}")].rpartition("/")[0]
-
-
-def _file_pattern(pattern: str) -> re.Pattern[str]:
-    """What matches the rest of a path, without extension."""
-    rest = re.escape(pattern[len(_static(pattern)) :].lstrip("/"))
-    return re.compile(rest.replace(r"\{name\}", "(.+)").replace(r"\{frame\}", "(.+)"))
-
-
-def _name(match: re.Match[str]) -> str:
-    return "_".join(match.groups())
 
 
 def images_below(folder: Path, nested: bool, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Iterator[str]:
@@ -221,16 +222,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _exact(root: Path, relative: str) -> Path | None:
-    """root/relative if it is a folder spelt exactly so, also where the file system ignores case."""
-    folder = root
-    for part in relative.split("/") if relative else []:
-        if not folder.is_dir() or part not in folder_names(folder):
-            return None
-        folder = folder / part
-    return folder if folder.is_dir() else None
-
-
 def split_names(root: Path, split: str, index: FileIndex, places: Sequence[str] = LIST_PLACES) -> list[str]:
     """Names of a split: those in its list; else those in its folder; for "all" every one, sorted.
 
@@ -260,41 +251,3 @@ def split_names(root: Path, split: str, index: FileIndex, places: Sequence[str] 
     if not (names := index.names()):
         raise DataError(f"{root}: no images found (extensions {', '.join(IMAGE_EXTENSIONS)})")
     return names
-
-
-def case_hint(root: Path, forms: Sequence[FilePattern]) -> str:
-    """Which folders are there under another spelling, by the form that fits best; "" where there is none."""
-    found = []
-    for form in forms:
-        rgb, thermal, labels = (_renames(root, p) for p in (form.rgb, form.thermal or form.rgb, form.labels))
-        if rgb is not None and thermal is not None and (wrong := {**rgb, **thermal, **(labels or {})}):
-            found.append((labels is None, len(wrong), wrong))
-    if not found:
-        return ""
-    best = min(found, key=lambda entry: entry[:2])[2]
-    return f" ({'; '.join(f'found {there}/: rename it to {name}/' for there, name in best.items())})"
-
-
-def _renames(root: Path, pattern: str) -> dict[str, str] | None:
-    """Folders of a pattern that are spelt otherwise, with their right names; None where none of them is there."""
-    static = _static(pattern)
-    splits = SPLIT_FOLDERS if "{split}" in static else ("",)
-    found = [
-        spelling for split in splits if (spelling := _spelling(root, static.replace("{split}", split))) is not None
-    ]
-    return {there: name for spelling in found for there, name in spelling.items()} if found else None
-
-
-def _spelling(root: Path, relative: str) -> dict[str, str] | None:
-    """Folders of a path below root that are spelt otherwise, with their right names; None where one is not there."""
-    wrong: dict[str, str] = {}
-    there = ""
-    for part in relative.split("/") if relative else []:
-        names = folder_names(root / there)
-        name = part if part in names else next((n for n in sorted(names) if n.lower() == part.lower()), None)
-        if name is None:
-            return None
-        there = f"{there}/{name}".lstrip("/")
-        if name != part:
-            wrong[there] = part
-    return wrong

@@ -22,6 +22,8 @@ UNREAD_EXTENSIONS = (
 """Images of kinds that are not read; a folder that holds some is said to."""
 THERMAL_EXTENSIONS = (*IMAGE_EXTENSIONS, ".npy")
 LIST_PLACES = ("{list}.txt", "splits/{list}.txt")
+SPLIT_FOLDERS = ("train", "val", "validation", "test")
+"""Folders that `{split}` in a pattern may stand for."""
 ALL = "all"
 """The split that means every file of the folder, whether or not lists exist."""
 

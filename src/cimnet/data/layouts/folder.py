@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from cimnet.data.classes import read_dataset_file
+from cimnet.data.classes import DatasetFile, read_dataset_file
 from cimnet.data.dataset import RGBTDataset
+from cimnet.data.io.pair_table import find_table, index_table
 from cimnet.data.io.patterns import FileIndex, FilePattern
 from cimnet.data.pairs import Info
 
@@ -15,7 +16,8 @@ class Folder(RGBTDataset):
 
     NAME may hold folders (`rgb/flight 3/0001.jpg`). Other places are given by `files:` in the YAML, for example
     `files: {rgb: "{name}_V", thermal: "{name}_T", labels: "masks/{name}"}`; the same pattern for rgb and thermal means
-    4-channel files. See `read_dataset_file` for everything that the YAML may say.
+    4-channel files. A list of pairs, `pairs.csv` (see `cimnet.data.io.pair_table`), comes before both. See
+    `read_dataset_file` for everything that the YAML may say.
     """
 
     name = "folder"
@@ -24,19 +26,25 @@ class Folder(RGBTDataset):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        return _described(root) is not None or super().recognises(root)
+        return find_table(root) is not None or _described(root) is not None or super().recognises(root)
 
     @classmethod
     def index(cls, root: Path) -> FileIndex:
-        described = _described(root)
-        return super().index(root) if described is None else described.index(root)
+        if table := find_table(root):
+            return index_table(table)
+        form = _described(root)
+        return super().index(root) if form is None else form.index(root)
 
 
 def _described(root: Path) -> FilePattern | None:
-    """The form that the folder's YAML gives."""
     file = read_dataset_file(root)
-    if file is None or not file.files:
+    return None if file is None else described(file)
+
+
+def described(file: DatasetFile) -> FilePattern | None:
+    """The form that a folder's YAML gives; None: it gives none."""
+    if not file.files:
         return None
     kinds = ("rgb", "thermal", "labels")
     rgb, thermal, labels = (PurePosixPath(file.files.get(kind, f"{kind}/{{name}}")).as_posix() for kind in kinds)
-    return FilePattern(rgb, None if thermal == rgb else thermal, labels, nested=True)
+    return FilePattern(rgb, None if thermal == rgb else thermal, labels, nested=True, max_gap=file.max_gap)

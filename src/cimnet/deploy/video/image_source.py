@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cimnet.data.io.name_order import by_number
 from cimnet.data.io.name_times import times_of
 from cimnet.data.io.readers import read_rgb
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
@@ -35,7 +36,7 @@ class ImageSource:
         found = index_images(path, IMAGE_EXTENSIONS if kind == "rgb" else THERMAL_EXTENSIONS)
         if not found:
             raise DataError(f"{path}: no images in it; folders inside are not read, give the right one")
-        names = sorted(found, key=_by_number)
+        names = sorted(found, key=by_number)
         self.problems: list[str] = []
         clock = times_of(names)
         self.start: float | None = None
@@ -91,14 +92,9 @@ class ImageSource:
             self.problems.append(f"{self.path}: by the times in the names, about {lost} images are missing, {longest}")
 
 
-def _by_number(name: str) -> list[tuple[int, str]]:
-    """A key by which 'img2' comes before 'img10'."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
-
-
 def _gaps(names: list[str]) -> int:
     """How many numbers are missing where names differ in their last number only; 0 where they count otherwise."""
-    parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in names]
+    parts = [re.fullmatch("(.*?)([0-9]+)([^0-9]*)", name) for name in names]
     if any(part is None for part in parts) or len({(part[1], part[3]) for part in parts if part}) != 1:
         return 0
     numbers = [int(part[2]) for part in parts if part]

@@ -26,7 +26,7 @@ from torch import Tensor
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.hub import identity_of
-from cimnet.inference.jobs.matching import FilePair, match_pairs
+from cimnet.inference.jobs.matching import FilePair, NameRules, match_pairs
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
 from cimnet.inference.jobs.record import KINDS, Record, fingerprint
@@ -56,12 +56,13 @@ class Job:
         resume: leave out pairs whose outputs are there; where there are none, begin.
         overwrite: remove outputs of these pairs first.
         unmatched: files without a partner, which are left out.
+        taken: in words, what told the pairs; "" for equal names and lists.
     """
 
     checkpoint: str | Path
     parts: Sequence[Shard]
     out: Path
-    origin: Mapping[str, Path | None] = field(default_factory=dict)
+    origin: Mapping[str, Path | str | None] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     engine: Literal["local", "ray"] = "local"
@@ -70,6 +71,7 @@ class Job:
     resume: bool = False
     overwrite: bool = False
     unmatched: Sequence[Path] = ()
+    taken: str = ""
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:
@@ -88,6 +90,7 @@ class Job:
         rgb: str | Path | None = None,
         thermal: str | Path | None = None,
         pairs: str | Path | None = None,
+        names: NameRules | None = None,
         **options: Any,
     ) -> Job:
         """A job for two files or folders, see `match_pairs`, or for a list of pairs, see `read_list`.
@@ -95,6 +98,7 @@ class Job:
         Args:
             rgb, thermal: one of them may be None: that sensor is missing.
             pairs: instead of both.
+            names: how the names of a pair's files are alike, where that is not to be found out.
             options: other attributes of the job.
 
         Raises:
@@ -103,12 +107,16 @@ class Job:
         """
         if pairs is not None and (rgb, thermal) != (None, None):
             raise ConfigError("--pairs names both images; leave out --rgb and --thermal")
-        origin = {"rgb": rgb, "thermal": thermal, "pairs": pairs}
-        paths = {option: None if path is None else Path(path) for option, path in origin.items()}
+        given = {"rgb": rgb, "thermal": thermal, "pairs": pairs}
+        paths = {option: None if path is None else Path(path) for option, path in given.items()}
         if paths["pairs"] is not None:
+            if names is not None:
+                raise ConfigError("--pairs names both images; leave out --rgb-pattern, --thermal-pattern and --max-gap")
             return cls(checkpoint, read_list(paths["pairs"]), Path(out), paths, **options)
-        matched = match_pairs(paths["rgb"], paths["thermal"], Path(out))
-        return cls(checkpoint, [Files(tuple(matched.pairs))], Path(out), paths, unmatched=matched.unmatched, **options)
+        rules = names or NameRules()
+        matched = match_pairs(paths["rgb"], paths["thermal"], Path(out), rules)
+        options |= {"unmatched": matched.unmatched, "taken": matched.taken}
+        return cls(checkpoint, [Files(tuple(matched.pairs))], Path(out), {**paths, **rules.given()}, **options)
 
     @property
     def names(self) -> list[str]:

@@ -1,12 +1,16 @@
-"""Pair the images of two folders by name."""
+"""Pair the images of two folders, or of one, by the rules for names in `cimnet.data.io`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from cimnet.data.classes import read_dataset_file
+from cimnet.data.io.name_patterns import FileName, NamePattern, find_partners
+from cimnet.data.io.readers import same_file
+from cimnet.data.io.sensor_names import Named, NamedPairs, pair_one_folder, pair_two_folders
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
-from cimnet.errors import DataError
+from cimnet.errors import ConfigError, DataError
 from cimnet.utils.numbers import pluralize
 
 FilePair = tuple[str, Path | None, Path | None]
@@ -14,18 +18,56 @@ FilePair = tuple[str, Path | None, Path | None]
 
 
 @dataclass(frozen=True)
+class NameRules:
+    """How the names of a pair's files are alike, where the user says it.
+
+    Attributes:
+        rgb, thermal: patterns of the names in the two folders, see `NamePattern`; None: found out.
+        max_gap: seconds by which partners in time may be apart; None: the usual interval.
+
+    Raises:
+        ConfigError: one pattern without the other, or one that is none.
+    """
+
+    rgb: str | None = None
+    thermal: str | None = None
+    max_gap: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.rgb is None) != (self.thermal is None):
+            raise ConfigError("--rgb-pattern and --thermal-pattern belong together; give both")
+        for option, pattern in (("--rgb-pattern", self.rgb), ("--thermal-pattern", self.thermal)):
+            try:
+                NamePattern("{name}" if pattern is None else pattern)
+            except DataError as error:
+                raise ConfigError(f"{option}: {error}") from error
+
+    def given(self) -> dict[str, str]:
+        """What the user said, by option."""
+        said = {"rgb_pattern": self.rgb, "thermal_pattern": self.thermal, "max_gap": self.max_gap}
+        return {option: str(value) for option, value in said.items() if value is not None}
+
+
+_FOUND_OUT = NameRules()
+
+
+@dataclass(frozen=True)
 class Matched:
-    """Pairs to predict, and the files without a partner."""
+    """Pairs to predict, and the files without a partner; `taken`: in words, what told the pairs, "" for equal names."""
 
     pairs: list[FilePair]
     unmatched: list[Path]
+    taken: str = ""
 
 
-def match_pairs(rgb: Path | None, thermal: Path | None, out: Path | None = None) -> Matched:
+def match_pairs(
+    rgb: Path | None, thermal: Path | None, out: Path | None = None, rules: NameRules = _FOUND_OUT
+) -> Matched:
     """Pair two files, or the images of two folders, and of the folders in them, by name; extensions may differ.
 
-    One file or folder given twice means 4-channel images (RGB and thermal in one file). None: that sensor is missing.
-    What lies in the folder ``out`` is no input.
+    One file given twice is a 4-channel image (RGB and thermal in one file). One folder given twice holds pairs whose
+    names say the sensor (``DJI_0001_V`` and ``DJI_0001_T``), or as ``files:`` in its classes.yaml says; else 4-channel
+    images. None: that sensor is missing. What lies in the folder ``out`` is no input.
 
     Raises:
         DataError: if a path does not exist, one is a file and the other a folder, or no name matches.
@@ -42,22 +84,76 @@ def match_pairs(rgb: Path | None, thermal: Path | None, out: Path | None = None)
         raise DataError(f"--rgb {rgb} and --thermal {thermal}: give two files or two folders")
     left = None if rgb is None else _images(rgb, IMAGE_EXTENSIONS, "--rgb", out)
     right = None if thermal is None else _images(thermal, THERMAL_EXTENSIONS, "--thermal", out)
-    if left is None or right is None:
-        found = left or right or {}
-        return Matched(
-            [(name, None if left is None else path, None if right is None else path) for name, path in found.items()],
-            [],
-        )
-    pairs: list[FilePair] = [(name, left[name], right[name]) for name in sorted(left.keys() & right.keys())]
-    if not pairs:
+    if rgb is not None and thermal is not None and left is not None and right is not None:
+        found = _pair(rgb, thermal, left, right, rules)
+        return Matched(list(found.pairs), found.unmatched, found.taken)
+    alone = left or right or {}
+    pairs: list[FilePair] = [
+        (n, path if right is None else None, path if left is None else None) for n, path in alone.items()
+    ]
+    return Matched(pairs, [], _say_alone(rgb, alone) if rgb is not None else "")
+
+
+def _say_alone(folder: Path, files: Named) -> str:
+    """What a user must know who gives a folder that holds pairs for RGB alone."""
+    if pair_one_folder(files) is None:
+        return ""
+    return f"{folder} holds pairs by their names, and all of it counts as RGB; give it for --thermal, too"
+
+
+def _pair(rgb: Path, thermal: Path, left: Named, right: Named, rules: NameRules) -> NamedPairs:
+    one_folder = same_file(rgb, thermal)
+    if rules.rgb is None and one_folder:
+        rules = _of_folder(rgb, rules)
+    if rules.rgb is not None and rules.thermal is not None:
+        found: NamedPairs | None = _by_patterns(left, right, rules.rgb, rules.thermal, rules.max_gap)
+    elif one_folder:
+        found = pair_one_folder(right, rules.max_gap) or pair_two_folders(left, right)
+    else:
+        found = pair_two_folders(left, right, rules.max_gap)
+    if found is None or not found.pairs:
         raise DataError(
             f"--rgb {rgb} ({pluralize(len(left), 'image')}) and --thermal {thermal} ({len(right)}): no two files share "
-            "a name; name both files of a pair alike"
+            "a name, nor are names alike but for words such as _V and _T, nor near in time; name both files of a pair "
+            "alike, or say how they differ (--rgb-pattern, --thermal-pattern)"
         )
-    unmatched = [left[n] for n in sorted(left.keys() - right.keys())] + [
-        right[n] for n in sorted(right.keys() - left.keys())
-    ]
-    return Matched(pairs, unmatched)
+    return found
+
+
+def _of_folder(folder: Path, rules: NameRules) -> NameRules:
+    """As `files:` in the folder's YAML says."""
+    file = read_dataset_file(folder)
+    if file is None or not {"rgb", "thermal"} <= file.files.keys() or file.files["rgb"] == file.files["thermal"]:
+        return rules
+    gap = file.max_gap if rules.max_gap is None else rules.max_gap
+    return NameRules(file.files["rgb"], file.files["thermal"], gap)
+
+
+def _by_patterns(left: Named, right: Named, rgb: str, thermal: str, max_gap: float | None) -> NamedPairs:
+    files = _meant(left, rgb, "--rgb-pattern"), _meant(right, thermal, "--thermal-pattern")
+    partners = find_partners(files[0], files[1], max_gap)
+    used = set(partners.values())
+    spare = [path for name, path in files[0].items() if name not in used]
+    spare += [path for name, path in files[1].items() if name not in partners]
+    pairs = sorted((mine.name, files[0][mine], files[1][theirs]) for theirs, mine in partners.items())
+    return NamedPairs(
+        pairs, spare, f"{pluralize(len(pairs), 'pair')} by the patterns {rgb} (RGB) and {thermal} (thermal)"
+    )
+
+
+def _meant(files: Named, pattern: str, option: str) -> dict[FileName, Path]:
+    """The files that fit a pattern, by what their names mean."""
+    names = NamePattern(pattern)
+    found: dict[FileName, Path] = {}
+    for name, path in files.items():
+        inside = name.removeprefix(f"{names.folder}/") if names.folder else name
+        key = names.read(inside) if inside != name or not names.folder else None
+        if key is not None and found.setdefault(key, path) != path:
+            raise DataError(
+                f"{option} {pattern}: {found[key]} and {path} are both {key.name!r}; write {{time}} in place of {{*}}, "
+                "or keep one of them"
+            )
+    return found
 
 
 def _exists(path: Path) -> bool:

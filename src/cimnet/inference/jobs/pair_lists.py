@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cimnet.data.io.pair_table import read_table
 from cimnet.errors import DataError, one_line
 from cimnet.inference.jobs.matching import FilePair
 from cimnet.inference.jobs.shards import Files, Rows, Shard
 from cimnet.utils.extras import require
-from cimnet.utils.numbers import pluralize
 
 _LONGEST = 200  # bytes of a file's name, without the ending; file systems take 255, and temporary names are longer
 _CSV = "rgb,thermal[,name]"
@@ -82,25 +80,9 @@ def _fault(name: str) -> str | None:
 
 
 def _csv(path: Path) -> list[FilePair]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it as CSV UTF-8") from error
-    header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    if not {"rgb", "thermal"} <= set(header) or len(set(header)) < len(header):
-        found = ",".join(rows[0][1])[:80] if rows else "nothing"
-        raise DataError(f"{path}: first line: found {found!r}; expected the columns {_CSV}, with commas between")
-    pairs = []
-    for number, row in rows[1:]:
-        if len(row) != len(header):
-            raise DataError(
-                f"{path}: row {number}: {pluralize(len(row), 'cell')} where the first line has {len(header)}"
-            )
-        cells = dict(zip(header, map(str.strip, row), strict=True))
-        rgb, thermal = (path.parent / cells[sensor] if cells[sensor] else None for sensor in ("rgb", "thermal"))
-        pairs.append((cells.get("name") or (rgb or thermal or Path()).stem, rgb, thermal))
-    return pairs
+    return [
+        (row.name or (row.rgb or row.thermal or Path()).stem, row.rgb, row.thermal) for row in read_table(path, _CSV)
+    ]
 
 
 def _parquet(path: Path) -> list[Shard]:

@@ -130,7 +130,7 @@ def _nodes(ray: Any) -> list[Mapping[str, float]]:
 def _require_reachable(address: str) -> None:
     """Try HOST:PORT: Ray itself takes minutes to give up."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
+    if colon and port.isascii() and port.isdecimal():
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         except (OSError, OverflowError) as error:

@@ -25,7 +25,7 @@ _LATER = {"force_range": False, "bands": None}
 _REMEDY = "choose another --out, or --overwrite to predict all pairs again"
 
 
-def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | None]) -> Fingerprint:
+def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | str | None]) -> Fingerprint:
     """What two runs must have in common for one to go on with the other's outputs.
 
     Args:
@@ -34,7 +34,7 @@ def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | Non
     """
     kept = {key: value for key, value in asdict(settings).items() if key not in _NOT_COMPARED}
     kept = {key: value for key, value in kept.items() if key not in _LATER or value != _LATER[key]}
-    places = {option: None if path is None else str(path.resolve()) for option, path in origin.items()}
+    places = {option: str(path.resolve()) if isinstance(path, Path) else path for option, path in origin.items()}
     return {"checkpoint": digest, **kept, **places}
 
 

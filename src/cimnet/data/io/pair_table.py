@@ -1,0 +1,106 @@
+"""Lists of pairs: CSV files that name the images of each pair, however the files are called."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cimnet.data.io.patterns import FileIndex, FilesOfKind
+from cimnet.data.io.split_lists import ALL, name_some
+from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
+
+TABLE = "pairs.csv"
+"""The list of a data set, in its folder."""
+COLUMNS = "rgb,thermal[,label][,split][,name]"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A pair as a list names it; paths None and texts "" where the cell is empty or the column is not there."""
+
+    number: int
+    rgb: Path | None
+    thermal: Path | None
+    label: Path | None
+    split: str
+    name: str
+
+
+def read_table(path: Path, columns: str = COLUMNS) -> list[Row]:
+    """The pairs of a CSV file in UTF-8 with a first line of column names: `rgb` and `thermal`, and by wish `label`,
+    `split` and `name`; others are left alone. Paths are relative to the file. Images are not read.
+
+    Args:
+        columns: as errors name them.
+
+    Raises:
+        DataError: not CSV, columns that are missing or there twice, or a row of another length.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1) if any(row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it as CSV UTF-8") from error
+    header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+    if not {"rgb", "thermal"} <= set(header) or len(set(header)) < len(header):
+        found = ",".join(rows[0][1])[:80] if rows else "nothing"
+        raise DataError(f"{path}: first line: found {found!r}; expected the columns {columns}, with commas between")
+    return [_row(path, number, header, row) for number, row in rows[1:]]
+
+
+def _row(path: Path, number: int, header: Sequence[str], row: Sequence[str]) -> Row:
+    if len(row) != len(header):
+        raise DataError(f"{path}: row {number}: {pluralize(len(row), 'cell')} where the first line has {len(header)}")
+    cells = dict(zip(header, map(str.strip, row), strict=True))
+    rgb, thermal, label = (path.parent / c if (c := cells.get(kind)) else None for kind in ("rgb", "thermal", "label"))
+    return Row(number, rgb, thermal, label, cells.get("split", ""), cells.get("name", ""))
+
+
+def find_table(root: Path) -> Path | None:
+    """The list of pairs of a data set folder; None where there is none."""
+    path = root / TABLE
+    return path if path.is_file() else None
+
+
+def index_table(path: Path) -> FileIndex:
+    """What a list of pairs names. A pair is called by its column `name`, else by the path of its RGB image without
+    extension; a thermal path equal to the RGB path means a 4-channel file.
+
+    Raises:
+        DataError: see `read_table`; a row without an RGB or thermal image, files that are not there, a split called
+            "all", or a name that is there twice.
+    """
+    rows = read_table(path)
+    if not rows:
+        raise DataError(f"{path}: no pairs in it; write one a row, below {COLUMNS}")
+    files: dict[str, dict[str, Path]] = {"rgb": {}, "thermal": {}, "label": {}}
+    splits: dict[str, list[str]] = {}
+    for row in rows:
+        name = _name(path, row)
+        if name in files["rgb"]:
+            raise DataError(f"{path}: row {row.number}: the name {name!r} is there twice; give names (column name)")
+        for kind, file in (("rgb", row.rgb), ("thermal", row.thermal), ("label", row.label)):
+            if file is not None:
+                files[kind][name] = file
+        if row.split == ALL:
+            raise DataError(f"{path}: row {row.number}: no split may be called {ALL!r}: that is every pair")
+        if row.split:
+            splits.setdefault(row.split, []).append(name)
+    missing = [file for found in files.values() for file in found.values() if not file.is_file()]
+    if missing:
+        raise DataError(f"{path}: no such file: {name_some(missing)}; correct the list or restore the files")
+    rgb, thermal, labels = (FilesOfKind(str(path), files[kind]) for kind in ("rgb", "thermal", "label"))
+    return FileIndex(rgb, thermal, labels, splits)
+
+
+def _name(path: Path, row: Row) -> str:
+    for kind, file in (("RGB", row.rgb), ("thermal", row.thermal)):
+        if file is None:
+            raise DataError(f"{path}: row {row.number}: no {kind} image; a pair of a data set needs both")
+    assert row.rgb is not None
+    inside = row.rgb.is_relative_to(path.parent) and ".." not in row.rgb.parts
+    return row.name or (row.rgb.relative_to(path.parent).with_suffix("").as_posix() if inside else row.rgb.stem)
