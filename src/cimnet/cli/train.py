@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -23,6 +23,9 @@ def train(
     changed_data: Annotated[
         bool, typer.Option("--changed-data", help="With --resume: go on although pairs were added, removed or changed.")
     ] = False,
+    allow_absent: Annotated[
+        bool, typer.Option("--allow-absent", help="Train although a class has no pixel in train.")
+    ] = False,
     seeds: Annotated[
         str | None, typer.Option(help="Train once with each, e.g. 0,1,2, in --out/seed0 …; mean and spread at the end.")
     ] = None,
@@ -35,13 +38,14 @@ def train(
     from cimnet.training.recipe import load_recipe
     from cimnet.training.seeds import train_seeds
 
-    loaded = load_recipe(recipe, set_ or ())
+    loaded = load_recipe(recipe, [*(set_ or ()), *(["data.allow_absent=true"] if allow_absent else [])])
     folder = out or Path("runs") / recipe.stem
+    options: dict[str, Any] = {"resume": resume, "changed_data": changed_data, "note": lambda text: say(text, "yellow")}
     with training_progress() as report:
         if seeds is not None:
-            train_seeds(loaded, folder, _numbers(seeds), resume=resume, changed_data=changed_data, report=report)
+            train_seeds(loaded, folder, _numbers(seeds), **options, report=report)
         else:
-            best = run(loaded, folder, resume=resume, changed_data=changed_data, report=report)
+            best = run(loaded, folder, **options, report=report)
     if seeds is not None:
         _print([folder], group=True)
         return

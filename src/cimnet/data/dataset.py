@@ -21,7 +21,7 @@ from cimnet.data.io.thermal_files import Wanted, check_depth, depth, read_pair
 from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling, parse_thermal
 from cimnet.data.labels import label_lookup, read_class_ids, read_color_label
 from cimnet.data.pairs import Arrays, Info, Pair, check_sizes
-from cimnet.data.sample import RGBTSample
+from cimnet.data.sample import IGNORE_INDEX, RGBTSample
 from cimnet.errors import DataError
 from cimnet.utils.pool import map_in_threads
 
@@ -61,6 +61,8 @@ class RGBTDataset(Dataset[RGBTSample]):
         classes, colors: names and (red, green, blue) of each class id.
         ids, scenes, flags: one entry a sample, known without decoding.
         scaling: how thermal values become 0..1, as resolved.
+        plain_ids: whether values in the label files are class ids as stored, and 255 alone is ignored.
+        ignored: label pixels that are ignored, known after `check`.
 
     Raises:
         DataError: anything in the folder that cannot be used; the message names the file.
@@ -133,6 +135,8 @@ class RGBTDataset(Dataset[RGBTSample]):
         self._table = label_lookup(table, len(self.classes), self.file.ignore_id)
         declared = None if self.file.thermal is None else self.file.thermal.known_unit
         self.wanted = Wanted(self.scaling.known_unit, thermal_dtype, declared, self.file.bands)
+        self.plain_ids = table is None and not self.file.label_colors and self.file.ignore_id == IGNORE_INDEX
+        self.ignored = 0
         self._kept: dict[int, Arrays] | None = {} if cache == "ram" else None
         check_sizes(self.pairs)
         self._disk: DiskCache | None = None
@@ -245,7 +249,7 @@ class RGBTDataset(Dataset[RGBTSample]):
     def check(self) -> npt.NDArray[np.int64]:
         """Decode every file of the split and count the pixels of each class: (classes,) int64, without 255.
 
-        Fills the cache in memory: DataLoader workers forked later share it. Sets `thermal_dtype`.
+        Fills the cache in memory: DataLoader workers forked later share it. Sets `thermal_dtype` and `ignored`.
 
         Raises:
             DataError: a file that cannot be read, a label with an id outside the classes, or thermal images of
@@ -253,6 +257,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         """
         self.thermal_dtype = self.thermal_dtype or depth(self.arrays(0).thermal)
         counts = sum(map_in_threads(self._check, range(len(self))), np.zeros(256, dtype=np.int64))
+        self.ignored = int(counts[IGNORE_INDEX])
         return counts[: len(self.classes)]
 
     def _check(self, index: int) -> npt.NDArray[np.int64]:
@@ -275,7 +280,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         return Arrays(*arrays)
 
     def class_ids(self, path: Path) -> npt.NDArray[np.uint8]:
-        """Class ids (H, W) of a label file, 255 = ignore.
+        """Class ids (H, W) of a label file, 255 = ignore. Ids may be stored as three equal channels.
 
         Raises:
             DataError: the file cannot be read, or it holds an id outside the classes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,19 +50,19 @@ def look_up(ids: Ids, lookup: npt.NDArray[np.int16], path: Path, classes: int) -
 
 
 def read_class_ids(
-    path: Path, lookup: npt.NDArray[np.int16], colors: Sequence[Color], *, grey: bool = False, by_colour: bool = False
+    path: Path, lookup: npt.NDArray[np.int16], colors: Sequence[Color], *, by_colour: bool = False
 ) -> npt.NDArray[np.uint8]:
-    """Class ids (H, W) uint8 of a label file whose values `lookup` tells, 255 = ignore.
+    """Class ids (H, W) uint8 of a label file whose values `lookup` tells, 255 = ignore. Ids may be stored as
+    three equal channels.
 
     Args:
         colors: of the classes.
-        grey: ids may be stored as three equal channels.
         by_colour: a palette may say that values are not the ids, see `ids_by_palette`.
 
     Raises:
         DataError: the file cannot be read, holds a value outside the table, or contradicts itself.
     """
-    label = read_label_file(path, grey)
+    label = read_label_file(path, grey=True)
     if by_colour:
         label = ids_by_palette(label, colors, path)
     return look_up(label.ids, _without_nodata(label, lookup, path), path, len(colors))
@@ -128,6 +128,29 @@ def ids_by_palette(label: Label, colors: Sequence[Color], path: Path) -> Label:
 def _meaningless(colors: npt.NDArray[np.uint8]) -> bool:
     """Whether a palette has one colour alone."""
     return len(colors) > 1 and bool((colors == colors[0]).all())
+
+
+def is_binary_mask(values: Iterable[int], classes: int) -> bool:
+    """Whether the values of label files that hold class ids are those of masks from labelling tools: 0 for background
+    and 255 for the object, which would mean "ignore". One class alone has no object."""
+    return classes > 1 and set(values) == {0, IGNORE_INDEX}
+
+
+def binary_mask_fault(classes: Sequence[str]) -> str:
+    """What is wrong with labels for which `is_binary_mask` holds."""
+    absent = name_some(classes[1:], 4)
+    return (
+        "labels hold 0 and 255 alone, as labelme, Label Studio, CVAT and Fiji write masks; 255 means ignore here, so "
+        f"there is no pixel of {absent}"
+    )
+
+
+def binary_mask_remedy(classes: Sequence[str]) -> str:
+    """What to write where `is_binary_mask` holds."""
+    return (
+        f"write `label_table: {{0: {classes[0]}, 255: {classes[1]}}}` into classes.yaml, beside classes "
+        f"(255: ignore, if that is meant; {{255: {classes[0]}, 0: {classes[1]}}}, if 1 was subtracted from 8-bit ids)"
+    )
 
 
 def ignore_color(colors: Sequence[Color]) -> Color:

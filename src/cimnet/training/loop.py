@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import broadcast, set_seed
 
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data import Batch, RGBTDataset
-from cimnet.errors import CheckpointError, ConfigError, DataError, Stopped
+from cimnet.errors import CheckpointError, ConfigError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.models import RGBTModel
+from cimnet.training.class_pixels import check_splits
 from cimnet.training.data_record import check_record, record_of, write_record
 from cimnet.training.guards import LossGuard, explain_failures
 from cimnet.training.loss import Loss
@@ -31,11 +31,18 @@ from cimnet.training.trainer import Trainer, TrainerState
 from cimnet.utils.signals import StopRequest
 
 Report = Callable[[dict[str, float]], None]
+Note = Callable[[str], None]
 TERMS = ("loss", "cross_entropy", "mutual_information")
 
 
 def train(
-    recipe: Recipe, out: Path, *, resume: bool = False, changed_data: bool = False, report: Report | None = None
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    changed_data: bool = False,
+    report: Report | None = None,
+    note: Note | None = None,
 ) -> Path:
     """Train by a recipe and keep the model that scores best on val.
 
@@ -48,6 +55,8 @@ def train(
         changed_data: resume although pairs were added, removed or changed; see :mod:`cimnet.training.data_record`.
         report: called after each optimiser step with epoch, step, steps, loss, cross_entropy, mutual_information,
             lambda, gradient_norm and rate (the learning rate), and after each evaluation with ``miou`` too.
+        note: called before the first step with a sentence on the labels, where there is something to say: which
+            classes have no pixel, which share is ignored.
 
     Returns:
         Path of ``best.safetensors``.
@@ -59,7 +68,9 @@ def train(
     require_trackers(recipe.training.trackers)
     accelerator = create_accelerator(recipe)
     train_set, val_set = open_splits(recipe, accelerator.num_processes)
-    pixel_counts = _check_and_count(train_set, val_set)
+    pixel_counts, sentence = check_splits(train_set, val_set, recipe.data.allow_absent)
+    if note is not None and sentence and accelerator.is_main_process:
+        note(sentence)
     run = RunFolder(out)
     if accelerator.is_main_process:
         run.check(resume)
@@ -269,16 +280,6 @@ def evaluate_distributed(
         evaluation.matrix = accelerator.reduce(matrix).cpu().numpy()
         evaluation.images = len(dataset)
     return evaluation
-
-
-def _check_and_count(train_set: RGBTDataset, val_set: RGBTDataset) -> np.ndarray:
-    """Check all files of both splits. Returns the training set's pixels of each class."""
-    counts = train_set.check()
-    val_set.thermal_dtype = train_set.thermal_dtype
-    for dataset, labelled in ((train_set, counts.any()), (val_set, val_set.check().any())):
-        if not labelled:
-            raise DataError(f"{dataset.root}, split '{dataset.split}': every label pixel is 255 (ignore)")
-    return counts
 
 
 def _reset_lost_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:

@@ -112,6 +112,7 @@ class DataConfig(_Section):
     broken: Literal["keep", "drop", "only", "rgb", "thermal"] = Field(
         "keep", description="pairs whose lists say that a sensor is broken"
     )
+    allow_absent: bool = Field(False, description="train although a class has no pixel in the training split")
     workers: NonNegativeInt = Field(2, description="dataloader workers")
     cache: Literal["none", "ram", "disk"] = Field("none", description="keep decoded images in memory, or in one file")
     cache_folder: Path = Field(Path("runs/cache"), description="where the files of cache: disk lie")

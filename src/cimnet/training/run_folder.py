@@ -33,6 +33,7 @@ from cimnet.utils.locks import LOCK, OutputLock
 READING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
 """Fields that say where the data lie and how they are read: with others, a run is the same."""
 MAY_CHANGE = READING | {
+    "data.allow_absent",
     "training.epochs",
     "training.evaluate_every",
     "training.save_every",

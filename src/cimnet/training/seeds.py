@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from cimnet.errors import ConfigError
-from cimnet.training.loop import Report, train
+from cimnet.training.loop import Note, Report, train
 from cimnet.training.recipe import Recipe
 from cimnet.training.runs_table import Run, is_finished, read_run
 from cimnet.utils.files import write_text
@@ -23,12 +23,13 @@ def train_seeds(
     resume: bool = False,
     changed_data: bool = False,
     report: Report | None = None,
+    note: Note | None = None,
 ) -> list[Run]:
     """Train by a recipe once with each seed, in ``out/seed0`` …, and write ``out/seeds.json``.
 
     Args:
         resume: resume interrupted runs; finished ones are left as they are.
-        changed_data: see :func:`cimnet.training.train`.
+        changed_data, note: see :func:`cimnet.training.train`.
 
     Returns:
         The runs, by seed as given.
@@ -48,7 +49,7 @@ def train_seeds(
         seeded = recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
         folder = out / f"seed{seed}"
         if not (resume and is_finished(folder, seeded)):
-            train(seeded, folder, resume=resume, changed_data=changed_data, report=report)
+            train(seeded, folder, resume=resume, changed_data=changed_data, report=report, note=note)
         runs.append(read_run(folder))
     scores = [run.miou or 0.0 for run in runs]
     summary = {

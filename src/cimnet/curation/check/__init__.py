@@ -75,7 +75,6 @@ def check_dataset(
         label_colors=named.colors if named and file.label_colors else None,
         palette_colors=named.colors if named and not (file.label_table or chosen.info.label_table) else None,
         bands=file.bands,
-        grey_labels=chosen.class_ids is not RGBTDataset.class_ids,  # CART's labels: three equal channels
         estimate=estimate,
     )
     jobs = _jobs(index, estimate_pairs if estimate is not None else 0)

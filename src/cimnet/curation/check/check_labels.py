@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.curation.check.pair_stats import LabelStats, PairStats
 from cimnet.data.classes import MAX_CLASSES, ClassList, DatasetFile
-from cimnet.data.labels import label_lookup
+from cimnet.data.labels import binary_mask_fault, binary_mask_remedy, is_binary_mask, label_lookup
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.utils.numbers import pluralize
 
@@ -23,11 +23,13 @@ _SHIFTED = 0.3  # share of 255 that looks like a whole class
 
 @dataclass(frozen=True)
 class Rules:
-    """What label values mean: `lookup` is `label_lookup`'s table; `plain`: whether values are class ids as stored."""
+    """What label values mean: `lookup` is `label_lookup`'s table; `plain`: whether values are class ids as stored;
+    `only_255`: whether no other value is ignored."""
 
     classes: ClassList
     lookup: npt.NDArray[np.int16]
     plain: bool
+    only_255: bool = True
 
     @staticmethod
     def of(classes: ClassList, file: DatasetFile, known: dict[int, int] | None) -> Rules:
@@ -36,7 +38,7 @@ class Rules:
         if file.label_colors:
             table, ignore = None, IGNORE_INDEX
         plain = table is None and not file.label_colors
-        return Rules(classes, label_lookup(table, len(classes.names), ignore), plain)
+        return Rules(classes, label_lookup(table, len(classes.names), ignore), plain, ignore == IGNORE_INDEX)
 
     def sort(self, label: LabelStats) -> tuple[dict[int, int], dict[int, int]]:
         """Pixels by class id (255: ignore), and pixels by value of what is outside."""
@@ -87,6 +89,7 @@ def check_labels(measured: Sequence[PairStats], rules: Rules, tally: Tally) -> l
     if not labelled:
         return []
     return [
+        *_binary(labelled, rules),
         *_outside(labelled, rules),
         *_shifted(labelled, rules, tally),
         *_absent(rules, tally),
@@ -96,6 +99,19 @@ def check_labels(measured: Sequence[PairStats], rules: Rules, tally: Tally) -> l
 
 
 _Labelled = Sequence[tuple[str, dict[int, int], dict[int, int]]]
+
+
+def _binary(labelled: _Labelled, rules: Rules) -> list[Finding]:
+    """Masks of 0 and 255, where values are class ids as stored."""
+    if not _is_binary(labelled, rules):
+        return []
+    names = rules.classes.names
+    return [Finding("error", "binary-mask", binary_mask_fault(names), binary_mask_remedy(names))]
+
+
+def _is_binary(labelled: _Labelled, rules: Rules) -> bool:
+    values = {value for _, inside, outside in labelled for value in (*inside, *outside)}
+    return rules.plain and rules.only_255 and is_binary_mask(values, len(rules.classes.names))
 
 
 def _outside(labelled: _Labelled, rules: Rules) -> list[Finding]:
@@ -122,7 +138,7 @@ def _shifted(labelled: _Labelled, rules: Rules, tally: Tally) -> list[Finding]:
     count = len(rules.classes.names)
     outside = {value for _, _, values in labelled for value in values}
     first, last = rules.classes.names[0], rules.classes.names[-1]
-    if not rules.plain or count < 2:
+    if not rules.plain or count < 2 or _is_binary(labelled, rules):
         return []
     if 0 not in tally.pixels and outside and outside <= {count}:
         message = f"ids seem one too high: 0 ({first}) is never used, but {count}, one beyond the last, is"
@@ -147,7 +163,7 @@ def _absent(rules: Rules, tally: Tally) -> list[Finding]:
     findings = []
     if absent:
         message = f"{pluralize(len(absent), 'class', 'classes')} in no label"
-        remedy = "check the class list; a class never seen cannot be learned, nor does it count in mIoU"
+        remedy = "check the class list; training refuses a class that is never seen, unless --allow-absent is given"
         findings.append(Finding("warning", "class-absent", message, remedy, tuple(absent)))
     partly = [
         Item(name, f"not in {split}")

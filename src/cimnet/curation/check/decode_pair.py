@@ -45,7 +45,6 @@ class Settings:
         border: pixels to cut off, see `DatasetFile`.
         scaling: how thermal values become 0..1 where that is said.
         label_colors: the classes' colours, for labels in colours; None: labels hold ids.
-        grey_labels: whether ids may be stored as three equal channels.
         palette_colors: the classes' colours, by which a label's palette may say its ids (`ids_by_palette`); None:
             values are what they are.
         bands: which bands of the files are which.
@@ -55,7 +54,6 @@ class Settings:
     border: Border = (0, 0, 0, 0)
     scaling: ThermalScaling | None = None
     label_colors: tuple[Color, ...] | None = None
-    grey_labels: bool = False
     palette_colors: tuple[Color, ...] | None = None
     bands: Bands | None = None
     estimate: Estimate | None = None
@@ -130,7 +128,7 @@ def _read_thermal(path: Path, settings: Settings) -> Counts:
 def _read_label(path: Path, settings: Settings) -> Ids:
     if settings.label_colors is not None:
         return read_color_label(path, settings.label_colors)
-    label = read_label_file(path, settings.grey_labels)
+    label = read_label_file(path, grey=True)
     return label.ids if settings.palette_colors is None else ids_by_palette(label, settings.palette_colors, path).ids
 
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
-
 from cimnet.data.classes import built_in
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.patterns import FilePattern
 from cimnet.data.io.split_lists import LIST_PLACES
-from cimnet.data.labels import read_class_ids
 from cimnet.data.pairs import Info
 
 CART_CLASSES = built_in(
@@ -60,7 +54,3 @@ class CART(RGBTDataset):
         ),
     )
     lists = (*LIST_PLACES, "rgbt_splits/rgb_{list}.txt", "splits/rgbt_splits/rgb_{list}.txt")
-
-    def class_ids(self, path: Path) -> npt.NDArray[np.uint8]:
-        """As in `RGBTDataset`; some of its labels are stored as three equal channels."""
-        return read_class_ids(path, self._table, self.colors, grey=True)
