@@ -25,6 +25,7 @@ from cimnet.cli.shared import (
     parse_scales,
     say,
 )
+from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
 
@@ -60,6 +61,8 @@ def geo(
     from cimnet.deploy.geo import predict_geotiff
     from cimnet.inference import load
 
+    if rgb.is_dir() and thermal.is_dir():
+        rgb, thermal = _only_pair(rgb, thermal)
     bands = parse_bands(rgb_bands, thermal_band, rgb_range)
     settings: dict[str, Any] = {"bands": bands, "force_range": force_range}
     settings |= {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
@@ -91,3 +94,15 @@ def geo(
         say(f"{pluralize(result.polygons, 'polygon')}: {polygons}")
     if not sum(area.pixels for area in result.areas):
         say("no pixel got a class: nowhere is there data", "yellow")
+
+
+def _only_pair(rgb: Path, thermal: Path) -> tuple[Path, Path]:
+    """The pair of rasters in two folders or in one; says which it is."""
+    from cimnet.inference.jobs import match_pairs
+
+    pairs = match_pairs(rgb, thermal).pairs
+    first, second = pairs[0][1:]
+    if len(pairs) > 1 or first is None or second is None:
+        raise DataError(f"--rgb {rgb} and --thermal {thermal}: {len(pairs)} pairs by their names; give two files")
+    say(f"RGB {first}, thermal {second}", "yellow")
+    return first, second

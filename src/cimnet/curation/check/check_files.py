@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -10,7 +9,9 @@ from cimnet.curation.check.findings import Finding, Item, items_of
 from cimnet.data.classes import DatasetFile
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.name_patterns import FileName
+from cimnet.data.io.pattern_files import Matches
 from cimnet.data.io.patterns import FileIndex, FilePattern
+from cimnet.data.io.split_lists import THERMAL_EXTENSIONS
 from cimnet.data.layouts.folder import described
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
@@ -50,12 +51,11 @@ class _Forgiving(FilePattern):
 
     clashes: list[tuple[Path, Path]] = field(default_factory=list)
 
-    def _files(self, root: Path, pattern: str, extensions: Sequence[str]) -> dict[FileName, Path]:
+    def _unique(self, matches: Matches) -> dict[FileName, Path]:
         found: dict[FileName, Path] = {}
-        for extension in extensions:
-            for key, path in super()._files(root, pattern, (extension,)).items():
-                if found.setdefault(key, path) != path:
-                    self.clashes.append((found[key], path))
+        for name, path in sorted(matches, key=lambda match: THERMAL_EXTENSIONS.index(match[1].suffix.lower())):
+            if found.setdefault(name, path) != path:
+                self.clashes.append((found[name], path))
         return found
 
 

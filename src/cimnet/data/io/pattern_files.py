@@ -12,9 +12,10 @@ from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
 Found = dict[FileName, Path]
+Matches = list[tuple[FileName, Path]]
 
 
-def settle(root: Path, patterns: Mapping[str, str], files: Mapping[str, Found]) -> None:
+def settle(root: Path, patterns: Mapping[str, str], files: dict[str, Matches]) -> None:
     """A file that fits the patterns of two kinds belongs to the one that says more of the name: ``x_mask.png`` is a
     label by ``{name}_mask``, though it fits ``{name}``, too. It is taken from the other, with a warning.
 
@@ -24,14 +25,14 @@ def settle(root: Path, patterns: Mapping[str, str], files: Mapping[str, Found]) 
     kinds = list(patterns)
     for place, one in enumerate(kinds):
         for other in kinds[place + 1 :]:
-            theirs = set(files[other].values())
-            shared = [path for path in files[one].values() if path in theirs]
+            theirs = {path for _, path in files[other]}
+            shared = [path for _, path in files[one] if path in theirs]
             if shared:
                 _give(root, patterns, files, (one, other), shared)
 
 
 def _give(
-    root: Path, patterns: Mapping[str, str], files: Mapping[str, Found], kinds: tuple[str, str], shared: list[Path]
+    root: Path, patterns: Mapping[str, str], files: dict[str, Matches], kinds: tuple[str, str], shared: list[Path]
 ) -> None:
     weights = [NamePattern(patterns[kind]).literal for kind in kinds]
     names = name_some([path.relative_to(root).as_posix() for path in shared])
@@ -41,8 +42,7 @@ def _give(
         raise DataError(f"{said}; say more of the names in one of them (`files:` in classes.yaml)")
     owner, loser = kinds if weights[0] > weights[1] else kinds[::-1]
     gone = set(shared)
-    for key in [key for key, path in files[loser].items() if path in gone]:
-        del files[loser][key]
+    files[loser] = [(name, path) for name, path in files[loser] if path not in gone]
     warnings.warn(f"{said}; taken for {owner} alone, whose pattern says more", stacklevel=2)
 
 

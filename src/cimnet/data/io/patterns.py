@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cimnet.data.io.folder_spelling import case_hint, exact_folder
 from cimnet.data.io.name_patterns import FileName, NamePattern
-from cimnet.data.io.pattern_files import in_time, settle
+from cimnet.data.io.pattern_files import Matches, in_time, settle
 from cimnet.data.io.split_lists import (
     ALL,
     IMAGE_EXTENSIONS,
@@ -106,11 +106,12 @@ class FilePattern:
         Raises:
             DataError: two files of one kind share a name, a file fits two patterns, or a folder cannot be read.
         """
-        files = {
-            kind: self._files(root, pattern, THERMAL_EXTENSIONS if kind == "thermal" else IMAGE_EXTENSIONS)
+        matches = {
+            kind: self._matches(root, pattern, THERMAL_EXTENSIONS if kind == "thermal" else IMAGE_EXTENSIONS)
             for kind, pattern in self.patterns().items()
         }
-        settle(root, self.patterns(), files)
+        settle(root, self.patterns(), matches)
+        files = {kind: self._unique(found) for kind, found in matches.items()}
         if any(NamePattern(pattern).timed for pattern in self.patterns().values()):
             files = in_time(root, files, self.max_gap)
         rgb, thermal, labels = (
@@ -163,21 +164,26 @@ class FilePattern:
         found = [(split, exact_folder(root, static.replace("{split}", split))) for split in splits]
         return [(split, folder) for split, folder in found if folder is not None]
 
-    def _files(self, root: Path, pattern: str, extensions: Sequence[str]) -> dict[FileName, Path]:
-        """Files of one kind by what their names mean."""
+    def _matches(self, root: Path, pattern: str, extensions: Sequence[str]) -> Matches:
+        """Files of one kind with what their names mean."""
         names = NamePattern(pattern)
+        return [
+            (name, folder / relative)
+            for split, folder in self._folders(root, pattern)
+            for relative in images_below(folder, self.nested, extensions)
+            if (name := names.read(unicodedata.normalize("NFC", relative.rpartition(".")[0]), split)) is not None
+        ]
+
+    def _unique(self, matches: Matches) -> dict[FileName, Path]:
+        """Files of one kind by what their names mean."""
         found: dict[FileName, Path] = {}
-        for split, folder in self._folders(root, pattern):
-            for relative in images_below(folder, self.nested, extensions):
-                key = names.read(unicodedata.normalize("NFC", relative.rpartition(".")[0]), split)
-                if key is None:
-                    continue
-                if key in found:
-                    more = ", or write {time} in place of {*} in the pattern" if "{*}" in pattern else ""
-                    raise DataError(
-                        f"{folder}: {found[key].name} and {Path(relative).name} share a name; keep one of them{more}"
-                    )
-                found[key] = folder / relative
+        for name, path in matches:
+            if name in found:
+                more = "" if found[name].stem == path.stem else ", or write {time} in place of {*} in the pattern"
+                raise DataError(
+                    f"{path.parent}: {found[name].name} and {path.name} share a name; keep one of them{more}"
+                )
+            found[name] = path
         return found
 
 

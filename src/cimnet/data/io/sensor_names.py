@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from cimnet.data.io.name_times import time_in, times_of
 from cimnet.data.io.nearest_times import SHUTTERS, pair_nearest, usual_limit
-from cimnet.data.io.split_lists import name_some
+from cimnet.data.io.split_lists import THERMAL_EXTENSIONS, index_images, name_some
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
@@ -76,6 +76,21 @@ def pair_one_folder(files: Named, max_gap: float | None = None) -> NamedPairs | 
     thermal = _by_word(said, "thermal", files)
     best = _best(rgb, thermal, max_gap)
     return None if best is None else _result(best, files, files)
+
+
+def pair_folder(folder: Path) -> NamedPairs:
+    """The pairs in one folder, see `pair_one_folder`; folders inside are not read.
+
+    Raises:
+        DataError: no name has a partner.
+    """
+    found = pair_one_folder(index_images(folder, THERMAL_EXTENSIONS))
+    if found is None:
+        raise DataError(
+            f"{folder}: given for both sensors, but no two names are a pair, such as 0001_V and 0001_T; give one "
+            "folder for each sensor"
+        )
+    return found
 
 
 def pair_two_folders(rgb: Named, thermal: Named, max_gap: float | None = None) -> NamedPairs | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -31,9 +31,10 @@ class ImageSource:
         fps: float | None = None,
         crop: Crop | None = None,
         wanted: Wanted | None = None,
+        files: Mapping[str, Path] | None = None,
     ) -> None:
         self.path, self.kind, self.crop, self.wanted = path, kind, crop, wanted
-        found = index_images(path, IMAGE_EXTENSIONS if kind == "rgb" else THERMAL_EXTENSIONS)
+        found = files or index_images(path, IMAGE_EXTENSIONS if kind == "rgb" else THERMAL_EXTENSIONS)
         if not found:
             raise DataError(f"{path}: no images in it; folders inside are not read, give the right one")
         names = sorted(found, key=by_number)

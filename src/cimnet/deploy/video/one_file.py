@@ -1,13 +1,15 @@
-"""Both sensors in one video file: as two streams, or as two halves of one picture."""
+"""Both sensors in one place: two streams or two halves of one video, or a folder of images of both."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from cimnet.data.io.sensor_names import pair_folder
 from cimnet.deploy.video.crop import Crop
 from cimnet.deploy.video.sources import COLOURED, VideoSource, coloured_share, stream_count
 from cimnet.deploy.video.video_settings import VideoSettings
@@ -53,6 +55,22 @@ def tell_apart(path: Path, asked: VideoSettings) -> tuple[VideoSettings, str]:
     return replace(asked, rgb_crop=rgb, thermal_crop=thermal), (
         f"{path}: the {rgb} half taken for RGB, the {thermal} half (grey) for thermal"
     )
+
+
+Images = Mapping[str, Path] | None
+
+
+def images_of_both(rgb: Path, thermal: Path, told: Callable[[str], object]) -> tuple[Images, Images]:
+    """Where one folder of images is given for both sensors: each sensor's images, by the name of their pair; else None.
+
+    Raises:
+        DataError: no two names are a pair.
+    """
+    if not (rgb.is_dir() and thermal.is_dir() and rgb.samefile(thermal)):
+        return None, None
+    found = pair_folder(rgb)
+    told(f"{rgb}: {found.taken}")
+    return {name: path for name, path, _ in found.pairs}, {name: path for name, _, path in found.pairs}
 
 
 def _share(path: Path, number: int, crop: Crop | None) -> float:

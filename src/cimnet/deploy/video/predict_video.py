@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.crop import parse_crop
 from cimnet.deploy.video.frames import Source
-from cimnet.deploy.video.one_file import tell_apart
+from cimnet.deploy.video.one_file import images_of_both, tell_apart
 from cimnet.deploy.video.output import Outputs
 from cimnet.deploy.video.pairing import chosen
 from cimnet.deploy.video.sources import open_source
@@ -103,21 +104,19 @@ def _tell(result: VideoResult, note: Note | None, text: str) -> None:
 def _open(
     rgb: Path, thermal: Path, asked: VideoSettings, told: Note, needs: Wanted
 ) -> tuple[VideoSettings, tuple[Source, Source]]:
-    """Both sources. Where one file is given for both, and the user does not say which part is which, find out."""
+    """Both sources. Where one file is given for both, and the user does not say which part is which, find out. The
+    images of one folder given for both are paired by name, and have the times of the RGB images."""
     places = (asked.rgb_stream, asked.thermal_stream, asked.rgb_crop, asked.thermal_crop)
     if places == (None,) * 4 and rgb.is_file() and same_file(rgb, thermal):
         asked, sentence = tell_apart(rgb, asked)
         told(sentence)
+    files = images_of_both(rgb, thermal, told)
+    if files != (None, None):
+        asked = replace(asked, thermal_fps=asked.thermal_fps or asked.fps)
+    crops = parse_crop(asked.rgb_crop, "rgb_crop"), parse_crop(asked.thermal_crop, "thermal_crop")
     sources = (
-        open_source(rgb, "rgb", asked.fps, asked.rgb_stream, parse_crop(asked.rgb_crop, "rgb_crop")),
-        open_source(
-            thermal,
-            "thermal",
-            asked.thermal_fps,
-            asked.thermal_stream,
-            parse_crop(asked.thermal_crop, "thermal_crop"),
-            needs,
-        ),
+        open_source(rgb, "rgb", asked.fps, asked.rgb_stream, crops[0], files=files[0]),
+        open_source(thermal, "thermal", asked.thermal_fps, asked.thermal_stream, crops[1], needs, files[1]),
     )
     for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):
         if source.start is not None and fps is not None:

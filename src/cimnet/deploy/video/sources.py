@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ def open_source(
     stream: int | None = None,
     crop: Crop | None = None,
     wanted: Wanted | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> Source:
     """A video, or a folder of images.
 
@@ -52,6 +53,7 @@ def open_source(
         stream: which of a file's video streams, from 0; None: the first.
         crop: the part of each frame that this sensor's picture takes; None: all of it.
         wanted: unit and depth of the checkpoint's thermal values, for folders.
+        files: of a folder, this sensor's images by name; None: all of them.
 
     Raises:
         DataError: not there, not a video, without a frame or an image.
@@ -66,7 +68,7 @@ def open_source(
     if path.is_dir():
         if stream is not None:
             raise ConfigError(f"{kind}_stream: {path} is a folder of images and has no streams; leave it out")
-        return ImageSource(path, kind, fps, crop, wanted)
+        return ImageSource(path, kind, fps, crop, wanted, files)
     if path.suffix.lower() in THERMAL_EXTENSIONS:
         pages = len(read_tiff(path).pages)  # none of what is no TIFF
         if pages > 1:
