@@ -72,6 +72,15 @@ def make_folder(
     return root
 
 
+def make_one_folder(folder: Path, *names: tuple[str, str]) -> Path:
+    """Pairs under these RGB and thermal names in one folder, as cameras with two sensors write them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, pair in enumerate(names):
+        for name, array in zip(pair, make_arrays(index)[:2], strict=True):
+            Image.fromarray(array).save(folder / f"{name}.png")
+    return folder
+
+
 def make_mfnet(root: Path, n: int = 6, seed: int = 0) -> Path:
     """MFNet's layout: RGBA files, names ending in D and N in turn."""
     names = [f"{index:05d}{'DN'[index % 2]}" for index in range(n)]

@@ -31,7 +31,7 @@ from cimnet.utils.numbers import pluralize
 
 def geo(
     checkpoint: Checkpoint,
-    rgb: Annotated[Path, typer.Option(help="GeoTIFF: red, green, blue, 8 bit.")],
+    rgb: Annotated[Path, typer.Option(help="GeoTIFF: red, green, blue, 8 bit; or a folder that holds one pair.")],
     thermal: Annotated[Path, typer.Option(help="GeoTIFF of one band; the same path as --rgb for one of four bands.")],
     out: Annotated[Path, typer.Option(help="GeoTIFF of class ids to write, on the grid of --rgb.")],
     polygons: Annotated[Path | None, typer.Option(help="GeoPackage of polygons to write.")] = None,

@@ -15,7 +15,7 @@ from cimnet.utils.numbers import pluralize
 def video(
     checkpoint: Checkpoint,
     rgb: Annotated[Path, typer.Option(help="RGB video, or folder of images.")],
-    thermal: Annotated[Path, typer.Option(help="Thermal video in grey, or folder of images.")],
+    thermal: Annotated[Path, typer.Option(help="Thermal video in grey, or folder of images; or --rgb's, of both.")],
     out: Annotated[Path, typer.Option(help="Folder for overlay.mp4, masks/ and frames.csv; or a video, NAME.mp4.")],
     masks: Annotated[Path | None, typer.Option(help="Folder for masks and frames.csv beside a NAME.mp4.")] = None,
     fps: Annotated[

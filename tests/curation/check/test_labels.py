@@ -143,3 +143,16 @@ def test_cart_labels_of_three_channels(tmp_path: Path) -> None:
     assert report.layout == "cart"
     assert {f.code for f in report.findings} <= {"ignored"}
     assert report.summary["pairs"] == 3
+
+
+def test_masks_of_0_and_255(tmp_path: Path) -> None:
+    """As labelling tools write them: 255 is the object. Adding 1 to all ids would exchange the classes."""
+    relabel(make_folder(tmp_path), lambda v: (255 * (v > 0)).astype(np.uint8))
+    (tmp_path / "classes.yaml").write_text("classes: [background, warm]\n")
+    findings = by_code(check(tmp_path))
+    assert "labels-shifted" not in findings
+    assert findings["binary-mask"].severity == "error"
+    assert "no pixel of warm" in findings["binary-mask"].message
+    assert "`label_table: {0: background, 255: warm}`" in findings["binary-mask"].remedy
+    (tmp_path / "classes.yaml").write_text("classes: [background, warm]\nlabel_table: {0: background, 255: warm}\n")
+    assert not {"binary-mask", "class-absent", "ignored", "labels-shifted"} & set(by_code(check(tmp_path)))

@@ -1,0 +1,100 @@
+"""One folder that cameras write both images into, patterns of names, and what is said about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cimnet.errors import ConfigError, DataError
+from cimnet.inference.jobs import Job, NameRules, match_pairs
+from tests.conftest import Result, Trained
+from tests.fakes.layouts import make_mfnet, make_one_folder
+
+
+def drone(folder: Path) -> Path:
+    return make_one_folder(
+        folder, *((f"DJI_2024013112000{k}_000{k}_V", f"DJI_2024013112000{k + k % 2}_000{k}_T") for k in range(3))
+    )
+
+
+def test_predict_one_folder_is_predict_two_folders(
+    trained: Trained, tmp_path: Path, cli: Callable[..., Result]
+) -> None:
+    both = drone(tmp_path / "DCIM")
+    result = cli(
+        "predict", trained.folder, "--rgb", both, "--thermal", both, "--out", tmp_path / "a", "--device", "cpu"
+    )
+    assert result.code == 0, result.err
+    assert "3 pairs by name: RGB with v, thermal with t; in 1 pair the times in the names differ, by up to 1 s" in (
+        " ".join(result.out.split())
+    )
+    for word, name in (("V", "rgb"), ("T", "thermal")):
+        (tmp_path / name).mkdir()
+        for path in both.glob(f"*_{word}.png"):
+            path.rename(tmp_path / name / f"{path.stem[-6:-2]}.png")
+    again = ("--rgb", tmp_path / "rgb", "--thermal", tmp_path / "thermal", "--out", tmp_path / "b", "--device", "cpu")
+    assert cli("predict", trained.folder, *again).code == 0
+    masks = sorted((tmp_path / "a" / "masks").iterdir())
+    assert [mask.name for mask in masks][:2] == ["DJI_20240131120000_0000.png", "DJI_20240131120001_0001.png"]
+    for mask, other in zip(masks, sorted((tmp_path / "b" / "masks").iterdir()), strict=True):
+        np.testing.assert_array_equal(np.array(Image.open(mask)), np.array(Image.open(other)))
+
+
+def test_one_folder_of_4_channel_files_stays_one(tmp_path: Path) -> None:
+    folder = make_mfnet(tmp_path) / "images"
+    matched = match_pairs(folder, folder)
+    assert [rgb == thermal for _, rgb, thermal in matched.pairs] == [True] * 6
+    assert matched.taken == ""
+
+
+def test_a_folder_of_pairs_given_for_rgb_alone_is_said(tmp_path: Path) -> None:
+    matched = match_pairs(drone(tmp_path / "d"), None)
+    assert len(matched.pairs) == 6
+    assert "holds pairs by their names, and all of it counts as RGB; give it for --thermal, too" in matched.taken
+
+
+def test_patterns_and_the_yaml_of_the_folder(tmp_path: Path) -> None:
+    folder = make_one_folder(tmp_path / "d", ("cam1 0001 x", "cam2 0001 y"), ("cam1 0002 xx", "cam2 0003 y"))
+    with pytest.raises(DataError, match="say how they differ"):
+        match_pairs(folder / "..", folder)
+    rules = NameRules("cam1 {name} {*}", "cam2 {name} {*}")
+    matched = match_pairs(folder, folder, rules=rules)
+    assert [name for name, _, _ in matched.pairs] == ["0001"]
+    assert {path.stem for path in matched.unmatched} == {"cam1 0002 xx", "cam2 0003 y"}
+    (folder / "classes.yaml").write_text('files: {rgb: "cam1 {name} {*}", thermal: "cam2 {name} {*}"}\n')
+    assert match_pairs(folder, folder).pairs == matched.pairs
+
+
+def test_two_folders_by_time_within_a_gap(tmp_path: Path) -> None:
+    rgb = make_one_folder(tmp_path / "rgb", ("1706702400.000", "1706702401.000"))
+    thermal = make_one_folder(tmp_path / "thermal", ("1706702400.300", "1706702401.300"))
+    assert len(match_pairs(rgb, thermal, rules=NameRules(max_gap=0.5)).pairs) == 2
+    with pytest.raises(DataError, match="nor near in time"):
+        match_pairs(rgb, thermal, rules=NameRules(max_gap=0.1))
+
+
+def test_patterns_that_are_none() -> None:
+    with pytest.raises(ConfigError, match="belong together; give both"):
+        NameRules("{name}_V")
+    with pytest.raises(ConfigError, match="--thermal-pattern: pattern 'x': expected"):
+        NameRules("{name}_V", "x")
+    with pytest.raises(ConfigError, match="--pairs names both images"):
+        Job.of("m", "out", pairs="p.csv", names=NameRules())
+
+
+def test_a_run_resumes_with_the_same_patterns_only(
+    trained: Trained, tmp_path: Path, cli: Callable[..., Result]
+) -> None:
+    both = drone(tmp_path / "DCIM")
+    base = ("predict", trained.folder, "--rgb", both, "--thermal", both, "--out", tmp_path / "a", "--device", "cpu")
+    patterns = ("--rgb-pattern", "DJI_{*}_{name}_V", "--thermal-pattern", "DJI_{*}_{name}_T")
+    assert cli(*base, *patterns).code == 0
+    assert sorted(path.stem for path in (tmp_path / "a" / "masks").iterdir()) == ["0000", "0001", "0002"]
+    assert json.loads((tmp_path / "a" / "prediction.json").read_text())["rgb_pattern"] == "DJI_{*}_{name}_V"
+    assert cli(*base, *patterns, "--resume").code == 0
+    assert cli(*base, "--resume").code == 2
