@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 from cimnet.data.io.name_patterns import FileName, NamePattern, find_partners
+from cimnet.data.io.notices import notice
 from cimnet.data.io.split_lists import name_some
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
@@ -43,7 +43,7 @@ def _give(
     owner, loser = kinds if weights[0] > weights[1] else kinds[::-1]
     gone = set(shared)
     files[loser] = [(name, path) for name, path in files[loser] if path not in gone]
-    warnings.warn(f"{said}; taken for {owner} alone, whose pattern says more", stacklevel=2)
+    notice(f"{said}; taken for {owner} alone, whose pattern says more")
 
 
 def in_time(root: Path, files: Mapping[str, Found], max_gap: float | None) -> dict[str, Found]:
@@ -70,4 +70,4 @@ def _say_lost(root: Path, kind: str, lost: list[Path], max_gap: float | None) ->
         limit = "within the usual interval (files: max_gap)" if max_gap is None else f"within {max_gap:g} s"
         names = name_some([path.relative_to(root).as_posix() for path in lost])
         count = pluralize(len(lost), f"{kind.removesuffix('s')} image")
-        warnings.warn(f"{root}: {count} without a partner in time {limit}, left out: {names}", stacklevel=2)
+        notice(f"{root}: {count} without a partner in time {limit}, left out: {names}")
