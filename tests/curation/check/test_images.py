@@ -44,7 +44,7 @@ FILES: dict[str, tuple[Break, str, list[str]]] = {
     ),
     "label of one bit": (lambda r: save(r / "labels/001.png", "1"), "one-bit", ["labels/001.png"]),
     "thermal of one bit": (lambda r: save(r / "thermal/001.png", "1"), "one-bit", ["thermal/001.png"]),
-    "label in colours": (lambda r: save(r / "labels/001.png", "RGB"), "colour-label", ["labels/001.png"]),
+    "label in colours": (lambda r: save(r / "labels/001.png", "RGB", color="red"), "colour-label", ["labels/001.png"]),
     "palette": (lambda r: fill(r / "thermal/001.png", 9, channels=(3,)) or red(r), "palette", ["thermal/001.png"]),
     "coloured RGBA": (
         lambda r: Image.new("RGBA", (WIDTH, HEIGHT), (200, 30, 90, 7)).save(r / "thermal/001.png"),

@@ -16,8 +16,8 @@ from tests.fakes.layouts import HEIGHT, WIDTH, make_folder, make_kust4k, make_mf
 Break = Callable[[Path], object]
 
 
-def save(path: Path, mode: str = "L", size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
-    Image.new(mode, size).save(path)
+def save(path: Path, mode: str = "L", size: tuple[int, int] = (WIDTH, HEIGHT), color: str | int = 0) -> None:
+    Image.new(mode, size, color).save(path)
 
 
 def keep_header(path: Path) -> None:
@@ -92,7 +92,10 @@ AT_READING: dict[str, tuple[Break, list[str]]] = {
     ),
     "truncated rgb": (lambda r: keep_header(r / "rgb/001.png"), ["rgb/001.png", "cannot be read"]),
     "truncated thermal": (lambda r: keep_header(r / "thermal/001.png"), ["thermal/001.png", "cannot be read"]),
-    "label in colours": (lambda r: save(r / "labels/001.png", "RGB"), ["labels/001.png", "label_format: colors"]),
+    "label in colours": (
+        lambda r: save(r / "labels/001.png", "RGB", color="red"),
+        ["labels/001.png", "label_format: colors"],
+    ),
     "label of one bit": (lambda r: save(r / "labels/001.png", "1"), ["labels/001.png", "1-bit"]),
     "rgb and thermal swapped": (
         lambda r: Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)).save(r / "rgb/001.png"),
