@@ -100,7 +100,7 @@ def require_empty(path: Path, remedy: str) -> None:
     Raises:
         CimnetError: naming the folder and ``remedy``.
     """
-    with _told(path):
+    with _as_cimnet_error(path):
         hidden = _part_of(path.resolve().name, r"(\.\d+)?")
         if path.exists() and not path.is_dir():
             raise CimnetError(f"{path}: is a file, not a folder; choose another")
@@ -114,7 +114,7 @@ def require_writable_file(path: Path) -> None:
     Raises:
         CimnetError: naming the path.
     """
-    with _told(path):
+    with _as_cimnet_error(path):
         if path.is_dir():
             raise CimnetError(f"{path}: is a folder; give the name of a file")
     require_writable(path.parent)
@@ -130,7 +130,7 @@ def require_writable(path: Path, named: Path | None = None) -> None:
         CimnetError: if that fails.
     """
     folder = path.absolute()
-    with _told(named or path):
+    with _as_cimnet_error(named or path):
         while not folder.exists():
             folder = folder.parent
         probe = folder / f".write-test.{os.getpid()}"
@@ -144,7 +144,7 @@ def require_apart(out: Path, *inputs: Path) -> None:
     Raises:
         CimnetError: naming both.
     """
-    with _told(out):
+    with _as_cimnet_error(out):
         place = out.resolve()
         for folder in inputs:
             if folder.resolve() in (place, *place.parents):
@@ -162,7 +162,7 @@ def require_stageable(out: Path, remedy: str = "choose a new folder") -> tuple[P
         CimnetError: naming the folder and ``remedy``.
     """
     require_empty(out, remedy)
-    with _told(out):
+    with _as_cimnet_error(out):
         target = out.resolve()
         inside = target.exists() and not _replaceable(target)
     require_writable(target if inside else target.parent, out)
@@ -270,7 +270,7 @@ def _move_up(part: Path, target: Path) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_cimnet_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # also of a name that is too long

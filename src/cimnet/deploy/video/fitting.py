@@ -23,7 +23,7 @@ class Fitter:
         size: (height, width) of the RGB frames.
         calibration: a file for `cimnet.registration.camera_calibration.read_calibration`; None: by size alone.
         fit: whether frames of another size may be resized.
-        note: told once that they are.
+        note: called once if they are.
 
     Raises:
         DataError: the calibration cannot be used.

@@ -61,8 +61,8 @@ def predict_video(
     if asked.alarms:
         predictor.alarm_model()  # before anything is written
     result = VideoResult()
-    told = partial(_tell, result, note)
-    asked, sources = _open(Path(rgb), Path(thermal), asked, told, wanted(predictor.info))
+    report = partial(_report, result, note)
+    asked, sources = _open(Path(rgb), Path(thermal), asked, report, wanted(predictor.info))
     columns = (*ALARMS, "raised") if asked.alarms else ()
     rate = 1 / (sources[0].interval * asked.every)
     outputs = Outputs(
@@ -74,9 +74,9 @@ def predict_video(
         columns,
         [Path(rgb), Path(thermal)],
     )
-    _set_offset(result, sources, asked, told)
+    _set_offset(result, sources, asked, report)
     with outputs:
-        run = VideoRun(predictor, sources, outputs, asked, result, told, progress)
+        run = VideoRun(predictor, sources, outputs, asked, result, report, progress)
         try:
             run()
         except CimnetError as error:
@@ -89,28 +89,28 @@ def predict_video(
     result.overlay, result.masks, result.table = outputs.overlay, outputs.masks, outputs.table
     for source in sources:
         for problem in source.problems:
-            told(problem)
+            report(problem)
     if result.skipped:
-        told(f"{result.skipped} RGB frames were left out: no thermal frame within {run.max_gap:.3f} s")
+        report(f"{result.skipped} RGB frames were left out: no thermal frame within {run.max_gap:.3f} s")
     return result
 
 
-def _tell(result: VideoResult, note: Note | None, text: str) -> None:
+def _report(result: VideoResult, note: Note | None, text: str) -> None:
     result.notes.append(text)
     if note is not None:
         note(text)
 
 
 def _open(
-    rgb: Path, thermal: Path, asked: VideoSettings, told: Note, needs: Wanted
+    rgb: Path, thermal: Path, asked: VideoSettings, note: Note, needs: Wanted
 ) -> tuple[VideoSettings, tuple[Source, Source]]:
     """Both sources. Where one file is given for both, and the user does not say which part is which, find out. The
     images of one folder given for both are paired by name, and have the times of the RGB images."""
     places = (asked.rgb_stream, asked.thermal_stream, asked.rgb_crop, asked.thermal_crop)
     if places == (None,) * 4 and rgb.is_file() and same_file(rgb, thermal):
         asked, sentence = tell_apart(rgb, asked)
-        told(sentence)
-    files = images_of_both(rgb, thermal, told)
+        note(sentence)
+    files = images_of_both(rgb, thermal, note)
     if files != (None, None):
         asked = replace(asked, thermal_fps=asked.thermal_fps or asked.fps)
     crops = parse_crop(asked.rgb_crop, "rgb_crop"), parse_crop(asked.thermal_crop, "thermal_crop")
@@ -120,7 +120,7 @@ def _open(
     )
     for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):
         if source.start is not None and fps is not None:
-            told(f"{source.path}: the names hold times, which are used; {option} is not")
+            note(f"{source.path}: the names hold times, which are used; {option} is not")
     return asked, sources
 
 
@@ -131,7 +131,7 @@ def _clock_difference(sources: tuple[Source, Source]) -> float:
     return 0.0 if rgb.start is None or thermal.start is None else rgb.start - thermal.start
 
 
-def _set_offset(result: VideoResult, sources: tuple[Source, Source], asked: VideoSettings, told: Note) -> None:
+def _set_offset(result: VideoResult, sources: tuple[Source, Source], asked: VideoSettings, note: Note) -> None:
     """Take the offset that is given, or estimate it from the part that is to be predicted."""
     if asked.time_offset != "estimate":
         result.offset = float(asked.time_offset) + _clock_difference(sources)
@@ -140,8 +140,8 @@ def _set_offset(result: VideoResult, sources: tuple[Source, Source], asked: Vide
     found = estimate_offset(frames[0], frames[1])
     if found.offset is None:
         raise DataError(
-            f"{sources[0].path}, {sources[1].path}: the time offset cannot be told ({found.reason}); give it by hand "
+            f"{sources[0].path}, {sources[1].path}: the time offset cannot be found ({found.reason}); give it by hand "
             "(--time-offset SECONDS), from a moment that both show"
         )
     result.estimate, result.offset = found, found.offset
-    told(f"time offset {found.offset:+.3f} s, confidence {found.confidence:.2f} (by {found.reason})")
+    note(f"time offset {found.offset:+.3f} s, confidence {found.confidence:.2f} (by {found.reason})")

@@ -42,7 +42,7 @@ class VideoResult:
         offset: of the clocks, seconds.
         estimate: where the offset was estimated.
         overlay, masks, table: what was written, None where it was not.
-        notes: what a user should know, as told to `note`.
+        notes: what a user should know, as given to `note`.
     """
 
     frames: int = 0
@@ -66,11 +66,11 @@ class VideoRun:
         outputs: Outputs,
         asked: VideoSettings,
         result: VideoResult,
-        told: Note,
+        note: Note,
         progress: Progress | None,
     ) -> None:
         self.predictor, self.sources, self.outputs = predictor, sources, outputs
-        self.asked, self.result, self.told, self.progress = asked, result, told, progress
+        self.asked, self.result, self.note, self.progress = asked, result, note, progress
         self.max_gap = sources[1].interval if asked.max_gap is None else asked.max_gap
         self.fitter: Fitter | None = None
         self.bar: npt.NDArray[np.uint8] | None = None
@@ -106,7 +106,7 @@ class VideoRun:
                 self.result.rgb_only += 1
                 yield pair
             elif pair.ended and self.result.frames:
-                self.told(
+                self.note(
                     f"{thermal.path}: no thermal frames for RGB from {pair.rgb.time:.2f} s on: stopped there; "
                     "--missing rgb-only goes on without"
                 )
@@ -118,7 +118,7 @@ class VideoRun:
         """Thermal values at the RGB frame's size; None where there is no frame."""
         size = pair.rgb.image.shape[:2]
         if self.fitter is None:
-            self.fitter = Fitter(size, self.asked.calibration, self.asked.thermal_fit, self.told)
+            self.fitter = Fitter(size, self.asked.calibration, self.asked.thermal_fit, self.note)
         elif size != self.fitter.size:
             was = self.fitter.size
             raise DataError(
