@@ -123,7 +123,7 @@ def writing(path: Path) -> Iterator[None]:
     except CimnetError:
         raise
     except Exception as error:  # GDAL, through two libraries, has no common error
-        reason = getattr(error, "strerror", None) or one_line(error)
+        reason = one_line(error)
         raise CimnetError(
             f"{path}: cannot be written ({reason}); what is done is kept: choose another folder or free space, and "
             "repeat the command"
