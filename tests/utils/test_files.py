@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from cimnet.data.contents import files_of
 from cimnet.errors import ConfigError
 from cimnet.utils.files import refuse_inputs_as_outputs
 from tests.conftest import Result, Trained
+from tests.fakes.layouts import make_folder
 
 
 @pytest.mark.parametrize("link", [None, os.link, os.symlink])
@@ -69,3 +71,59 @@ def test_video_keeps_its_frames(tmp_path: Path) -> None:
     (tmp_path / "rgb.mp4").write_bytes(b"film")
     with pytest.raises(ConfigError, match="is also an input"):
         Outputs(tmp_path / "rgb.mp4", None, True, 10.0, True, (), [tmp_path / "rgb.mp4"])
+
+
+_REPORTS = {  # command with OUT, the file of the output, and the input that it would overwrite
+    "calibrate --out": (("calibrate", "RUN", "DATA", "--out", "OUT/x.safetensors"), "x.safetensors", "rgb/010.png"),
+    "calibrate --report": (("calibrate", "RUN", "DATA", "--out", "OUT/new", "--report", "OUT"), "roc.png", "labels"),
+    "calibrate, its own checkpoint": (
+        ("calibrate", "RUN", "DATA", "--out", "OUT/new", "--report", "OUT"), "reliability.png", "RUN",
+    ),
+    "robustness, an image": (("robustness", "RUN", "DATA", "--out", "OUT"), "robustness.json", "rgb/010.png"),
+    "robustness, the checkpoint": (("robustness", "RUN", "DATA", "--out", "OUT"), "robustness.html", "RUN"),
+    "export": (("export", "RUN", "--out", "OUT/m.pt2"), "m.pt2", "RUN"),
+    "export to two files": (("export", "RUN", "--out", "OUT/m.xml"), "m.bin", "RUN"),
+    "data check --json": (("data", "check", "DATA", "--json", "OUT/a.json"), "a.json", "classes.yaml"),
+    "data check --sheet": (("data", "check", "DATA", "--sheet", "OUT/a.png"), "a.png", "thermal/010.png"),
+    "data stats": (("data", "stats", "DATA", "--out", "OUT"), "classes.png", "rgb/010.png"),
+    "data align --figure": (
+        ("data", "align", "--rgb", "DATA/rgb/010.png", "--thermal", "DATA/thermal/010.png", "--figure", "OUT/f.png"),
+        "f.png", "thermal/010.png",
+    ),
+    "data align --click": (
+        ("data", "align", "--rgb", "DATA/rgb/010.png", "--thermal", "DATA/thermal/010.png", "--click", "OUT/c.csv"),
+        "c.csv", "rgb/010.png",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _REPORTS)
+def test_no_report_is_written_onto_an_input(
+    name: str, cli: Callable[..., Result], trained: Trained, tmp_path: Path
+) -> None:
+    words, output, source = _REPORTS[name]
+    source = "labels/010.png" if source == "labels" else source
+    path = trained.best if source == "RUN" else trained.root / source
+    if not path.exists():
+        path = next(path.parent.parent.glob(f"{path.parent.name[:5]}*/010.png"))
+    before = path.read_bytes()
+    out = tmp_path / "out"
+    out.mkdir()
+    os.link(path, out / output)
+    named = {"RUN": str(trained.folder), "DATA": str(trained.root), "OUT": str(out)}
+    arguments = ["/".join(named.get(part, part) for part in word.split("/")) for word in words]
+    quick = ["--split", "all"] if words[0] in ("calibrate", "robustness") else []
+    quick += ["--test-split", "all"] if words[0] == "calibrate" else []
+    result = cli(*arguments, *quick)
+    assert result.code == 2, result
+    assert "is also an input" in result.err
+    assert path.read_bytes() == before
+
+
+def test_an_earlier_report_may_be_written_again(tmp_path: Path) -> None:
+    """What a command wrote is none of its inputs: the second run of `data check --json` is not refused."""
+
+    root = make_folder(tmp_path / "data", 2)
+    (root / "check.json").write_text("{}")
+    refuse_inputs_as_outputs([root / "check.json"], files_of(root))
+    assert {path.suffix for path in files_of(root)} >= {".png", ".yaml"}

@@ -27,11 +27,11 @@ def calibrate(
     trust: Trust = False,
 ) -> None:
     """Fit a temperature and three alarms (RGB broken, thermal broken, misaligned); both are kept in the checkpoint."""
+    from cimnet.analysis.calibration.fit import REPORT, store, write_report
     from cimnet.analysis.calibration.fit import calibrate as run
-    from cimnet.analysis.calibration.fit import store, write_report
-    from cimnet.checkpoint import checkpoint_file
+    from cimnet.checkpoint import checkpoint_file, weight_files
     from cimnet.inference import load
-    from cimnet.utils.files import require_writable, require_writable_file
+    from cimnet.utils.files import refuse_inputs_as_outputs, require_writable, require_writable_file
 
     if out is None and not checkpoint.exists():
         raise CheckpointError(f"checkpoint {checkpoint}: no such file or folder here; of a model on the Hub give --out")
@@ -42,6 +42,10 @@ def calibrate(
     predictor = load(checkpoint, device, trust=trust)
     fit = predictor.open_dataset(dataset, split, layout=layout)
     test = predictor.open_dataset(dataset, test_split, layout=layout)
+    files = [*fit.files, *test.files]
+    refuse_inputs_as_outputs([target], files)  # the checkpoint itself may be the target
+    if report is not None:
+        refuse_inputs_as_outputs([report / name for name in REPORT], [*weight_files(checkpoint), target, *files])
     with console.status("calibrate") as status:
         result = run(
             predictor.network,

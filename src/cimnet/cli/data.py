@@ -33,6 +33,19 @@ def _classes(given: str | None) -> str | list[str] | None:
     return [name.strip() for name in given.split(",")] if given and "," in given else given
 
 
+def _refuse_inputs(outputs: list[Path], root: Path, layout: str) -> None:
+    """Refuse to write a report onto a file of the data set that it is about."""
+    from cimnet.data.contents import files_of
+    from cimnet.errors import DataError
+    from cimnet.utils.files import refuse_inputs_as_outputs
+
+    try:
+        inputs = files_of(root, layout) if any(path.exists() for path in outputs) else []
+    except DataError:  # the command says it, without reading an image
+        return
+    refuse_inputs_as_outputs(outputs, inputs)
+
+
 @data_app.command()
 def synth(
     out: Annotated[Path, typer.Argument(help="New folder for the data set.")],
@@ -121,6 +134,7 @@ def check(
     for path in (json_, sheet):
         if path is not None:
             require_writable_file(path)
+    _refuse_inputs([path for path in (json_, sheet) if path is not None], root, layout)
     with counter("check") as progress:
         report = check_dataset(
             root,
@@ -170,6 +184,8 @@ def stats(
     for folder in (out, root if write_lists else None):
         if folder is not None:
             require_writable(folder)
+    if out is not None:
+        _refuse_inputs([out / name for name in ("stats.json", "classes.png", "offsets.png")], root, layout)
     with counter("stats") as progress:
         found = dataset_stats(
             root,

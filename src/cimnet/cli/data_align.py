@@ -72,9 +72,15 @@ def _one_pair(
     from cimnet.registration.matrices import Matrix, corner_offsets
     from cimnet.registration.objects import object_offsets
     from cimnet.utils.figures import check_figure_path, save_figure
+    from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
 
     if figure is not None:
         check_figure_path(figure)
+    outputs = [path for path in (figure, click) if path is not None]
+    for path in outputs:
+        require_writable_file(path)
+    inputs = [path for path in (rgb_path, thermal_path, label_path, points) if path is not None]
+    refuse_inputs_as_outputs(outputs, inputs)
     rgb, thermal = read_pair(rgb_path, thermal_path)
     if click is not None:
         pick_points(rgb, thermal, click)

@@ -56,7 +56,7 @@ def geo(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Segment an orthomosaic of any size. Interrupted, the same command goes on."""
+    """Segment an orthomosaic of any size. Interrupted, the same command without --overwrite resumes."""
     from cimnet.data.io.bands import parse_bands
     from cimnet.deploy.geo import predict_geotiff
     from cimnet.inference import load
@@ -83,7 +83,8 @@ def geo(
                 warn=lambda text: say(text, "yellow"),
             )
     except KeyboardInterrupt:
-        say("stopped; the same command goes on from here", "yellow")
+        how = "the same command without --overwrite" if overwrite else "the same command"
+        say(f"stopped; {how} resumes from here", "yellow")
         raise typer.Exit(130) from None
     for area in sorted(result.areas, key=lambda area: -area.pixels):
         size = "" if area.square_metres is None else f"  {area.square_metres / 10_000:12.4f} ha"

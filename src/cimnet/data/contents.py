@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cimnet.data import find_layout
+from cimnet.data.classes import YAML_NAMES
 from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import FLAG_LISTS
 from cimnet.data.io.patterns import FileIndex
@@ -60,6 +61,17 @@ def read_contents(
             if pair.id not in pairs or not pairs[pair.id].scene:
                 pairs[pair.id] = pair
     return Contents(opened[names[0]], pairs, {name: dataset.ids for name, dataset in opened.items()})
+
+
+def files_of(root: Path, layout: str = "auto") -> list[Path]:
+    """The files of a data set that `cimnet` reads, whether or not they fit together: images, labels, lists, classes.
+
+    Raises:
+        DataError: an unknown layout, or a folder that has none.
+    """
+    index = find_layout(root, layout).index(root)
+    parts = [part.files.values() for part in (index.rgb, index.thermal, index.labels) if part is not None]
+    return [*(root / name for name in YAML_NAMES), *sorted(root.glob("*.txt")), *(p for part in parts for p in part)]
 
 
 def find_splits(root: Path, layout: type[RGBTDataset]) -> list[str]:

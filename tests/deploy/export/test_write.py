@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -188,3 +190,27 @@ def test_black_images_are_missing_ones_with_normalisation_outside(tmp_path: Path
         torch.testing.assert_close(
             exported(rgb, thermal).logits, predictor.model(rgb, thermal).logits, atol=1e-4, rtol=1e-4
         )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a small disk")
+@pytest.mark.parametrize("name", ["m.pt2", "m.onnx", "m.xml"])
+def test_a_full_disk_is_one_line(trained: Trained, tmp_path: Path, name: str) -> None:
+    """In a process of its own: torch's writer would end it."""
+    for module in ("onnx", "onnxscript", "onnxruntime", "openvino"):
+        pytest.importorskip(module)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("disks can be mounted by root only")
+    try:
+        command = [sys.executable, "-m", "cimnet.cli", "export", trained.best, "--out", disk / name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stderr
+        lines = done.stderr.strip().splitlines()
+        assert len(lines) == 1
+        assert "cannot be written (" in lines[0]
+        assert "free space" in lines[0]
+        assert not list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", "-l", disk], check=False)

@@ -310,3 +310,11 @@ def test_a_style_never_lands_on_an_input_or_on_another_output(tmp_path: Path) ->
     with pytest.raises(ConfigError, match=r"names of their own.*out\.qml"):
         predict_geotiff(make_predictor(), *files, tmp_path / "out.tif", areas=tmp_path / "out.qml")
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("shape", [(8, 20_000), (20_000, 8)])
+def test_strips_of_8_pixels(tmp_path: Path, shape: tuple[int, int]) -> None:
+    rgb, thermal = arrays(*shape)
+    files = write(tmp_path / "rgb.tif", rgb), write(tmp_path / "thermal.tif", thermal)
+    predict_geotiff(make_predictor(window=640), *files, tmp_path / "out.tif", polygons=tmp_path / "out.gpkg")
+    np.testing.assert_array_equal(content(tmp_path / "out.tif"), classes_of(rgb, thermal))

@@ -121,7 +121,7 @@ def test_what_the_check_overlooks_has_no_network(
     server: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cimnet.deploy.geo.rasters.raster_files", lambda path: [path])
-    monkeypatch.setattr("cimnet.deploy.geo.predict_raster.raster_files", lambda path: [path])
+    monkeypatch.setattr("cimnet.deploy.geo.outputs.raster_files", lambda path: [path])
     good = write(tmp_path / "rgb.tif", RGB)
     for name, text in TEXTS.items():
         evil = tmp_path / f"{len(name)}{name[-2:]}.vrt"
@@ -141,7 +141,8 @@ def test_nobody_is_asked_for_a_name(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from cimnet.errors import CimnetError
-import cimnet.deploy.geo.predict_raster as module
+import cimnet.deploy.geo.outputs as module
+from cimnet.deploy.geo import predict_geotiff
 from tests.deploy.geo.conftest import make_predictor
 import cimnet.deploy.geo.rasters as rasters
 folder = Path(sys.argv[1])
@@ -149,7 +150,7 @@ for check in (module.raster_files, lambda path: [path]):
     module.raster_files = rasters.raster_files = check
     for evil in sorted(folder.glob("evil*.vrt")):
         try:
-            module.predict_geotiff(make_predictor(), folder / "rgb.tif", evil, folder / "out.tif")
+            predict_geotiff(make_predictor(), folder / "rgb.tif", evil, folder / "out.tif")
         except CimnetError as error:
             print(error)
 """

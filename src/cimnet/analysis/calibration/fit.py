@@ -31,6 +31,7 @@ from cimnet.utils.files import write_text
 from cimnet.utils.numbers import json_number
 from cimnet.utils.tables import markdown_table
 
+REPORT = ("calibration.json", "reliability.png", "roc.png")
 _TEST_SEED = 1  # defects of the test split are others than those of the fit
 
 
@@ -162,13 +163,12 @@ def store(path: Path, model: RGBTModel, info: ModelInfo, calibration: Calibratio
 
 
 def write_report(folder: Path, calibration: Calibration) -> None:
-    """Write ``calibration.json``, ``reliability.png`` and ``roc.png``.
+    """Write the files of `REPORT` into a folder: scores, reliability diagram and ROC curves.
 
     Raises:
         CimnetError: the folder cannot be written.
     """
-    write_text(folder / "calibration.json", json.dumps(calibration.to_dict(), indent=2, allow_nan=False) + "\n")
-    save_figure(
-        plot_reliability({"before": calibration.before, "after": calibration.after}), folder / "reliability.png"
-    )
-    save_figure(plot_roc(calibration.curves), folder / "roc.png")
+    scores, reliability, curves = (folder / name for name in REPORT)
+    write_text(scores, json.dumps(calibration.to_dict(), indent=2, allow_nan=False) + "\n")
+    save_figure(plot_reliability({"before": calibration.before, "after": calibration.after}), reliability)
+    save_figure(plot_roc(calibration.curves), curves)

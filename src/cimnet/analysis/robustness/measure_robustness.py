@@ -18,12 +18,13 @@ from cimnet.analysis.robustness.robustness_report import RobustnessReport
 from cimnet.analysis.robustness.robustness_scores import Facts
 from cimnet.analysis.robustness.suite import Suite
 from cimnet.analysis.robustness.worst_pairs import make_examples
+from cimnet.checkpoint import weight_files
 from cimnet.data import RGBTDataset
 from cimnet.data.classes import moving_ids
 from cimnet.errors import ConfigError
 from cimnet.evaluation.metrics import Absent
 from cimnet.inference import Predictor
-from cimnet.utils.files import write_text
+from cimnet.utils.files import refuse_inputs_as_outputs, write_text
 from cimnet.utils.pool import Progress
 from cimnet.version import __version__
 
@@ -71,7 +72,8 @@ def measure_robustness(
         opened: what `load(model, device)` gave, if the data set was opened with it: the checkpoint is not loaded again.
 
     Raises:
-        ConfigError: arguments that do not fit each other, or `out` holds results of something else.
+        ConfigError: arguments that do not fit each other, `out` holds results of something else, or a report would
+            overwrite an input.
         DataError: pairs without labels, or none that a condition could score.
         CheckpointError: the checkpoint cannot be used.
     """
@@ -87,6 +89,9 @@ def measure_robustness(
     judged = open_model(model, dataset, device, opened, trust)
     label, known_by = label_and_identity(model, name)
     suite = Suite(Path(out), _made_with(pairs, known_by, broken))
+    reports = [suite.out / f"robustness.{ending}" for ending in ("json", "md", "html")]
+    weights = weight_files(model) if isinstance(model, str | Path) else []
+    refuse_inputs_as_outputs(reports, [*weights, *dataset.files])
     with suite.open():
         work = Work(suite, model, pairs, batch_size, device, trust)
 

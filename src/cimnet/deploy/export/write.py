@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import io
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 
+from cimnet.checkpoint import checkpoint_file
 from cimnet.deploy.export.onnx_file import to_onnx
 from cimnet.deploy.export.parity import Parity, compare, require
 from cimnet.errors import ConfigError
@@ -17,7 +19,7 @@ from cimnet.inference.backends.openvino_file import save_openvino
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.inference.backends.trace import trace
 from cimnet.models import RGBTModel
-from cimnet.utils.files import hidden_folder, require_writable_file
+from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
 
 Format = Literal["onnx", "openvino", "pt2"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
@@ -50,12 +52,16 @@ def export(
         How far the file is from the model, on a random pair; at reduced precision this is only told, not enforced.
 
     Raises:
-        ConfigError: an option that the format has not, a missing extra, or a model that it cannot express.
+        ConfigError: an option that the format has not, a missing extra, a model that it cannot express, or ``out`` is
+            the source.
         CheckpointError: the source cannot be used, or the file would do something else than the model.
         CimnetError: ``out`` cannot be written, or another process writes it.
     """
     out = Path(out)
     _check(out, format, precision, calibration)
+    if not isinstance(source, Predictor):
+        written = [out, out.with_suffix(".bin")] if format == "openvino" else [out]
+        refuse_inputs_as_outputs(written, [checkpoint_file(source)])
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
     model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
     details = Details.of(model, argmax, normalization, precision)
@@ -98,7 +104,9 @@ def _write(
 ) -> None:
     metadata = to_metadata(predictor.info, details)
     if format == "pt2":
-        torch.export.save(trace(model, details.normalization), file, extra_files=metadata)
+        content = io.BytesIO()  # torch's own writer ends the process when the disk is full
+        torch.export.save(trace(model, details.normalization), content, extra_files=metadata)
+        file.write_bytes(content.getbuffer())
         return
     target = file.with_suffix(".onnx")
     target.write_bytes(to_onnx(model, details, metadata).SerializeToString())

@@ -13,7 +13,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.warp import transform as reproject
 
-from cimnet.deploy.geo.grids import apply
+from cimnet.deploy.geo.grids import apply, unwrapped
 from cimnet.errors import DataError
 from cimnet.utils.files import csv_text
 
@@ -99,7 +99,8 @@ class Ground:
         ):  # GDAL has no common error: a local system has no place on the earth: its plane is all there is
             return 1.0
         degree = math.pi / 180
-        real = _enclosed(np.asarray(there) * degree, _belt(np.asarray(up) * degree, _WGS84))
+        longitudes = unwrapped(np.asarray(there), there[0])  # a pixel may lie across 180°
+        real = _enclosed(longitudes * degree, _belt(np.asarray(up) * degree, _WGS84))
         return float(self.pixels(0, 1)[0]) / real if real > 0 else math.nan
 
 

@@ -44,7 +44,7 @@ def write_classes(
     profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": NODATA, "height": height, "width": width}
     layout = {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "compress": "deflate", "BIGTIFF": "IF_SAFER"}
     table = {index: (*color, 255) for index, color in enumerate(colors)}
-    with rasterio.open(path, "w", **profile, **layout, **place) as file:
+    with rasterio.open(path.absolute(), "w", **profile, **layout, **place) as file:
         file.colorinterp = [ColorInterp.palette]
         file.write_colormap(1, {**table, NODATA: (0, 0, 0, 0)})
         file.set_band_description(1, "class")
@@ -56,7 +56,7 @@ def write_classes(
             file.write(ids, 1, window=Window(0, first, width, last - first))
     factors = [2**k for k in range(1, 16) if max(shape) / 2**k >= _LAST_OVERVIEW]
     if factors:
-        with rasterio.open(path, "r+") as file:
+        with rasterio.open(path.absolute(), "r+") as file:
             file.build_overviews(factors, Resampling.mode)
 
 

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
+from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.warp import transform as reproject
 
 from cimnet.errors import DataError
 
-Quad = npt.NDArray[np.float64]
+Points = npt.NDArray[np.float64]
+_HALF_TURN = 180 + 1e-9  # degrees: a raster of the whole earth ends at 180
+_BENT = 0.1  # share of a raster by which its middle may lie off that of its corners, if it does not break off
+_PRIME_MERIDIAN = re.compile(r'PRIMEM\["[^"]*",\s*([-+\d.eE]+)')
+_CODE_AT_THE_START = re.compile(r'^,(AUTHORITY|ID)\["[^"]*","?[^"\]]*"?\]')  # of the meridian
+_CODE_AT_THE_END = re.compile(r',(AUTHORITY|ID)\["[^"]*","?[^"\]]*"?\]\]$')  # of the whole system
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a raster lies.
+
+    Attributes:
+        name: of its file.
+        crs: its coordinate reference system.
+        transform: from pixels to the map.
+        width, height: pixels.
+    """
+
+    name: str
+    crs: CRS
+    transform: Affine
+    width: int
+    height: int
 
 
 def same_grid(rgb: DatasetReader, thermal: DatasetReader, warn: Callable[[str], object]) -> bool:
@@ -46,7 +72,8 @@ def same_grid(rgb: DatasetReader, thermal: DatasetReader, warn: Callable[[str], 
             )
     if same_size and close and rgb.crs == thermal.crs:
         return True
-    if not _overlap(rgb, thermal):
+    places = on_one_map(rgb, thermal)
+    if not _overlap(*places):
         raise DataError(
             f"{rgb.name} and {thermal.name} do not overlap on the map ({_extent(rgb)}; {_extent(thermal)}); "
             "are they of one flight, and are both coordinate reference systems right?"
@@ -54,10 +81,36 @@ def same_grid(rgb: DatasetReader, thermal: DatasetReader, warn: Callable[[str], 
     return False
 
 
-def corners(raster: DatasetReader) -> Quad:
+def on_one_map(rgb: DatasetReader, thermal: DatasetReader) -> tuple[Place, Place]:
+    """Where the two rasters lie, without the step of 360° in their longitudes if they lie across the antimeridian.
+
+    A raster in degrees then counts its longitudes from its own middle (its prime meridian is there), so that none of
+    them is near 180°; this says the same places in other numbers.
+
+    Raises:
+        DataError: no way from one coordinate reference system to the other, or one that breaks off at the antimeridian.
+    """
+    places = _place(rgb), _place(thermal)
+    if not any(_crosses(place, other) for place, other in (places, places[::-1])):
+        return places
+    first, second = (_from_its_middle(place) for place in places)
+    if _breaks_off(_to(second.crs, first)) or _breaks_off(_to(first.crs, second)):
+        raise DataError(
+            f"{rgb.name} and {thermal.name}: they cross the antimeridian (180°), where one of their coordinate "
+            "reference systems breaks off "
+            f"({_short(rgb)}, {_short(thermal)}); reproject that one to a UTM zone with gdalwarp -t_srs EPSG:CODE"
+        )
+    return first, second
+
+
+def corners(place: Place) -> Points:
     """(4, 2) map coordinates of a raster's corners, in order around it."""
-    pixels = ((0, 0), (raster.width, 0), (raster.width, raster.height), (0, raster.height))
-    return np.array([apply(raster.transform, *pixel) for pixel in pixels])
+    return _points(place)[:4]
+
+
+def unwrapped(longitudes: npt.NDArray[np.float64], near: float) -> npt.NDArray[np.float64]:
+    """The same longitudes, degrees, at most 180 away from `near`."""
+    return near + (longitudes - near + 180) % 360 - 180
 
 
 def apply(transform: Affine, x: float, y: float) -> tuple[float, float]:
@@ -66,16 +119,73 @@ def apply(transform: Affine, x: float, y: float) -> tuple[float, float]:
     return a * x + b * y + c, d * x + e * y + f
 
 
-def _overlap(rgb: DatasetReader, thermal: DatasetReader) -> bool:
-    """By the separating axis theorem, in pixels of the RGB raster."""
+def _place(raster: DatasetReader) -> Place:
+    return Place(raster.name, raster.crs, raster.transform, raster.width, raster.height)
+
+
+def _points(place: Place) -> Points:
+    """(5, 2) map coordinates of the corners, in order around the raster, and of the middle."""
+    width, height = place.width, place.height
+    pixels = ((0, 0), (width, 0), (width, height), (0, height), (width / 2, height / 2))
+    return np.array([apply(place.transform, *pixel) for pixel in pixels])
+
+
+def _to(crs: CRS, place: Place) -> Points:
+    """The points of a raster in another system, (5, 2)."""
     try:
-        xs, ys = reproject(thermal.crs, rgb.crs, *corners(thermal).T)
+        return np.stack(reproject(place.crs, crs, *_points(place).T), axis=1)
     except Exception as error:  # GDAL has no common error; a local system has no place on the earth
         raise DataError(
-            f"{thermal.name} and {rgb.name}: no way from one coordinate reference system to the other ({error}); "
+            f"{place.name}: no way from its coordinate reference system to that of the other raster ({error}); "
             "reproject one with gdalwarp"
         ) from error
-    other = np.array([apply(~rgb.transform, x, y) for x, y in zip(xs, ys, strict=True)])
+
+
+def _in_degrees(crs: CRS) -> bool:
+    return bool(crs.is_geographic) and abs(crs.units_factor[1] - np.pi / 180) < 1e-9
+
+
+def _crosses(place: Place, other: Place) -> bool:
+    """Whether a raster lies across 180°, or on the other side of it than the raster with which it is to be compared."""
+    if _in_degrees(place.crs):
+        longitudes = _points(place)[:, 0]
+        beyond = bool((np.abs(longitudes) > _HALF_TURN).any())
+        return beyond or bool((np.abs(_to(place.crs, other)[:, 0] - longitudes[4]) > 180).any())
+    if not place.crs.is_projected or not other.crs.is_projected:
+        return False
+    try:
+        longitudes = np.asarray(reproject(place.crs, CRS.from_epsg(4326), *_points(place).T)[0])
+    except Exception:  # GDAL has no common error; a local system has no place on the earth
+        return False
+    return bool(np.ptp(longitudes) > 180)
+
+
+def _breaks_off(points: Points) -> bool:
+    """Whether a raster falls apart in another system: its middle is then far from that of its corners."""
+    off = np.abs(points[:4].mean(axis=0) - points[4])
+    return not np.isfinite(points).all() or bool((off > _BENT * np.ptp(points[:4], axis=0)).any())
+
+
+def _from_its_middle(place: Place) -> Place:
+    """In degrees, the same place with the prime meridian in the middle of the raster."""
+    if not _in_degrees(place.crs):
+        return place
+    middle = float(_points(place)[4, 0])
+    text = place.crs.to_wkt()
+    found = _PRIME_MERIDIAN.search(text)
+    if found is None:
+        return place
+    meridian = f'PRIMEM["middle of the raster",{float(found[1]) + middle!r}'
+    text = _CODE_AT_THE_END.sub("]", text[: found.start()] + meridian + _CODE_AT_THE_START.sub("", text[found.end() :]))
+    crs = CRS.from_wkt(text)
+    a, b, c, d, e, f = place.transform[:6]
+    return Place(place.name, crs, Affine(a, b, c - middle, d, e, f), place.width, place.height)
+
+
+def _overlap(rgb: Place, thermal: Place) -> bool:
+    """By the separating axis theorem, in pixels of the RGB raster."""
+    there = _to(rgb.crs, thermal)[:4]
+    other = np.array([apply(~rgb.transform, x, y) for x, y in there])
     frame = np.array([(0, 0), (rgb.width, 0), (rgb.width, rgb.height), (0, rgb.height)], dtype=np.float64)
     if not np.isfinite(other).all():
         return False
@@ -88,5 +198,10 @@ def _overlap(rgb: DatasetReader, thermal: DatasetReader) -> bool:
 
 
 def _extent(raster: DatasetReader) -> str:
-    (left, bottom), (right, top) = corners(raster).min(axis=0), corners(raster).max(axis=0)
-    return f"{raster.crs.to_string()[:40]} x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g}"
+    quad = corners(_place(raster))
+    (left, bottom), (right, top) = quad.min(axis=0), quad.max(axis=0)
+    return f"{_short(raster)} x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g}"
+
+
+def _short(raster: DatasetReader) -> str:
+    return str(raster.crs.to_string()[:40])

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio.io import DatasetReader
 from torch import Tensor
 
 from cimnet.deploy.geo.areas import ClassArea, Ground, Values, count_areas, to_csv
 from cimnet.deploy.geo.classes_file import NODATA, Ids, category_names, write_classes
-from cimnet.deploy.geo.local_rasters import OFFLINE, raster_files
-from cimnet.deploy.geo.polygons import require_pyogrio, write_polygons
+from cimnet.deploy.geo.local_rasters import OFFLINE
+from cimnet.deploy.geo.outputs import Outputs, staged, writing
+from cimnet.deploy.geo.polygons import try_geopackage, write_polygons
 from cimnet.deploy.geo.qgis_style import qgis_style
 from cimnet.deploy.geo.rasters import RasterPair, open_pair
 from cimnet.deploy.geo.scratch import Scratch, describe
-from cimnet.errors import CimnetError, ConfigError, DataError
+from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.windows import STRIP, Windows
 from cimnet.models.base import class_ids
-from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, write_atomically, write_text
-from cimnet.utils.locks import OutputLock
 
 _CACHE = 128  # MB of GDAL's blocks
 
@@ -62,7 +61,7 @@ def predict_geotiff(
 
     The output has the grid of the RGB raster: uint8 class ids, 255 where there is no data, with colour table, names
     (in OUT.aux.xml), overviews, and beside it, as beside the polygons, NAME.qml: colours and names for QGIS. The same
-    call again goes on where an interrupted one stopped.
+    call again resumes where an interrupted one stopped.
 
     Args:
         predictor: its settings say window, overlap, batch size and precision.
@@ -75,7 +74,8 @@ def predict_geotiff(
         min_area: smaller polygons are left out, square metres.
         require_both: pixels that only one sensor shows get no class. Otherwise they are predicted with the other image
             black.
-        overwrite: replace outputs, and drop what an interrupted call with other inputs or settings left.
+        overwrite: replace outputs, and drop what an interrupted call left. If it is interrupted itself, the same call
+            without `overwrite` resumes it.
         progress: told (blocks done, blocks in all).
         warn: told what is odd but no error.
 
@@ -85,28 +85,21 @@ def predict_geotiff(
         ConfigError: a setting or file name that cannot be used, or a missing library.
         CimnetError: an output is there already or cannot be written; another call was interrupted there.
     """
-    rgb, thermal, out = Path(rgb), Path(thermal), Path(out)
-    asked = [Path(path) for path in (polygons, areas) if path is not None]
-    styles = sorted({path.with_suffix(".qml") for path in (out, Path(polygons or out))})
+    rgb, thermal = Path(rgb), Path(thermal)
+    outputs = Outputs(Path(out), *(None if path is None else Path(path) for path in (polygons, areas)))
     for raster in (rgb, thermal):
         if not raster.is_file():
             raise DataError(f"{raster}: no such file")
-    _check_names([out, *asked], styles, [rgb, thermal])
-    refuse_inputs_as_outputs(
-        [out, *asked, *styles, out.with_name(f"{out.name}.aux.xml")], [*raster_files(rgb), *raster_files(thermal)]
-    )
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise ConfigError(f"{out}: written as GeoTIFF; give a name that ends in .tif")
-    if polygons is not None:
-        require_pyogrio(Path(polygons))
+    outputs.check(rgb, thermal)
     asked_bands, force = predictor.settings.bands, predictor.settings.force_range
     with (
-        _alone([out, *asked], overwrite),
+        outputs.locked(),
         rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512, **OFFLINE),
         open_pair(rgb, thermal, predictor.info, require_both, warn, asked_bands, force) as pair,
     ):
         raster = pair.rgb
-        ground = Ground(str(rgb), raster.crs, raster.transform, raster.shape) if asked and raster.crs else None
+        measured = outputs.asked != [outputs.classes] and raster.crs
+        ground = Ground(str(rgb), raster.crs, raster.transform, raster.shape) if measured else None
         if min_area > 0 and ground is None:
             raise ConfigError("min_area: needs polygons, and a raster with a coordinate reference system")
         height, width = raster.shape
@@ -120,38 +113,62 @@ def predict_geotiff(
             "require-both": require_both,
             "bands": None if asked_bands is None else str(asked_bands),
         }
-        scratch = Scratch(out, raster.shape, describe(predictor, rgb, thermal, **grid), overwrite)
+        scratch = Scratch(outputs, raster.shape, describe(predictor, rgb, thermal, **grid), overwrite)
         try:
-            _run(predictor, pair, windows, scratch, progress or (lambda done, total: None))
-            tally = _Tally(ground)
-            number: int | None = None
-
-            def finish(temporary: Path) -> None:
-                nonlocal number
-                place = {} if raster.transform.is_identity else {"crs": raster.crs, "transform": raster.transform}
-                write_classes(
-                    temporary, scratch.rows, raster.shape, place, predictor.classes, predictor.colors, tally.count
-                )
-                if polygons is not None:
-
-                    def write(path: Path) -> None:
-                        nonlocal number
-                        number = write_polygons(path, temporary, predictor.classes, ground, min_area)
-
-                    write_atomically(Path(polygons), write)
-                if areas is not None:
-                    write_text(Path(areas), to_csv(tally.areas(predictor.classes)))
-                write_text(out.with_name(f"{out.name}.aux.xml"), category_names(predictor.classes, predictor.colors))
-                style = qgis_style(predictor.classes, predictor.colors)
-                for path in styles:
-                    _write_style(path, style, overwrite, warn)
-
-            write_atomically(out, finish)
+            with staged(outputs.all) as hidden:
+                if outputs.polygons is not None:
+                    with writing(outputs.polygons):
+                        try_geopackage(hidden[outputs.polygons])
+                _run(predictor, pair, windows, scratch, progress or (lambda done, total: None))
+                tally = _Tally(ground)
+                number = _write(outputs, hidden, predictor, raster, scratch, tally, min_area)
+                scratch.name({path: hidden[path] for path in outputs.all if _wanted(path, hidden[path], scratch, warn)})
         except BaseException:
             scratch.close()
             raise
         scratch.delete()
         return GeoResult(tally.areas(predictor.classes), int(tally.pixels[NODATA]), number)
+
+
+def _write(
+    outputs: Outputs,
+    hidden: Mapping[Path, Path],
+    predictor: Predictor,
+    raster: DatasetReader,
+    scratch: Scratch,
+    tally: _Tally,
+    min_area: float,
+) -> int | None:
+    """Write all outputs under their hidden names.
+
+    Returns:
+        Number of polygons; None: not asked for.
+    """
+    classes, colors, number = predictor.classes, predictor.colors, None
+    place = {} if raster.transform.is_identity else {"crs": raster.crs, "transform": raster.transform}
+    with writing(outputs.classes):
+        write_classes(hidden[outputs.classes], scratch.rows, raster.shape, place, classes, colors, tally.count)
+    if outputs.polygons is not None:
+        with writing(outputs.polygons):
+            path = hidden[outputs.polygons]
+            number = write_polygons(path, hidden[outputs.classes], classes, tally.ground, min_area)
+    texts = {outputs.names: category_names(classes, colors)}
+    texts.update(dict.fromkeys(outputs.styles, qgis_style(classes, colors)))
+    if outputs.areas is not None:
+        texts[outputs.areas] = to_csv(tally.areas(classes))
+    for name, text in texts.items():
+        with writing(name):
+            hidden[name].write_text(text, encoding="utf-8")
+    return number
+
+
+def _wanted(path: Path, new: Path, scratch: Scratch, warn: Callable[[str], object]) -> bool:
+    """Whoever changed the style in QGIS keeps it, and learns that it is not the one of these classes."""
+    if path.suffix != ".qml" or not path.exists() or scratch.may_replace(path):
+        return True
+    if path.read_bytes() != new.read_bytes():
+        warn(f"{path}: another style is there and stays; delete it for one of these classes")
+    return False
 
 
 def _run(
@@ -191,35 +208,3 @@ class _Tally:
 
     def areas(self, classes: tuple[str, ...]) -> tuple[ClassArea, ...]:
         return count_areas(self.pixels, self.metres, classes)
-
-
-def _write_style(path: Path, style: str, overwrite: bool, warn: Callable[[str], object]) -> None:
-    """Whoever changed the style in QGIS keeps it, and learns that it is not the one of these classes."""
-    if overwrite or not path.exists():
-        write_text(path, style)
-    elif path.read_bytes() != style.encode():
-        warn(f"{path}: another style is there and stays; delete it for one of these classes")
-
-
-def _check_names(outputs: list[Path], styles: list[Path], inputs: list[Path]) -> None:
-    written = [path.resolve() for path in (*outputs, *styles)]
-    taken = {path.resolve() for image in inputs for path in (image, image.with_suffix(".qml"))}
-    if len(set(written)) < len(written) or taken.intersection(written):
-        raise ConfigError(
-            f"{outputs[0]}: outputs need names of their own, not those of the inputs; nor may their styles for QGIS, "
-            f"{', '.join(path.name for path in styles)}, be those of an input"
-        )
-    for path in (*outputs, *styles):
-        require_writable_file(path)
-
-
-@contextmanager
-def _alone(outputs: list[Path], overwrite: bool) -> Iterator[None]:
-    """Lock the outputs, and refuse those that are there: no other process writes any of them meanwhile."""
-    with ExitStack() as stack:
-        for path in outputs:
-            stack.enter_context(OutputLock.beside(path))
-        for path in outputs:
-            if path.exists() and not overwrite:
-                raise CimnetError(f"{path}: exists already; choose another name, or give --overwrite")
-        yield

@@ -22,7 +22,7 @@ from cimnet.data.io.bands import Bands, to_8_bit
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import as_counts, check_depth
 from cimnet.data.io.thermal_scaling import DECLARE, Counts, ThermalScaling, find_padding
-from cimnet.deploy.geo.grids import same_grid
+from cimnet.deploy.geo.grids import on_one_map, same_grid
 from cimnet.deploy.geo.local_rasters import driver_of, raster_files
 from cimnet.deploy.geo.raster_facts import (
     ThermalBand,
@@ -202,11 +202,14 @@ def _reprojected(thermal: DatasetReader, rgb: DatasetReader, band: int) -> Warpe
         missing = {"src_nodata": np.nan, "nodata": np.nan}
     elif thermal.nodata is None and thermal.count == 1:
         missing = {"add_alpha": True}
+    grid, source = on_one_map(rgb, thermal)
+    if source.crs != thermal.crs:
+        missing |= {"src_crs": source.crs, "src_transform": source.transform}
     with reading(thermal.name):
         return WarpedVRT(
             thermal,
-            crs=rgb.crs,
-            transform=rgb.transform,
+            crs=grid.crs,
+            transform=grid.transform,
             width=rgb.width,
             height=rgb.height,
             resampling=Resampling.bilinear,

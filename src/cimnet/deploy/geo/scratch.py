@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +19,7 @@ from torch import nn
 
 from cimnet.checkpoint import identity, identity_in_memory
 from cimnet.deploy.geo.local_rasters import raster_files
+from cimnet.deploy.geo.outputs import Outputs, writing
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
 from cimnet.inference.backends.runtime import ExportedModel
@@ -28,35 +32,45 @@ class Scratch:
     """`.NAME.part/` beside the output NAME: `classes` (one byte a pixel, row by row) and `progress.json`.
 
     Args:
-        out: of the finished output.
+        outputs: of the finished run; the folder lies beside the raster of classes.
         shape: (height, width).
-        task: what must be the same for a run to go on, plain JSON, see `describe`.
-        restart: drop what a run with another task left, instead of refusing.
+        task: what must be the same for a run to resume, plain JSON, see `describe`.
+        restart: drop what an interrupted run left, whatever its task was, and replace outputs that are there.
 
     Raises:
-        CimnetError: another task was interrupted here, or the folder cannot be written.
+        CimnetError: another task was interrupted here, an output is there, there is no room, or the folder cannot be
+            written.
     """
 
-    def __init__(self, out: Path, shape: tuple[int, int], task: dict[str, Any], restart: bool) -> None:
-        self.folder = out.with_name(f".{out.name}.part")
+    def __init__(self, outputs: Outputs, shape: tuple[int, int], task: dict[str, Any], restart: bool) -> None:
+        self.out = outputs.classes
+        self.folder = self.out.with_name(f".{self.out.name}.part")
         self.shape = shape
         remedy = "give --overwrite to drop what the interrupted run left"
         self.ledger = Ledger(self.folder / "progress.json", task, remedy, section="task")
-        try:
-            self.folder.mkdir(exist_ok=True)
-            self._file = os.fdopen(os.open(self.folder / "classes", os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-        except OSError as error:
-            raise CimnetError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
-        self.done = self._resume(restart)
+        if restart:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        notes = self._notes()
+        self.done: int = notes.get("done", 0)
         """Blocks that are written."""
+        self._replaceable: dict[str, list[list[int]]] = notes.get("replaceable", {})
+        if restart:
+            self._add_replaceable({path: path for path in outputs.all if path.exists()})
+        for path in outputs.asked:
+            if path.exists() and not self.may_replace(path):
+                raise CimnetError(f"{path}: exists already; choose another name, or give --overwrite")
+        self._file = self._opened()
+        if self.done == 0:
+            self._note()
 
     def write(self, top: int, left: int, ids: Ids) -> None:
         """Keep the next block (rows, columns)."""
         try:
             for row, line in enumerate(ids):
                 self._file.seek((top + row) * self.shape[1] + left)
-                self._file.write(line.tobytes())
-            self._file.flush()
+                rest = memoryview(line.tobytes())
+                while rest:
+                    rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             raise CimnetError(
@@ -64,13 +78,31 @@ class Scratch:
                 "the command"
             ) from error
         self.done += 1
-        self.ledger.write(done=self.done)
+        self._note()
 
     def rows(self, first: int, last: int) -> Ids:
         """Rows first..last (excluded), (rows, width)."""
+        content = np.empty((last - first, self.shape[1]), dtype=np.uint8)
+        rest = content.data.cast("B")
         self._file.seek(first * self.shape[1])
-        content = self._file.read((last - first) * self.shape[1])
-        return np.frombuffer(content, dtype=np.uint8).reshape(last - first, self.shape[1])
+        while rest:
+            count = self._file.readinto(rest)
+            if not count:
+                raise CimnetError(f"{self.folder}: was changed during the run; give --overwrite to begin again")
+            rest = rest[count:]
+        return content
+
+    def may_replace(self, path: Path) -> bool:
+        """Whether an output that is there is one that this run wrote, or was told to replace, as it was then."""
+        return _state(path) in self._replaceable.get(str(path.resolve()), [])
+
+    def name(self, staged: Mapping[Path, Path]) -> None:
+        """Give finished files their names, by name to come. Interrupted in between, the next run knows them again."""
+        self._add_replaceable(staged)
+        self._note()
+        for path, hidden in staged.items():
+            with writing(path):
+                hidden.replace(path)
 
     def close(self) -> None:
         """Leave it for a later run; where nothing is done yet, nothing is left."""
@@ -83,21 +115,47 @@ class Scratch:
         self._file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _resume(self, restart: bool) -> int:
-        """Blocks done by an interrupted run of the same task."""
+    def _notes(self) -> dict[str, Any]:
+        """What an interrupted run of the same task noted; where it had no block, its task does not matter."""
+        notes = self.ledger.notes()
+        done, replaceable = notes.get("done"), notes.get("replaceable", {})
+        if done == 0 or not self.ledger.require_same():
+            return {}
+        content = self.folder / "classes"
+        size = content.stat().st_size if content.is_file() else None
+        known = isinstance(done, int) and isinstance(replaceable, dict)
+        return notes if known and size == self.shape[0] * self.shape[1] else {}
+
+    def _opened(self) -> FileIO:
+        """The file of class ids, in full length. Unbuffered: what cannot be written fails where it is written."""
         size = self.shape[0] * self.shape[1]
-        if not restart:
-            try:
-                self.ledger.require_same()
-            except CimnetError:
-                self._file.close()
-                raise
-        done = self.ledger.notes().get("done") if self.ledger.state() == "same" else None
-        if isinstance(done, int) and done > 0 and self._file.seek(0, os.SEEK_END) == size:
-            return done
-        self._file.truncate(size)
-        self.ledger.write(done=0)
-        return 0
+        file = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / "classes"
+            file = path.open("r+b" if path.exists() else "x+b", buffering=0)
+            if not self.done:
+                file.truncate(0)
+            state = shutil.disk_usage(self.folder)
+            if not self.done and state.total and state.free < size:
+                room = f"class ids need {size / 1e6:,.1f} MB, {state.free / 1e6:,.1f} MB are free"
+                raise OSError(errno.ENOSPC, room)
+            file.truncate(size)
+            return file
+        except OSError as error:
+            if file is not None:
+                file.close()
+            if not self.done:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            reason = f"({error.strerror}); choose another folder or free space"
+            raise CimnetError(f"{self.out}: cannot be written {reason}") from error
+
+    def _note(self) -> None:
+        self.ledger.write(done=self.done, replaceable=self._replaceable)
+
+    def _add_replaceable(self, files: Mapping[Path, Path]) -> None:
+        for path, file in files.items():
+            self._replaceable.setdefault(str(path.resolve()), []).append(_state(file))
 
 
 def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) -> dict[str, Any]:
@@ -117,8 +175,12 @@ def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) ->
 
 
 def _file(path: Path) -> list[Any]:
+    return [str(path.resolve()), *_state(path)]
+
+
+def _state(path: Path) -> list[int]:
     state = path.stat()
-    return [str(path.resolve()), state.st_size, state.st_mtime_ns]
+    return [state.st_size, state.st_mtime_ns]
 
 
 def _identity(predictor: Predictor) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ def save_openvino(onnx_file: Path, out: Path, metadata: dict[str, str]) -> None:
 
     Raises:
         ConfigError: without the extra ``openvino``, or if an operator has no form there.
+        OSError: the files cannot be written.
     """
     openvino = import_openvino("openvino,export", "OpenVINO")
     core = openvino.Core()
@@ -37,9 +39,12 @@ def save_openvino(onnx_file: Path, out: Path, metadata: dict[str, str]) -> None:
         model = core.read_model(onnx_file)
         for key, text in metadata.items():
             model.set_rt_info(text, key)
-        openvino.save_model(model, out, compress_to_fp16=False)
     except RuntimeError as error:
         raise ConfigError(f"this model has no form in OpenVINO: {one_line(error)}") from error
+    try:
+        openvino.save_model(model, out, compress_to_fp16=False)
+    except RuntimeError as error:  # it has read the model, so it is the disk
+        raise OSError(errno.EIO, f"OpenVINO: {one_line(error)}") from error
 
 
 def compile_openvino(core: Any, model: Any, bfloat16: bool) -> Callable[[list[npt.NDArray[np.float32]]], Any]:
