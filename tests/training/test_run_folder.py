@@ -22,6 +22,7 @@ def test_names(trained: Trained) -> None:
     assert {path.name for path in trained.folder.iterdir()} == {
         "recipe.yaml",
         "environment.json",
+        "data.json",
         "log.jsonl",
         "curves.png",
         "tensorboard",

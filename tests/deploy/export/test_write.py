@@ -93,7 +93,7 @@ def test_an_export_works_alone_and_clears_what_a_killed_one_left(
         file.write_text("model")
 
     monkeypatch.setattr(write, "_write", fake_write)
-    monkeypatch.setattr(write, "load_exported", lambda _: (object.__new__(ExportedModel), None))
+    monkeypatch.setattr(write, "load_exported", lambda _, trust: (object.__new__(ExportedModel), None))
     monkeypatch.setattr(write, "compare", lambda *_: Parity(0.0, 1.0))
     predictor = untrained("addition_resnet18")
     write.export(predictor, out)
