@@ -28,9 +28,16 @@ def pair(trained: Trained) -> dict[str, Path]:
     return {name: trained.root / name / "000.png" for name in ("rgb", "thermal", "labels")}
 
 
-def test_figure_and_page(trained: Trained, pair: dict[str, Path], tmp_path: Path) -> None:
-    page = write_explanation(cimnet.load(trained.best), pair["rgb"], pair["thermal"], tmp_path, pair["labels"])
-    text = page.read_text(encoding="utf-8")
+def test_the_command_writes_figure_and_page(
+    trained: Trained, pair: dict[str, Path], tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    """Of a file whose name would be markup."""
+    rgb, out = tmp_path / "<script>alert(1)&.png", tmp_path / "out"
+    shutil.copy(pair["rgb"], rgb)
+    given = ("explain", trained.best, "--rgb", rgb, "--thermal", pair["thermal"])
+    assert cli(*given, "--out", out, "--label", pair["labels"]).code == 0
+    assert {path.name for path in out.iterdir()} == {"explain.png", "explain.html"}
+    text = (out / "explain.html").read_text(encoding="utf-8")
     sections = ["The pair", "Stage 1 through CIPA", "Stage 1 after SCSFR", "Fused features", "Spatial weights of RGB"]
     sections += ["Spatial weights of thermal", "Channel weights", "Offsets"]
     assert [text.index(f"<h2>{name}</h2>") for name in sections] == sorted(
@@ -38,17 +45,13 @@ def test_figure_and_page(trained: Trained, pair: dict[str, Path], tmp_path: Path
     )
     assert text.count("<figure>") == 4 + 4 + 2 + 4 + 4 + 4 + 4 + 4
     assert "http" not in re.sub(r"data:[^\"]*", "", text).replace("http-equiv", "")
-    with Image.open(tmp_path / "explain.png") as figure:
-        assert figure.width > 1000
-
-
-def test_a_file_name_does_not_become_markup(trained: Trained, pair: dict[str, Path], tmp_path: Path) -> None:
-    nasty = tmp_path / "<script>alert(1)&.png"
-    shutil.copy(pair["rgb"], nasty)
-    page = write_explanation(cimnet.load(trained.best), nasty, pair["thermal"], tmp_path / "out")
-    text = page.read_text(encoding="utf-8")
     assert "<script" not in text
     assert text.count("&lt;script&gt;alert(1)&amp;.png") == 2  # subtitle, command
+    with Image.open(out / "explain.png") as figure:
+        assert figure.width > 1000
+    refused = cli(*given, "--out", rgb)
+    assert refused.code == 2
+    assert "is a file" in refused.err
 
 
 def test_recorded_tensors_are_those_of_the_forward_pass(trained: Trained) -> None:
@@ -132,7 +135,7 @@ def test_a_model_without_rectification_has_fewer_panels(
 
 def test_another_family_and_wrong_labels_are_named(trained: Trained, pair: dict[str, Path], tmp_path: Path) -> None:
     source = cimnet.load(trained.best)
-    single = create_model("rgb_only_efficientnet_lite0", 3)
+    single = create_model("rgb_only_efficientnet_lite0", 3, widths=(16, 16, 20, 32), decoder_channels=16)
     with pytest.raises(CimnetError, match="inside of CIMNet"):
         write_explanation(Predictor(single, source.info, source.device), pair["rgb"], pair["thermal"], tmp_path)
     small = tmp_path / "small.png"
@@ -142,14 +145,3 @@ def test_another_family_and_wrong_labels_are_named(trained: Trained, pair: dict[
     Image.fromarray(np.full((32, 40), 7, np.uint8)).save(small)
     with pytest.raises(CimnetError, match=r"small\.png: id 7 is outside the 3 classes"):
         write_explanation(source, pair["rgb"], pair["thermal"], tmp_path, small)
-
-
-def test_the_command(trained: Trained, pair: dict[str, Path], tmp_path: Path, cli: Callable[..., Any]) -> None:
-    out = tmp_path / "out"
-    given = ("explain", trained.best, "--rgb", pair["rgb"], "--thermal", pair["thermal"])
-    result = cli(*given, "--out", out, "--label", pair["labels"])
-    assert result.code == 0
-    assert {path.name for path in out.iterdir()} == {"explain.png", "explain.html"}
-    refused = cli(*given, "--out", pair["rgb"])
-    assert refused.code == 2
-    assert "is a file" in refused.err

@@ -16,6 +16,7 @@ from cimnet.models.complexity import measure_budget, measure_run
 from cimnet.models.projections import PAPER_WIDTHS
 
 H, W = 64, 96
+SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
 SIZES = [(H // 4 // 2**n) * (W // 4 // 2**n) for n in range(4)]
 
 
@@ -73,7 +74,7 @@ def test_ffm_with_its_attention_products(modules: dict[str, tuple[int, int]]) ->
 
 def test_mit_with_its_attention_products() -> None:
     """MiT-B0 by hand: two blocks a stage, keys and values from maps reduced by 8, 4, 2 and 1 along each axis."""
-    modules = measure_budget(create_model("cimnet_mit_b0", 9), (H, W)).modules
+    modules = measure_budget(create_model("cimnet_mit_b0", 9, **SMALL), (H, W)).modules
     macs, before = 0, 3
     for c, n, reduce, kernel in zip((32, 64, 160, 256), SIZES, (8, 4, 2, 1), (7, 3, 3, 3), strict=True):
         reduced = n // reduce**2
@@ -107,6 +108,7 @@ def test_modulation_and_alignment_are_counted() -> None:
     assert both.macs - plain.macs == mask + search
 
 
+@pytest.mark.slow  # five seconds of convolutions; the hand counts above try the counter
 def test_the_paper_s_table_2() -> None:
     """110.9 M within 1 % and 132.4 G within 2 %, and the table adds up to the totals."""
     budget = measure_budget(create_model("cimnet_resnet101", 9), (480, 640))
@@ -143,7 +145,7 @@ def test_products_outside_of_modules_are_counted() -> None:
 
 
 def test_counting_leaves_the_model_alone() -> None:
-    model = create_model("cimnet_efficientnet_lite0", 3).train()
+    model = create_model("cimnet_efficientnet_lite0", 3, **SMALL).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     measure_budget(model, (33, 47))
     assert model.training
@@ -151,7 +153,9 @@ def test_counting_leaves_the_model_alone() -> None:
 
 
 def test_measure_run() -> None:
-    found = measure_run(create_model("rgb_only_efficientnet_lite0", 3), (32, 64), torch.device("cpu"), repeats=1)
+    found = measure_run(
+        create_model("rgb_only_efficientnet_lite0", 3, **SMALL), (32, 64), torch.device("cpu"), repeats=1
+    )
     assert found["latency_ms"] > 0
     assert found["peak_memory_mib"] > 10
 
