@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.warp import transform as reproject
 
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 
 Points = npt.NDArray[np.float64]
 _HALF_TURN = 180 + 1e-9  # degrees: a raster of the whole earth ends at 180
@@ -94,7 +94,7 @@ def on_one_map(rgb: DatasetReader, thermal: DatasetReader) -> tuple[Place, Place
     if not any(_crosses(place, other) for place, other in (places, places[::-1])):
         return places
     first, second = (_from_its_middle(place) for place in places)
-    if _breaks_off(_to(second.crs, first)) or _breaks_off(_to(first.crs, second)):
+    if _breaks_off(_to(second, first)) or _breaks_off(_to(first, second)):
         raise DataError(
             f"{rgb.name} and {thermal.name}: they cross the antimeridian (180°), where one of their coordinate "
             "reference systems breaks off "
@@ -130,14 +130,14 @@ def _points(place: Place) -> Points:
     return np.array([apply(place.transform, *pixel) for pixel in pixels])
 
 
-def _to(crs: CRS, place: Place) -> Points:
-    """The points of a raster in another system, (5, 2)."""
+def _to(other: Place, place: Place) -> Points:
+    """The points of a raster in another one's system, (5, 2)."""
     try:
-        return np.stack(reproject(place.crs, crs, *_points(place).T), axis=1)
+        return np.stack(reproject(place.crs, other.crs, *_points(place).T), axis=1)
     except Exception as error:  # GDAL has no common error; a local system has no place on the earth
         raise DataError(
-            f"{place.name}: no way from its coordinate reference system to that of the other raster ({error}); "
-            "reproject one with gdalwarp"
+            f"{place.name} and {other.name}: no way from one coordinate reference system to the other "
+            f"({one_line(error)}); reproject one with gdalwarp"
         ) from error
 
 
@@ -150,7 +150,7 @@ def _crosses(place: Place, other: Place) -> bool:
     if _in_degrees(place.crs):
         longitudes = _points(place)[:, 0]
         beyond = bool((np.abs(longitudes) > _HALF_TURN).any())
-        return beyond or bool((np.abs(_to(place.crs, other)[:, 0] - longitudes[4]) > 180).any())
+        return beyond or bool((np.abs(_to(place, other)[:, 0] - longitudes[4]) > 180).any())
     if not place.crs.is_projected or not other.crs.is_projected:
         return False
     try:
@@ -184,7 +184,7 @@ def _from_its_middle(place: Place) -> Place:
 
 def _overlap(rgb: Place, thermal: Place) -> bool:
     """By the separating axis theorem, in pixels of the RGB raster."""
-    there = _to(rgb.crs, thermal)[:4]
+    there = _to(rgb, thermal)[:4]
     other = np.array([apply(~rgb.transform, x, y) for x, y in there])
     frame = np.array([(0, 0), (rgb.width, 0), (rgb.width, rgb.height), (0, rgb.height)], dtype=np.float64)
     if not np.isfinite(other).all():
