@@ -30,7 +30,7 @@ __all__ = ["exports", "pixel"]
 
 TINY: dict[str, dict[str, Any]] = {
     "model": {
-        "name": "cimnet_efficientnet_lite0",
+        "name": "cimnet_test_resnet",
         "pretrained": False,
         "widths": [16, 16, 20, 32],
         "decoder_channels": 16,

@@ -144,7 +144,7 @@ def test_table2(tmp_path: Path, kust4k: Path, model: Path) -> None:
     assert printed == ["95.7", "85.8", "68.3", "90.2", "88.6", "86.2", "34.9", "61.0"]
     assert _cells(text, "weakly aligned")[1] == "2"
     assert "480×640" in text
-    assert "efficientnet_lite0" in text
+    assert "test_resnet" in text
 
 
 def test_table4(tmp_path: Path, kust4k: Path, model: Path) -> None:

@@ -207,7 +207,7 @@ def test_health_and_metrics(predictor: Predictor) -> None:
             health = await client.get("/health")
             assert health.status_code == 200
             content = health.json()
-            assert (content["live"], content["ready"], content["model"]) == (True, True, "cimnet_efficientnet_lite0")
+            assert (content["live"], content["ready"], content["model"]) == (True, True, "cimnet_test_resnet")
             assert content["classes"] == list(predictor.classes)
             await client.post("/predict", files=pair(0).files)
             await client.post("/predict")
