@@ -28,6 +28,7 @@ class _Deadly(RGBTDataset):
 
 def deadly(dataset: RGBTDataset, name: str) -> Any:
     """The data set; a worker process that decodes the pair of this name is killed."""
+    dataset.__dict__["info"] = type(dataset).info  # of the layout
     dataset.__class__ = _Deadly
     dataset.__dict__["deadly"] = name
     return dataset

@@ -58,6 +58,8 @@ def test_every_extra_that_is_asked_for_brings_the_module() -> None:
     assert {where.partition("/")[0] for where, _ in uses} == {"data", "deploy", "inference", "registration", "training"}
     for where, call in uses:
         assert len(call.args) == 3, where
+        if isinstance(call.args[1], ast.Name):  # a function that hands its caller's extra on
+            continue
         names = _text(call.args[1]).split(",")
         assert set(names) <= extras, where
         if isinstance(call.args[0], ast.Constant):

@@ -104,6 +104,8 @@ def _only_pair(rgb: Path, thermal: Path) -> tuple[Path, Path]:
     pairs = match_pairs(rgb, thermal).pairs
     first, second = pairs[0][1:]
     if len(pairs) > 1 or first is None or second is None:
-        raise DataError(f"--rgb {rgb} and --thermal {thermal}: {len(pairs)} pairs by their names; give two files")
+        raise DataError(
+            f"--rgb {rgb} and --thermal {thermal}: {pluralize(len(pairs), 'pair')} by their names; give two files"
+        )
     say(f"RGB {first}, thermal {second}", "yellow")
     return first, second

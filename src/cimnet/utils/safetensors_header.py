@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cimnet.utils.numbers import pluralize
+
 MOST_HEADER = 8_000_000
 """Bytes of JSON; 2,300 tensors of a large model take 300,000."""
 _MOST_DIMENSIONS = 8
@@ -93,7 +95,7 @@ def _outline(name: str, entry: Any, available: int) -> Tensor:
     if not isinstance(shape, list) or not all(type(number) is int for number in (*shape, begin, end)):
         raise ValueError(f"{where} has a shape or place that is not made of whole numbers")
     if len(shape) > _MOST_DIMENSIONS:
-        raise ValueError(f"{where} has {len(shape):,} dimensions")
+        raise ValueError(f"{where} has {pluralize(len(shape), 'dimension')}")
     if not 0 <= begin <= end <= available or min(shape, default=0) < 0:
         raise ValueError(f"{where} lies outside of the file")
     if prod(shape) * dtype.itemsize != end - begin or max(shape, default=0) > available:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cimnet.data.io.readers import image_size, read_label, read_rgb
+from cimnet.data.io.open_image import image_size
+from cimnet.data.io.readers import read_label, read_rgb
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.errors import DataError
 from tests.faults.attacks.bombs import BOMBS, tiff_tags

@@ -14,6 +14,8 @@ from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError, one_line
+from cimnet.utils.extras import require
+from cimnet.utils.numbers import pluralize
 
 _DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
 """GDAL's drivers by the first bytes of a file: formats that name no other file and no address."""
@@ -118,10 +120,7 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     Raises:
         DataError: it cannot be read, lacks a band, or says what GDAL does not apply; rasterio is not installed.
     """
-    try:
-        import rasterio
-    except ImportError as error:
-        raise DataError(f"{path}: bands are chosen by rasterio; `pip install cimnet[geo]`") from error
+    rasterio = require("rasterio", "geo", f"{path}: bands of a file")
     try:
         refuse_pipe(path)
         _refuse_unapplied(path)
@@ -170,4 +169,6 @@ def _refuse_unapplied(path: Path) -> None:
             f"{path}: white is zero (photometric interpretation 0); set the tag to MINISBLACK, or invert it"
         )
     if len(tiff.pages) > 1:
-        raise DataError(f"{path}: {len(tiff.pages)} pages (images) in one TIFF; split it into files of one page")
+        raise DataError(
+            f"{path}: {pluralize(len(tiff.pages), 'page')} (images) in one TIFF; split it into files of one page"
+        )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cimnet.data.io.name_times import TIME, time_in
 from cimnet.data.io.nearest_times import pair_nearest, usual_limit
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 _PLACEHOLDERS = {"name": "(?P<name>.+)", "frame": "(?P<frame>.+)", "time": f"(?P<time>{TIME})", "*": "[^/]*?"}
 _ANY = re.compile(r"\{(name|frame|time|\*)\}")
@@ -103,8 +104,9 @@ def find_partners(
             found[some[0]] = there[0]
         elif there:
             raise DataError(
-                f"{some[0].name!r} without a time fits {len(there)} files that differ in their time alone, such as "
-                f"{there[0].name!r}; write {{time}} into its pattern, too, or give the pairs in a list (pairs.csv)"
+                f"{some[0].name!r} without a time fits {pluralize(len(there), 'file')} that differ in their time "
+                f"alone, such as {there[0].name!r}; write {{time}} into its pattern, too, or give the pairs in a list "
+                "(pairs.csv)"
             )
     return found
 

@@ -25,9 +25,9 @@ _ORIENTATION_TAG, _BITS_TAG = 0x0112, 0x0102
 LOSSY = ("JPEG", "MPO")  # MPO: a JPEG with further pictures behind it, as drones and FLIR cameras write
 _UPRIGHT = ("PNG", "WEBP", "AVIF", "JPEG2000", "HEIF")  # formats that may hold EXIF, beside JPEG
 _KINDS = {
-    b"ftyphei": "a HEIC image, which is not read here; `pip install pillow-heif`, or convert it to PNG",
-    b"ftyphev": "a HEIC image, which is not read here; `pip install pillow-heif`, or convert it to PNG",
-    b"ftypmif1": "a HEIF image, which is not read here; `pip install pillow-heif`, or convert it to PNG",
+    b"ftyphei": "a HEIC image, which is not read here; convert it to PNG, or install pillow-heif",
+    b"ftyphev": "a HEIC image, which is not read here; convert it to PNG, or install pillow-heif",
+    b"ftypmif1": "a HEIF image, which is not read here; convert it to PNG, or install pillow-heif",
     b"ftypavif": "an AVIF image, which this build of Pillow does not read; convert it to PNG",
     b"GIF8": "a GIF image, which is not read; convert it to PNG",
     b"8BPS": "a Photoshop file, which is not read; export it as PNG",

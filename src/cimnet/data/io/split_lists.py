@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cimnet.data.io.notices import notice
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 IMAGE_EXTENSIONS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".avif", ".jp2", ".j2k", ".jpx",
@@ -68,7 +69,7 @@ def say_unread(folder: Path, names: Sequence[str]) -> None:
     """Warn of images in a folder that are of kinds that cannot be read."""
     visible = [name for name in names if not name.startswith(".")]
     if visible:
-        count = "an image is" if len(visible) == 1 else f"{len(visible)} images are"
+        count = "an image is" if len(visible) == 1 else f"{pluralize(len(visible), 'image')} are"
         notice(f"{folder}: {count} of a kind that is not read: {name_some(visible)}; convert to PNG or TIFF")
 
 

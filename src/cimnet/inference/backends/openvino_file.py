@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cimnet.errors import ConfigError, one_line
 from cimnet.utils.extras import require
+from cimnet.utils.numbers import pluralize
 
 FIRST_STAGE = "/stages.0/"
 
@@ -91,7 +92,7 @@ def _cut(model: Any) -> tuple[Any, Any]:
     inner = [node for node in model.get_ordered_ops() if inside(node) and node.get_type_name() != "Constant"]
     borders = [output for node in inner for output in node.outputs() if leads_out(output)]
     if len(borders) not in (1, 2) or any(output.get_element_type() != openvino.Type.f32 for output in borders):
-        raise RuntimeError(f"{len(borders)} maps leave the encoders' first stages, expected one or two")
+        raise RuntimeError(f"{pluralize(len(borders), 'map')} leave the encoders' first stages, expected one or two")
     inputs = model.get_parameters()
     first = openvino.Model(borders, inputs, "first").clone()
     entries = [opset8.parameter(output.get_partial_shape(), np.float32) for output in borders]

@@ -21,6 +21,7 @@ import torch
 
 from cimnet.errors import CheckpointError, one_line
 from cimnet.inference.backends.details import KEYS, REMEDY
+from cimnet.utils.numbers import pluralize
 
 _MOST_ENTRIES = 100_000
 _MOST_JSON = 64_000_000  # bytes; the graph of a large CIMNet takes 10 MB
@@ -84,7 +85,7 @@ def _read(archive: zipfile.ZipFile, length: int) -> Iterator[tuple[str, bytes]]:
     """Names and checked contents; the names and sizes of all entries are checked before the first is read."""
     infos = archive.infolist()
     if len(infos) > _MOST_ENTRIES:
-        raise _Refused(f"it holds {len(infos)} entries")
+        raise _Refused(f"it holds {pluralize(len(infos), 'entry', 'entries')}")
     if len({info.filename for info in infos}) < len(infos):
         raise _Refused("two entries have one name")
     old = "version" in archive.namelist()
