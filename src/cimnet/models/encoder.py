@@ -113,7 +113,8 @@ def _timm_features(name: str, pretrained: bool) -> Any:
     except (OSError, ConnectionError) as error:
         raise _no_weights(name, error) from error
     except (RuntimeError, TypeError, AttributeError, AssertionError) as error:
-        if pretrained and "offline" in str(error).lower():
+        if pretrained:
+            _timm_features(name, False)  # raises where the family is the reason, not the weights
             raise _no_weights(name, error) from error
         raise ConfigError(unusable + remedy) from error
     if not hasattr(network, "return_layers") or str(getattr(network, "output_fmt", "NCHW")) not in (

@@ -48,7 +48,7 @@ def formats() -> tuple[str, ...]:
     """The formats, by Pillow's names, that can be read here."""
     found = ["PNG", "JPEG", "TIFF", "BMP"]
     for feature, name in (("webp", "WEBP"), ("avif", "AVIF"), ("jpg_2000", "JPEG2000")):
-        if features.check(feature):
+        if feature in {*features.modules, *features.codecs} and features.check(feature):  # old ones warn of new names
             found.append(name)
     try:
         import_module("pillow_heif").register_heif_opener()
