@@ -56,7 +56,7 @@ class StillCIMNet(CIMNet):
     """CIMNet in float64 whose normalisation does not look at the batch; its head has something to say at once."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        with patch("cimnet.models.cimnet.create_encoder", small_encoder):
+        with patch("cimnet.models.two_stream.create_encoder", small_encoder):
             super().__init__(*arguments, **options)
         head = self.cipa.mi_head
         assert head is not None
