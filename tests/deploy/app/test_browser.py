@@ -139,7 +139,7 @@ def test_bad_files_are_told_and_the_page_lives_on(page: Any, pair: tuple[Path, P
         ("rgb", tmp_path / "text.png", "text.png: not a PNG"),
         ("rgb", bomb(tmp_path / "bomb.png", 3000), "9.0 megapixels"),
         ("rgb", tmp_path / "dot.png", "at least 32"),
-        ("thermal", tmp_path / "nan.tif", "nan.tif: thermal values"),
+        ("thermal", tmp_path / "nan.tif", "thermal values are not finite"),
     ):
         upload(page, key, path)
         page.wait_for_function(f"document.querySelector('#said').innerText.includes({told!r})")
