@@ -288,7 +288,7 @@ def _parse_bands(given: Any, path: Path) -> Bands | None:
     if not right or not all(type(v) in (int, float) for v in numbers):
         raise DataError(f"{path}: {example}, not {given!r}")
     try:
-        return Bands(tuple(whole) or None, thermal, tuple(map(float, numbers)) or None)  # type: ignore[arg-type]
+        return Bands(tuple(whole) or None, thermal, tuple(map(float, numbers)) or None)  # type: ignore[arg-type]  # Bands checks lengths
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
 

@@ -157,7 +157,7 @@ def _decode_band(path: Path, band: int) -> tuple[FileFacts, Pixels]:
         values.shape[0],
         values.shape[1],
         bits=8 * values.dtype.itemsize,
-        sign=kind,  # type: ignore[arg-type]
+        sign=kind,  # type: ignore[arg-type]  # one of the three above, which mypy takes for any text
         scale=found.scale,
         offset=found.offset,
         unit=name_unit(found.unit),
