@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,21 @@ class Alone(NamedTuple):
     pairs: Tensor
 
 
+class Auxiliary(NamedTuple):
+    """Logits of a further head, for the loss.
+
+    Attributes:
+        logits: (B, K, H, W) at the input's size; K = 2 for targets other than ``classes``.
+        weight: factor of its loss beside that of :attr:`Output.logits`, which has 1.
+        target: ``classes``, the labels; ``foreground``, 1 where the label is not class 0; ``boundary``, 1 at the
+            borders between classes.
+    """
+
+    logits: Tensor
+    weight: float = 1.0
+    target: Literal["classes", "foreground", "boundary"] = "classes"
+
+
 class Output(NamedTuple):
     """What a model returns.
 
@@ -38,6 +53,7 @@ class Output(NamedTuple):
             them.
         flow: (B, 2, H/4, W/4) of explicit alignment, (dy, dx) in pixels of stage 1; None without it.
         alone: RGB streams and thermal streams by themselves, in training mode; None where none are drawn.
+        auxiliary: further heads, in training mode, of networks that have some.
     """
 
     logits: Tensor
@@ -45,6 +61,7 @@ class Output(NamedTuple):
     offsets: tuple[Tensor, ...] = ()
     flow: Tensor | None = None
     alone: tuple[Alone, Alone] | None = None
+    auxiliary: tuple[Auxiliary, ...] = ()
 
 
 class EncoderInputs(NamedTuple):

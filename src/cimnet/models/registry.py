@@ -26,6 +26,7 @@ SMALL_ENCODERS = {"mit_b0": LIGHT, "efficientnet_lite0": LIGHT}
 
 Builder = Callable[..., RGBTModel]
 _FAMILIES: dict[str, Builder] = {}
+_NETWORKS: dict[str, Builder] = {}
 
 
 def register_model(family: str) -> Callable[[Builder], Builder]:
@@ -33,6 +34,16 @@ def register_model(family: str) -> Callable[[Builder], Builder]:
 
     def add(builder: Builder) -> Builder:
         _FAMILIES[family] = builder
+        return builder
+
+    return add
+
+
+def register_network(name: str) -> Callable[[Builder], Builder]:
+    """Register a builder ``(num_classes, **options)`` for one name, of a network that has its own encoder."""
+
+    def add(builder: Builder) -> Builder:
+        _NETWORKS[name] = builder
         return builder
 
     return add
@@ -62,7 +73,8 @@ def _thermal_only(encoder: str, num_classes: int, **options: Any) -> RGBTModel:
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names for :func:`create_model`, filtered by a shell pattern such as ``cimnet_*``."""
-    return fnmatch.filter((f"{family}_{encoder}" for family in _FAMILIES for encoder in ENCODERS), pattern)
+    names = [f"{family}_{encoder}" for family in _FAMILIES for encoder in ENCODERS]
+    return fnmatch.filter([*names, *_NETWORKS], pattern)
 
 
 def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
@@ -78,15 +90,17 @@ def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
         ConfigError: if the name, the number of classes or an option is not valid.
     """
     family = max((f for f in _FAMILIES if name.startswith(f + "_")), key=len, default="")
-    if not family:
+    if not family and name not in _NETWORKS:
         near = difflib.get_close_matches(name, list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see `cimnet list-models`"
         raise ConfigError(f"model '{name}' is unknown: {hint}")
     if num_classes < 2:
         raise ConfigError(f"num_classes is {num_classes}, but a segmentation model needs at least 2")
-    encoder = name[len(family) + 1 :]
-    options = {**SMALL_ENCODERS.get(encoder, {}), **options}
     try:
+        if name in _NETWORKS:
+            return _NETWORKS[name](num_classes, **options)
+        encoder = name[len(family) + 1 :]
+        options = {**SMALL_ENCODERS.get(encoder, {}), **options}
         return _FAMILIES[family](ENCODERS.get(encoder, encoder), num_classes, **options)
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch cannot allocate such layers
         reason = one_line(error)

@@ -1,0 +1,1 @@
+"""Published RGB-thermal networks, written from their papers and specifications; official weights load into them."""

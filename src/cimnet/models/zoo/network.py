@@ -1,0 +1,131 @@
+"""What all published networks share: the original's input, and the names of its weights in the original's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cimnet.models.base import Output, RGBTModel
+from cimnet.models.zoo.official_names import Renames, to_official, to_ours
+from cimnet.models.zoo.publication import ChannelOrder
+
+
+class InputStatistics(NamedTuple):
+    """How the original scales its images: (image in 0..1 − mean) / std, by position in the network's first layer.
+
+    Attributes:
+        rgb_mean, rgb_std: three numbers each.
+        thermal_mean, thermal_std: one number where the network takes one thermal channel, three where it takes the same
+            image three times.
+    """
+
+    rgb_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    rgb_std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    thermal_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    thermal_std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+
+IMAGENET = InputStatistics()
+UNSCALED = InputStatistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.0,), (1.0,))
+
+
+class ZooNetwork(RGBTModel):
+    """A published network: it computes what the original's code does, from images in 0..1.
+
+    Two things differ from the models of this package. The statistics of thermal images are part of the network, so
+    :meth:`set_thermal_statistics` keeps them. And the streams of a blank or missing image are computed like any other,
+    because the original knows nothing else.
+
+    Args:
+        num_classes: K.
+        statistics: of the original's input.
+        channel_order: ``bgr`` for weights that were trained on images in the order blue, green, red. The images are
+            given as RGB all the same; the network turns them.
+        input_scale: see :class:`cimnet.models.RGBTModel`.
+
+    Attributes:
+        stride: images are padded to a multiple of it, so that every size works; 1 where the original takes any size.
+        least: images are padded to at least this height and width.
+        renames: names of weights in the original's files and here.
+        unused: beginnings of names, as here, of weights that the original has and no logits depend on: they are kept
+            so that its files load and its parameters count, take no gradient, and may be missing from a file.
+    """
+
+    stride = 1
+    least = 1
+    renames: ClassVar[Renames] = ()
+    unused: ClassVar[Sequence[str]] = ()
+
+    def __init__(
+        self,
+        num_classes: int,
+        statistics: InputStatistics,
+        channel_order: ChannelOrder = "rgb",
+        input_scale: float = 1.0,
+    ) -> None:
+        if channel_order not in ("rgb", "bgr"):
+            raise ValueError(f"channel_order is '{channel_order}', choose rgb or bgr")
+        step = -1 if channel_order == "bgr" else 1
+        super().__init__(statistics.rgb_mean[::step], statistics.rgb_std[::step], input_scale)
+        self.num_classes = num_classes
+        self.channel_order = channel_order
+        self.statistics = statistics._replace(rgb_mean=statistics.rgb_mean[::step], rgb_std=statistics.rgb_std[::step])
+        self._write_statistics()
+
+    def _write_statistics(self) -> None:
+        for name, values in self.statistics._asdict().items():
+            buffer: Tensor = getattr(self, name)
+            setattr(self, name, torch.tensor(values, dtype=buffer.dtype, device=buffer.device).view(1, -1, 1, 1))
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> ZooNetwork:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # untyped in torch
+        if self.rgb_mean.dtype == torch.float64:  # widened from float32 they would be off in the eighth digit
+            self._write_statistics()
+        return self
+
+    def set_thermal_statistics(self, mean: float, std: float) -> None:
+        """Do nothing: the original's statistics stay."""
+
+    def network_input(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """The pair as the original's first layers take it.
+
+        Args:
+            rgb, thermal: (B, 3, H, W) and (B, 1, H, W) in 0..1, one of which may be None.
+
+        Returns:
+            RGB (B, 3, h, w) in the network's order of channels; thermal (B, 1 or 3, h, w); (H, W).
+
+        Raises:
+            ValueError: as :meth:`cimnet.models.RGBTModel.complete`.
+        """
+        images = self.begin(rgb, thermal, streams=False)
+        colors = images.rgb.flip(1) if self.channel_order == "bgr" else images.rgb
+        return colors, images.thermal[:, : self.thermal_mean.shape[1]], images.size
+
+    def _fit(self, x: Tensor) -> Tensor:
+        x = super()._fit(x)
+        missing = [max(-(-self.least // self.stride) * self.stride - side, 0) for side in x.shape[-2:]]
+        return F.pad(x, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else x
+
+    def output(self, logits: Tensor, padded: Tensor, size: tuple[int, int]) -> Output:
+        """Logits (B, K, ·, ·) of the ``padded`` image (B, C, h, w), at any size, to the output at ``size``.
+
+        Those at the padded size already are cropped and not interpolated again.
+        """
+        height, width = padded.shape[-2:]
+        if logits.shape[-2:] == (height, width) == size:
+            return Output(logits)
+        return Output(self.restore(logits, (height, width), size))
+
+    def official_state(self) -> dict[str, Tensor]:
+        """The weights under their names in the original's files."""
+        state = self.state_dict()
+        return {to_official(name, self.renames): state[name] for name in state if name not in InputStatistics._fields}
+
+    def own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of the original under their names here."""
+        return {to_ours(name, self.renames): value for name, value in state.items()}
