@@ -17,6 +17,7 @@ from cimnet.cli.demo import demo
 from cimnet.cli.evaluate import evaluate
 from cimnet.cli.export import export
 from cimnet.cli.geo import geo
+from cimnet.cli.live import live
 from cimnet.cli.models import list_models, publish
 from cimnet.cli.paper import paper_app
 from cimnet.cli.predict import predict
@@ -39,6 +40,7 @@ app.command()(robustness)
 app.command()(export)
 app.command()(geo)
 app.command()(video)
+app.command()(live)
 app.command()(serve)
 app.command("app")(serve_page)
 app.command("eval")(evaluate)

@@ -25,9 +25,9 @@ pytest.importorskip("httpx")
 import httpx
 
 from cimnet.cli.serve import serve
-from cimnet.deploy.serve.run_server import bind
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
+from cimnet.utils.hosts import bind
 from tests.conftest import Trained
 from tests.deploy.serve.helpers import FORM, form, ids, pair
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cimnet.deploy.app.uploads import Limits
-from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
 from cimnet.utils.extras import require
+from cimnet.utils.hosts import bind
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -109,7 +107,7 @@ def serve(
     _gradio()
     import uvicorn
 
-    listener = _listen(host, port)
+    listener = bind(host, port)
     before = os.environ.get("GRADIO_TEMP_DIR")
     with tempfile.TemporaryDirectory(prefix="cimnet-app-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder).resolve())
@@ -143,19 +141,6 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket; uvicorn would end the process where that fails."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        if sys.platform != "win32":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        raise ConfigError(f"{host}:{port}: {error.strerror or error}; choose another --host or --port") from error
-    return listener
 
 
 def _gradio() -> Any:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from cimnet.deploy.serve.options import ServeOptions
 from cimnet.deploy.serve.service import LAST_BATCH, Service, create_app
-from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
+from cimnet.utils.hosts import bind
 
 
 def run_server(
@@ -65,27 +65,6 @@ class _Server(uvicorn.Server):
         """Refuse connections, answer what is in hand, end."""
         asyncio.get_running_loop().call_later(self.service.options.grace_s, self.service.give_up)
         await super().shutdown(sockets)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to an address, not listening yet.
-
-    Raises:
-        ConfigError: no such host, or the port is taken or not allowed.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"--host {host}: {error.strerror or error}; give an address of this machine") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        reason = error.strerror or error
-        raise ConfigError(f"--host {host} --port {port}: cannot be used ({reason}); choose another") from error
-    return listener
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -27,7 +27,7 @@ class Crop:
     half: str | None = None
     box: tuple[int, int, int, int] | None = None
 
-    def cut(self, image: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+    def cut(self, image: npt.NDArray[Any], path: Path | str) -> npt.NDArray[Any]:
         """That part of an image (H, W, ...).
 
         Raises:

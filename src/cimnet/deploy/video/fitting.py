@@ -10,10 +10,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cimnet.data.io.thermal_files import check_depth
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.deploy.video.frames import Frame
 from cimnet.deploy.video.video_settings import Fit
 from cimnet.errors import DataError
+from cimnet.inference.predictor import Predictor
 
 
 class Fitter:
@@ -66,6 +68,20 @@ class Fitter:
                 "--json` on one pair of frames makes a file for --calibration"
             )
         return resized(thermal, self.size)
+
+
+def model_values(counts: Counts, predictor: Predictor, path: Path | str) -> Counts:
+    """Thermal values (H, W) as `Predictor.tensors` takes them: counts stay, floats are scaled to 0..1.
+
+    Raises:
+        DataError: another depth than in training, or values far outside the range of training; it names ``path``.
+    """
+    info = predictor.info
+    check_depth(counts, info.thermal_dtype, Path(path))
+    if counts.dtype != np.float32:
+        return counts
+    info.scaling.check_range(counts, Path(path), predictor.settings.force_range)
+    return info.scaling(counts, Path(path))  # the predictor takes floats for values in 0..1
 
 
 def resized(thermal: Counts, size: tuple[int, int]) -> Counts:

@@ -34,7 +34,7 @@ _FORMATS = (
     "yuv4mpegpipe,gif"
 )
 """FFmpeg's names of containers that hold their own pictures: no playlists, no scripts, no streams."""
-_LOCAL = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+LOCAL = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 
 def open_source(
@@ -162,7 +162,7 @@ class VideoSource:
         """
         av = pyav()
         try:
-            container = av.open(local_name(path), options=_LOCAL)
+            container = av.open(local_name(path), options=LOCAL)
         except av.error.FFmpegError as error:
             raise DataError(
                 f"{path}: cannot be read as a video ({error.strerror}); an .mp4 whose recording was cut off has "
@@ -183,23 +183,33 @@ class VideoSource:
         return container
 
     def _image(self, frame: av.VideoFrame) -> Image:
-        if self.kind == "rgb":
-            return self._part(frame.to_ndarray(format="rgb24"), frame)
-        layout = frame.format.name
-        if layout.startswith("gray") and layout not in ("gray", "gray16le", "gray16be"):
-            raise DataError(f"{self.path}: thermal values of the format {layout}; convert them to gray or gray16le")
-        if layout.startswith("gray"):
-            return self._part(frame.to_ndarray(format="gray16le" if "16" in layout else "gray"), frame)
-        colours = self._part(frame.to_ndarray(format="rgb24"), frame)
-        if coloured_share(colours) > COLOURED:
-            name = name_palette(colours.astype(np.uint8))
-            which = f"a palette much like '{name}'" if name else "a palette, or it is the RGB video"
-            raise DataError(f"{self.path}: a thermal video in colours ({which}); export it in grey (white hot)")
-        return np.ascontiguousarray(colours[..., 1])
+        return frame_image(frame, self.kind, self.path, self.crop)
 
-    def _part(self, image: Image, frame: av.VideoFrame) -> Image:
-        upright = _upright(image, frame)
-        return upright if self.crop is None else self.crop.cut(upright, self.path)
+
+def frame_image(frame: av.VideoFrame, kind: Kind, path: Path | str, crop: Crop | None = None) -> Image:
+    """A decoded frame as RGB (H, W, 3) uint8 or raw thermal values (H, W), upright, then cropped.
+
+    Raises:
+        DataError: a thermal frame in colours, or of a format that is not read; it names ``path``.
+    """
+    layout = frame.format.name
+    if kind == "thermal" and layout.startswith("gray"):
+        if layout not in ("gray", "gray16le", "gray16be"):
+            raise DataError(f"{path}: thermal values of the format {layout}; convert them to gray or gray16le")
+        return _part(frame.to_ndarray(format="gray16le" if "16" in layout else "gray"), frame, path, crop)
+    colours = _part(frame.to_ndarray(format="rgb24"), frame, path, crop)
+    if kind == "rgb":
+        return colours
+    if coloured_share(colours) > COLOURED:
+        name = name_palette(colours.astype(np.uint8))
+        which = f"a palette much like '{name}'" if name else "a palette, or it is the RGB video"
+        raise DataError(f"{path}: a thermal video in colours ({which}); export it in grey (white hot)")
+    return np.ascontiguousarray(colours[..., 1])
+
+
+def _part(image: Image, frame: av.VideoFrame, path: Path | str, crop: Crop | None) -> Image:
+    upright = _upright(image, frame)
+    return upright if crop is None else crop.cut(upright, path)
 
 
 def _decode(container: av.container.InputContainer, number: int, problems: list[str]) -> Iterator[av.VideoFrame | None]:

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cimnet.data.io.thermal_files import check_depth
-from cimnet.deploy.video.fitting import Fitter
+from cimnet.deploy.video.fitting import Fitter, model_values
 from cimnet.deploy.video.frames import Source
 from cimnet.deploy.video.output import Outputs
 from cimnet.deploy.video.pairing import Pair, chosen, pair_frames
@@ -127,13 +126,7 @@ class VideoRun:
             )
         if pair.thermal is None:
             return None
-        counts = self.fitter(pair.thermal)
-        info, path = self.predictor.info, self.sources[1].path
-        check_depth(counts, info.thermal_dtype, path)
-        if counts.dtype != np.float32:
-            return counts
-        info.scaling.check_range(counts, path, self.predictor.settings.force_range)
-        return info.scaling(counts, path)  # the predictor takes floats for values in 0..1
+        return model_values(self.fitter(pair.thermal), self.predictor, self.sources[1].path)
 
     def _predict(self, waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]]) -> None:
         pairs = [self.predictor.tensors(rgb, thermal) for _, rgb, thermal in waiting]

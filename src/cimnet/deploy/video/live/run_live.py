@@ -1,0 +1,102 @@
+"""Open both streams, predict, hand the results on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from cimnet.deploy.video.crop import parse_crop
+from cimnet.deploy.video.live.address import parse_address
+from cimnet.deploy.video.live.feed import Feed
+from cimnet.deploy.video.live.outputs import LiveOutputs
+from cimnet.deploy.video.live.page import LivePage
+from cimnet.deploy.video.live.session import LiveSession, Note
+from cimnet.deploy.video.live.settings import LiveSettings
+from cimnet.deploy.video.sources import pyav
+from cimnet.errors import ConfigError
+from cimnet.inference.images import wanted
+from cimnet.inference.predictor import Predictor
+
+REPORT_SECONDS = 5.0
+
+
+def run_live(
+    predictor: Predictor,
+    rgb: str,
+    thermal: str,
+    asked: LiveSettings,
+    *,
+    record: Path | None = None,
+    masks: Path | None = None,
+    page: tuple[str, int] | None = None,
+    overwrite: bool = False,
+    note: Note = lambda _: None,
+    report: Callable[[dict[str, Any]], object] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Predict the newest pair of two live streams until `stopped`.
+
+    Frames that the model has no time for are dropped, never queued: memory and latency stay where they are however
+    slow the model is. When one stream is lost, the other is predicted alone until it is back.
+
+    Args:
+        rgb, thermal: see :func:`cimnet.deploy.video.live.address.parse_address`.
+        record: video of the overlay.
+        masks: folder for masks, or ``-`` for standard output, see :class:`LiveOutputs`.
+        page: host and port of a page for a browser. None: no page.
+        note: called with each sentence that a user should know.
+        report: called with `LiveSession.status` every few seconds.
+        stopped: asked before each pair.
+
+    Returns:
+        `LiveSession.status` at the end.
+
+    Raises:
+        DataError: a stream cannot be used.
+        ConfigError: a setting cannot be used, or PyAV is missing.
+        CheckpointError: alarms are asked for and the checkpoint has none.
+        CimnetError: an output cannot be written.
+    """
+    pyav()
+    addresses = parse_address(rgb, "--rgb"), parse_address(thermal, "--thermal")
+    if addresses[0].target == addresses[1].target == "-":
+        raise ConfigError("--rgb - --thermal -: both cannot come from standard input; give one a named pipe")
+    if asked.alarms:
+        predictor.alarm_model()
+    news, epoch = threading.Condition(), time.monotonic()
+    crops = parse_crop(asked.rgb_crop, "--rgb-crop"), parse_crop(asked.thermal_crop, "--thermal-crop")
+    feeds = (
+        Feed(addresses[0], "rgb", news, epoch, crops[0]),
+        Feed(addresses[1], "thermal", news, epoch, crops[1], wanted(predictor.info)),
+    )
+    session = LiveSession(predictor, *feeds, news, asked, note)
+    with ExitStack() as stack:
+        outputs = stack.enter_context(LiveOutputs(record, masks, overwrite))
+        shown = None
+        if page is not None:
+            shown = stack.enter_context(LivePage(predictor.classes, predictor.colors, session.status, *page))
+            note(f"page: {shown.address}")
+        stack.callback(_stop, feeds)
+        for feed in feeds:
+            feed.start()
+        due = time.monotonic() + REPORT_SECONDS
+        for result in session.results(stopped):
+            outputs.add(result)
+            if shown is not None:
+                shown.show(result)
+            if time.monotonic() >= due:
+                due = time.monotonic() + REPORT_SECONDS
+                report(session.status())
+        status = session.status()
+    return status
+
+
+def _stop(feeds: Sequence[Feed]) -> None:
+    for feed in feeds:
+        feed.stop()
+    for feed in feeds:
+        feed.join(2.0)

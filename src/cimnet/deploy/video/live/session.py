@@ -1,0 +1,228 @@
+"""The loop: the newest pair of frames through the model, over and over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.deploy.video.fitting import Fitter, model_values
+from cimnet.deploy.video.frames import Frame
+from cimnet.deploy.video.live.feed import Feed
+from cimnet.deploy.video.live.newest_pair import least_gap, newest_pair
+from cimnet.deploy.video.live.settings import LiveSettings
+from cimnet.errors import DataError
+from cimnet.inference.alarms.alarm import Alarm
+from cimnet.inference.overlay import overlay_mask, to_rgb
+from cimnet.inference.predictor import Predictor
+
+Note = Callable[[str], object]
+_RECENT = 120
+
+
+@dataclass(frozen=True)
+class LiveResult:
+    """One predicted pair.
+
+    Attributes:
+        number: from 0.
+        time: when the RGB frame (or the thermal frame, where there is none) was taken, seconds since the run began.
+        mask: class ids (H, W) uint8.
+        picture: RGB (H, W, 3) uint8, or the thermal image in grey where there is no RGB, with the classes laid over.
+        sensors: ``both``, ``rgb`` or ``thermal``: what was predicted from.
+        gap: thermal time − RGB time − offset, seconds. None with one sensor.
+        alarm: what the checkpoint's alarms say. None: not asked, or one sensor.
+        latency: seconds from when the frame was taken (as far as can be told here) to the mask.
+    """
+
+    number: int
+    time: float
+    mask: npt.NDArray[np.uint8]
+    picture: npt.NDArray[np.uint8]
+    sensors: str
+    gap: float | None
+    alarm: Alarm | None
+    latency: float
+
+
+class LiveSession:
+    """Predicts pairs while the feeds run.
+
+    Args:
+        predictor: of `cimnet.load`.
+        rgb, thermal: feeds that share ``news``.
+        asked: how.
+        note: called with each sentence that a user should know.
+    """
+
+    def __init__(
+        self, predictor: Predictor, rgb: Feed, thermal: Feed, news: threading.Condition, asked: LiveSettings, note: Note
+    ) -> None:
+        self.predictor, self.rgb, self.thermal, self.news = predictor, rgb, thermal, news
+        self.asked, self.note = asked, note
+        self.began = time.monotonic()
+        self.predicted = 0
+        self.by_sensors = {"both": 0, "rgb": 0, "thermal": 0}
+        self.latencies: deque[float] = deque(maxlen=_RECENT)
+        self._ends: deque[float] = deque(maxlen=_RECENT)
+        self._fitter: Fitter | None = None
+        self._size: tuple[int, int] | None = None
+        self._after = {"rgb": float("-inf"), "thermal": float("-inf")}
+        self._last_pair = time.monotonic()
+        self._said: dict[str, str] = {}
+
+    def results(self, stopped: Callable[[], bool]) -> Iterator[LiveResult]:
+        """Predict until `stopped`, the time is up, or both streams have ended.
+
+        Raises:
+            DataError: no stream gives a frame, one can never be read, or frames cannot be used.
+        """
+        while not stopped():
+            now = time.monotonic()
+            if self.asked.duration is not None and now - self.began >= self.asked.duration:
+                return
+            self._watch(now)
+            frames = self._next(now)
+            if frames is not None:
+                yield self._predict(*frames)
+            elif self._over():
+                return
+            else:
+                with self.news:
+                    self.news.wait(0.05)
+
+    def status(self) -> dict[str, Any]:
+        """Counts, rates and states, plain JSON."""
+        latencies = np.array(self.latencies) * 1000
+        spent = self._ends[-1] - self._ends[0] if len(self._ends) > 1 else 0.0
+        return {
+            "seconds": round(time.monotonic() - self.began, 1),
+            "predicted": self.predicted,
+            "from": dict(self.by_sensors),
+            "frames_per_second": round((len(self._ends) - 1) / spent, 2) if spent else None,
+            "latency_ms": round(float(np.median(latencies)), 1) if len(latencies) else None,
+            "latency_p95_ms": round(float(np.percentile(latencies, 95)), 1) if len(latencies) else None,
+            **{feed.kind: self._feed_status(feed) for feed in (self.rgb, self.thermal)},
+        }
+
+    def _feed_status(self, feed: Feed) -> dict[str, Any]:
+        used = self.by_sensors["both"] + self.by_sensors[feed.kind]
+        return {
+            "source": feed.address.text,
+            "state": feed.state,
+            "received": feed.received,
+            "dropped": max(feed.received - used, 0),
+            "reconnects": feed.reconnects,
+            "clock_jumps": feed.clock.jumps,
+            "problem": feed.problem,
+        }
+
+    def _watch(self, now: float) -> None:
+        """Say what has changed; give up where nothing can come."""
+        for feed, other in ((self.rgb, self.thermal), (self.thermal, self.rgb)):
+            if feed.state == "failed":
+                raise DataError(f"{feed.kind}, {feed.address.text}: {feed.problem}")
+            alive = self._alive(feed, now)
+            if alive:
+                self._say(feed, "live", "" if feed.kind not in self._said else "is back")
+            elif feed.received:
+                why = f" ({feed.problem})" if feed.problem else ""
+                self._say(
+                    feed, "lost", f"no frame for {self.asked.lost_after:g} s{why}; going on with {other.kind} alone"
+                )
+            elif now - self.began > self.asked.wait and not other.received:
+                problem = feed.problem or other.problem or "no answer"
+                raise DataError(
+                    f"{feed.address.text}, {other.address.text}: no frame within {self.asked.wait:g} s ({problem}); "
+                    "check the addresses with ffplay, or give --wait"
+                )
+        if self._alive(self.rgb, now) and self._alive(self.thermal, now):
+            if now - self._last_pair > max(2.0, 4 * self.asked.tolerance):
+                self._last_pair = now
+                gap = least_gap(self._held(self.rgb), self._held(self.thermal), self.asked.offset)
+                if gap is not None and abs(gap) > self.asked.tolerance:
+                    self.note(
+                        f"no thermal frame within {self.asked.tolerance:g} s of an RGB frame, the nearest is "
+                        f"{gap:+.3f} s off; give --offset {gap + self.asked.offset:.3f} or a larger --tolerance"
+                    )
+        else:
+            self._last_pair = now
+
+    def _say(self, feed: Feed, state: str, text: str) -> None:
+        if self._said.get(feed.kind) != state:
+            self._said[feed.kind] = state
+            if text:
+                self.note(f"{feed.kind}, {feed.address.text}: {text}")
+
+    def _alive(self, feed: Feed, now: float) -> bool:
+        return feed.silent_for(now) <= self.asked.lost_after
+
+    def _over(self) -> bool:
+        return all(feed.state == "ended" for feed in (self.rgb, self.thermal))
+
+    def _held(self, feed: Feed) -> list[Frame]:
+        with self.news:
+            return list(feed.frames)
+
+    def _next(self, now: float) -> tuple[Frame | None, Frame | None] | None:
+        """The newest pair, or the newest frame of the stream that is left; None: nothing new."""
+        rgb, thermal = self._held(self.rgb), self._held(self.thermal)
+        pair = newest_pair(rgb, thermal, self.asked.offset, self.asked.tolerance, self._after["rgb"])
+        if pair is not None:
+            return pair
+        for feed, held, other in ((self.rgb, rgb, self.thermal), (self.thermal, thermal, self.rgb)):
+            waiting = not other.received and other.state != "ended" and now - self.began < self.asked.lost_after
+            if self._alive(other, now) or waiting or not held or held[-1].time <= self._after[feed.kind]:
+                continue
+            return (held[-1], None) if feed is self.rgb else (None, held[-1])
+        return None
+
+    def _predict(self, rgb: Frame | None, thermal: Frame | None) -> LiveResult:
+        sensors = "both" if rgb and thermal else "rgb" if rgb else "thermal"
+        image = None if rgb is None else rgb.image
+        counts = None if thermal is None else self._thermal(thermal, image)
+        pair = self.predictor.tensors(image, counts)
+        [ready] = self.predictor.prepare([pair], [self.asked.alarms and sensors == "both"])
+        [mask] = self.predictor.predict_prepared([ready])
+        shown = to_rgb(pair[0] if image is not None else pair[1])
+        picture = overlay_mask(shown, mask, self.predictor.colors, self.asked.opacity)
+        return self._count(rgb, thermal, sensors, mask, picture, ready.alarm)
+
+    def _thermal(self, frame: Frame, image: npt.NDArray[np.uint8] | None) -> Any:
+        """Thermal values at the size of the RGB frame, or of the last one where there is none now."""
+        if image is not None:
+            size = (image.shape[0], image.shape[1])
+            if self._size not in (None, size):
+                self.note(f"rgb, {self.rgb.address.text}: frames are {size[1]}x{size[0]} now")
+            if self._fitter is None or self._size != size:
+                self._size = size
+                self._fitter = Fitter(size, self.asked.calibration, "resize", self.note)
+        elif self._fitter is None:
+            return model_values(frame.image, self.predictor, self.thermal.address.text)
+        return model_values(self._fitter(frame), self.predictor, self.thermal.address.text)
+
+    def _count(
+        self, rgb: Frame | None, thermal: Frame | None, sensors: str, mask: Any, picture: Any, alarm: Alarm | None
+    ) -> LiveResult:
+        now = time.monotonic()
+        first = rgb if rgb is not None else thermal
+        assert first is not None
+        gap = None
+        if rgb is not None:
+            self._after["rgb"] = rgb.time
+        if thermal is not None:
+            self._after["thermal"] = thermal.time
+        if rgb is not None and thermal is not None:
+            gap = thermal.time - self.asked.offset - rgb.time
+            self._last_pair = now
+        number, self.predicted = self.predicted, self.predicted + 1
+        self.by_sensors[sensors] += 1
+        self.latencies.append(now - first.time)
+        self._ends.append(now)
+        return LiveResult(number, first.time - self.began, mask, picture, sensors, gap, alarm, now - first.time)
