@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := offline,align,thermal,geo,video,export,openvino,app,serve,cluster,trackers,dev
+EXTRAS := offline,align,thermal,geo,video,export,openvino,app,serve,robots,cluster,trackers,dev
 # A process per core, up to eight, each with one thread of torch; a file's tests stay together and share what they make.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 UV := $(shell command -v uv 2>/dev/null)

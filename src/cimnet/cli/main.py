@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cimnet.cli.app import serve_page
+from cimnet.cli.bag import bag
 from cimnet.cli.calibrate import calibrate
 from cimnet.cli.data import data_app
 from cimnet.cli.data_align import align
@@ -41,6 +42,7 @@ app.command()(export)
 app.command()(geo)
 app.command()(video)
 app.command()(live)
+app.command()(bag)
 app.command()(serve)
 app.command("app")(serve_page)
 app.command("eval")(evaluate)

@@ -11,12 +11,12 @@ from PIL import Image
 
 import cimnet
 from cimnet.deploy.video import predict_video
-from cimnet.deploy.video.fitting import resized
 from cimnet.deploy.video.output import VideoWriter
 from cimnet.deploy.video.smoothing import Average, CutDetector
 from cimnet.deploy.video.sources import open_source
 from cimnet.errors import CimnetError, DataError
 from cimnet.inference import Predictor
+from cimnet.inference.fitting import resized
 from cimnet.inference.prepared import PreparedPair
 from tests.conftest import Trained
 

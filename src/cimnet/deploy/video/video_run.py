@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cimnet.deploy.video.fitting import Fitter, model_values
 from cimnet.deploy.video.frames import Source
 from cimnet.deploy.video.output import Outputs
 from cimnet.deploy.video.pairing import Pair, chosen, pair_frames
@@ -22,6 +21,7 @@ from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.thresholds import ALARMS
+from cimnet.inference.fitting import Fitter, model_values
 from cimnet.inference.predictor import Predictor
 from cimnet.inference.prepared import PreparedPair
 from cimnet.utils.legend import draw_legend
@@ -126,7 +126,7 @@ class VideoRun:
             )
         if pair.thermal is None:
             return None
-        return model_values(self.fitter(pair.thermal), self.predictor, self.sources[1].path)
+        return model_values(self.fitter(pair.thermal.image), self.predictor, self.sources[1].path)
 
     def _predict(self, waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]]) -> None:
         pairs = [self.predictor.tensors(rgb, thermal) for _, rgb, thermal in waiting]

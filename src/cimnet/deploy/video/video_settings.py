@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 from cimnet.deploy.video.picture import View
 from cimnet.errors import check_fields
+from cimnet.inference.fitting import Fit
 
-Fit = Literal["resize", "error"]
 Missing = Literal["skip", "rgb-only"]
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.deploy.video.fitting import Fitter, model_values
 from cimnet.deploy.video.frames import Frame
 from cimnet.deploy.video.live.feed import Feed
 from cimnet.deploy.video.live.newest_pair import least_gap, newest_pair
 from cimnet.deploy.video.live.settings import LiveSettings
 from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
+from cimnet.inference.fitting import Fitter, model_values
 from cimnet.inference.overlay import overlay_mask, to_rgb
 from cimnet.inference.predictor import Predictor
 
@@ -205,7 +205,7 @@ class LiveSession:
                 self._fitter = Fitter(size, self.asked.calibration, "resize", self.note)
         elif self._fitter is None:
             return model_values(frame.image, self.predictor, self.thermal.address.text)
-        return model_values(self._fitter(frame), self.predictor, self.thermal.address.text)
+        return model_values(self._fitter(frame.image), self.predictor, self.thermal.address.text)
 
     def _count(
         self, rgb: Frame | None, thermal: Frame | None, sensors: str, mask: Any, picture: Any, alarm: Alarm | None

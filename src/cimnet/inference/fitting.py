@@ -1,10 +1,10 @@
-"""Thermal frames in the frame of the RGB frames."""
+"""Thermal images in the frame of the RGB images of the same cameras."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ import torch.nn.functional as F
 
 from cimnet.data.io.thermal_files import check_depth
 from cimnet.data.io.thermal_scaling import Counts
-from cimnet.deploy.video.frames import Frame
-from cimnet.deploy.video.video_settings import Fit
 from cimnet.errors import DataError
 from cimnet.inference.predictor import Predictor
 
+Fit = Literal["resize", "error"]
+
 
 class Fitter:
-    """Brings thermal frames to the RGB frames' size; keeps the last one, which often serves several RGB frames.
+    """Brings thermal images to the RGB images' size; keeps the last one, which often serves several RGB images.
 
     Args:
         size: (height, width) of the RGB frames.
@@ -41,16 +41,16 @@ class Fitter:
 
             self.mapping = read_calibration(calibration, size)
         self._noted = False
-        self._last: tuple[int, Counts] | None = None
+        self._last: tuple[Counts, Counts] | None = None
 
-    def __call__(self, frame: Frame) -> Counts:
-        """Raw values (H, W) of the thermal frame, of the type they had.
+    def __call__(self, thermal: Counts) -> Counts:
+        """Raw values (H, W) of a thermal image, of the type they had.
 
         Raises:
             DataError: another size, where that is to be refused.
         """
-        if self._last is None or self._last[0] != frame.index:
-            self._last = frame.index, self._fitted(frame.image)
+        if self._last is None or self._last[0] is not thermal:
+            self._last = thermal, self._fitted(thermal)
         return self._last[1]
 
     def _fitted(self, thermal: Counts) -> Counts:

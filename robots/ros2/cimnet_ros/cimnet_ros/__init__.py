@@ -1,0 +1,1 @@
+"""cimnet as a ROS 2 node."""

@@ -1,0 +1,54 @@
+"""Pairs of messages whose stamps are near each other, as message_filters' ApproximateTimeSynchronizer makes them."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class ApproximateTime(Generic[T]):
+    """Two queues of messages by stamp. A message that comes is paired with the one of the other queue whose stamp is
+    nearest, if it is within `slop`; both are taken out. Otherwise it waits, until `queue_size` newer ones have come.
+
+    Args:
+        slop: largest difference of stamps, seconds.
+        queue_size: messages that wait on each side.
+
+    Attributes:
+        unpaired: messages of each side that fell out of their queue.
+    """
+
+    def __init__(self, slop: float, queue_size: int) -> None:
+        self.slop, self.queue_size = round(slop * 1e9), queue_size
+        self.queues: tuple[dict[int, T], dict[int, T]] = ({}, {})
+        self.unpaired = [0, 0]
+
+    def add(self, side: int, stamp: int, message: T) -> tuple[T, T] | None:
+        """Take a message in.
+
+        Args:
+            side: 0 or 1.
+            stamp: nanoseconds.
+
+        Returns:
+            The pair that it makes, side 0 first; None: none yet.
+        """
+        mine, others = self.queues[side], self.queues[1 - side]
+        mine[stamp] = message
+        while len(mine) > self.queue_size:
+            del mine[min(mine)]
+            self.unpaired[side] += 1
+        if stamp not in mine:  # older than all that wait
+            return None
+        near = min(others, key=lambda other: (abs(other - stamp), other), default=None)
+        if near is None or abs(near - stamp) > self.slop:
+            return None
+        partner = others.pop(near)
+        del mine[stamp]
+        return (message, partner) if side == 0 else (partner, message)
+
+    def gap(self) -> float | None:
+        """The smallest difference of stamps that wait, side 1 − side 0 in seconds; None: one side is empty."""
+        gaps = [(b - a) / 1e9 for a in self.queues[0] for b in self.queues[1]]
+        return min(gaps, key=abs, default=None)

@@ -1,0 +1,131 @@
+"""Images of ROS messages as arrays, and arrays as the fields of messages.
+
+A message is anything with the fields of ``sensor_msgs/Image`` or ``sensor_msgs/CompressedImage``, of ROS 1 or 2.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from cimnet.errors import DataError, one_line
+from cimnet.utils.extras import require
+
+Kind = Literal["rgb", "thermal"]
+Array = npt.NDArray[Any]
+
+_LAYOUTS: dict[str, tuple[str, int]] = {  # encoding: type and channels
+    "rgb8": ("u1", 3),
+    "bgr8": ("u1", 3),
+    "rgba8": ("u1", 4),
+    "bgra8": ("u1", 4),
+    "8UC3": ("u1", 3),
+    "mono8": ("u1", 1),
+    "8UC1": ("u1", 1),
+    "mono16": ("u2", 1),
+    "16UC1": ("u2", 1),
+    "32FC1": ("f4", 1),
+    **{f"bayer_{pattern}8": ("u1", 1) for pattern in ("rggb", "bggr", "gbrg", "grbg")},
+}
+_RGB = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
+_THERMAL = ("mono8", "8UC1", "mono16", "16UC1", "32FC1", "rgb8", "bgr8")
+_MOST_PIXELS = 100_000_000
+
+
+def read_image(message: Any, kind: Kind, where: str) -> Array:
+    """The picture of a message.
+
+    Args:
+        message: ``Image`` or ``CompressedImage``.
+        kind: what it is of.
+        where: topic, for messages to the user.
+
+    Returns:
+        RGB (H, W, 3) uint8, or raw thermal values (H, W) uint8, uint16 or float32.
+
+    Raises:
+        DataError: an encoding that is not read, or data that do not fit what the message says of itself.
+    """
+    array, encoding = _compressed(message, where) if hasattr(message, "format") else _raw(message, where)
+    known = _RGB if kind == "rgb" else _THERMAL
+    if encoding not in known:
+        hint = " (a depth or thermal image?)" if kind == "rgb" else ""
+        raise DataError(f"{where}: images of the encoding {encoding}{hint}; {kind} is read from {', '.join(known)}")
+    if kind == "thermal":
+        return _grey(array, where) if array.ndim == 3 else array
+    if encoding.startswith("bayer_"):
+        cv2 = require("cv2", "robots", f"{where}: {encoding}")
+        pattern = encoding[len("bayer_") : -1].upper()
+        colours: Array = cv2.cvtColor(array, getattr(cv2, f"COLOR_Bayer{pattern}2RGB"))
+        return colours
+    if array.ndim == 2:
+        return np.repeat(array[..., None], 3, axis=2)
+    colours = array[..., :3]
+    return np.ascontiguousarray(colours[..., ::-1] if encoding.startswith("bgr") else colours)
+
+
+def _raw(message: Any, where: str) -> tuple[Array, str]:
+    encoding, height, width, step = str(message.encoding), int(message.height), int(message.width), int(message.step)
+    if encoding not in _LAYOUTS:
+        raise DataError(f"{where}: images of the encoding {encoding}; known are {', '.join(_LAYOUTS)}")
+    kind, channels = _LAYOUTS[encoding]
+    dtype = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
+    data = np.frombuffer(memoryview(message.data).cast("B"), np.uint8)
+    row = width * channels * dtype.itemsize
+    if height < 1 or width < 1 or step < row or len(data) < step * (height - 1) + row:
+        raise DataError(
+            f"{where}: an image of {width}x{height} {encoding} with step {step} has {len(data)} bytes, which is too "
+            "few; the recording is damaged"
+        )
+    rows = np.lib.stride_tricks.as_strided(data, (height, row), (step, 1), writeable=False)
+    array = np.ascontiguousarray(rows).view(dtype).astype(dtype.newbyteorder("="))
+    return (array.reshape(height, width, channels) if channels > 1 else array.reshape(height, width)), encoding
+
+
+def _compressed(message: Any, where: str) -> tuple[Array, str]:
+    form = str(message.format)
+    if "compressedDepth" in form:
+        raise DataError(f"{where}: {form}; record the raw topic, or republish it (image_transport republish)")
+    try:
+        with Image.open(io.BytesIO(bytes(message.data)), formats=("JPEG", "PNG")) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise DataError(f"{where}: an image of {picture.width}x{picture.height}; the recording is damaged")
+            if picture.mode.startswith("I;16") or picture.mode == "I":
+                return np.array(picture).astype(np.uint16), "mono16"
+            if picture.mode in ("L", "1"):
+                return np.array(picture.convert("L")), "mono8"
+            return np.array(picture.convert("RGB")), "rgb8"
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{where}: a compressed image ({form}) cannot be decoded ({one_line(error)})") from error
+
+
+def _grey(array: Array, where: str) -> Array:
+    """One channel of a thermal image that was recorded as colours with three equal channels."""
+    if (array.max(axis=2).astype(int) - array.min(axis=2) > 16).mean() > 0.05:
+        raise DataError(f"{where}: a thermal image in colours; record the raw topic (mono8 or mono16) of the camera")
+    return np.ascontiguousarray(array[..., 1])
+
+
+def image_fields(array: Array) -> dict[str, Any]:
+    """The fields of ``sensor_msgs/Image`` besides its header: mono8 of (H, W) uint8, rgb8 of (H, W, 3)."""
+    height, width = array.shape[:2]
+    channels = 1 if array.ndim == 2 else 3
+    return {
+        "height": height,
+        "width": width,
+        "encoding": "mono8" if channels == 1 else "rgb8",
+        "is_bigendian": 0,
+        "step": width * channels,
+        "data": np.ascontiguousarray(array).reshape(-1),
+    }
+
+
+def jpeg_fields(array: npt.NDArray[np.uint8], quality: int = 85) -> dict[str, Any]:
+    """The fields of ``sensor_msgs/CompressedImage`` besides its header, of RGB (H, W, 3)."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "JPEG", quality=quality)
+    return {"format": "jpeg", "data": np.frombuffer(buffer.getvalue(), np.uint8)}

@@ -1,0 +1,81 @@
+"""From two image messages to a mask: what the bag tool and the ROS 2 node share. Nothing of ROS is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.deploy.robots.images import read_image
+from cimnet.inference.alarms.alarm import Alarm
+from cimnet.inference.fitting import Fitter, model_values
+from cimnet.inference.overlay import overlay_mask, to_rgb
+from cimnet.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One pair.
+
+    Attributes:
+        mask: class ids (H, W) uint8, at the size of the RGB image.
+        overlay: RGB (H, W, 3) uint8 with the classes laid over.
+        alarm: what the checkpoint's alarms say. None: not asked.
+    """
+
+    mask: npt.NDArray[np.uint8]
+    overlay: npt.NDArray[np.uint8]
+    alarm: Alarm | None
+
+
+class PairSegmenter:
+    """Segments pairs of messages.
+
+    Args:
+        predictor: of `cimnet.load`.
+        rgb_topic, thermal_topic: for messages to the user.
+        calibration: file that says where thermal pixels lie, as for `cimnet video`. None: by size.
+        alarms: ask the checkpoint's alarms; two more passes of the model.
+        opacity: of the classes' colours, 0 to 1.
+        note: called with each sentence that a user should know.
+
+    Raises:
+        CheckpointError: alarms are asked for and the checkpoint has none.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        rgb_topic: str,
+        thermal_topic: str,
+        calibration: Path | None = None,
+        alarms: bool = False,
+        opacity: float = 0.5,
+        note: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        if alarms:
+            predictor.alarm_model()
+        self.predictor, self.topics = predictor, (rgb_topic, thermal_topic)
+        self.calibration, self.alarms, self.opacity, self.note = calibration, alarms, opacity, note
+        self._fitter: Fitter | None = None
+
+    def __call__(self, rgb: Any, thermal: Any) -> Segmented:
+        """Segment an RGB and a thermal message, see :mod:`cimnet.deploy.robots.images`.
+
+        Raises:
+            DataError: an image cannot be read, or its depth or values are not those of training.
+        """
+        image = read_image(rgb, "rgb", self.topics[0])
+        size = (image.shape[0], image.shape[1])
+        if self._fitter is None or self._fitter.size != size:
+            self._fitter = Fitter(size, self.calibration, "resize", self.note)
+        counts = self._fitter(read_image(thermal, "thermal", self.topics[1]))
+        pair = self.predictor.tensors(image, model_values(counts, self.predictor, self.topics[1]))
+        [ready] = self.predictor.prepare([pair], [self.alarms])
+        [mask] = self.predictor.predict_prepared([ready])
+        overlay = overlay_mask(to_rgb(pair[0]), mask, self.predictor.colors, self.opacity)
+        return Segmented(mask, overlay, ready.alarm)

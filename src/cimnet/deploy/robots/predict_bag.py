@@ -1,0 +1,188 @@
+"""A recorded bag in, a bag with masks out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cimnet.deploy.robots.approximate_time import ApproximateTime
+from cimnet.deploy.robots.bag_output import BagWriter, Overlay
+from cimnet.deploy.robots.pair_segmenter import PairSegmenter
+from cimnet.deploy.robots.ros_types import rosbags, stamp_of, typestore
+from cimnet.errors import CimnetError, ConfigError, DataError, one_line
+from cimnet.inference.predictor import Predictor
+from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
+from cimnet.utils.pool import Progress
+
+_IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+
+
+@dataclass
+class BagResult:
+    """What was done.
+
+    Attributes:
+        pairs: predicted.
+        unpaired: messages of the RGB and of the thermal topic without a partner.
+        problem: why the bag could not be read to its end. Empty: it was.
+    """
+
+    pairs: int = 0
+    unpaired: tuple[int, int] = (0, 0)
+    problem: str = ""
+
+
+class _Logged(NamedTuple):
+    message: Any
+    time: int
+
+
+def predict_bag(
+    predictor: Predictor,
+    bag: str | Path,
+    rgb_topic: str,
+    thermal_topic: str,
+    out: str | Path,
+    *,
+    slop: float = 0.05,
+    queue_size: int = 10,
+    overlay: Overlay = "jpeg",
+    calibration: Path | None = None,
+    alarms: bool = False,
+    overwrite: bool = False,
+    note: Callable[[str], object] = lambda _: None,
+    progress: Progress | None = None,
+) -> BagResult:
+    """Segment the pairs of a bag, in memory that does not grow with its length.
+
+    Args:
+        bag: a ROS 1 ``.bag``, a rosbag2 folder (SQLite or MCAP), or one ``.mcap`` or ``.db3`` file.
+        rgb_topic, thermal_topic: of ``sensor_msgs`` Image or CompressedImage.
+        out: ``.bag``: ROS 1; ``.mcap``: one file, as Foxglove opens it; else a rosbag2 folder. It appears when it is
+            whole; of a bag that is cut short it holds what could be read.
+        slop, queue_size: see :class:`ApproximateTime`; stamps are those of the headers.
+        overlay, calibration, alarms: see :class:`BagWriter` and :class:`PairSegmenter`.
+        overwrite: replace `out`.
+        note: called with each sentence that a user should know.
+        progress: called with the numbers of image messages read and in all.
+
+    Raises:
+        DataError: no bag, no such topic (those that are there are listed), images that cannot be used, or no pair.
+        ConfigError: a setting is out of range, or the extra ``robots`` is missing.
+        CimnetError: `out` exists or cannot be written.
+    """
+    bag, out = Path(bag), Path(out)
+    if not slop >= 0 or queue_size < 1:
+        raise ConfigError(f"slop {slop}, queue_size {queue_size}: at least 0 seconds and 1 message")
+    if rgb_topic == thermal_topic:
+        raise ConfigError(f"rgb_topic and thermal_topic are both {rgb_topic}; give two topics")
+    segment = PairSegmenter(predictor, rgb_topic, thermal_topic, calibration, alarms, note=note)
+    result = BagResult()
+    with _opened(bag) as reader, _output(out, bag, overwrite) as place:
+        connections = [_connection(reader, topic, bag) for topic in (rgb_topic, thermal_topic)]
+        pairs = ApproximateTime[_Logged](slop, queue_size)
+        total, read, unstamped = sum(c.msgcount for c in connections), 0, 0
+        with BagWriter(place, predictor.classes, overlay, alarms) as writer:
+            for connection, logged, raw in _messages(reader, connections, result, bag):
+                message = _unpack(reader, connection, raw, bag)
+                unstamped += stamp_of(message) == 0
+                side = 0 if connection is connections[0] else 1
+                pair = pairs.add(side, stamp_of(message) or logged, _Logged(message, logged))
+                if pair is not None:
+                    writer.add(segment(pair[0].message, pair[1].message), pair[0].message, pair[0].time)
+                    result.pairs += 1
+                read += 1
+                if progress is not None:
+                    progress(read, max(total, read))
+        result.unpaired = (
+            pairs.unpaired[0] + len(pairs.queues[0]),
+            pairs.unpaired[1] + len(pairs.queues[1]),
+        )
+        if not result.pairs:
+            raise DataError(_why_none(bag, pairs, connections, result, slop))
+    if unstamped:
+        note(f"{bag}: {unstamped} messages have no stamp; the times at which they were recorded were used")
+    if result.problem:
+        note(f"{bag}: {result.problem}; what came before is kept")
+    return result
+
+
+@contextmanager
+def _opened(bag: Path) -> Iterator[Any]:
+    highlevel = rosbags("highlevel")
+    if not bag.exists():
+        raise DataError(f"{bag}: no such file or folder")
+    try:
+        reader = highlevel.AnyReader([bag], default_typestore=typestore(1 if bag.suffix == ".bag" else 2))
+        reader.open()
+    except Exception as error:  # rosbags' errors have no common class
+        raise DataError(
+            f"{bag}: cannot be opened as a bag ({one_line(error).rstrip('.')}); give a .bag, a rosbag2 folder or an "
+            ".mcap file. One that was cut short is repaired by `rosbag reindex`, `ros2 bag reindex` or `mcap recover`"
+        ) from error
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def _connection(reader: Any, topic: str, bag: Path) -> Any:
+    found = [c for c in reader.connections if c.topic == topic]
+    if not found:
+        listed = sorted({f"{c.topic} ({c.msgtype.replace('/msg/', '/')})" for c in reader.connections})
+        raise DataError(f"{bag}: no topic {topic}; there are {', '.join(listed) or 'none'}")
+    if found[0].msgtype not in _IMAGES:
+        raise DataError(f"{bag}: {topic} is of {found[0].msgtype}; give a topic of Image or CompressedImage")
+    return found[0]
+
+
+def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path) -> Iterator[tuple[Any, int, bytes]]:
+    """All messages of the two topics; where the bag breaks off, `result` says so."""
+    messages = reader.messages(connections=connections)
+    while True:
+        try:
+            connection, logged, raw = next(messages)
+        except StopIteration:
+            return
+        except Exception as error:  # a damaged chunk raises whatever the format's reader meets
+            result.problem = f"cannot be read on after {result.pairs} pairs ({one_line(error)})"
+            return
+        yield next(c for c in connections if c.topic == connection.topic), logged, raw
+
+
+def _unpack(reader: Any, connection: Any, raw: bytes, bag: Path) -> Any:
+    try:
+        return reader.deserialize(raw, connection.msgtype)
+    except Exception as error:
+        raise DataError(f"{bag}: a message of {connection.topic} is damaged ({one_line(error)})") from error
+
+
+@contextmanager
+def _output(out: Path, bag: Path, overwrite: bool) -> Iterator[Path]:
+    """A place to write to, which becomes `out` when all went well."""
+    if out.exists() and not overwrite:
+        raise CimnetError(f"{out}: exists; choose another name, or --overwrite to replace it")
+    if out.is_dir() and not (out / "metadata.yaml").is_file() and any(out.iterdir()):
+        raise CimnetError(f"{out}: a folder that is no bag; choose another name")
+    refuse_inputs_as_outputs([out], [bag])
+    require_writable_file(out)
+    with hidden_folder(out) as work:
+        place = work / (out.name if out.suffix == ".bag" else (out.stem or "bag"))
+        yield place
+        if out.is_dir():
+            shutil.rmtree(out)
+        (place / f"{place.name}.mcap" if out.suffix == ".mcap" else place).replace(out)
+
+
+def _why_none(
+    bag: Path, pairs: ApproximateTime[_Logged], connections: list[Any], result: BagResult, slop: float
+) -> str:
+    gap = pairs.gap()
+    near = "" if gap is None else f", the nearest at the end are {gap:+.3f} s apart"
+    counts = ", ".join(f"{c.topic} has {c.msgcount} messages" for c in connections)
+    cut = f"; the bag {result.problem}" if result.problem else ""
+    return f"{bag}: no pair within {slop:g} s ({counts}{near}{cut}); give a larger --slop"

@@ -1,0 +1,248 @@
+"""`cimnet bag`: bags of every kind in, pairs by stamps, a bag out that other readers open."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rosbags")
+
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin
+
+from cimnet.deploy.robots import ApproximateTime, Segmented, predict_bag
+from cimnet.deploy.robots.bag_output import BagWriter
+from cimnet.deploy.robots.images import read_image
+from cimnet.deploy.robots.ros_types import stamp_of, typestore
+from cimnet.errors import CimnetError, DataError
+from cimnet.inference import Predictor, load
+from cimnet.inference.alarms.alarm import Alarm
+from tests.conftest import Trained
+
+from ..video.films import look
+from .bags import GROUND, RGB, SECOND, THERMAL, compressed, drive, image, write_bag
+
+
+@pytest.fixture(scope="module")
+def predictor(trained: Trained) -> Predictor:
+    return load(trained.best, "cpu")
+
+
+def read(bag: Path, topic: str) -> list[Any]:
+    """All messages of a topic, by rosbags."""
+    with AnyReader([bag], default_typestore=typestore(1 if bag.suffix == ".bag" else 2)) as reader:
+        connections = [c for c in reader.connections if c.topic == topic]
+        return [reader.deserialize(raw, c.msgtype) for c, _, raw in reader.messages(connections=connections)]
+
+
+class TestApproximateTime:
+    def test_the_nearest_waits_and_is_taken_once(self) -> None:
+        pairs = ApproximateTime[str](0.05, 10)
+        assert pairs.add(0, 0, "a") is None
+        assert pairs.add(0, 40_000_000, "b") is None
+        assert pairs.add(1, 30_000_000, "x") == ("b", "x")
+        assert pairs.add(1, 31_000_000, "y") == ("a", "y")
+        assert pairs.add(1, 32_000_000, "z") is None
+        assert pairs.add(0, 82_000_000, "c") == ("c", "z")
+
+    def test_beyond_the_slop_nothing_pairs(self) -> None:
+        pairs = ApproximateTime[str](0.05, 10)
+        assert pairs.add(0, 0, "a") is None
+        assert pairs.add(1, 50_000_001, "x") is None
+        assert pairs.gap() == pytest.approx(0.050000001)
+        assert pairs.add(1, 50_000_000, "y") == ("a", "y")
+
+    def test_the_oldest_fall_out(self) -> None:
+        pairs = ApproximateTime[int](0.05, 3)
+        for number in range(5):
+            pairs.add(0, number * SECOND, number)
+        assert sorted(pairs.queues[0].values()) == [2, 3, 4]
+        assert pairs.unpaired == [2, 0]
+        assert pairs.add(0, 0, 9) is None  # older than all that wait
+        assert pairs.add(1, 0, 1) is None
+
+
+@pytest.mark.parametrize(("name", "storage"), [("in.bag", None), ("mcap", "MCAP"), ("sqlite", "SQLITE3")])
+@pytest.mark.parametrize("out", ["out.mcap", "out.bag", "folder"])
+def test_bags_of_every_kind(predictor: Predictor, tmp_path: Path, name: str, storage: str | None, out: str) -> None:
+    ros = 1 if storage is None else 2
+    bag = write_bag(tmp_path / name, drive(ros), StoragePlugin[storage or "MCAP"])
+    result = predict_bag(predictor, bag, RGB, THERMAL, tmp_path / out)
+    assert result.pairs == 5
+    assert result.unpaired == (5, 0)
+    masks = read(tmp_path / out, "/cimnet/mask")
+    sources = {stamp_of(message): message for message in read(bag, RGB)}
+    heats = {stamp_of(message): message for message in read(bag, THERMAL)}
+    assert len(masks) == 5
+    for mask in masks:
+        assert mask.encoding == "mono8"
+        rgb = sources[stamp_of(mask)]  # its header is the RGB image's
+        assert mask.header.frame_id == rgb.header.frame_id
+        expected = predictor.predict(read_image(rgb, "rgb", ""), read_image(heats[stamp_of(mask)], "thermal", ""))
+        np.testing.assert_array_equal(read_image(mask, "thermal", ""), expected)
+    [labels] = read(tmp_path / out, "/cimnet/label_info")
+    assert [(entry.class_id, entry.class_name) for entry in labels.class_map] == list(enumerate(predictor.classes))
+    assert len(read(tmp_path / out, "/cimnet/overlay/compressed")) == 5
+    assert not [path for path in tmp_path.iterdir() if "part" in path.name or "lock" in path.name]
+
+
+def test_one_mcap_file_opens_with_another_reader(predictor: Predictor, tmp_path: Path) -> None:
+    """As Foxglove reads it: MCAP with schemas, decoded by the `mcap` packages."""
+    reader = pytest.importorskip("mcap.reader")
+    decoder = pytest.importorskip("mcap_ros2.decoder")
+    bag = write_bag(tmp_path / "in", drive(2))
+    inner = next(bag.glob("*.mcap"))
+    predict_bag(predictor, inner, RGB, THERMAL, tmp_path / "out.mcap", overlay="raw")
+    with (tmp_path / "out.mcap").open("rb") as file:
+        opened = reader.make_reader(file, decoder_factories=[decoder.DecoderFactory()])
+        schemas = {schema.name for schema in opened.get_summary().schemas.values()}
+        assert schemas == {"sensor_msgs/msg/Image", "vision_msgs/msg/LabelInfo"}
+        topics = [channel.topic for _, channel, _, _ in opened.iter_decoded_messages()]
+    assert topics.count("/cimnet/mask") == topics.count("/cimnet/overlay") == 5
+    assert topics.count("/cimnet/label_info") == 1
+    with (tmp_path / "out.mcap").open("rb") as file:
+        opened = reader.make_reader(file, decoder_factories=[decoder.DecoderFactory()])
+        [(_, channel, _, labels)] = opened.iter_decoded_messages(topics=["/cimnet/label_info"])
+    assert labels.class_map[1].class_name == predictor.classes[1]
+    assert "transient_local" in channel.metadata["offered_qos_profiles"]
+
+
+def test_stamps_pair_not_the_order_of_recording(predictor: Predictor, tmp_path: Path) -> None:
+    """Thermal images come half a second later, in a burst; their stamps say when they were taken."""
+    messages = [
+        (topic, time + (SECOND // 2 if topic == THERMAL else 0), message) for topic, time, message in drive(2, 1.5)
+    ]
+    bag = write_bag(tmp_path / "in", sorted(messages, key=lambda entry: entry[1]))
+    assert predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap").pairs == 8
+    few = predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "few.mcap", queue_size=2)
+    assert few.pairs < 8
+
+
+@pytest.mark.parametrize("name", ["out.bag", "out"])
+def test_alarms_become_diagnostics(trained: Trained, tmp_path: Path, name: str) -> None:
+    """One status an alarm, a warning where it is raised; a checkpoint without alarms is refused before the work."""
+    with pytest.raises(CimnetError, match="cimnet calibrate"):
+        predict_bag(load(trained.best, "cpu"), tmp_path, RGB, THERMAL, tmp_path / "out.mcap", alarms=True)
+    rgb = drive(1 if name.endswith("bag") else 2)[0][2]
+    alarm = Alarm({"rgb_broken": 0.9, "thermal_broken": 0.125}, ("rgb_broken",), {"rgb_broken": "RGB: dark"})
+    empty = np.zeros((4, 4), np.uint8)
+    with BagWriter(tmp_path / name, ["a", "b"], "none", True) as writer:
+        writer.add(Segmented(empty, np.zeros((4, 4, 3), np.uint8), alarm), rgb, 5)
+    [array] = read(tmp_path / name, "/cimnet/diagnostics")
+    assert [(status.name, status.level, status.message) for status in array.status] == [
+        ("cimnet: rgb_broken", 1, "RGB: dark"),
+        ("cimnet: thermal_broken", 0, ""),
+    ]
+    assert array.status[1].values[0].value == "0.1250"
+    assert stamp_of(array) == stamp_of(rgb)
+
+
+def test_no_pair_says_how_far_off_the_nearest_is(predictor: Predictor, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "in", drive(2, 1.0, late=30.0))
+    with pytest.raises(DataError, match=r"no pair within 0.05 s .*apart\).*--slop"):
+        predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap")
+    assert not (tmp_path / "out.mcap").exists()
+
+
+def test_a_missing_topic_lists_what_is_there(predictor: Predictor, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "in.bag", drive(1))
+    with pytest.raises(DataError, match=rf"no topic /nothing; there are {RGB} \(sensor_msgs/Image\), {THERMAL}"):
+        predict_bag(predictor, bag, "/nothing", THERMAL, tmp_path / "out.bag")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("kind", ["mcap", "db3", "bag"])
+def test_a_bag_cut_short(predictor: Predictor, tmp_path: Path, kind: str, share: float) -> None:
+    """It is refused with the command that repairs it, or what came before the cut is kept and said."""
+    if kind == "bag":
+        whole = write_bag(tmp_path / "in.bag", drive(1, 3.0))
+    else:
+        storage = StoragePlugin.MCAP if kind == "mcap" else StoragePlugin.SQLITE3
+        [whole] = write_bag(tmp_path / "in", drive(2, 3.0), storage).glob(f"*.{kind}")
+    cut, out = tmp_path / f"cut.{kind}", tmp_path / "out.mcap"
+    cut.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+    found: list[str] = []
+    try:
+        result = predict_bag(predictor, cut, RGB, THERMAL, out, note=found.append)
+    except DataError as error:
+        found.append(str(error))
+        result = None
+    assert found[-1].startswith(f"{cut}: ")
+    assert "\n" not in found[-1]
+    if result is None:
+        assert "reindex" in found[-1] or "no pair" in found[-1] or "no topic" in found[-1]
+        assert not out.exists()
+    else:
+        assert result.problem
+        assert len(read(out, "/cimnet/mask")) == result.pairs
+
+
+def test_a_file_that_is_no_bag(predictor: Predictor, tmp_path: Path) -> None:
+    for name in ("no.bag", "no.mcap", "no.db3"):
+        (tmp_path / name).write_bytes(b"<html>")
+        with pytest.raises(DataError, match="cannot be opened as a bag"):
+            predict_bag(predictor, tmp_path / name, RGB, THERMAL, tmp_path / "out.mcap")
+    with pytest.raises(DataError, match="no such file"):
+        predict_bag(predictor, tmp_path / "nothing", RGB, THERMAL, tmp_path / "out.mcap")
+
+
+def test_compressed_topics_and_another_size(predictor: Predictor, tmp_path: Path) -> None:
+    store = typestore(2)
+    messages: list[Any] = []
+    for number in range(3):
+        stamp = number * SECOND + 1
+        messages.append((RGB, stamp, compressed(store, look(number, GROUND, False), "jpeg", stamp)))
+        small = look(number, GROUND, True)[::2, ::2]
+        messages.append((THERMAL, stamp, image(store, small, "mono8", stamp + 1000)))
+    bag = write_bag(tmp_path / "in", messages)
+    notes: list[str] = []
+    assert predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out", note=notes.append).pairs == 3
+    assert any("resized" in note for note in notes)
+    with pytest.raises(DataError, match="is of vision_msgs/msg/LabelInfo; give a topic of Image"):
+        predict_bag(predictor, tmp_path / "out", "/cimnet/label_info", "/cimnet/mask", tmp_path / "again")
+
+
+def test_outputs_that_exist_are_kept(predictor: Predictor, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "in", drive(2))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for out in (tmp_path / "mine", bag):
+        for overwrite in (False, True):
+            with pytest.raises(CimnetError):
+                predict_bag(predictor, bag, RGB, THERMAL, out, overwrite=overwrite)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
+    assert len(read(bag, RGB)) == 10
+    predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap")
+    predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap", overwrite=True)
+    assert len(read(tmp_path / "out.mcap", "/cimnet/mask")) == 5
+
+
+def test_the_command(cli: Any, trained: Trained, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "in.bag", drive(1))
+    words = ["bag", trained.best, bag, "--rgb-topic", RGB, "--thermal-topic", THERMAL, "--out", tmp_path / "out.mcap"]
+    ran = cli(*words)
+    assert ran.code == 0
+    assert "5 pairs" in ran.out
+    assert "5 RGB and 0 thermal" in ran.out
+    assert cli(*words).code == 2
+
+
+def test_ros_1_itself_reads_what_is_written(predictor: Predictor, tmp_path: Path) -> None:
+    """Where Debian's `python3-rosbag` is installed: its reader knows nothing of rosbags."""
+    python = "/usr/bin/python3"
+    code = (
+        "import sys, rosbag; bag = rosbag.Bag(sys.argv[1]);"
+        "print(sum(m.data == bytes(m.height * m.width) or len(m.data) == m.height * m.width"
+        " for _, m, _ in bag.read_messages(['/cimnet/mask'])),"
+        "[m.class_map[1].class_name for _, m, _ in bag.read_messages(['/cimnet/label_info'])][0])"
+    )
+    if not Path(python).exists() or subprocess.run([python, "-c", "import rosbag"], capture_output=True).returncode:
+        pytest.skip("ROS 1's rosbag is not installed")
+    bag = write_bag(tmp_path / "in.bag", drive(1))
+    predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.bag")
+    ran = subprocess.run([python, "-c", code, str(tmp_path / "out.bag")], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["5", predictor.classes[1]]
