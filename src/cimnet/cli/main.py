@@ -14,6 +14,7 @@ from cimnet.cli.bag import bag
 from cimnet.cli.calibrate import calibrate
 from cimnet.cli.data import data_app
 from cimnet.cli.data_align import align
+from cimnet.cli.data_label import label_app
 from cimnet.cli.demo import demo
 from cimnet.cli.evaluate import evaluate
 from cimnet.cli.export import export
@@ -32,6 +33,7 @@ from cimnet.version import __version__
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RGB-thermal semantic segmentation.")
 data_app.command()(align)
+data_app.add_typer(label_app, name="label")
 app.add_typer(data_app, name="data")
 app.add_typer(paper_app)
 app.command()(train)

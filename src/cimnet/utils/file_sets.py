@@ -1,4 +1,4 @@
-"""Several text files that belong together: all of them are written, or none."""
+"""Several files that belong together: all of them are written, or none."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from cimnet.errors import CimnetError, one_line
 
 
-def write_together(texts: Mapping[Path, str | None]) -> None:
-    """Write UTF-8 files (None: the file goes), so that after an error every one of them is what it was.
+def write_together(contents: Mapping[Path, str | bytes | None]) -> None:
+    """Write files, text as UTF-8 (None: the file goes), so that after an error every one of them is what it was.
 
     All are written under temporary names first. Then each file that is there steps aside under another temporary name
     and the new one takes its place; if that fails for one, those before it are put back.
@@ -18,7 +18,7 @@ def write_together(texts: Mapping[Path, str | None]) -> None:
     Raises:
         CimnetError: a file that cannot be written or replaced, by name; nothing has changed then.
     """
-    steps = [_Step(path, text) for path, text in texts.items()]
+    steps = [_Step(path, content) for path, content in contents.items()]
     done: list[_Step] = []
     step = None
     try:
@@ -41,26 +41,26 @@ def write_together(texts: Mapping[Path, str | None]) -> None:
 class _Step:
     """One file on its way."""
 
-    def __init__(self, path: Path, text: str | None) -> None:
-        self.path, self.text = path, text
+    def __init__(self, path: Path, content: str | bytes | None) -> None:
+        self.path, self.content = path, content
         self.new = path.with_name(f".{path.name}.{os.getpid()}.part")
         self.old = path.with_name(f".{path.name}.{os.getpid()}.before")
         self.aside = self.placed = False
 
     def stage(self) -> None:
-        """The new text under a temporary name."""
+        """The new content under a temporary name."""
         if self.path.is_dir():
             raise IsADirectoryError(21, "it is a folder")
-        if self.text is not None:
+        if self.content is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.new.write_text(self.text, encoding="utf-8")
+            self.new.write_bytes(self.content.encode() if isinstance(self.content, str) else self.content)
 
     def replace(self) -> None:
         """The new file in place of what was there."""
         if os.path.lexists(self.path):
             self.path.replace(self.old)
             self.aside = True
-        if self.text is not None:
+        if self.content is not None:
             self.new.replace(self.path)
             self.placed = True
 

@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -179,14 +178,14 @@ def test_all_lists_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     root = make_drives(tmp_path / "data", 8)
     division = split_dataset(root)
     before = set(root.iterdir())
-    write = Path.write_text
+    write = Path.write_bytes
 
-    def full(self: Path, text: str, **options: Any) -> int:
+    def full(self: Path, content: bytes) -> int:
         if ".test" in self.name:
             raise OSError(28, "No space left on device")
-        return write(self, text, **options)
+        return write(self, content)
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(CimnetError, match=r"test\.txt: cannot be written \(No space left on device\), so nothing"):
         division.write()
     assert set(root.iterdir()) == before

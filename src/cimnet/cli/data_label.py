@@ -1,0 +1,89 @@
+"""The commands ``cimnet data label export`` and ``import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cimnet.cli.shared import Device, Trust, counter, say
+from cimnet.utils.numbers import pluralize
+
+label_app = typer.Typer(no_args_is_help=True, help="To a labelling tool with prelabels, and back.")
+_Classes = Annotated[
+    str | None, typer.Option(help="Built-in class list, or names with commas, if the folder has none.")
+]
+
+
+def _classes(given: str | None) -> str | list[str] | None:
+    return [name.strip() for name in given.split(",")] if given and "," in given else given
+
+
+@label_app.command("export")
+def export_command(
+    root: Annotated[Path, typer.Argument(help="Folder of a data set.")],
+    out: Annotated[Path, typer.Argument(help="New folder.")],
+    to: Annotated[Literal["cvat", "label-studio"], typer.Option(help="Tool.")],
+    model: Annotated[
+        str | None, typer.Option(help="Checkpoint that gives masks to start from; the least certain come first.")
+    ] = None,
+    labelled: Annotated[bool, typer.Option("--labelled", help="Pairs that have labels, too.")] = False,
+    most: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
+    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
+    classes: _Classes = None,
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Write the pairs without labels for CVAT or Label Studio, thermal beside RGB."""
+    from cimnet.curation.label import export_for_labelling
+    from cimnet.data.classes import choose_classes
+
+    prelabel: Any = None
+    chosen = _classes(classes)
+    if model is not None:
+        from cimnet.inference import load
+        from cimnet.inference.uncertainty import predict_with_uncertainty
+
+        predictor = load(model, device, trust=trust)
+        wanted = choose_classes(chosen, None, root)
+        chosen = list(predictor.classes) if wanted is None else list(wanted.names)
+
+        def prelabel(arrays: Any, pair: Any) -> Any:
+            thermal = predictor.info.scaling(arrays.thermal, pair.thermal or pair.rgb)
+            return predict_with_uncertainty(predictor, arrays.rgb, thermal)
+
+    with counter("label export") as report:
+        done = export_for_labelling(
+            root,
+            out,
+            to,
+            prelabel=prelabel,
+            labelled=labelled,
+            most=most,
+            layout=layout,
+            classes=chosen,
+            progress=report,
+        )
+    say(f"{pluralize(done.pairs, 'pair')}: {', '.join(map(str, done.files))}")
+
+
+@label_app.command("import")
+def import_command(
+    root: Annotated[Path, typer.Argument(help="Folder of a data set of the layout folder.")],
+    result: Annotated[
+        Path, typer.Argument(help="CVAT's \"Segmentation mask 1.1\" (.zip or folder), or Label Studio's JSON.")
+    ],
+    names: Annotated[Path, typer.Option(help="names.csv of the export, or the export's folder.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace labels that are there and differ.")] = False,
+    classes: _Classes = None,
+) -> None:
+    """Write the masks that a tool exported as labels into a data set: all of them, or none."""
+    from cimnet.curation.label import import_masks
+
+    done = import_masks(root, result, names, overwrite=overwrite, classes=_classes(classes))
+    parts = [f"{pluralize(done.written, 'label')} written"]
+    parts += [f"{done.replaced} of them replaced others"] if done.replaced else []
+    parts += [f"{done.same} were the same"] if done.same else []
+    parts += [f"{pluralize(done.waiting, 'pair')} of the export came back without a mask"] if done.waiting else []
+    say("; ".join(parts))

@@ -1,0 +1,134 @@
+"""Corrected masks from a labelling tool into a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.curation.label.cvat import is_cvat, read_cvat
+from cimnet.curation.label.label_studio import read_label_studio
+from cimnet.curation.label.names import TABLE, read_table
+from cimnet.curation.label.pictures import png
+from cimnet.curation.label.tool_classes import ToolClasses
+from cimnet.curation.label.zips import Entries
+from cimnet.data.contents import Contents, read_contents
+from cimnet.data.io.open_image import image_size
+from cimnet.errors import CimnetError, DataError
+from cimnet.utils.file_sets import write_together
+from cimnet.utils.numbers import pluralize
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was done.
+
+    Attributes:
+        written: label files.
+        replaced: of them, those that were there before with other content.
+        same: masks that are there already, pixel by pixel.
+        waiting: pairs of the export that came back without a mask.
+    """
+
+    written: int
+    replaced: int
+    same: int
+    waiting: int
+
+
+def import_masks(
+    root: str | Path,
+    result: str | Path,
+    names: str | Path,
+    *,
+    overwrite: bool = False,
+    classes: str | Sequence[str] | None = None,
+) -> Imported:
+    """Write the masks that a tool exported as label files of class ids into a data set of the layout ``folder``: all of
+    them, or none.
+
+    Args:
+        result: CVAT's export "Segmentation mask 1.1" (.zip, or its folder), or Label Studio's "JSON".
+        names: the table of the export, or the folder that holds it.
+        overwrite: replace labels that are there and differ.
+        classes: as in `open_dataset`.
+
+    Raises:
+        DataError: a result that cannot be read, labels that are no classes of the data set, an image or pair that is
+            not known, or a mask of another size.
+        CimnetError: labels are there and differ, or cannot be written.
+    """
+    root, result, names = Path(root), Path(result), Path(names)
+    table = read_table(names / TABLE if names.is_dir() else names)
+    contents = read_contents(root, layout="folder", classes=classes)
+    if not contents.dataset.plain_ids:
+        raise DataError(
+            f"{contents.dataset.file.path}: its label files hold other values than class ids (label_table, "
+            "ignore_index or label_format); import into a data set without these keys"
+        )
+    known = ToolClasses.of(contents.dataset.classes, contents.dataset.colors)
+    files: dict[Path, bytes] = {}
+    replaced, same, seen = [], 0, set()
+    for file, mask in _masks(result, known):
+        pair = contents.pairs.get(table.get(file, ""))
+        if pair is None:
+            raise DataError(f"{result}: the image {file!r} is not in {names}, or its pair no longer in {root}")
+        _check_size(result, file, mask, contents, pair.id)
+        seen.add(pair.id)
+        place = pair.label or _place(contents, pair.id)
+        if pair.label is not None:
+            before = contents.dataset.decode(pair).label
+            if before is not None and np.array_equal(before, mask):
+                same += 1
+                continue
+            replaced.append(place)
+        files[place] = png(mask)
+    if replaced and not overwrite:
+        raise CimnetError(
+            f"{replaced[0]}: is there and differs ({pluralize(len(replaced), 'label')} in all); nothing was written. "
+            "--overwrite replaces them"
+        )
+    write_together(files)
+    return Imported(len(files), len(replaced), same, len(set(table.values()) - seen))
+
+
+def _masks(result: Path, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    if result.suffix.lower() == ".json":
+        yield from read_label_studio(result, known)
+        return
+    entries = Entries(result)
+    if not is_cvat(entries):
+        raise DataError(
+            f'{result}: not a result that is read; export from CVAT as "Segmentation mask 1.1", from Label Studio as '
+            "JSON"
+        )
+    yield from read_cvat(entries, known)
+
+
+def _check_size(result: Path, file: str, mask: npt.NDArray[np.uint8], contents: Contents, pair_id: str) -> None:
+    pair = contents.pairs[pair_id]
+    if any(contents.dataset.file.border) or pair.mirrored:
+        raise DataError(
+            f"{contents.dataset.file.path}: its images are cropped (border) or mirrored, so masks do not fit the "
+            "files; convert the data set first (`cimnet data convert`)"
+        )
+    height, width = image_size(pair.rgb)
+    if mask.shape != (height, width):
+        raise DataError(
+            f"{result}: {file}: a mask of {mask.shape[1]}x{mask.shape[0]}, but {pair.rgb} is {width}x{height}"
+        )
+
+
+def _place(contents: Contents, pair_id: str) -> Path:
+    """Where the label of a pair goes that has none."""
+    dataset = contents.dataset
+    pattern = dataset.file.files.get("labels", "labels/{name}")
+    if pattern.count("{") != 1 or "{name}" not in pattern:
+        raise DataError(
+            f"{dataset.file.path}: files: labels: {pattern!r}: a new label's name cannot be told from it; use one with "
+            "{name} alone"
+        )
+    return dataset.root / f"{pattern.replace('{name}', pair_id)}.png"

@@ -1,0 +1,251 @@
+"""To CVAT and Label Studio and back: what comes back is what went out, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cimnet.curation.label import export_for_labelling, import_masks
+from cimnet.curation.label.brush_rle import decode_mask, encode_mask
+from cimnet.curation.label.names import read_table
+from cimnet.curation.label.tool_classes import ToolClasses
+from cimnet.data import open_dataset
+from cimnet.data.pairs import Arrays, Pair
+from cimnet.errors import CimnetError, DataError
+from tests.conftest import Trained
+
+NAMES = ("background", "car", "person walking", "tree")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Five pairs, two of them labelled; one lies in a folder of its own."""
+    root = tmp_path / "data"
+    rng = np.random.default_rng(0)
+    for kind in ("rgb", "thermal", "labels"):
+        (root / kind / "flight 2").mkdir(parents=True)
+    for number, name in enumerate(("a", "b", "c", "d e", "flight 2/a")):
+        Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).save(root / "rgb" / f"{name}.png")
+        Image.fromarray(rng.integers(0, 65535, (20, 30), np.uint16)).save(root / "thermal" / f"{name}.png")
+        if number < 2:
+            Image.fromarray(truth(number)).save(root / "labels" / f"{name}.png")
+    (root / "classes.yaml").write_text(json.dumps({"classes": list(NAMES)}))
+    return root
+
+
+def truth(seed: int, classes: int = len(NAMES)) -> npt.NDArray[np.uint8]:
+    coarse = np.random.default_rng(seed).integers(0, classes, (4, 5), np.uint8)
+    return np.kron(coarse, np.ones((5, 6), np.uint8))
+
+
+def guess(arrays: Arrays, pair: Pair) -> tuple[npt.NDArray[np.uint8], float]:
+    """Masks by name, "c" the least certain."""
+    return truth(sum(map(ord, pair.id))), {"c": 0.9, "d e": 0.2}.get(pair.id, 0.5)
+
+
+def test_cvat_and_back(data: Path, tmp_path: Path) -> None:
+    done = export_for_labelling(data, tmp_path / "out", "cvat", prelabel=guess)
+    assert done.pairs == 3
+    table = read_table(tmp_path / "out" / "names.csv")
+    assert list(table.values()) == ["c", "flight 2/a", "d e"]  # the least certain first, whichever way a tool sorts
+    assert sorted(table) == list(table)
+    with zipfile.ZipFile(tmp_path / "out" / "images.zip") as images:
+        shown = images.namelist()
+        assert shown[:2] == ["0001_c.png", "related_images/0001_c_png/0001_c_thermal.png"]
+        with images.open(shown[0]) as file:
+            np.testing.assert_array_equal(np.array(Image.open(file)), np.array(Image.open(data / "rgb" / "c.png")))
+        with images.open(shown[1]) as file:
+            assert np.array(Image.open(file)).dtype == np.uint8
+    labels = json.loads((tmp_path / "out" / "labels.json").read_text())
+    assert [label["name"] for label in labels] == list(NAMES[1:])
+    assert len({label["color"] for label in labels}) == 3
+    imported = import_masks(data, tmp_path / "out" / "annotations.zip", tmp_path / "out")
+    assert (imported.written, imported.replaced, imported.same, imported.waiting) == (3, 0, 0, 0)
+    dataset = open_dataset(data, "all")
+    for pair in dataset.pairs:
+        expected = truth("ab".index(pair.id)) if pair.id in "ab" else guess(dataset.decode(pair), pair)[0]
+        np.testing.assert_array_equal(dataset.decode(pair).label, expected)
+    again = import_masks(data, tmp_path / "out" / "annotations.zip", tmp_path / "out")
+    assert (again.written, again.same) == (0, 3)
+
+
+def annotate(tasks: Path, out: Path, change: dict[str, Any] | None = None) -> Path:
+    """What Label Studio exports when somebody accepts the predictions."""
+    content = json.loads(tasks.read_text())
+    for task in content:
+        results = task.pop("predictions")[0]["result"]
+        task["annotations"] = [
+            {"result": [], "was_cancelled": True, "updated_at": "2030"},
+            {"result": [], "updated_at": "2020-01-01"},
+            {"result": results, "updated_at": "2021-01-01"},
+        ]
+        for entry in results:
+            entry.update(change or {})
+    out.write_text(json.dumps(content))
+    return out
+
+
+def test_label_studio_and_back(data: Path, tmp_path: Path) -> None:
+    export_for_labelling(data, tmp_path / "out", "label-studio", prelabel=guess)
+    tasks = json.loads((tmp_path / "out" / "tasks.json").read_text())
+    assert tasks[0]["data"]["rgb"] == "/data/local-files/?d=out/images/0001_c.png"
+    assert (tmp_path / "out" / "images" / "0001_c_thermal.png").is_file()
+    view = ET.parse(tmp_path / "out" / "config.xml").getroot()
+    assert [label.get("value") for label in view.iter("Label")] == list(NAMES[1:])
+    assert {image.get("value") for image in view.iter("Image")} == {"$rgb", "$thermal"}
+    result = annotate(tmp_path / "out" / "tasks.json", tmp_path / "result.json")
+    imported = import_masks(data, result, tmp_path / "out" / "names.csv")
+    assert imported.written == 3
+    dataset = open_dataset(data, "all")
+    for pair in dataset.pairs:
+        if pair.id not in "ab":
+            np.testing.assert_array_equal(dataset.decode(pair).label, guess(dataset.decode(pair), pair)[0])
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_brush_masks_come_back(height: int, width: int, seed: int, share: float) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    packed = encode_mask(mask)
+    assert all(0 <= byte < 256 for byte in packed)
+    np.testing.assert_array_equal(decode_mask(packed, height, width), mask)
+    with pytest.raises(DataError):
+        decode_mask(packed, height + 1, width)
+    with pytest.raises(DataError):
+        decode_mask(packed[:-1] if len(packed) > 8 else [], height, width)
+
+
+def test_brush_masks_are_those_of_label_studio() -> None:
+    brush = pytest.importorskip("label_studio_sdk.converter.brush")
+    mask = truth(3, 2).astype(bool)
+    theirs = brush.mask2rle((mask * 255).astype(np.uint8))
+    np.testing.assert_array_equal(decode_mask(theirs, 20, 30), mask)
+    ours = brush.decode_rle(encode_mask(mask)).reshape(20, 30, 4)
+    np.testing.assert_array_equal(ours[..., 3] > 0, mask)
+
+
+def test_masks_are_those_of_datumaro(data: Path, tmp_path: Path) -> None:
+    """The library that CVAT reads and writes formats with."""
+    datumaro = pytest.importorskip("datumaro")
+    export_for_labelling(data, tmp_path / "out", "cvat", prelabel=guess)
+    with zipfile.ZipFile(tmp_path / "out" / "annotations.zip") as file:
+        file.extractall(tmp_path / "voc")
+    read = datumaro.Dataset.import_from(str(tmp_path / "voc"), "voc_segmentation")
+    names = [label.name for label in read.categories()[datumaro.AnnotationType.label]]
+    assert set(NAMES) <= set(names)
+    assert len(read) == 3
+    for item in read:
+        mask = np.zeros((20, 30), int)
+        for annotation in item.annotations:
+            mask[annotation.image.astype(bool)] = NAMES.index(names[annotation.label])
+        np.testing.assert_array_equal(mask, truth(sum(map(ord, read_table(tmp_path / "out" / "names.csv")[item.id]))))
+
+
+def test_labels_that_are_there_are_kept(data: Path, tmp_path: Path) -> None:
+    export_for_labelling(data, tmp_path / "out", "cvat", labelled=True)
+    assert len(read_table(tmp_path / "out" / "names.csv")) == 5
+    before = (data / "labels" / "a.png").read_bytes()
+    Image.fromarray(truth(9)).save(data / "labels" / "b.png")
+    changed = (data / "labels" / "b.png").read_bytes()
+    with pytest.raises(CimnetError, match=r"b\.png: is there and differs .*--overwrite"):
+        import_masks(data, tmp_path / "out" / "annotations.zip", tmp_path / "out")
+    assert (data / "labels" / "b.png").read_bytes() == changed
+    done = import_masks(data, tmp_path / "out" / "annotations.zip", tmp_path / "out", overwrite=True)
+    assert (done.written, done.replaced, done.same, done.waiting) == (1, 1, 1, 3)
+    np.testing.assert_array_equal(np.array(Image.open(data / "labels" / "b.png")), truth(1))
+    assert (data / "labels" / "a.png").read_bytes() == before
+
+
+def test_without_a_background_class_what_is_not_painted_is_ignored() -> None:
+    known = ToolClasses.of(("road", "car"), ((0, 0, 0), (0, 0, 0)))
+    assert known.names == ("road", "car")
+    assert known.unpainted == 255
+    assert len({*known.colors, (0, 0, 0)}) == 3
+    assert ToolClasses.of(("car", "Unlabelled"), ((9, 9, 9), (1, 1, 1))).unpainted == 1
+
+
+def test_results_that_do_not_fit_change_nothing(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_for_labelling(data, out, "label-studio", prelabel=guess)
+    there = sorted((data / "labels").rglob("*.png"))
+
+    def refused(result: Path, text: str, names: Path = out) -> None:
+        with pytest.raises(DataError, match=text):
+            import_masks(data, result, names)
+        assert sorted((data / "labels").rglob("*.png")) == there
+
+    tasks, made = out / "tasks.json", tmp_path / "r.json"
+    refused(
+        annotate(tasks, made, {"value": {"format": "rle", "rle": [1], "brushlabels": ["lorry"]}}), "'lorry' is no class"
+    )
+    refused(annotate(tasks, made, {"type": "polygonlabels"}), "polygonlabels")
+    refused(annotate(tasks, made, {"original_height": 21}), "task 1: a brush label holds")
+    refused(annotate(tasks, made, {"image_rotation": 90}), "turned image")
+    refused(tasks, "has no 'annotations'")
+    refused(data / "classes.yaml", "cannot be opened")
+    made.write_text("<html>")
+    refused(made, "is not JSON")
+    annotate(tasks, made)
+    (tmp_path / "names.csv").write_text("file,pair\n0001_c,gone\n")
+    refused(made, "'0001_c' is not in", tmp_path / "names.csv")
+    (tmp_path / "names.csv").write_text("a,b\n1,2\n")
+    refused(made, "columns file,pair", tmp_path / "names.csv")
+    with zipfile.ZipFile(tmp_path / "r.zip", "w") as file:
+        file.writestr("labelmap.txt", "car:1,2,3::\n")
+    refused(tmp_path / "r.zip", "no masks in SegmentationClass")
+    with zipfile.ZipFile(tmp_path / "r.zip", "w") as file:
+        file.writestr("labelmap.txt", "background:0,0,0::\ncar:1,2,3::\n")
+        Image.new("RGB", (30, 20), (9, 9, 9)).save(tmp_path / "wrong.png")
+        file.write(tmp_path / "wrong.png", "SegmentationClass/0001_c.png")
+    refused(tmp_path / "r.zip", r"colour \(9, 9, 9\) at x 0, y 0 is no label's")
+    with zipfile.ZipFile(tmp_path / "r.zip", "w") as file:
+        file.writestr("labelmap.txt", "background:0,0,0::\ncar:1,2,3::\n")
+        Image.new("RGB", (31, 20), (1, 2, 3)).save(tmp_path / "wrong.png")
+        file.write(tmp_path / "wrong.png", "SegmentationClass/0001_c.png")
+    refused(tmp_path / "r.zip", "a mask of 31x20, but .* is 30x20")
+
+
+def test_what_cannot_be_exported(data: Path, tmp_path: Path) -> None:
+    for name in ("c", "d e", "flight 2/a"):
+        Image.fromarray(truth(1)).save(data / "labels" / f"{name}.png")
+    with pytest.raises(DataError, match="every pair has a label"):
+        export_for_labelling(data, tmp_path / "out", "cvat")
+    with pytest.raises(CimnetError):
+        export_for_labelling(data, data / "out", "cvat", labelled=True)
+    assert not (tmp_path / "out").exists()
+    assert export_for_labelling(data, tmp_path / "out", "cvat", labelled=True, most=2).pairs == 2
+    (data / "classes.yaml").write_text('{"classes": ["background", "b:c", "d", "e"]}')
+    with pytest.raises(DataError, match="without a colon"):
+        export_for_labelling(data, tmp_path / "other", "cvat", labelled=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_commands(cli: Any, trained: Trained, tmp_path: Path) -> None:
+    """Prelabels of a model; the least certain pair first."""
+    root = tmp_path / "own"
+    source = open_dataset(trained.root, "train")
+    for kind in ("rgb", "thermal"):
+        (root / kind).mkdir(parents=True)
+    for pair in source.pairs[:3]:
+        arrays = source.decode(pair)
+        Image.fromarray(arrays.rgb).save(root / "rgb" / f"{pair.id}.png")
+        Image.fromarray(arrays.thermal).save(root / "thermal" / f"{pair.id}.png")
+    ran = cli("data", "label", "export", root, tmp_path / "out", "--to", "cvat", "--model", trained.best)
+    assert ran.code == 0
+    rows = [line.split(",") for line in (tmp_path / "out" / "names.csv").read_text().splitlines()[1:]]
+    assert [float(row[2]) for row in rows] == sorted((float(row[2]) for row in rows), reverse=True)
+    names = json.dumps({"classes": list(source.classes)})
+    (root / "classes.yaml").write_text(names)
+    ran = cli("data", "label", "import", root, tmp_path / "out" / "annotations.zip", "--names", tmp_path / "out")
+    assert ran.code == 0
+    assert "3 labels written" in ran.out
+    assert len(open_dataset(root, "all")) == 3
