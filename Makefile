@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null)
 export MALLOC_MMAP_MAX_ ?= 0
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 
-.PHONY: demo test test-slow test-all test-lowest lint format clean help
+.PHONY: demo test test-slow test-all test-lowest lint format plugin clean help
 
 help:
 	@echo "make demo      train a small CIMNet on synthetic scenes and write runs/demo/report.html (about five minutes)"
@@ -19,16 +19,20 @@ help:
 	@echo "make test-all  both"
 	@echo "make test-lowest  the fast tests in two fresh environments without extras: lowest versions, current versions"
 	@echo "make format    format the code"
+	@echo "make plugin    dist/cimnet-qgis.zip, for QGIS: Plugins, Install from ZIP"
 
 demo: $(VENV)/ready
 	$(BIN)/cimnet demo --out runs/demo
+
+plugin:
+	mkdir -p dist && cd desktop/qgis && rm -f ../../dist/cimnet-qgis.zip && $(PYTHON) -m zipfile -c ../../dist/cimnet-qgis.zip cimnet
 
 test: lint $(VENV)/ready
 	$(PYTEST)
 
 test-slow: $(VENV)/ready
-	$(PYTEST) -m "(slow or export) and not browser and not cluster"
-	$(PYTEST) -m "browser or cluster"  # apart: these start processes of their own
+	$(PYTEST) -m "(slow or export) and not browser and not cluster and not qgis"
+	$(PYTEST) -m "browser or cluster or qgis"  # apart: these start processes of their own
 
 test-all: test test-slow
 

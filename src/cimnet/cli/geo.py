@@ -15,6 +15,7 @@ from cimnet.cli.shared import (
     ForceRange,
     Overlap,
     Precision,
+    ProgressLines,
     RGBBands,
     RGBRange,
     Scales,
@@ -53,6 +54,7 @@ def geo(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs and QGIS styles; drop an interrupted run.")
     ] = False,
+    progress_lines: ProgressLines = False,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
@@ -68,7 +70,7 @@ def geo(
     settings |= {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
     predictor = load(checkpoint, device, trust=trust, scales=parse_scales(scales), **settings)
     try:
-        with counter("classify") as progress:
+        with counter("classify", progress_lines) as progress:
             result = predict_geotiff(
                 predictor,
                 rgb,

@@ -19,6 +19,7 @@ from cimnet.cli.demo import demo
 from cimnet.cli.evaluate import evaluate
 from cimnet.cli.export import export
 from cimnet.cli.geo import geo
+from cimnet.cli.geo_check import geo_check
 from cimnet.cli.live import live
 from cimnet.cli.models import list_models, publish
 from cimnet.cli.paper import paper_app
@@ -42,6 +43,7 @@ app.command()(calibrate)
 app.command()(robustness)
 app.command()(export)
 app.command()(geo)
+app.command("geo-check")(geo_check)
 app.command()(video)
 app.command()(live)
 app.command()(bag)

@@ -22,6 +22,7 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Open a .pt2 file, which can run code: only one that you made yourself.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
+ProgressLines = Annotated[bool, typer.Option("--progress-lines", hidden=True, help="Print progress for a program.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override of the recipe, e.g. training.epochs=3. Repeatable.")
 ]
@@ -111,11 +112,13 @@ class bar:
 
 
 class counter:
-    """A progress bar whose total comes with the first call: yields `report(done, total)`."""
+    """A progress bar whose total comes with the first call: yields `report(done, total)`. With `lines`, it prints
+    ``progress DONE TOTAL`` in place of a bar, for programs."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, lines: bool = False) -> None:
+        self.lines = lines
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=console, transient=True)
+        self.progress = Progress(*columns, console=console, transient=True, disable=lines)
         self.task = self.progress.add_task(text, total=None)
 
     def __enter__(self) -> Any:
@@ -127,6 +130,8 @@ class counter:
 
     def report(self, done: int, total: int) -> None:
         """So many of so many."""
+        if self.lines:
+            print(f"progress {done} {total}", flush=True)
         self.progress.update(self.task, completed=done, total=total)
 
 

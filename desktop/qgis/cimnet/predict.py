@@ -1,0 +1,66 @@
+"""Segment a pair of rasters."""
+
+from qgis.core import (
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterVectorDestination,
+)
+
+from .algorithm import CimnetAlgorithm
+
+
+class PredictPair(CimnetAlgorithm):
+    """`cimnet geo`."""
+
+    CHECKPOINT, WINDOW, BOTH, OUTPUT, POLYGONS = "CHECKPOINT", "WINDOW", "REQUIRE_BOTH", "OUTPUT", "POLYGONS"
+
+    def name(self):
+        """cimnet:predict."""
+        return "predict"
+
+    def displayName(self):
+        """As it is shown."""
+        return "Segment a pair of rasters"
+
+    def shortHelpString(self):
+        """The text beside the dialog."""
+        return (
+            "Segments an RGB and a thermal raster into the classes of a cimnet checkpoint. The rasters may differ in "
+            "resolution, extent and reference system; the result lies on the grid of the RGB raster, in the colours of "
+            "its classes. A run that is cancelled goes on where it stopped when it is started again with the same "
+            "output."
+        )
+
+    def initAlgorithm(self, configuration=None):
+        """The parameters."""
+        self.add_rasters()
+        self.addParameter(QgsProcessingParameterFile(self.CHECKPOINT, "Checkpoint (.safetensors, .onnx, .xml)"))
+        self.addParameter(
+            QgsProcessingParameterNumber(
+                self.WINDOW, "Side of the windows, pixels (empty: automatic)", optional=True, minValue=32
+            )
+        )
+        self.addParameter(QgsProcessingParameterBoolean(self.BOTH, "Only where both rasters have data", False))
+        self.addParameter(QgsProcessingParameterRasterDestination(self.OUTPUT, "Classes"))
+        self.addParameter(
+            QgsProcessingParameterVectorDestination(self.POLYGONS, "Polygons", optional=True, createByDefault=False)
+        )
+        self.add_python()
+
+    def processAlgorithm(self, parameters, context, feedback):
+        """Run it."""
+        rgb, thermal = self.rasters(parameters, context)
+        out = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
+        words = ["geo", self.parameterAsFile(parameters, self.CHECKPOINT, context)]
+        words += ["--rgb", rgb, "--thermal", thermal, "--out", out, "--progress-lines"]
+        result = {self.OUTPUT: out}
+        if parameters.get(self.WINDOW) is not None:
+            words += ["--window", str(self.parameterAsInt(parameters, self.WINDOW, context))]
+        if self.parameterAsBool(parameters, self.BOTH, context):
+            words.append("--require-both")
+        if parameters.get(self.POLYGONS):
+            result[self.POLYGONS] = self.parameterAsOutputLayer(parameters, self.POLYGONS, context)
+            words += ["--polygons", result[self.POLYGONS]]
+        return result if self.run_words(words, parameters, context, feedback) else {}

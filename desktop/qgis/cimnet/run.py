@@ -1,0 +1,94 @@
+"""Runs the command line of cimnet in a Python of the user's choice. Imports nothing of QGIS."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+PROGRESS = re.compile(r"progress (\d+) (\d+)")
+_OF_QGIS = ("PYTHONHOME", "PYTHONPATH", "GDAL_DATA", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH", "QT_PLUGIN_PATH")
+"""Settings that QGIS makes for its own Python and libraries."""
+
+
+class CimnetError(Exception):
+    """Why a run failed, in one line."""
+
+
+def run_cimnet(python, words, progress, say, cancelled):
+    """Run ``python -m cimnet.cli WORDS``.
+
+    Args:
+        python: path of a Python that has cimnet.
+        words: of the command line.
+        progress: called with per cent.
+        say: called with each line of output.
+        cancelled: asked several times a second; true stops the run.
+
+    Returns:
+        Whether it ran to its end; False: it was cancelled.
+
+    Raises:
+        CimnetError: it failed, or this Python has no cimnet.
+    """
+    environment = {key: value for key, value in os.environ.items() if key not in _OF_QGIS}
+    environment["PYTHONUNBUFFERED"] = "1"
+    try:
+        process = subprocess.Popen(
+            [python, "-m", "cimnet.cli", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=sys.platform != "win32",
+        )
+    except OSError as error:
+        reason = f"cannot be started ({error.strerror}); choose the Python that has cimnet"
+        raise CimnetError(f"{python}: {reason}") from error
+    errors = []
+    readers = [
+        threading.Thread(target=_read, args=(process.stdout, lambda line: _tell(line, progress, say)), daemon=True),
+        threading.Thread(target=_read, args=(process.stderr, errors.append), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    stopped = False
+    while True:
+        try:
+            process.wait(0.2)
+            break
+        except subprocess.TimeoutExpired:
+            if cancelled() and not stopped:
+                stopped = True
+                process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
+    for reader in readers:
+        reader.join(5)
+    if stopped:
+        return False
+    if process.returncode:
+        raise CimnetError(_reason(python, errors))
+    return True
+
+
+def _read(stream, take):
+    with stream:
+        for line in stream:
+            take(line.rstrip("\n"))
+
+
+def _tell(line, progress, say):
+    found = PROGRESS.fullmatch(line.strip())
+    if found:
+        progress(100 * int(found.group(1)) / max(int(found.group(2)), 1))
+    elif line.strip():
+        say(line)
+
+
+def _reason(python, errors):
+    """The last line that says something; where cimnet is not installed, how to install it."""
+    text = "\n".join(errors)
+    if re.search(r"No module named '?cimnet", text):
+        return f'{python}: has no cimnet; run: "{python}" -m pip install "cimnet[geo]"'
+    lines = [line for line in errors if line.strip()]
+    return lines[-1].replace("cimnet: ", "", 1) if lines else "cimnet ended without a word"

@@ -1,0 +1,186 @@
+"""Do two rasters lie on each other? Measured from their content, and mended by moving the thermal raster."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from rasterio.warp import transform as reproject
+
+from cimnet.checkpoint import ModelInfo
+from cimnet.data.io.bands import Bands
+from cimnet.data.io.thermal_scaling import ThermalScaling
+from cimnet.deploy.geo.local_rasters import OFFLINE, driver_of
+from cimnet.deploy.geo.outputs import staged, writing
+from cimnet.deploy.geo.rasters import RasterPair, open_pair
+from cimnet.errors import CimnetError, ConfigError, DataError
+from cimnet.registration.estimate import align_rig
+from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
+
+SIDE = 512
+"""Side of the windows that are looked at, RGB pixels."""
+MOST = 12
+_KNOWN = 0.95
+_PERCENTILES = ThermalScaling("gain_control", 0.5, 99.5)
+
+Window = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class PairCheck:
+    """What two rasters say about each other.
+
+    Attributes:
+        status: ``ok``: the offset was found; ``unknown``: the images do not tell.
+        dx, dy: how far to the right and down the thermal raster shows what the RGB raster shows, RGB pixels.
+        metres: the same as a length on the map, in units of the RGB raster's reference system. None: unknown.
+        confidence: 0..1, see :class:`cimnet.registration.estimate.Alignment`.
+        stretch: how far off, RGB pixels, an affine map would place the corners of a window beyond the offset: what a
+            move cannot mend. None: unknown.
+        windows: that were looked at, of `SIDE` pixels.
+        crs: reference systems of both.
+        pixel: size of an RGB and a thermal pixel, in units of each one's own system.
+    """
+
+    status: str
+    dx: float | None
+    dy: float | None
+    metres: float | None
+    confidence: float
+    stretch: float | None
+    windows: int
+    crs: tuple[str, str]
+    pixel: tuple[float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(self).items()}
+
+
+def check_rasters(
+    rgb: str | Path,
+    thermal: str | Path,
+    *,
+    out: str | Path | None = None,
+    bands: Bands | None = None,
+    overwrite: bool = False,
+    warn: Callable[[str], object] = warnings.warn,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> PairCheck:
+    """Compare two rasters in up to `MOST` windows where both have data.
+
+    Args:
+        rgb, thermal: as for :func:`cimnet.deploy.geo.predict_geotiff`.
+        out: a copy of the thermal raster to write, moved by the offset. Its pixels stay as they are; its geotransform
+            changes.
+        bands: which bands are which; None: the files say.
+        overwrite: replace `out`.
+        warn: told what is odd but no error.
+        progress: told (windows read, windows in all).
+
+    Raises:
+        DataError: rasters that cannot be read or do not overlap, or with `out`: an offset that cannot be found.
+        CimnetError: `out` is there already or cannot be written.
+    """
+    rgb, thermal = Path(rgb), Path(thermal)
+    place = None if out is None else Path(out)
+    for raster in (rgb, thermal):
+        if not raster.is_file():
+            raise DataError(f"{raster}: no such file")
+    if place is not None:
+        _check_output(place, rgb, thermal, overwrite)
+    info = ModelInfo("", {}, (), (), _PERCENTILES)
+    with rasterio.Env(GDAL_CACHEMAX=128, **OFFLINE), open_pair(rgb, thermal, info, True, warn, bands) as pair:
+        windows = list(_windows(pair, progress))
+        if not windows:
+            raise DataError(f"{rgb}, {thermal}: no place where both have data; are they of one flight?")
+        found = align_rig(windows, model="affine")
+        result = _describe(pair, thermal, found.status, found.matrix, found.confidence, len(windows))
+        if place is None:
+            return result
+        if result.status != "ok" or result.dx is None or result.dy is None:
+            raise DataError(
+                f"{rgb}, {thermal}: the offset cannot be told from the images (confidence {found.confidence:.2f}); "
+                f"{place} was not written"
+            )
+        _write_moved(pair, thermal, place, result.dx, result.dy)
+    return result
+
+
+def _check_output(out: Path, rgb: Path, thermal: Path, overwrite: bool) -> None:
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError(f"{out}: the moved raster is a GeoTIFF; give a name that ends in .tif")
+    if out.exists() and not overwrite:
+        raise CimnetError(f"{out}: exists; choose another name, or --overwrite to replace it")
+    refuse_inputs_as_outputs([out], [rgb, thermal])
+    require_writable_file(out)
+
+
+def _windows(pair: RasterPair, progress: Callable[[int, int], object]) -> Iterator[Window]:
+    """Windows that both rasters fill, spread over the whole."""
+    height, width = pair.rgb.shape
+    side = min(SIDE, height, width)
+    rows, columns = (np.unique(np.linspace(0, full - side, 12).astype(int)) for full in (height, width))
+    places = [(int(top), int(left)) for top in rows for left in columns]
+    order = np.random.default_rng(0).permutation(len(places))
+    found = 0
+    for number, index in enumerate(order):
+        progress(max(found, round(MOST * number / len(order))), MOST)
+        top, left = places[index]
+        if pair.known(top, left, side, side).mean() < _KNOWN:
+            continue
+        images = pair.read(top, left, side, side)
+        if images is not None:
+            found += 1
+            yield images
+        if found == MOST:
+            return
+
+
+def _describe(
+    pair: RasterPair,
+    thermal: Path,
+    status: str,
+    matrix: npt.NDArray[np.float64] | None,
+    confidence: float,
+    windows: int,
+) -> PairCheck:
+    dx = dy = metres = stretch = None
+    if matrix is not None:
+        side = min(SIDE, *pair.rgb.shape)
+        centre = (side - 1) / 2
+        dx, dy = (float(matrix[axis] @ [centre, centre, 1]) - centre for axis in (0, 1))
+        corner = np.abs(matrix[:, :2] - np.eye(2)) @ [side / 2, side / 2]
+        stretch = float(np.hypot(*corner))
+        a, b, d, e = (pair.rgb.transform[k] for k in (0, 1, 3, 4))
+        metres = float(np.hypot(a * dx + b * dy, d * dx + e * dy))
+    with rasterio.open(thermal.absolute(), driver=driver_of(thermal)) as heat:
+        crs = tuple("none" if r.crs is None else r.crs.to_string() for r in (pair.rgb, heat))
+        pixel = tuple(float(np.hypot(r.transform.a, r.transform.d)) for r in (pair.rgb, heat))
+    return PairCheck(
+        status, dx, dy, metres, float(confidence), stretch, windows, (crs[0], crs[1]), (pixel[0], pixel[1])
+    )
+
+
+def _write_moved(pair: RasterPair, thermal: Path, out: Path, dx: float, dy: float) -> None:
+    """A copy of the thermal raster whose content lies `dx`, `dy` RGB pixels further left and up."""
+    height, width = pair.rgb.shape
+    x, y = width / 2, height / 2
+    xs, ys = zip(*(pair.rgb.transform * point for point in ((x, y), (x - dx, y - dy))), strict=True)
+    with staged([out]) as hidden, writing(out):
+        with rasterio.open(thermal.absolute(), driver=driver_of(thermal)) as heat:
+            if pair.rgb.crs is not None and heat.crs is not None and pair.rgb.crs != heat.crs:
+                xs, ys = reproject(pair.rgb.crs, heat.crs, xs, ys)
+            moved = Affine.translation(xs[1] - xs[0], ys[1] - ys[0]) * heat.transform
+            rasterio.shutil.copy(heat, hidden[out], driver="GTiff", compress="deflate", tiled=True, bigtiff="if_safer")
+        with rasterio.open(hidden[out], "r+") as copy:
+            copy.transform = moved
+        hidden[out].replace(out)
