@@ -60,7 +60,7 @@ def test_missing_weights_are_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(ConfigError, match=r"no ImageNet weights for encoder 'resnet50\.tv_in1k'.*model\.pretrained=false"):
+    with pytest.raises(ConfigError, match=r"for encoder 'resnet50\.tv_in1k'.*model\.pretrained=false"):
         resnet_pair(50, pretrained=True)
 
 
