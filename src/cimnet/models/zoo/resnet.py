@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from cimnet.models.base import RGBTModel
 from cimnet.models.encoder import imagenet_weights
+from cimnet.models.registry import Builder, register_network
 
 BLOCKS: dict[int, tuple[type[nn.Module], tuple[int, int, int, int]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
@@ -81,3 +86,16 @@ def resnet_pair(depth: int, pretrained: bool = False) -> tuple[ResNetTrunk, ResN
         rgb.load_state_dict(weights)
         thermal.load_state_dict({**weights, "conv1.weight": weights["conv1.weight"].mean(1, keepdim=True)})
     return rgb, thermal
+
+
+def register_depths(family: str, network: Builder, depths: Iterable[int]) -> None:
+    """Register a network ``(num_classes, depth, **options)`` as ``FAMILY_resnetDEPTH`` for each depth."""
+    for depth in depths:
+        register_network(f"{family}_resnet{depth}")(_with_depth(network, depth))
+
+
+def _with_depth(network: Builder, depth: int) -> Builder:
+    def build(num_classes: int, **options: Any) -> RGBTModel:
+        return network(num_classes, depth, **options)
+
+    return build
