@@ -53,12 +53,15 @@ class ZooNetwork(RGBTModel):
         renames: names of weights in the original's files and here.
         unused: beginnings of names, as here, of weights that the original has and no logits depend on: they are kept
             so that its files load and its parameters count, take no gradient, and may be missing from a file.
+        extra_allowed: the original's files hold weights of heads that only its training had, which are not published
+            and are left out; otherwise an unknown name is an error.
     """
 
     stride = 1
     least = 1
     renames: ClassVar[Renames] = ()
     unused: Sequence[str] = ()
+    extra_allowed: ClassVar[bool] = False
 
     def __init__(
         self,
