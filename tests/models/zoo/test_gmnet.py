@@ -49,13 +49,17 @@ class TestParity(ParityTester):
     parameters = 153_472_410
 
     @torch.no_grad()
-    def test_logits_of_the_auxiliary_heads(self) -> None:
+    def test_logits(self) -> None:
+        """Of the auxiliary heads, too."""
+        super().test_logits()
         expected = vectors.read(self.original)
         model = self.filled("64x96")
         assert isinstance(model, GMNet)
         heads = model.all_heads(*pair_of("64x96")).auxiliary
         for name, head in zip(("binary", "boundary"), heads, strict=True):
             assert_extract(head.logits, expected, f"64x96/{name}")
+
+    test_logits_in_float32 = ParityTester.test_logits_in_float32  # behind the others, as it rounds the weights
 
 
 def test_used_parameters() -> None:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cimnet.models.zoo.feanet import ChannelAttention
+
 
 class DetailAggregation(nn.Module):
     """Details of two shallow maps, where the thermal map says what is salient (GMNet: shallow feature fusion; CAINet:
@@ -15,29 +17,27 @@ class DetailAggregation(nn.Module):
 
         o = r · sigmoid(q + r) + q
         p = conv1×1(o)
-        out = p · sigmoid(W2 ReLU(W1 maxpool(p)))
+        out = p · attention(p)
 
     Args:
         in_channels: of both maps.
-        channels: of the result; 16 times as many as the channel attention has inside.
+        channels: of the result.
     """
 
     def __init__(self, in_channels: int, channels: int = 64) -> None:
         super().__init__()
         self.saliency = nn.Conv2d(1, 1, 7, padding=3, bias=False)
         self.project = nn.Conv2d(in_channels, channels, 1)
-        self.squeeze = nn.Conv2d(channels, channels // 16, 1, bias=False)
-        self.excite = nn.Conv2d(channels // 16, channels, 1, bias=False)
+        self.attention = ChannelAttention(channels)
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         """Two maps (B, C, H, W) to one (B, ``channels``, H, W)."""
         salient = self.saliency(thermal.amax(1, keepdim=True))
         details = self.project(rgb * torch.sigmoid(salient + rgb) + salient)
-        strongest = details.amax((2, 3), keepdim=True)
-        return details * torch.sigmoid(self.excite(F.relu(self.squeeze(strongest))))
+        return details * self.attention(details)
 
 
-DETAIL_NAMES = (("conv1.", "saliency."), ("tp.", "project."), ("ca.fc1.", "squeeze."), ("ca.fc2.", "excite."))
+DETAIL_NAMES = (("conv1.", "saliency."), ("tp.", "project."), ("ca.", "attention."))
 """Names of :class:`DetailAggregation`'s weights in the files of both originals, and here."""
 
 
