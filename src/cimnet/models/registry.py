@@ -77,6 +77,11 @@ def list_models(pattern: str = "*") -> list[str]:
     return fnmatch.filter([*names, *_NETWORKS], pattern)
 
 
+def list_networks() -> list[str]:
+    """Those of :func:`list_models` that were registered as one network, with an encoder of its own."""
+    return list(_NETWORKS)
+
+
 def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
     """Build a model by name.
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cimnet.models import RGBTModel, create_model
+from cimnet.models.outline import Outline, outline_model
 from cimnet.models.zoo.network import InputStatistics, ZooNetwork
 
 from ..tester import CLASSES, ModelTester
@@ -54,8 +55,7 @@ class WeightsTester:
     options: ClassVar[Mapping[str, Any]] = {}
 
     def test_parameters(self) -> None:
-        with torch.device("meta"):
-            model = create_model(self.network, self.classes, **self.options)
+        model = _empty(self.network, self.classes, self.options)
         assert sum(p.numel() for p in model.parameters()) == self.parameters
 
     def test_names_and_shapes_of_all_weights(self) -> None:
@@ -134,8 +134,8 @@ def assert_extract(logits: Tensor, expected: Mapping[str, Any], name: str) -> No
 
 
 def _empty(network: str, classes: int, options: Mapping[str, Any]) -> ZooNetwork:
-    with torch.device("meta"):
-        model = create_model(network, classes, **options)
+    with Outline(10**9, 10**5):
+        model = outline_model(network, classes, **options)
     assert isinstance(model, ZooNetwork)
     return model
 
