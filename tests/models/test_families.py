@@ -7,11 +7,11 @@ import torch
 
 from cimnet.errors import ConfigError
 from cimnet.models import RGBTModel, SingleStream, create_model, list_models
-from cimnet.models.registry import list_networks
 from cimnet.models.base import class_ids
 from cimnet.models.baselines.parallel import ParallelRectification
 from cimnet.models.baselines.single import add_channel
 from cimnet.models.encoder import create_encoder
+from cimnet.models.registry import list_networks
 
 from .tester import CLASSES, SMALL, ModelTester, TwoStreamTester, images
 

@@ -1,9 +1,9 @@
-"""The commands ``cimnet list-models`` and ``cimnet publish``."""
+"""The commands ``cimnet list-models``, ``cimnet import`` and ``cimnet publish``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,28 @@ def publish(
         say(f"written: {out}")
     if hub is not None:
         say(f"pushed: {predictor.push_to_hub(hub, private=not public)}")
+
+
+def import_checkpoint(
+    name: Annotated[str, typer.Argument(help="Published network, see `cimnet models`.")],
+    file: Annotated[Path, typer.Argument(help="Checkpoint of the network's original code.")],
+    classes: Annotated[
+        str, typer.Option(help="Built-in class list (e.g. mfnet), names with commas, or a classes.yaml.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write: .safetensors.")],
+    channel_order: Annotated[
+        Literal["rgb", "bgr"] | None,
+        typer.Option(help="Order of colours that the weights expect. Default: that of the official ones."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+) -> None:
+    """Turn a checkpoint of a published network's original code into one of this package."""
+    from cimnet.data.classes import classes_of
+    from cimnet.inference.official import import_official
+
+    model = import_official(name, file, classes_of(classes), out, channel_order, overwrite)
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    say(f"written: {out} ({name}, {parameters:.1f} M parameters)")
 
 
 def list_models(pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g. 'cimnet_*'.")] = "*") -> None:

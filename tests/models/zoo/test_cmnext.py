@@ -22,6 +22,7 @@ class TestSmallCMNeXt(ZooTester):
 @pytest.mark.slow
 class TestCMNeXtB2(ZooTester):
     network = "cmnext_mit_b2"
+    rounding = 1e-4
 
 
 class TestParityB2(ParityTester):
