@@ -166,6 +166,9 @@ class LossConfig(_Section):
     alone: tuple[NonNegativeFloat, NonNegativeFloat] = Field(
         (1.0, 2.0), description="with model.decode_alone: weights of RGB and thermal streams; pairs have 1"
     )
+    auxiliary: NonNegativeFloat = Field(
+        1.0, description="factor of what further heads of published networks add; 0 leaves them out"
+    )
 
 
 class TrainingConfig(_Section):
