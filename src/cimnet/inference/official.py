@@ -72,6 +72,24 @@ def official_options(name: str, channel_order: ChannelOrder | None = None) -> di
     return {"channel_order": channel_order or PUBLICATIONS[name].channel_order}
 
 
+def official_model(
+    name: str, source: str | Path, classes: ClassList, channel_order: ChannelOrder | None = None
+) -> tuple[RGBTModel, ModelInfo]:
+    """The model of :func:`from_official` and its description.
+
+    The data sets of the published networks have thermal images of 8 bits, of which the whole range becomes 0..1.
+
+    Args:
+        classes: their names and colours in the order of the weights' ids.
+
+    Raises:
+        ConfigError, CheckpointError: as :func:`from_official`.
+    """
+    model = from_official(name, source, len(classes.names), channel_order)
+    options = official_options(name, channel_order)
+    return model, ModelInfo(name, options, classes.names, classes.colors, thermal_dtype="uint8")
+
+
 def import_official(
     name: str,
     source: Path,
@@ -80,12 +98,10 @@ def import_official(
     channel_order: ChannelOrder | None = None,
     overwrite: bool = False,
 ) -> RGBTModel:
-    """Write official weights as a checkpoint of this package; see :func:`from_official`.
-
-    The data sets of the published networks have thermal images of 8 bits, of which the whole range becomes 0..1.
+    """Write official weights as a checkpoint of this package.
 
     Args:
-        classes: their names and colours in the order of the weights' ids.
+        name, source, classes, channel_order: see :func:`official_model`.
         out: ``.safetensors`` file.
         overwrite: replace ``out`` where it exists.
 
@@ -98,8 +114,7 @@ def import_official(
     refuse_inputs_as_outputs([out], [source])
     if out.exists() and not overwrite:
         raise CimnetError(f"{out}: exists; choose another --out, or --overwrite to replace it")
-    model = from_official(name, source, len(classes.names), channel_order)
-    info = ModelInfo(name, official_options(name, channel_order), classes.names, classes.colors, thermal_dtype="uint8")
+    model, info = official_model(name, source, classes, channel_order)
     save_checkpoint(out, model, info)
     return model
 

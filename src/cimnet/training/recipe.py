@@ -68,6 +68,7 @@ class ModelConfig(_Section):
     cwr: bool | None = Field(None, description="channel rectification, eq. 19-23")
     offset_update: Literal["replace", "residual"] | None = None
     modulation: bool | None = None
+    channel_order: Literal["rgb", "bgr"] | None = Field(None, description="of published networks")
     explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
     exchange_dropout: float | None = Field(
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"

@@ -218,7 +218,7 @@ class CMNeXt(RectifiedStreams):
 
 _PUBLISHED = partial(
     Publication,
-    paper="Zhang et al., CVPR 2023",
+    paper="Zhang et al., CVPR",
     year=2023,
     link="https://arxiv.org/abs/2303.01480",
     code="https://github.com/jamycheung/DELIVER",
@@ -229,10 +229,7 @@ PUBLICATIONS: dict[str, Publication] = {
     "cmnext_mit_b4": _PUBLISHED(
         "CMNeXt-B4",
         checkpoint="https://drive.google.com/drive/folders/1OaOHMbD5P_HPwTzzXwdYRUFIiGkyFQfP",
-        scores={
-            "mfnet": Score(59.9, "README of the code", chosen_on_test=True),
-            "kust4k": Score(71.4, "CIMNet, Table II"),
-        },
+        scores={"mfnet": Score(59.9, "README of the code", chosen_on_test=True)},
     ),
     "cmnext_mit_b5": _PUBLISHED("CMNeXt-B5", checkpoint="none offered for RGB and thermal"),
 }

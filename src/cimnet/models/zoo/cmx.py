@@ -88,7 +88,7 @@ class CMX(RectifiedStreams):
 _CODE = "https://github.com/huaaaliu/RGBX_Semantic_Segmentation"
 _PUBLISHED = partial(
     Publication,
-    paper="Zhang et al., IEEE T-ITS 2023",
+    paper="Zhang et al., IEEE T-ITS",
     year=2023,
     link="https://arxiv.org/abs/2203.04838",
     code=_CODE,
@@ -103,10 +103,7 @@ PUBLICATIONS: dict[str, Publication] = {
     "cmx_mit_b4": _PUBLISHED(
         "CMX-B4",
         checkpoint="none offered for RGB and thermal",
-        scores={
-            "mfnet": Score(59.7, "README of the code", chosen_on_test=True),
-            "kust4k": Score(72.9, "CIMNet, Table II"),
-        },
+        scores={"mfnet": Score(59.7, "README of the code", chosen_on_test=True)},
     ),
     "cmx_mit_b5": _PUBLISHED("CMX-B5", checkpoint="none offered for RGB and thermal"),
 }

@@ -115,6 +115,8 @@ class ZooNetwork(RGBTModel):
 
     def _fit(self, x: Tensor) -> Tensor:
         x = super()._fit(x)
+        if self.least <= self.stride:
+            return x
         missing = [max(-(-self.least // self.stride) * self.stride - side, 0) for side in x.shape[-2:]]
         return F.pad(x, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else x
 
