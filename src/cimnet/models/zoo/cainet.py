@@ -89,10 +89,10 @@ class ComplementaryReasoning(nn.Module):
         height, width = x.shape[2:]
         assignment = self.theta(x).flatten(2)  # (B, N, L)
         states = self.phi(x).flatten(2)  # (B, S, L)
-        nodes = assignment @ states.mT / (height * width)
+        nodes = assignment @ states.transpose(-2, -1) / (height * width)
         nodes = nodes + F.relu(self.node_conv(nodes))
-        nodes = F.relu(self.channel_conv(nodes.mT))  # (B, S, N)
-        pixels = assignment.mT @ nodes.mT  # (B, L, S)
+        nodes = F.relu(self.channel_conv(nodes.transpose(-2, -1)))  # (B, S, N)
+        pixels = assignment.transpose(-2, -1) @ nodes.transpose(-2, -1)  # (B, L, S)
         return x + self.out(pixels.reshape(-1, nodes.shape[1], height, width))
 
 
@@ -111,9 +111,9 @@ class GlobalContext(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, ``channels``, H, W)."""
         origin = self.omega(x)
-        affinity = (self.theta(x).flatten(2) @ self.rho(x).flatten(2).mT).softmax(-1)
+        affinity = (self.theta(x).flatten(2) @ self.rho(x).flatten(2).transpose(-2, -1)).softmax(-1)
         affinity = affinity + self.node_conv(affinity)
-        affinity = F.relu(self.channel_conv(affinity.mT))
+        affinity = F.relu(self.channel_conv(affinity.transpose(-2, -1)))
         return origin + (affinity @ origin.flatten(2)).view_as(origin)
 
 
