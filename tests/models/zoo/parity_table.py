@@ -1,7 +1,7 @@
 """How far every network is from its original: a table in Markdown, from the full vectors.
 
-    python -m tests.models.zoo.parity_table              # all; an hour on a busy machine, three gigabytes
-    python -m tests.models.zoo.parity_table 'cmx_*'
+python -m tests.models.zoo.parity_table              # all; an hour on a busy machine, three gigabytes
+python -m tests.models.zoo.parity_table 'cmx_*'
 """
 
 from __future__ import annotations

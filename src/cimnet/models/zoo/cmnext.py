@@ -24,7 +24,7 @@ from cimnet.models.registry import register_network
 from cimnet.models.zoo.network import IMAGENET
 from cimnet.models.zoo.official_names import Renames
 from cimnet.models.zoo.publication import ChannelOrder, Publication, Score
-from cimnet.models.zoo.rectified import SHARED_NAMES, RectifiedStreams, draw_weights, mit_names
+from cimnet.models.zoo.rectified import SHARED_NAMES, RectifiedStreams, blocks_of, draw_weights, mit_names
 
 DROP_PATH = 0.1
 RATIOS = (8, 8, 4, 4)
@@ -199,7 +199,7 @@ class CMNeXt(RectifiedStreams):
         for module in encoder_rgb.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = 1e-5  # MiT, and so its ImageNet weights, has 1e-6 in most places
-        depths = [len(stage.blocks) for stage in encoder_rgb.stages]
+        depths = [len(blocks) for blocks in blocks_of(encoder_rgb)]
         super().__init__(
             encoder_rgb,
             pooling_encoder(encoder_rgb.channels, depths),
@@ -213,7 +213,7 @@ class CMNeXt(RectifiedStreams):
         for module in (self.encoder_thermal, self.rectify, self.fuse, self.decoder):
             draw_weights(module, depthwise=False)
         for layer in self.decoder.project:
-            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.trunc_normal_(layer.get_parameter("weight"), std=0.02)
 
 
 _PUBLISHED = partial(

@@ -20,7 +20,7 @@ from cimnet.models.registry import register_network
 from cimnet.models.zoo.network import IMAGENET
 from cimnet.models.zoo.official_names import Renames
 from cimnet.models.zoo.publication import ChannelOrder, Publication, Score
-from cimnet.models.zoo.rectified import SHARED_NAMES, RectifiedStreams, draw_weights, mit_names
+from cimnet.models.zoo.rectified import SHARED_NAMES, RectifiedStreams, blocks_of, draw_weights, mit_names
 
 DROP_PATH = 0.1
 
@@ -73,15 +73,15 @@ class CMX(RectifiedStreams):
         for module in (self.rectify, self.fuse):
             draw_weights(module)
         for layer in (self.decoder.mix[0], self.decoder.classify):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.kaiming_normal_(layer.get_parameter("weight"), nonlinearity="relu")
 
     def _set_drop_paths(self) -> None:
         """In stage 2 all blocks of a stream have one rate, those of the next blocks after stage 1; elsewhere it rises
         from block to block, as the encoders have it."""
-        depths = [len(stage.blocks) for stage in self.encoder_rgb.stages]
+        depths = [len(blocks) for blocks in blocks_of(self.encoder_rgb)]
         rates = torch.linspace(0, DROP_PATH, sum(depths), device="cpu").tolist()
-        for stream, rate in ((self.encoder_rgb, rates[depths[0]]), (self.encoder_thermal, rates[depths[0] + 1])):
-            for block in stream.stages[1].blocks:
+        for encoder, rate in ((self.encoder_rgb, rates[depths[0]]), (self.encoder_thermal, rates[depths[0] + 1])):
+            for block in blocks_of(encoder)[1]:
                 block.drop_path = DropPath(rate)
 
 

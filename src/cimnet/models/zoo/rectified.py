@@ -69,6 +69,11 @@ class RectifiedStreams(ZooNetwork):
         return self.output(self.decoder(fused), image, size)
 
 
+def blocks_of(encoder: StagedEncoder) -> list[list[nn.Module]]:
+    """The blocks of each stage of a MiT encoder."""
+    return [list(stage.get_submodule("blocks").children()) for stage in encoder.stages]
+
+
 def draw_weights(module: nn.Module, depthwise: bool = True) -> None:
     """Start linear layers and convolutions of a module as MiT does: truncated normal numbers of deviation 0.02, and
     normal numbers of deviation √(2 / fan out); biases are zero.
