@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cimnet.errors import ConfigError
+from cimnet import from_official
+from cimnet.errors import CheckpointError, ConfigError
 from cimnet.models import create_model
 from cimnet.models.zoo.cainet import CAINet, ComplementaryReasoning
 
 from .tester import ParityTester, ZooTester
+
+UNUSED = tuple(f"mobile_{x}.{part}." for x in ("rgb", "dep") for part in ("features.17", "features.18", "classifier"))
 
 
 class TestCAINet(ZooTester):
@@ -74,6 +77,18 @@ def test_imagenet_weights_go_into_both_trunks(monkeypatch: pytest.MonkeyPatch) -
     model = CAINet(4, pretrained=True)
     for trunk in (model.encoder_rgb, model.encoder_thermal):
         assert all(torch.equal(value, weights[name]) for name, value in trunk.state_dict().items())
+
+
+def test_official_files_may_hold_heads_of_training_but_must_hold_the_rest() -> None:
+    state = create_model("cainet_mobilenet_v2", 4).official_state()
+    used = {name: value for name, value in state.items() if not name.startswith(UNUSED)}
+    assert (len(state), len(used)) == (786, 734)
+    heads = {"classifier_Z2.0.conv.weight": torch.rand(64, 64, 3, 3)}
+    model = from_official("cainet_mobilenet_v2", {**used, **heads})
+    assert torch.equal(model.state_dict()["classify.weight"], state["classifier_Z1.2.weight"])
+    del used["CRRM.ori.weight"]
+    with pytest.raises(CheckpointError, match=r"CRRM\.ori\.weight missing"):
+        from_official("cainet_mobilenet_v2", used)
 
 
 def test_options_of_other_models_are_refused() -> None:

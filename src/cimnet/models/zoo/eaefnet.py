@@ -14,12 +14,14 @@ one image at a time, so that is the default here, for any batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from cimnet.models.base import Auxiliary, Output
+from cimnet.models.registry import register_network
 from cimnet.models.zoo.eaefnet_parts import (
     WIDTH,
     Aggregation,
@@ -262,3 +264,4 @@ PUBLICATIONS = {
 }
 register_depths("eaefnet", EAEFNet, (50, 152))
 register_depths("eaefnet_pst", EAEFNetPST, (50, 152))
+register_network("small_eaefnet_resnet18")(partial(EAEFNet, depth=18))  # for comparisons; nobody published it

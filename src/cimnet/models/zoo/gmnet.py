@@ -33,7 +33,7 @@ WIDTH = 64
 
 def _norm(in_channels: int, channels: int, kernel: tuple[int, int] = (3, 3), dilation: int = 1) -> nn.Sequential:
     """Convolution and batch normalisation at the input's size, without activation."""
-    padding = tuple(dilation * (side // 2) for side in kernel)
+    padding = (dilation * (kernel[0] // 2), dilation * (kernel[1] // 2))
     conv = nn.Conv2d(in_channels, channels, kernel, padding=padding, dilation=dilation, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels))
 
