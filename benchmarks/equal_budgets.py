@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with OutputLock(options.out, doing="works in it"):
         comparison.choose_rates()
         comparison.score()
-    print(comparison.write())
+    say(comparison.write())
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,12 @@ class Comparison:
         """Put what is finished into the files. Returns the tables as Markdown."""
         path: Path = self.options.json
         found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        found[Path(self.options.recipe).stem] = self.to_dict()
-        text = "\n".join(table(recipe, content) for recipe, content in found.items())
+        recipe, content = Path(self.options.recipe).stem, self.to_dict()
+        before = found.get(recipe, {})
+        if all(before.get(name) == value for name, value in content.items() if name != "networks"):
+            content["networks"] = {**before["networks"], **content["networks"]}  # of an equal budget
+        found[recipe] = content
+        text = "\n".join(table(name, rows) for name, rows in found.items())
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(found, indent=2) + "\n")
         write_text(path.with_suffix(".md"), text)
@@ -166,7 +170,7 @@ def table(recipe: str, content: dict[str, Any]) -> str:
     ]
     head = ["network", "parameters (M)", f"GMACs at {height}×{width}", "learning rate", "seeds", "mIoU on test"]
     steps = f"{content['steps']} steps, batch {content['batch']}, crops of {height}×{width}, no pretrained weights"
-    return f"Recipe {recipe}: {steps}\n\n{markdown_table(head, lines)}\n"
+    return f"Recipe {recipe}: {steps}\n\n{markdown_table(head, lines)}"
 
 
 def _mean(scores: dict[str, float | None]) -> float:

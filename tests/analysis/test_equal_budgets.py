@@ -65,6 +65,18 @@ def test_finished_runs_are_kept(
     assert capsys.readouterr().out.count("Pixel") > first.count("Pixel")
 
 
+def test_networks_join_those_of_an_equal_budget(script: dict[str, Any], arguments: list[str], tmp_path: Path) -> None:
+    def networks() -> set[str]:
+        return set(json.loads((tmp_path / "evidence" / "equal.json").read_text())["tiny"]["networks"])
+
+    script["main"]([*arguments, "--rates", "0.05", "--networks", "pixel_plain"])
+    script["main"]([*arguments, "--rates", "0.05", "--networks", "pixel_mi"])
+    assert networks() == set(NAMES)
+    other = [*arguments, "--rates", "0.01", "--out", str(tmp_path / "others")]
+    script["main"]([*other, "--networks", "pixel_mi"])
+    assert networks() == {"pixel_mi"}
+
+
 def test_other_recipes_stay_in_the_files(script: dict[str, Any], arguments: list[str], tmp_path: Path) -> None:
     evidence = tmp_path / "evidence" / "equal.json"
     evidence.parent.mkdir()
