@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cimnet.data import RGBTSample, open_dataset
     from cimnet.evaluation import evaluate
     from cimnet.inference import load
+    from cimnet.inference.official import from_official
     from cimnet.models import create_model, list_models
     from cimnet.training import train
     from cimnet.training.recipe import load_recipe
@@ -20,6 +21,7 @@ _HOMES = {
     "RGBTSample": "cimnet.data",
     "create_model": "cimnet.models",
     "evaluate": "cimnet.evaluation",
+    "from_official": "cimnet.inference.official",
     "list_models": "cimnet.models",
     "load": "cimnet.inference",
     "load_recipe": "cimnet.training.recipe",
@@ -33,6 +35,7 @@ __all__ = [
     "__version__",
     "create_model",
     "evaluate",
+    "from_official",
     "list_models",
     "load",
     "load_recipe",

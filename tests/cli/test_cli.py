@@ -57,7 +57,20 @@ def test_an_error_is_one_line(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
 
 
-VERBS = ["", "train", "eval", "predict", "demo", "list-models", "data", "data synth", "info", "reproduce", "explain"]
+VERBS = [
+    "",
+    "train",
+    "eval",
+    "predict",
+    "demo",
+    "models",
+    "import",
+    "data",
+    "data synth",
+    "info",
+    "reproduce",
+    "explain",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -90,6 +103,18 @@ def test_list_models(cli: Cli) -> None:
     assert {"cimnet_resnet101", "cimnet_mit_b4", "cimnet_resnet18", "cimnet_efficientnet_lite0"} <= set(names)
     chosen = cli("list-models", "*_only_mit_b0").out.split()
     assert chosen == ["rgb_only_mit_b0", "thermal_only_mit_b0"]
+
+
+def test_models(cli: Cli) -> None:
+    shown = cli("models")
+    assert "cmx_mit_b4" in shown.out
+    assert "FAMILY_ENCODER" in shown.out
+    found = json.loads(cli("models", "cmx_*", "--json").out)
+    assert [entry["name"] for entry in found] == ["cmx_mit_b2", "cmx_mit_b4", "cmx_mit_b5"]
+    assert found[0]["scores"]["mfnet"]["miou"] == 58.2
+    refused = cli("models", "nothing*")
+    assert refused.code == 2
+    assert "no model matches 'nothing*'" in refused.err
 
 
 def test_train_with_overrides(cli: Cli, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_any_encoder_that_timm_can_cut() -> None:
         ("cimnet_resnett18", "resnet18"),
         ("cimnet_mitb4", "mit_b4"),
         ("cimnet", "cimnet_"),
-        ("zzz", "list-models"),
+        ("zzz", "cimnet models"),
     ],
 )
 def test_unknown_name_suggests(name: str, hint: str) -> None:

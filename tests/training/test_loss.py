@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.models import Output
-from cimnet.models.base import Alone
-from cimnet.training.loss import LambdaMode, MutualInformationWeight, SegmentationLoss, dice_loss
+from cimnet.models.base import Alone, Auxiliary
+from cimnet.training.loss import LambdaMode, MutualInformationWeight, SegmentationLoss, dice_loss, targets_of
 
 LOG3 = math.log(3)
 CROSS_ENTROPY = (math.log(4 / 3) + math.log(4)) / 2
@@ -276,3 +276,63 @@ def test_dice_is_that_of_segmentation_models_pytorch() -> None:
     label = label.clamp_max(255).where(label != 3, 255)  # the fourth class has no true pixels
     theirs = smp.losses.DiceLoss(mode="multiclass", ignore_index=255)
     torch.testing.assert_close(dice_loss(output.logits, label), theirs(output.logits, label))
+
+
+def test_foreground_is_every_class_but_the_first() -> None:
+    label = torch.tensor([[[0, 1, 255], [3, 0, 2]]])
+    assert targets_of(label, "foreground").tolist() == [[[0, 1, 255], [1, 0, 1]]]
+
+
+def test_boundary_is_one_pixel_on_each_side() -> None:
+    label = torch.zeros(1, 6, 7, dtype=torch.int64)
+    label[0, :, 4:] = 3
+    expected = torch.zeros_like(label)
+    expected[0, :, 3:5] = 1
+    assert torch.equal(targets_of(label, "boundary"), expected)
+    corner = torch.zeros(1, 4, 4, dtype=torch.int64)
+    corner[0, 3, 3] = 8
+    assert targets_of(corner, "boundary")[0].nonzero().tolist() == [[2, 2], [2, 3], [3, 2], [3, 3]]
+
+
+def test_pixels_without_a_label_are_no_boundary() -> None:
+    """Neither they nor the pixels beside them, for what they show is not known."""
+    label = torch.full((1, 5, 5), 2)
+    label[0, 2] = 255
+    assert targets_of(label, "boundary").tolist() == [[[0] * 5, [0] * 5, [255] * 5, [0] * 5, [0] * 5]]
+    assert (targets_of(torch.full((1, 3, 3), 255), "boundary") == 255).all()
+
+
+def _heads() -> tuple[Output, list[Tensor]]:
+    """An output with a head of each target."""
+    random = torch.Generator().manual_seed(1)
+    logits = [torch.randn(2, k, 6, 7, generator=random).requires_grad_() for k in (4, 2, 2)]
+    targets: list[Any] = ["classes", "foreground", "boundary"]
+    heads = tuple(Auxiliary(x, w, t) for x, w, t in zip(logits, (0.4, 0.5, 2.0), targets, strict=True))
+    return _batch()[0]._replace(auxiliary=heads), logits
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.25])
+def test_further_heads_count_by_their_weights(factor: float) -> None:
+    output, logits = _heads()
+    label = _batch()[1]
+    options: dict[str, Any] = {"class_weights": WEIGHTS, "dice": 0.5, "label_smoothing": 0.1}
+    found = SegmentationLoss("fixed", auxiliary=factor, **options)(output, label)
+    plain = SegmentationLoss("fixed", **options)
+    alone = [plain(Output(x), label) for x in (output.logits, logits[0])]
+    others = [
+        F.cross_entropy(x, targets_of(label, t), ignore_index=255)
+        for x, t in ((logits[1], "foreground"), (logits[2], "boundary"))
+    ]
+    expected = alone[0].total + factor * (0.4 * alone[1].total + 0.5 * others[0] + 2.0 * others[1])
+    torch.testing.assert_close(found.total, expected)
+    torch.testing.assert_close(found.cross_entropy, alone[0].cross_entropy)
+
+
+def test_heads_left_out_get_a_gradient_of_zero() -> None:
+    """Distributed training waits for a gradient of every parameter."""
+    output, logits = _heads()
+    label = _batch()[1]
+    loss = SegmentationLoss("fixed", auxiliary=0.0)(output, label)
+    torch.testing.assert_close(loss.total, SegmentationLoss("fixed")(Output(output.logits), label).total)
+    loss.total.backward()
+    assert all(x.grad is not None and not x.grad.any() for x in logits)

@@ -21,7 +21,7 @@ from cimnet.cli.export import export
 from cimnet.cli.geo import geo
 from cimnet.cli.geo_check import geo_check
 from cimnet.cli.live import live
-from cimnet.cli.models import list_models, publish
+from cimnet.cli.models import import_checkpoint, list_models, models, publish
 from cimnet.cli.paper import paper_app
 from cimnet.cli.predict import predict
 from cimnet.cli.robustness import robustness
@@ -52,8 +52,10 @@ app.command("app")(serve_page)
 app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(publish)
+app.command()(models)
+app.command("import")(import_checkpoint)
 app.command()(demo)
-app.command("list-models")(list_models)
+app.command("list-models", hidden=True)(list_models)
 
 
 def main() -> None:

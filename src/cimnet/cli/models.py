@@ -1,13 +1,14 @@
-"""The commands ``cimnet list-models`` and ``cimnet publish``."""
+"""The commands ``cimnet models``, ``cimnet import`` and ``cimnet publish``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Trust, say
+from cimnet.cli.shared import Checkpoint, Trust, console, say
 from cimnet.errors import CimnetError, ConfigError
 
 
@@ -31,11 +32,59 @@ def publish(
         say(f"pushed: {predictor.push_to_hub(hub, private=not public)}")
 
 
+def import_checkpoint(
+    name: Annotated[str, typer.Argument(help="Published network, see `cimnet models`.")],
+    file: Annotated[Path, typer.Argument(help="Checkpoint of the network's original code.")],
+    classes: Annotated[
+        str, typer.Option(help="Built-in class list (e.g. mfnet), names with commas, or a classes.yaml.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write: .safetensors.")],
+    channel_order: Annotated[
+        Literal["rgb", "bgr"] | None,
+        typer.Option(help="Order of colours that the weights expect. Default: that of the official ones."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+) -> None:
+    """Turn a checkpoint of a published network's original code into one of this package."""
+    from cimnet.data.classes import classes_of
+    from cimnet.inference.official import import_official
+
+    model = import_official(name, file, classes_of(classes), out, channel_order, overwrite)
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    say(f"written: {out} ({name}, {parameters:.1f} M parameters)")
+
+
+def models(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Shell pattern, e.g. 'cimnet_*'. Default: the published networks.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the models: millions of parameters, MACs of a pair of 480×640, published mIoU, paper, licence, weights."""
+    from cimnet.analysis.model_list import costs_and_scores, entries, origins, to_json
+    from cimnet.models.registry import ENCODERS, list_families
+
+    found = entries(pattern)
+    if not found:
+        raise CimnetError(f"no model matches '{pattern}'; `cimnet models '*'` lists all")
+    if json_:
+        print(to_json(found))
+        return
+    console.print(Markdown(costs_and_scores(found)))
+    for name, paper, licence, colors, weights in origins(found):
+        say(f"{name}: {paper}; code: {licence}; colours: {colors}; official weights: {weights}")
+    if pattern is None:
+        say(
+            f"More names: FAMILY_ENCODER with FAMILY {', '.join(list_families())} and ENCODER {', '.join(ENCODERS)} or "
+            "another of timm. `cimnet models '*'` lists all, `cimnet info NAME` counts one."
+        )
+
+
 def list_models(pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g. 'cimnet_*'.")] = "*") -> None:
-    """Print the names of the models."""
+    """Print the names of the models, one a line."""
     from cimnet.models import list_models as names
 
     found = names(pattern)
     if not found:
-        raise CimnetError(f"no model matches '{pattern}'; `cimnet list-models` prints all")
+        raise CimnetError(f"no model matches '{pattern}'; `cimnet models '*'` lists all")
     print("\n".join(found))

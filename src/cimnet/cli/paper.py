@@ -18,7 +18,7 @@ paper_app = typer.Typer()
 
 @paper_app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="Model, see `cimnet list-models`.")],
+    name: Annotated[str, typer.Argument(help="Model, see `cimnet models`.")],
     size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the images.")] = "480x640",
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 9,
     depth: Annotated[int, typer.Option(min=1, help="How far to split the table.")] = 1,
@@ -49,6 +49,7 @@ def info(
     title = f"**{name}**, {shape[0]}×{shape[1]}"
     rows.append((title, f"**{budget.parameters / 1e6:.2f}**", f"**{budget.macs / 1e9:.2f}**"))
     console.print(Markdown(markdown_table(["module", "M parameters", "GMAC"], rows)))
+    say(f"As run: {budget.macs_run / 1e9:.2f} GMAC (the decoder gives the same numbers with less arithmetic)")
     say(CONVENTION)
     if measure:
         say(f"{content['device']}: {content['latency_ms']:.0f} ms a pair, peak {content['peak_memory_mib']:.0f} MiB")
@@ -67,7 +68,16 @@ def reproduce(
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs a row: seeds 0, 1, … Default: 3.")] = None,
     rows: Annotated[str | None, typer.Option(help="Rows of Table III, for example 1,8. Default: all.")] = None,
-    checkpoint: Annotated[list[Path] | None, typer.Option(help="Score this model, do not train. Repeatable.")] = None,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score this model, do not train: a path, or NAME=FILE to compare several models (FILE may hold "
+            "official weights). Repeatable."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Train this model by the recipe, see `cimnet models`. Repeatable.")
+    ] = None,
     set_: Overrides = None,
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
 ) -> None:
@@ -88,6 +98,7 @@ def reproduce(
             seeds=None if seeds is None else range(seeds),
             rows=numbers,
             checkpoints=checkpoint or (),
+            models=model or (),
             overrides=set_ or (),
             split=split,
             report=report,

@@ -167,8 +167,32 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
         DataError: not YAML, or a key of the wrong form.
     """
     path = next((root / name for name in YAML_NAMES if (root / name).is_file()), None)
-    if path is None:
-        return None
+    return None if path is None else _read_dataset_file(path)
+
+
+def classes_of(given: str | Path) -> ClassList:
+    """A class list as a user names it: a built-in one, names with commas between, or a file such as classes.yaml.
+
+    Raises:
+        DataError: there is no such list or file, or the file names no classes.
+    """
+    text = str(given)
+    if text in BUILT_IN:
+        return BUILT_IN[text]
+    if "," in text:
+        return ClassList(tuple(name.strip() for name in text.split(",")))
+    if not text.endswith((".yaml", ".yml")):
+        raise DataError(
+            f"classes: no built-in list {text!r}; give one of {', '.join(sorted(BUILT_IN))}, names with commas, or a "
+            "classes.yaml"
+        )
+    classes = _read_dataset_file(Path(text)).classes
+    if classes is None:
+        raise DataError(f"{text}: names no classes; add a list under `classes:`")
+    return classes
+
+
+def _read_dataset_file(path: Path) -> DatasetFile:
     try:
         content = read_yaml(path)
     except OSError as error:

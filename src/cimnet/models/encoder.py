@@ -175,6 +175,19 @@ def _mit_encoder(name: str, pretrained: bool) -> StagedEncoder:
     return StagedEncoder(stages, network.out_channels[2:], IMAGENET_MEAN, IMAGENET_STD)
 
 
+def imagenet_weights(name: str) -> dict[str, Tensor]:
+    """ImageNet weights of a timm network by its name there, without its classifier.
+
+    Raises:
+        ConfigError: if the weights cannot be had.
+    """
+    try:
+        with cached_if_unreachable():
+            return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    except (OSError, ConnectionError, RuntimeError) as error:
+        raise _no_weights(name, error) from error
+
+
 def _no_weights(name: str, error: Exception) -> ConfigError:
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return ConfigError(

@@ -77,6 +77,16 @@ def list_models(pattern: str = "*") -> list[str]:
     return fnmatch.filter([*names, *_NETWORKS], pattern)
 
 
+def list_families() -> list[str]:
+    """Families, each of which has a model with every encoder."""
+    return list(_FAMILIES)
+
+
+def list_networks() -> list[str]:
+    """Those of :func:`list_models` that were registered as one network, with an encoder of its own."""
+    return list(_NETWORKS)
+
+
 def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
     """Build a model by name.
 
@@ -92,7 +102,7 @@ def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
     family = max((f for f in _FAMILIES if name.startswith(f + "_")), key=len, default="")
     if not family and name not in _NETWORKS:
         near = difflib.get_close_matches(name, list_models(), n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "see `cimnet list-models`"
+        hint = f"did you mean {', '.join(near)}?" if near else "see `cimnet models`"
         raise ConfigError(f"model '{name}' is unknown: {hint}")
     if num_classes < 2:
         raise ConfigError(f"num_classes is {num_classes}, but a segmentation model needs at least 2")

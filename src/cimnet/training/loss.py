@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cimnet.data.sample import IGNORE_INDEX
-from cimnet.models.base import Output
+from cimnet.models.base import Auxiliary, Output
 from cimnet.utils.distributed import process_count, sum_over_processes
 
 LambdaMode = Literal["balanced", "fixed", "free"]
@@ -85,6 +85,8 @@ class SegmentationLoss(nn.Module):
         alone: weights of the loss over the RGB and over the thermal streams decoded by themselves (each a mean, however
             few they are), where that of the batch's pairs has 1; their weighted mean takes its place, and λ·L_mi is
             added to it.
+        auxiliary: factor of what the further heads of published networks add, each by its own weight. A head that
+            gives the classes has the loss of the logits, others have plain cross entropy against :func:`targets_of`.
     """
 
     class_weights: Tensor | None
@@ -98,6 +100,7 @@ class SegmentationLoss(nn.Module):
         dice: float = 0.0,
         label_smoothing: float = 0.0,
         alone: tuple[float, float] = (1.0, 2.0),
+        auxiliary: float = 1.0,
     ) -> None:
         super().__init__()
         self.mutual_information = MutualInformationWeight(weight_mode, initial_weight)
@@ -106,6 +109,7 @@ class SegmentationLoss(nn.Module):
         self.dice = dice
         self.label_smoothing = label_smoothing
         self.alone = alone
+        self.auxiliary = auxiliary
 
     def forward(self, output: Output, label: Tensor, progress: float = 0.0) -> Loss:
         """Model output, labels (B, H, W), int64, 255 = ignore, share 0..1 of training done, to :class:`Loss`."""
@@ -114,6 +118,8 @@ class SegmentationLoss(nn.Module):
             for factor, (logits, pairs) in zip(self.alone, output.alone, strict=True):
                 total = total + factor * self._segmentation(logits, label[pairs], progress)[0]
             total = total / (1 + sum(self.alone))
+        for head in output.auxiliary:  # also by a factor of 0: distributed runs want a gradient for every parameter
+            total = total + self.auxiliary * head.weight * self._auxiliary(head, label, progress)
         estimate, weight = total.new_zeros(()), total.new_zeros(())
         if output.mutual_information is not None:
             term, weight = self.mutual_information(output.mutual_information)
@@ -123,6 +129,14 @@ class SegmentationLoss(nn.Module):
                 total + 0.0 * self.mutual_information.value.sum()
             )  # distributed runs want a gradient for every parameter
         return Loss(total, cross_entropy.detach(), estimate, weight)
+
+    def _auxiliary(self, head: Auxiliary, label: Tensor, progress: float) -> Tensor:
+        if head.target == "classes":
+            return self._segmentation(head.logits, label, progress)[0]
+        target = targets_of(label, head.target)
+        logits = head.logits if head.logits.dtype == torch.float64 else head.logits.float()
+        summed = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
+        return process_count() * summed / _mass(target, None).to(summed)
 
     def _segmentation(self, logits: Tensor, label: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """Cross entropy with the Dice term, and cross entropy without it."""
@@ -141,6 +155,30 @@ class SegmentationLoss(nn.Module):
         cross_entropy = process_count() * summed / _mass(label, weights).to(summed)
         total = cross_entropy + self.dice * dice_loss(logits, label) if self.dice else cross_entropy
         return total, cross_entropy
+
+
+def targets_of(label: Tensor, target: Literal["foreground", "boundary"]) -> Tensor:
+    """What a head of two classes is to find.
+
+    The original code of these networks reads both from images that were not published. A border here is a line of two
+    pixels, one on each side: every pixel with a pixel of another class among its eight neighbours. That is the
+    narrowest line that favours no side. Pixels without a label neither are borders nor make others so.
+
+    Args:
+        label: (B, H, W), int64, 255 = ignore.
+        target: ``foreground``: 1 where the label is not class 0; ``boundary``: 1 at borders between classes.
+
+    Returns:
+        (B, H, W), int64, 0 or 1, and 255 where the label is.
+    """
+    ignored = label == IGNORE_INDEX
+    if target == "foreground":
+        found = label != 0
+    else:
+        largest = F.max_pool2d(torch.where(ignored, -1, label).float(), 3, 1, 1)
+        smallest = -F.max_pool2d(-label.float(), 3, 1, 1)  # ignored ones are the largest of all
+        found = largest != smallest
+    return torch.where(ignored, IGNORE_INDEX, found.to(label.dtype))
 
 
 def _mass(label: Tensor, weights: Tensor | None) -> Tensor:

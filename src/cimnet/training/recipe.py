@@ -68,6 +68,7 @@ class ModelConfig(_Section):
     cwr: bool | None = Field(None, description="channel rectification, eq. 19-23")
     offset_update: Literal["replace", "residual"] | None = None
     modulation: bool | None = None
+    channel_order: Literal["rgb", "bgr"] | None = Field(None, description="of published networks")
     explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
     exchange_dropout: float | None = Field(
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
@@ -165,6 +166,9 @@ class LossConfig(_Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     alone: tuple[NonNegativeFloat, NonNegativeFloat] = Field(
         (1.0, 2.0), description="with model.decode_alone: weights of RGB and thermal streams; pairs have 1"
+    )
+    auxiliary: NonNegativeFloat = Field(
+        1.0, description="factor of what further heads of published networks add; 0 leaves them out"
     )
 
 

@@ -141,4 +141,5 @@ def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
         recipe.loss.dice,
         recipe.loss.label_smoothing,
         recipe.loss.alone,
+        recipe.loss.auxiliary,
     )

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import cimnet
-from cimnet.analysis.paper_values import KUST4K
-from cimnet.analysis.reproduce import reproduce
+from cimnet.analysis.paper_values import KUST4K, TABLE2
+from cimnet.analysis.reproduce import _variants, reproduce
+from cimnet.analysis.reproduce.paper_tables import Measured, table2
 from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.models.complexity import measure_budget
+from cimnet.models.zoo import PUBLICATIONS
+from cimnet.models.zoo.network import ZooNetwork
+from cimnet.training.recipe import load_recipe
 from cimnet.training.states import state_files
 from cimnet.utils.locks import OutputLock
 from tests.conftest import write_recipe
@@ -147,6 +152,73 @@ def test_table2(tmp_path: Path, kust4k: Path, model: Path) -> None:
     assert "test_resnet" in text
 
 
+@pytest.fixture
+def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint of a published network's original code."""
+    monkeypatch.setitem(PUBLICATIONS, "small_cmx_mit_b0", PUBLICATIONS["cmx_mit_b2"])
+    network = cimnet.create_model("small_cmx_mit_b0", 9)
+    assert isinstance(network, ZooNetwork)
+    torch.save({"model": network.official_state()}, tmp_path / "official.pth")
+    return tmp_path / "official.pth"
+
+
+@pytest.mark.slow  # two models are counted
+def test_several_models_beside_each_other(tmp_path: Path, kust4k: Path, model: Path, official: Path) -> None:
+    own = cimnet.load(model).info.name
+    given = [f"{own}={model}", f"small_cmx_mit_b0={official}", f"{own}={model}"]
+    text = reproduce("table2", kust4k, tmp_path / "out", checkpoints=given)
+    scores = json.loads((tmp_path / "out" / "table2.json").read_text())
+    assert {name: len(found) for name, found in scores.items()} == {own: 2, "small_cmx_mit_b0": 1}
+    titles = [f"{own}, here, 2 runs", "small_cmx_mit_b0, here", "CIMNet, ResNet-101, paper"]
+    assert _cells(text, " |")[1:4] == titles
+    other = scores["small_cmx_mit_b0"][0]
+    assert _cells(text, "**mIoU**")[2] == f"**{100 * other['miou']:.1f}**"
+    assert _cells(text, "weakly aligned")[3] == f"{100 * other['groups']['weakly_aligned']['miou']:.1f}"
+
+
+def test_the_papers_column_stands_beside_its_model() -> None:
+    iou = dict.fromkeys(KUST4K, 0.5)
+    scores = [{"iou": iou, "miou": 0.5, "groups": {}}]
+    text = table2([Measured("cmx_mit_b4", scores, 139.9, 157.6), Measured("sigma_base", scores, 1, 2)])
+    titles = ["cmx_mit_b4, here", "CMX, MiT-B4, paper", "sigma_base, here", "Sigma, VMamba-B, paper"]
+    assert _cells(text, " |")[1:5] == titles
+    assert _cells(text, "**mIoU**")[1:5] == ["**50.0**", "72.9", "**50.0**", "75.3"]
+    assert len(_cells(text, "road")) == 1 + 2 + len(TABLE2)
+
+
+def test_names_of_checkpoints(tmp_path: Path, kust4k: Path, model: Path, official: Path) -> None:
+    own = cimnet.load(model).info.name
+    with pytest.raises(ConfigError, match=f"holds a {own}; give that name"):
+        reproduce("table2", kust4k, tmp_path / "out", checkpoints=[f"cimnet_resnet18={model}"])
+    with pytest.raises(ConfigError, match=r"table4: .*official weights.*cimnet import"):
+        reproduce("table4", kust4k, tmp_path / "out", checkpoints=[f"small_cmx_mit_b0={official}"])
+    with pytest.raises(CimnetError, match="cannot be read"):
+        reproduce("table2", kust4k, tmp_path / "out", checkpoints=[f"cmx_mit_b2={tmp_path / 'nothing.pth'}"])
+
+
+def test_models_to_train(tmp_path: Path, kust4k: Path, recipe: str) -> None:
+    """The recipe's own model shares its folder with other tables; options of one model do not reach a network that has
+    its own; what cannot be built is refused before anything is trained."""
+    model = load_recipe(recipe).model
+    variants = _variants(model, [model.name, "small_cmx_mit_b0", "addition_resnet18"])
+    assert variants[model.name] == Variant("cimnet")
+    cleared = {f"model.{option}=null" for option in model.options()} - {"model.pretrained=null"}
+    assert set(variants["small_cmx_mit_b0"].overrides) == {"model.name=small_cmx_mit_b0", *cleared}
+    assert variants["addition_resnet18"].overrides == ("model.name=addition_resnet18",)
+    plan = Plan(recipe, kust4k, tmp_path)
+    assert plan.settings(variants["small_cmx_mit_b0"], 0).model.options() == {"pretrained": False}
+    with pytest.raises(ConfigError, match="model 'cmx_mit_b9' is unknown"):
+        reproduce("table2", kust4k, tmp_path / "out", budget=recipe, models=["cmx_mit_b9"])
+    assert not list((tmp_path / "out").glob("*_seed*"))
+
+
+@pytest.mark.slow
+def test_another_model_is_trained_by_the_same_recipe(tmp_path: Path, kust4k: Path, recipe: str) -> None:
+    text = reproduce("table2", kust4k, tmp_path, budget=recipe, seeds=[0], models=["small_cmx_mit_b0"])
+    assert (tmp_path / "small_cmx_mit_b0_seed0" / "test.json").is_file()
+    assert "small_cmx_mit_b0, recipe" in text
+
+
 def test_table4(tmp_path: Path, kust4k: Path, model: Path) -> None:
     text = reproduce("table4", kust4k, tmp_path, checkpoints=[model, model])
     scores = json.loads((tmp_path / "table4.json").read_text())["here"][0]
@@ -248,6 +320,8 @@ def test_what_cannot_be_run(tmp_path: Path, kust4k: Path, recipe: str, arguments
     [
         ({"table": "table2", "rows": [1]}, "table2: --rows chooses rows of table3"),
         ({"table": "table5", "rows": [], "checkpoints": [Path("x")]}, "table5: --rows"),
+        ({"table": "table3", "models": ["cmx_mit_b2"]}, "table3: --model chooses models of table2 and table6"),
+        ({"table": "table2", "models": ["x"], "checkpoints": [Path("x")]}, "table2: --model says how to train"),
         ({"table": "table4", "seeds": [0], "checkpoints": [Path("x")]}, "table4: --seeds says how to train"),
         ({"table": "table6", "budget": "paper", "checkpoints": [Path("x")]}, "table6: --budget says how to train"),
         ({"table": "table2", "overrides": ["a.b=1"], "checkpoints": [Path("x")]}, "table2: --set says how to train"),

@@ -44,7 +44,8 @@ def fill(name: str, shape: Sequence[int], rule: str = "") -> Array:
         return (0.5 + 0.1 * noise) * ((64, 256, 512, 1024, 2048)[int(width[1])] if width and "warm" in rule else 1)
     if len(shape) >= 2:
         images = "bytes" in rule and re.search(r"encoder_(rgb|thermal)_conv1\.weight$", name)
-        return noise / math.sqrt(math.prod(shape[1:])) / (255 if images else 1)
+        noise /= math.sqrt(math.prod(shape[1:]))  # in place: some hold 40 million values
+        return noise / 255 if images else noise
     if leaf == "weight":
         residual = "small_residuals" in rule and re.search(r"encoder_\w+_layer\d\.\d+\.bn3\.weight$", name)
         return (1 + 0.1 * noise) * (0.2 if residual else 1)

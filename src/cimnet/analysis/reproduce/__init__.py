@@ -7,14 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cimnet.analysis.paper_values import KUST4K, MFNET, NOTES, TABLE3, TABLE4_CLASSES, TABLE5_GROUPS, Ablation
-from cimnet.analysis.reproduce.paper_tables import Scores, table2, table3, table4, table5, table6
+from cimnet.analysis.reproduce.given_models import CLASSES, open_given
+from cimnet.analysis.reproduce.paper_tables import Measured, Scores, table2, table3, table4, table5, table6
 from cimnet.analysis.reproduce.runs import Plan, Say, Variant, score
 from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.flags import FLAG_LISTS
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import load
+from cimnet.models import RGBTModel
 from cimnet.models.complexity import CONVENTION, measure_budget
+from cimnet.models.outline import Outline, outline_model
+from cimnet.models.registry import list_networks
 from cimnet.training.loop import Report
+from cimnet.training.recipe import ModelConfig
 from cimnet.utils.files import require_writable, write_text
 from cimnet.utils.locks import OutputLock
 
@@ -32,7 +37,8 @@ def reproduce(
     budget: str | None = None,
     seeds: Sequence[int] | None = None,
     rows: Sequence[int] | None = None,
-    checkpoints: Sequence[Path] = (),
+    checkpoints: Sequence[str | Path] = (),
+    models: Sequence[str] = (),
     overrides: Sequence[str] = (),
     split: str = "test",
     report: Report | None = None,
@@ -48,7 +54,9 @@ def reproduce(
         budget: recipe to train by, a path or a name; None or ``paper``: the paper's own for this table.
         seeds: of the runs. None: 0, 1, 2.
         rows: of Table III, to run only some. None: all.
-        checkpoints: score these trained models, all of one kind, in place of training (not for Table III).
+        checkpoints: score these trained models in place of training (not for Table III): paths, all of one kind, or
+            ``NAME=FILE``, see :func:`cimnet.analysis.reproduce.given_models.open_given`.
+        models: of Tables II and VI: names of models to train by the same recipe, a column each. None: the recipe's.
         overrides: settings for all runs, ``section.field=value``.
         split: to score; others than ``test`` are part of the files' names.
 
@@ -61,16 +69,17 @@ def reproduce(
     """
     if table not in NOTES:
         raise ConfigError(f"'{table}' is no table that can be run; choose {', '.join(NOTES)}")
-    _check_options(table, rows, checkpoints, {"--budget": budget, "--seeds": seeds, "--set": overrides or None})
+    of_training = {"--budget": budget, "--seeds": seeds, "--model": models or None, "--set": overrides or None}
+    _check_options(table, rows, checkpoints, of_training)
     recipe = PAPER_RECIPES.get(table, "kust4k_resnet101") if budget in (None, "paper") else budget
     plan = Plan(recipe, data, out, (0, 1, 2) if seeds is None else seeds, overrides, split, report, say)
     require_writable(out)
     with OutputLock(out, doing="works in it"):
-        return _run(plan, table, ROWS if rows is None else rows, checkpoints)
+        return _run(plan, table, ROWS if rows is None else rows, checkpoints, models)
 
 
 def _check_options(
-    table: str, rows: Sequence[int] | None, checkpoints: Sequence[Path], of_training: Mapping[str, object]
+    table: str, rows: Sequence[int] | None, checkpoints: Sequence[str | Path], of_training: Mapping[str, object]
 ) -> None:
     """Refuse options that would do nothing for this table.
 
@@ -79,6 +88,8 @@ def _check_options(
     """
     if rows is not None and table != "table3":
         raise ConfigError(f"{table}: --rows chooses rows of table3, {table} has none to choose; leave it out")
+    if of_training["--model"] is not None and table not in CLASSES:
+        raise ConfigError(f"{table}: --model chooses models of {' and '.join(CLASSES)}; leave it out")
     given = [option for option, value in of_training.items() if value is not None]
     if checkpoints and given and table != "table3":
         raise ConfigError(
@@ -86,17 +97,16 @@ def _check_options(
         )
 
 
-def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[Path]) -> str:
+def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[str | Path], models: Sequence[str]) -> str:
     """Train or load, score, and write the table."""
-    recipe, data, out, split = plan.recipe, plan.data, plan.out, plan.split
+    recipe, data, split = plan.recipe, plan.data, plan.split
+    networks: dict[str, RGBTModel] = {}
     if checkpoints and table != "table3":
-        predictors = [load(path) for path in checkpoints]
-        kinds = {predictor.info.name for predictor in predictors}
-        if len(kinds) > 1:
-            raise ConfigError(f"the checkpoints are of different models ({', '.join(sorted(kinds))}); give one kind")
-        _check(table, predictors[0].open_dataset(data, split))
-        scores = [score(predictor, data, split) for predictor in predictors]
-        model, source = predictors[0].network, f"{kinds.pop()}, trained before"
+        opened = open_given(table, checkpoints)
+        _check(table, next(iter(opened.values()))[0].open_dataset(data, split))
+        scores = {name: [score(one, data, split) for one in predictors] for name, predictors in opened.items()}
+        networks = {name: predictors[0].network for name, predictors in opened.items() if table in CLASSES}
+        source = f"{', '.join(opened)}, trained before"
     else:
         settings = plan.settings(Variant("cimnet"), 0)
         given = settings.data
@@ -104,24 +114,58 @@ def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[Path
             table,
             open_dataset(data, split, layout=given.layout, classes=given.classes, thermal_range=given.thermal()),
         )
-        source = f"{settings.model.name}, recipe {recipe}{''.join(f', {setting}' for setting in plan.overrides)}"
+        variants = _variants(settings.model, models)
+        source = f"{', '.join(variants)}, recipe {recipe}{''.join(f', {setting}' for setting in plan.overrides)}"
         if table == "table3":
             return _ablation(plan, rows, checkpoints, source)
-        cimnet = Variant("cimnet")
-        plan.run([cimnet])
-        found = plan.found(cimnet)
-        scores = [found[seed] for seed in plan.seeds]
-        model = load(out / f"cimnet_seed{plan.seeds[0]}", "cpu").network
+        _require_buildable(plan, variants)
+        plan.run(list(variants.values()))
+        scores = {}
+        for name, variant in variants.items():
+            found = plan.found(variant)
+            scores[name] = [found[seed] for seed in plan.seeds]
+            networks[name] = load(plan.out / f"{variant.name}_seed{plan.seeds[0]}", "cpu").network
+    every = [one for found_scores in scores.values() for one in found_scores]
     if table in ("table4", "table5"):
-        text = table4(scores) if table == "table4" else table5(scores)
-    else:
-        cost = measure_budget(model, (480, 640))
-        text = (table2 if table == "table2" else table6)(scores, (cost.parameters / 1e6, cost.macs / 1e9))
-        source += f". GMACs at 480×640: {CONVENTION}"
-    return _write(plan, table, text, scores, source)
+        return _write(plan, table, table4(every) if table == "table4" else table5(every), every, source)
+    measured = [_measure(name, scores[name], network) for name, network in networks.items()]
+    text = (table2 if table == "table2" else table6)(measured)
+    source += f". GMACs at 480×640: {CONVENTION}"
+    return _write(plan, table, text, every, source, scores if len(scores) > 1 else None)
 
 
-def _ablation(plan: Plan, rows: Sequence[int], checkpoints: Sequence[Path], source: str) -> str:
+def _measure(name: str, scores: Sequence[Scores], network: RGBTModel) -> Measured:
+    """Scores of a model with what it costs."""
+    cost = measure_budget(network, (480, 640))
+    return Measured(name, scores, cost.parameters / 1e6, cost.macs / 1e9)
+
+
+def _require_buildable(plan: Plan, variants: Mapping[str, Variant]) -> None:
+    """Refuse names and options of models before the first one is trained for hours.
+
+    Raises:
+        ConfigError: naming model and option.
+    """
+    for variant in variants.values():
+        model = plan.settings(variant, 0).model
+        options = {key: value for key, value in model.options().items() if key != "pretrained"}
+        with Outline(10**9, 10**5):
+            outline_model(model.name, len(KUST4K) + 1, **options)
+
+
+def _variants(model: ModelConfig, names: Sequence[str]) -> dict[str, Variant]:
+    """What to train, by the model's name: the recipe's own as ``cimnet``, others by the same recipe. The recipe's
+    options of its model do not hold for networks that have their own."""
+    variants = {}
+    for name in names or [model.name]:
+        of_model = set(model.options()) - {"pretrained", "input_scale", "channel_order"}
+        cleared = [f"model.{option}=null" for option in sorted(of_model)] if name in list_networks() else []
+        own = name == model.name
+        variants[name] = Variant("cimnet") if own else Variant(name, (f"model.name={name}", *cleared))
+    return variants
+
+
+def _ablation(plan: Plan, rows: Sequence[int], checkpoints: Sequence[str | Path], source: str) -> str:
     unknown = sorted(set(rows) - set(ROWS))
     if unknown or not rows or checkpoints:
         wrong = f"has no row {unknown[0]}" if unknown else "takes no checkpoints" if checkpoints else "has no rows"

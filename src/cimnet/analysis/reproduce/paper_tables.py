@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cimnet.analysis.paper_values import (
     KUST4K,
@@ -24,40 +24,70 @@ from cimnet.utils.numbers import describe
 from cimnet.utils.tables import markdown_table
 
 Scores = dict[str, Any]  # what `cimnet eval --json` writes
-Cost = tuple[float, float]  # millions of parameters, G MACs of a pair
 
 
-def table2(scores: Sequence[Scores], cost: Cost) -> str:
+class Measured(NamedTuple):
+    """What was measured of one model: its name, scores by run, millions of parameters, G MACs of a pair."""
+
+    model: str
+    scores: Sequence[Scores]
+    parameters: float
+    gmacs: float
+
+
+def table2(measured: Sequence[Measured]) -> str:
     """Kust4K test: IoU by class, mIoU, cost at 480×640, mIoU of all subsets."""
-    return _by_class(KUST4K, TABLE2, scores, cost)
+    return _by_class(KUST4K, TABLE2, measured)
 
 
-def table6(scores: Sequence[Scores], cost: Cost) -> str:
+def table6(measured: Sequence[Measured]) -> str:
     """MFNet test, as :func:`table2`."""
-    return _by_class(MFNET, TABLE6, scores, cost)
+    return _by_class(MFNET, TABLE6, measured)
 
 
-def _by_class(classes: Sequence[str], printed: Sequence[Printed], scores: Sequence[Scores], cost: Cost) -> str:
-    columns = printed[::-1]  # CIMNet is printed last and comes first here
-    head = ["", _here(scores), *(f"{row.method}, {row.backbone}, paper" for row in columns)]
-    rows = [
-        [describe(name), spread([s["iou"][name] for s in scores]), *(f"{row.iou[k]:.1f}" for row in columns)]
-        for k, name in enumerate(classes)
-    ]
-    rows.append(["**mIoU**", f"**{spread([s['miou'] for s in scores])}**", *(f"{row.miou:.1f}" for row in columns)])
-    rows.append(["M parameters", _plain(cost[0]), *(_plain(row.parameters) for row in columns)])
-    rows.append(["GMACs", _plain(cost[1]), *(_plain(row.gmacs) for row in columns)])
-    return markdown_table(head, rows) + _subsets(scores)
+def _by_class(classes: Sequence[str], printed: Sequence[Printed], measured: Sequence[Measured]) -> str:
+    """A column for each model, with the paper's beside it; then the paper's others."""
+    columns: list[list[str]] = []
+    left = list(printed[::-1])  # CIMNet is printed last and comes first here
+    for one in measured:
+        columns.append(_here_column(classes, one, len(measured) > 1))
+        columns += [_paper_column(row) for row in left if row.model == one.model]
+        left = [row for row in left if row.model != one.model]
+    columns += [_paper_column(row) for row in left]
+    titles = ["", *map(describe, classes), "**mIoU**", "M parameters", "GMACs"]
+    head, *rows = zip(titles, *columns, strict=True)
+    return markdown_table(head, rows) + _subsets(measured)
 
 
-def _subsets(scores: Sequence[Scores]) -> str:
+def _here_column(classes: Sequence[str], one: Measured, named: bool) -> list[str]:
+    ious = [spread([s["iou"][name] for s in one.scores]) for name in classes]
+    miou = f"**{spread([s['miou'] for s in one.scores])}**"
+    return [_title(one, named), *ious, miou, _plain(one.parameters), _plain(one.gmacs)]
+
+
+def _paper_column(row: Printed) -> list[str]:
+    title = f"{row.method}, {row.backbone}, paper"
+    return [title, *(f"{iou:.1f}" for iou in row.iou), f"{row.miou:.1f}", _plain(row.parameters), _plain(row.gmacs)]
+
+
+def _subsets(measured: Sequence[Measured]) -> str:
     """mIoU by scene and flag, for groups that all runs have."""
-    groups = [name for name in scores[0]["groups"] if all(name in s["groups"] for s in scores)]
-    found = {name: [s["groups"][name] for s in scores] for name in groups}
+    every = [scores["groups"] for one in measured for scores in one.scores]
+    groups = [name for name in every[0] if all(name in found for found in every)]
     rows = [
-        [describe(name), str(group[0]["images"]), spread([g["miou"] for g in group])] for name, group in found.items()
+        [
+            describe(name),
+            str(every[0][name]["images"]),
+            *(spread([s["groups"][name]["miou"] for s in one.scores]) for one in measured),
+        ]
+        for name in groups
     ]
-    return "\n" + markdown_table(["subset", "pairs", f"mIoU, {_here(scores)}"], rows) if rows else ""
+    head = ["subset", "pairs", *(f"mIoU, {_title(one, len(measured) > 1)}" for one in measured)]
+    return "\n" + markdown_table(head, rows) if rows else ""
+
+
+def _title(one: Measured, named: bool) -> str:
+    return f"{one.model}, {_here(one.scores)}" if named else _here(one.scores)
 
 
 def table3(scores: Mapping[int, Mapping[int, Scores]]) -> str:

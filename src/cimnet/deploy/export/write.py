@@ -17,7 +17,7 @@ from cimnet.inference import Predictor, load
 from cimnet.inference.backends.details import Details, Precision, to_metadata
 from cimnet.inference.backends.openvino_file import save_openvino
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
-from cimnet.inference.backends.trace import trace
+from cimnet.inference.backends.trace import TILE, trace
 from cimnet.models import RGBTModel
 from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
 
@@ -64,6 +64,12 @@ def export(
         refuse_inputs_as_outputs(written, [checkpoint_file(source)])
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
     model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
+    if not normalization and model.thermal_mean.numel() > 1:
+        raise ConfigError(
+            "no-normalization: this network takes the thermal image as three channels of different statistics, so the "
+            "file has to normalise; leave the option out"
+        )
+    model.stride = max(model.stride, TILE)  # the graph's images are whole tiles
     details = Details.of(model, argmax, normalization, precision)
     with hidden_folder(out) as folder:
         file = folder / out.name

@@ -9,32 +9,17 @@ from torch import Tensor, nn
 
 from cimnet.models.base import Output
 from cimnet.models.ffm import FFM
+from cimnet.models.frm import FRM
 from cimnet.models.projections import HEADS
 from cimnet.models.two_stream import Streams, TwoStream
 
 
-class ParallelRectification(nn.Module):
-    """Weights by channel and weights by place, both from the same two maps; each stream gets half of the other one
-    weighed by either."""
+class ParallelRectification(FRM):
+    """CMX's rectification; what is pooled comes in another order, in which this package's checkpoints hold it."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channel = nn.Sequential(
-            nn.Linear(4 * channels, 4 * channels), nn.ReLU(inplace=True), nn.Linear(4 * channels, 2 * channels)
-        )
-        self.spatial = nn.Sequential(
-            nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, 2, 1)
-        )
-
-    def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """Two maps (B, C, H, W) to two of the same shape."""
-        pooled = torch.cat((rgb.amax((2, 3)), rgb.mean((2, 3)), thermal.amax((2, 3)), thermal.mean((2, 3))), dim=1)
-        channel_rgb, channel_thermal = torch.sigmoid(self.channel(pooled))[:, :, None, None].chunk(2, dim=1)
-        spatial_rgb, spatial_thermal = torch.sigmoid(self.spatial(torch.cat((rgb, thermal), dim=1))).chunk(2, dim=1)
-        return (
-            rgb + 0.5 * (channel_thermal + spatial_thermal) * thermal,
-            thermal + 0.5 * (channel_rgb + spatial_rgb) * rgb,
-        )
+    def pool(self, rgb: Tensor, thermal: Tensor) -> Tensor:
+        """Two maps (B, C, H, W) to their largest values and means over all places, (B, 4·C)."""
+        return torch.cat((rgb.amax((2, 3)), rgb.mean((2, 3)), thermal.amax((2, 3)), thermal.mean((2, 3))), dim=1)
 
 
 class ParallelNet(TwoStream):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -51,14 +52,20 @@ class ZooNetwork(RGBTModel):
         stride: images are padded to a multiple of it, so that every size works; 1 where the original takes any size.
         least: images are padded to at least this height and width.
         renames: names of weights in the original's files and here.
+        linear: regular expressions for names, as here, of 1×1 convolutions whose weights are those of a linear layer
+            in the original's files: (C, D, 1, 1) here, (C, D) there.
         unused: beginnings of names, as here, of weights that the original has and no logits depend on: they are kept
             so that its files load and its parameters count, take no gradient, and may be missing from a file.
+        extra_allowed: the original's files hold weights of heads that only its training had, which are not published
+            and are left out; otherwise an unknown name is an error.
     """
 
     stride = 1
     least = 1
     renames: ClassVar[Renames] = ()
-    unused: ClassVar[Sequence[str]] = ()
+    linear: ClassVar[Sequence[str]] = ()
+    unused: Sequence[str] = ()
+    extra_allowed: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -108,6 +115,8 @@ class ZooNetwork(RGBTModel):
 
     def _fit(self, x: Tensor) -> Tensor:
         x = super()._fit(x)
+        if self.least <= self.stride:
+            return x
         missing = [max(-(-self.least // self.stride) * self.stride - side, 0) for side in x.shape[-2:]]
         return F.pad(x, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else x
 
@@ -122,10 +131,20 @@ class ZooNetwork(RGBTModel):
         return Output(self.restore(logits, (height, width), size))
 
     def official_state(self) -> dict[str, Tensor]:
-        """The weights under their names in the original's files."""
-        state = self.state_dict()
-        return {to_official(name, self.renames): state[name] for name in state if name not in InputStatistics._fields}
+        """The weights under their names and in their shapes in the original's files."""
+        state = {name: value for name, value in self.state_dict().items() if name not in InputStatistics._fields}
+        return {
+            to_official(name, self.renames): value.flatten(1) if self._is_linear(name) else value
+            for name, value in state.items()
+        }
 
     def own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of the original under their names here."""
-        return {to_ours(name, self.renames): value for name, value in state.items()}
+        """Weights of the original under their names and in their shapes here."""
+        own = {to_ours(name, self.renames): value for name, value in state.items()}
+        return {
+            name: value[:, :, None, None] if self._is_linear(name) and value.ndim == 2 else value
+            for name, value in own.items()
+        }
+
+    def _is_linear(self, name: str) -> bool:
+        return any(re.fullmatch(pattern, name) for pattern in self.linear)

@@ -1,0 +1,201 @@
+"""Checkpoints of the original code of published networks, in the networks of :mod:`cimnet.models.zoo`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from cimnet.checkpoint import ModelInfo, save_checkpoint
+from cimnet.data.classes import ClassList
+from cimnet.errors import CheckpointError, CimnetError, ConfigError
+from cimnet.inference.official_file import read_weights, take_weights
+from cimnet.models import RGBTModel, create_model
+from cimnet.models.outline import Outline, outline_model
+from cimnet.models.zoo import PUBLICATIONS
+from cimnet.models.zoo.network import ZooNetwork
+from cimnet.models.zoo.official_names import to_ours
+from cimnet.models.zoo.publication import ChannelOrder
+from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
+from cimnet.utils.numbers import pluralize
+
+_ANY_CLASSES = 9
+_LIKE = 0.5  # share of the weights that must fit for "they look like"
+Shape = tuple[int, ...]
+
+
+def from_official(
+    name: str,
+    source: str | Path | Mapping[str, Any],
+    num_classes: int | None = None,
+    channel_order: ChannelOrder | None = None,
+) -> RGBTModel:
+    """A published network with weights of its original code.
+
+    Args:
+        name: of a published network, see ``cimnet models``.
+        source: a file that the original's code or safetensors wrote (see
+            :func:`cimnet.inference.official_file.read_weights`), or a state dict.
+        num_classes: K that is expected. None: whatever the weights have.
+        channel_order: ``rgb`` or ``bgr``, in which the weights expect the colours. None: that of the official weights.
+            The images are given to the model as RGB all the same.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        ConfigError: no published network has this name, or no such order of channels exists.
+        CheckpointError: the source cannot be used, or its weights are those of another network or of other classes.
+    """
+    if name not in PUBLICATIONS:
+        near = difflib.get_close_matches(name, PUBLICATIONS, n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "see `cimnet models`"
+        raise ConfigError(f"'{name}' is not a published network whose official weights can be loaded: {hint}")
+    place = str(source) if isinstance(source, str | Path) else "the state dict"
+    weights = read_weights(source) if isinstance(source, str | Path) else take_weights(source, place)
+    found = _count_classes(name, weights) or num_classes or _ANY_CLASSES
+    if num_classes not in (None, found):
+        raise CheckpointError(f"{place}: its weights are for {found} classes, not {num_classes}; give those it has")
+    _require_fit(name, found, weights, place)
+    model = create_model(name, found, **official_options(name, channel_order))
+    assert isinstance(model, ZooNetwork)
+    model.load_state_dict({**model.state_dict(), **_known(model, weights)})
+    return model.eval()
+
+
+def official_options(name: str, channel_order: ChannelOrder | None = None) -> dict[str, Any]:
+    """Options of :func:`cimnet.create_model` for a network with official weights."""
+    return {"channel_order": channel_order or PUBLICATIONS[name].channel_order}
+
+
+def official_model(
+    name: str, source: str | Path, classes: ClassList, channel_order: ChannelOrder | None = None
+) -> tuple[RGBTModel, ModelInfo]:
+    """The model of :func:`from_official` and its description.
+
+    The data sets of the published networks have thermal images of 8 bits, of which the whole range becomes 0..1.
+
+    Args:
+        classes: their names and colours in the order of the weights' ids.
+
+    Raises:
+        ConfigError, CheckpointError: as :func:`from_official`.
+    """
+    model = from_official(name, source, len(classes.names), channel_order)
+    options = official_options(name, channel_order)
+    return model, ModelInfo(name, options, classes.names, classes.colors, thermal_dtype="uint8")
+
+
+def import_official(
+    name: str,
+    source: Path,
+    classes: ClassList,
+    out: Path,
+    channel_order: ChannelOrder | None = None,
+    overwrite: bool = False,
+) -> RGBTModel:
+    """Write official weights as a checkpoint of this package.
+
+    Args:
+        name, source, classes, channel_order: see :func:`official_model`.
+        out: ``.safetensors`` file.
+        overwrite: replace ``out`` where it exists.
+
+    Raises:
+        CimnetError: as :func:`from_official`; ``out`` exists, is ``source``, or cannot be written.
+    """
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"{out}: the name of a checkpoint ends in .safetensors")
+    require_writable_file(out)
+    refuse_inputs_as_outputs([out], [source])
+    if out.exists() and not overwrite:
+        raise CimnetError(f"{out}: exists; choose another --out, or --overwrite to replace it")
+    model, info = official_model(name, source, classes, channel_order)
+    save_checkpoint(out, model, info)
+    return model
+
+
+@lru_cache(64)
+def _outline(name: str, num_classes: int) -> tuple[ZooNetwork, dict[str, Shape]]:
+    """A network without its numbers, and the shapes of its weights by their names in the original's files."""
+    with Outline(10**9, 10**5):
+        model = outline_model(name, num_classes)
+    assert isinstance(model, ZooNetwork)
+    return model, {key: tuple(value.shape) for key, value in model.official_state().items()}
+
+
+def _count_classes(name: str, weights: Mapping[str, Tensor]) -> int | None:
+    """K by the first weight whose size depends on it; None where the file has none of them."""
+    shapes, more = (_outline(name, count)[1] for count in (_ANY_CLASSES, _ANY_CLASSES + 1))
+    for key, shape in shapes.items():
+        if more[key] == shape or key not in weights or weights[key].ndim != len(shape):
+            continue
+        for side, other, found in zip(shape, more[key], weights[key].shape, strict=True):
+            if side != other and (found - side) % (other - side) == 0:
+                count = _ANY_CLASSES + (found - side) // (other - side)
+                return count if count >= 2 else None
+    return None
+
+
+def _require_fit(name: str, num_classes: int, weights: Mapping[str, Tensor], place: str) -> None:
+    """Refuse weights that are not exactly those of a network.
+
+    Raises:
+        CheckpointError: naming the first ones, and the network that they look like.
+    """
+    model, shapes = _outline(name, num_classes)
+    missing = [key for key in shapes if key not in weights and not _may_be_missing(model, key)]
+    unknown = [] if getattr(model, "extra_allowed", False) else [key for key in weights if key not in shapes]
+    wrong = [key for key, shape in shapes.items() if key in weights and tuple(weights[key].shape) != shape]
+    broken = [key for key in shapes if key in weights and not weights[key].isfinite().all()]
+    faults = [
+        *(f"{_first(keys)} {what}" for keys, what in ((missing, "missing"), (unknown, "unknown")) if keys),
+        *([f"{_sizes(wrong[0], weights, shapes)}{_rest(wrong)}"] if wrong else []),
+    ]
+    if faults:
+        raise CheckpointError(f"{place}: does not fit {name}: {'; '.join(faults)}. {_advice(name, weights)}")
+    if broken:
+        raise CheckpointError(f"{place}: weights of '{broken[0]}' are NaN or infinite; take another file")
+
+
+def _may_be_missing(model: ZooNetwork, key: str) -> bool:
+    return key.endswith("num_batches_tracked") or to_ours(key, model.renames).startswith(tuple(model.unused))
+
+
+def _known(model: ZooNetwork, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    own = model.own_names(weights)
+    return {key: own[key] for key in model.state_dict() if key in own}
+
+
+def _first(keys: list[str], most: int = 3) -> str:
+    return f"{', '.join(keys[:most])}{_rest(keys, most)}"
+
+
+def _rest(keys: list[str], most: int = 1) -> str:
+    return f" and {len(keys) - most} more" if len(keys) > most else ""
+
+
+def _sizes(key: str, weights: Mapping[str, Tensor], shapes: Mapping[str, Shape]) -> str:
+    here, there = ("×".join(map(str, shape)) or "one number" for shape in (weights[key].shape, shapes[key]))
+    return f"{key} is {here}, not {there}"
+
+
+def _advice(name: str, weights: Mapping[str, Tensor]) -> str:
+    """Which network the weights are of. Building all outlines takes seconds, so this is for a failure alone."""
+    shares = {}
+    for other in (name, *(key for key in PUBLICATIONS if key != name)):
+        shapes = _outline(other, _ANY_CLASSES)[1]
+        equal = sum(tuple(value.shape) == shapes.get(key) for key, value in weights.items())
+        shares[other] = equal / max(len(shapes), len(weights))
+        if shares[other] > 0.98:
+            break
+    best = max(shares, key=shares.__getitem__)
+    if shares[best] < _LIKE:
+        return "The weights look like none of the networks here: see `cimnet models`"
+    if best == name:
+        return "Most weights fit: the file is not complete, or of a changed network; take the official one"
+    return f"The weights look like {best}: give that name ({pluralize(len(weights), 'weight')})"

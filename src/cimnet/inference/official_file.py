@@ -1,0 +1,130 @@
+"""Weights out of a file of another program: a checkpoint of torch or safetensors, opened without running anything."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from cimnet.checkpoint import INFO_KEY
+from cimnet.errors import CheckpointError, one_line
+from cimnet.utils.safetensors_header import read_header
+
+CONTAINERS = ("model", "state_dict", "module", "model_state_dict")
+"""Entries under which training code puts the weights, beside the optimiser's state and the like."""
+_WEB_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|\?xml)", re.IGNORECASE | re.DOTALL)
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+_AGAIN = "download it again"
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The weights in a file by name, on the CPU.
+
+    Containers such as ``{"model": …, "optimizer": …}`` are opened, and a leading ``module.`` of the names is removed.
+
+    Args:
+        path: of a file that ``torch.save`` or safetensors wrote.
+
+    Raises:
+        CheckpointError: there is no such file, it is none of these, it is damaged, or it holds more than weights.
+    """
+    path = Path(path)
+    _require_checkpoint(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    return take_weights(content, str(path))
+
+
+def take_weights(content: Any, source: str) -> dict[str, Tensor]:
+    """The weights by name in what a file held, or in a state dict; see :func:`read_weights`.
+
+    Args:
+        source: for messages.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    for _ in CONTAINERS:  # one in another, at most
+        if isinstance(content, Mapping):
+            content = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{source}: holds {type(content).__name__} and not weights by name; give a state dict")
+    weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not weights:
+        held = ", ".join(map(str, list(content)[:3])) or "nothing"
+        raise CheckpointError(f"{source}: holds no weights ({held}); give a file with a state dict")
+    return {name.removeprefix("module."): value for name, value in weights.items()}
+
+
+def _require_checkpoint(path: Path) -> None:
+    """Refuse what is no checkpoint by its first bytes."""
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path}: is a folder; give the file with the weights")
+        with path.open("rb") as file:
+            first = file.read(1024)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); give another path") from error
+    if not first:
+        raise CheckpointError(f"{path}: is empty; {_AGAIN}")
+    if _WEB_PAGE.match(first):
+        raise CheckpointError(
+            f"{path}: that is a web page, not a checkpoint; download the file itself (a drive shows a page of its own "
+            "before large files and where access is not granted)"
+        )
+    if first.startswith((b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")):
+        raise CheckpointError(f"{path}: is a packed archive; unpack it and give the checkpoint inside")
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        header = read_header(path)
+        if INFO_KEY in header.metadata:
+            raise CheckpointError(f"{path}: is a checkpoint of cimnet already; use it as it is")
+        return safetensors.torch.load_file(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({one_line(error)}); {_AGAIN}") from error
+
+
+def _read_torch(path: Path) -> Any:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if not any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist()):
+                raise CheckpointError(
+                    f"{path}: is a zip archive and not a checkpoint of torch; unpack it and give the checkpoint inside"
+                )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the age of the file's format
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = _REFUSED.search(str(error))
+        if refused is None:
+            raise _damaged(path) from error
+        raise CheckpointError(
+            f"{path}: holds more than weights ({refused[1]}), so that opening it could run code. {_convert(path)}"
+        ) from error
+    except Exception as error:  # a damaged file shows itself in many ways
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path}: cut short, damaged or not a checkpoint of torch; {_AGAIN}")
+
+
+def _convert(path: Path) -> str:
+    """How a user takes the weights out of a file that he trusts."""
+    return (
+        "If you trust its source, take the weights out where it may do no harm (a container without network) and give "
+        f"the new file: python -c \"import torch; s = torch.load({str(path)!r}, map_location='cpu', "
+        "weights_only=False); s = s.get('model', s.get('state_dict', s)) if isinstance(s, dict) else s.state_dict(); "
+        "torch.save({k: v for k, v in s.items() if torch.is_tensor(v)}, 'weights.pth')\""
+    )

@@ -1,0 +1,65 @@
+"""An imported network does what a trained model does: predict, score, calibrate, robustness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import cimnet
+from cimnet.data.synthetic import synthesize
+from cimnet.models.zoo import PUBLICATIONS
+from cimnet.models.zoo.network import ZooNetwork
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("imported") / "data"
+    synthesize(root, train=2, val=24, test=3, seed=0, size=(64, 96))
+    return root
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = cimnet.create_model("rtfnet_resnet18", 9)
+    assert isinstance(network, ZooNetwork)
+    file = tmp_path_factory.mktemp("official") / "rtfnet.pth"
+    torch.save(network.official_state(), file)
+    return file
+
+
+def test_commands(data: Path, official: Path, tmp_path: Path, cli: Any) -> None:
+    model = tmp_path / "model.safetensors"
+    assert cli("import", "rtfnet_resnet18", official, "--classes", "kust4k", "--out", model).code == 0
+    calibrated = tmp_path / "calibrated.safetensors"
+    for command in (
+        ("predict", model, "--rgb", data / "RGB", "--thermal", data / "TIR", "--out", tmp_path / "masks"),
+        ("eval", model, data, "--json", tmp_path / "scores.json"),
+        ("calibrate", model, data, "--out", calibrated),
+        ("robustness", model, data, "--corruption", "fog", "--out", tmp_path / "robustness"),
+    ):
+        result = cli(*command)
+        assert result.code == 0, result
+    assert len(list((tmp_path / "masks" / "masks").iterdir())) == 29
+    assert cimnet.load(calibrated).has_alarm
+    assert (tmp_path / "scores.json").is_file()
+
+
+@pytest.mark.parametrize("name", list(PUBLICATIONS))
+def test_every_network_takes_its_own_weights(name: str) -> None:
+    """The number of classes is found, and what may be missing from official files may be missing."""
+    torch.manual_seed(0)
+    network = cimnet.create_model(name, 5)
+    assert isinstance(network, ZooNetwork)
+    unused = {key for key, value in network.state_dict().items() if key.startswith(tuple(network.unused))}
+    official = network.official_state()
+    given = {key: official[key] for key in official if not unused & set(network.own_names({key: official[key]}))}
+    found = cimnet.from_official(name, given)
+    for key, value in network.state_dict().items():
+        if key not in unused and not key.startswith(("rgb_", "thermal_")):
+            assert torch.equal(found.state_dict()[key], value), key

@@ -1,0 +1,275 @@
+"""Checkpoints of the original code: containers, names, classes, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+import cimnet
+from cimnet.data.classes import BUILT_IN, ClassList
+from cimnet.errors import CheckpointError, CimnetError, ConfigError
+from cimnet.inference.official import from_official, import_official
+from cimnet.models.zoo import PUBLICATIONS
+from cimnet.models.zoo.network import ZooNetwork
+from tests.conftest import Result
+
+NAME, OTHER = "small_cmx_mit_b0", "small_cmnext_mit_b0"
+State = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def _small_networks_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PUBLICATIONS, NAME, PUBLICATIONS["cmx_mit_b2"])
+    monkeypatch.setitem(PUBLICATIONS, OTHER, PUBLICATIONS["cmnext_mit_b2"])
+    for name in [name for name in PUBLICATIONS if name not in (NAME, OTHER)]:  # what it looks like is found sooner
+        monkeypatch.delitem(PUBLICATIONS, name)
+
+
+@pytest.fixture(scope="module")
+def model() -> ZooNetwork:
+    torch.manual_seed(3)
+    built = cimnet.create_model(NAME, 9)
+    assert isinstance(built, ZooNetwork)
+    return built.eval()
+
+
+@pytest.fixture
+def state(model: ZooNetwork) -> State:
+    return {name: value.clone() for name, value in model.official_state().items()}
+
+
+def _same(found: torch.nn.Module, model: ZooNetwork) -> None:
+    for name, value in model.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+
+
+CONTAINERS: dict[str, Callable[[State], Any]] = {
+    "bare": lambda s: s,
+    "model": lambda s: {"model": s, "optimizer": {"state": {0: {"step": torch.ones(1)}}}, "epoch": 3, "iteration": 7},
+    "state_dict": lambda s: {"epoch": 1, "state_dict": s},
+    "module": lambda s: {"module": s},
+    "model_state_dict": lambda s: {"model_state_dict": s, "loss": 0.5, "best_miou": 59.9},
+    "of several processes": lambda s: {"state_dict": {f"module.{name}": value for name, value in s.items()}},
+    "without counters": lambda s: {k: v for k, v in s.items() if not k.endswith("num_batches_tracked")},
+    "half precision": lambda s: {k: v.half() if v.is_floating_point() else v for k, v in s.items()},
+}
+
+
+@pytest.mark.parametrize("container", list(CONTAINERS))
+def test_containers(container: str, state: State, model: ZooNetwork, tmp_path: Path) -> None:
+    file = tmp_path / "epoch-500.pth"
+    if container == "without counters":
+        assert len(CONTAINERS[container](state)) < len(state)
+    if container == "half precision":
+        model = cimnet.create_model(NAME, 9)  # type: ignore[assignment]
+        model.load_state_dict({**model.state_dict(), **model.own_names({k: v.half() for k, v in state.items()})})
+    content = CONTAINERS[container](state)
+    torch.save(content, file, _use_new_zipfile_serialization=container != "model")
+    found = from_official(NAME, file)
+    assert not found.training
+    _same(found, model)
+
+
+def test_safetensors_and_state_dict(state: State, model: ZooNetwork, tmp_path: Path) -> None:
+    _same(from_official(NAME, {"model": state}), model)
+    safetensors.torch.save_file(state, tmp_path / "weights.safetensors")
+    _same(from_official(NAME, tmp_path / "weights.safetensors", 9), model)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 9, 40])
+def test_number_of_classes_comes_from_the_weights(classes: int) -> None:
+    other = cimnet.create_model(NAME, classes)
+    assert isinstance(other, ZooNetwork)
+    found = from_official(NAME, other.official_state())
+    assert found(torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32)).logits.shape[1] == classes
+    with pytest.raises(CheckpointError, match=f"for {classes} classes, not 7"):
+        from_official(NAME, other.official_state(), 7)
+
+
+def test_order_of_the_channels(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert from_official(NAME, state).channel_order == "rgb"
+    assert from_official(NAME, state, channel_order="bgr").channel_order == "bgr"
+    with pytest.raises(ConfigError, match="channel_order is 'gbr'"):
+        from_official(NAME, state, channel_order="gbr")  # type: ignore[arg-type]
+
+
+def test_unknown_network(state: State) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean {NAME}"):
+        from_official("small_cmx_mit_b1", state)
+    with pytest.raises(ConfigError, match="not a published network"):
+        from_official("cimnet_resnet18", state)
+
+
+class TestWeightsThatDoNotFit:
+    def test_of_another_network(self, state: State) -> None:
+        with pytest.raises(CheckpointError, match=f"missing.*unknown.*look like {NAME}: give that name"):
+            from_official(OTHER, state)
+
+    def test_some_missing(self, state: State) -> None:
+        gone = [name for name in state if ".block3." in name]
+        for name in gone:
+            del state[name]
+        message = f"{gone[0]}, {gone[1]}, {gone[2]} and {len(gone) - 3} more missing. Most weights fit"
+        with pytest.raises(CheckpointError) as caught:
+            from_official(NAME, state)
+        assert message in str(caught.value)
+
+    def test_without_the_last_layer(self, state: State) -> None:
+        with pytest.raises(CheckpointError, match=r"decode_head\.linear_pred\.bias missing"):
+            from_official(NAME, {name: value for name, value in state.items() if "linear_pred" not in name}, 9)
+
+    def test_wrong_shape(self, state: State) -> None:
+        state["backbone.norm2.weight"] = torch.ones(65)
+        with pytest.raises(CheckpointError, match=r"backbone\.norm2\.weight is 65, not 64"):
+            from_official(NAME, state)
+
+    def test_unknown_weights(self, state: State) -> None:
+        state["aux_head.weight"] = torch.ones(3)
+        with pytest.raises(CheckpointError, match=r"aux_head\.weight unknown"):
+            from_official(NAME, state)
+
+    def test_not_finite(self, state: State) -> None:
+        state["backbone.norm2.bias"][3] = torch.nan
+        with pytest.raises(CheckpointError, match=r"'backbone\.norm2\.bias' are NaN"):
+            from_official(NAME, state)
+
+    def test_nothing_alike(self) -> None:
+        with pytest.raises(CheckpointError, match="look like none"):
+            from_official(NAME, {"conv.weight": torch.ones(3, 3)})
+
+
+class _Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch harmed",)
+
+
+def _write_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "no weights")
+
+
+def _write_cimnet(path: Path) -> None:
+    info = cimnet.checkpoint.ModelInfo(NAME, {}, ("a", "b"), ((0, 0, 0), (1, 1, 1)))
+    cimnet.checkpoint.save_checkpoint(path, cimnet.create_model(NAME, 2), info)
+
+
+FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "web page": ("a.pth", lambda p: p.write_bytes(b"\n<!DOCTYPE html><html><head>Google"), "web page, not a checkp"),
+    "empty": ("a.pth", lambda p: p.touch(), "is empty"),
+    "folder": ("a.pth", lambda p: p.mkdir(), "is a folder"),
+    "nothing": ("a.pth", lambda p: None, "cannot be read"),
+    "zip": ("a.pth", _write_zip, "is a zip archive and not a checkpoint"),
+    "gzip": ("a.pth", lambda p: p.write_bytes(b"\x1f\x8b\x08" + bytes(50)), "packed archive"),
+    "text": ("a.pth", lambda p: p.write_text("hello"), "cut short, damaged or not"),
+    "code": ("a.pth", lambda p: torch.save({"model": {}, "x": _Harmful()}, p), "system.*could run code"),
+    "old code": (
+        "a.pth",
+        lambda p: torch.save({"x": _Harmful()}, p, _use_new_zipfile_serialization=False),
+        "system.*could run code",
+    ),
+    "numpy": ("a.pth", lambda p: torch.save({"model": {}, "miou": np.float64(3)}, p), r"numpy.*weights_only=False"),
+    "whole module": ("a.pth", lambda p: torch.save(torch.nn.Linear(2, 2), p), r"Linear.*weights_only=False"),
+    "list": ("a.pth", lambda p: torch.save([torch.ones(2)], p), "holds list and not weights by name"),
+    "no weights": ("a.pth", lambda p: torch.save({"epoch": 3}, p), r"holds no weights \(epoch\)"),
+    "cut safetensors": ("a.safetensors", lambda p: p.write_bytes(b"\x40" + bytes(20)), "not a safetensors file"),
+    "of this package": ("a.safetensors", _write_cimnet, "checkpoint of cimnet already"),
+}
+
+
+@pytest.mark.parametrize("kind", list(FILES))
+def test_files_that_are_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, write, message = FILES[kind]
+    write(tmp_path / name)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        from_official(NAME, tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    result: Result = cli("import", NAME, name, "--classes", "mfnet", "--out", "out.safetensors")
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "out.safetensors").exists()
+    assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_cut_short(zipped: bool, state: State, tmp_path: Path) -> None:
+    file = tmp_path / "a.pth"
+    torch.save(state, file, _use_new_zipfile_serialization=zipped)
+    whole = file.read_bytes()
+    for share in (0.01, 0.5, 0.99):
+        file.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(CheckpointError, match="cut short"):
+            from_official(NAME, file)
+
+
+def test_the_way_to_convert_works(state: State, model: ZooNetwork, tmp_path: Path) -> None:
+    """What the message tells a user to run makes a file that loads."""
+    file = tmp_path / "a.pth"
+    torch.save({"model": state, "miou": np.float64(58.2)}, file)
+    with pytest.raises(CheckpointError) as caught:
+        from_official(NAME, file)
+    command = str(caught.value).partition('python -c "')[2].rpartition('"')[0]
+    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True)
+    _same(from_official(NAME, tmp_path / "weights.pth"), model)
+
+
+class TestImport:
+    def test_writes_a_checkpoint(self, state: State, model: ZooNetwork, tmp_path: Path, cli: Any) -> None:
+        torch.save({"model": state}, tmp_path / "a.pth")
+        out = tmp_path / "model.safetensors"
+        command = ("import", NAME, tmp_path / "a.pth", "--classes", "mfnet", "--out", out)
+        result: Result = cli(*command, "--channel-order", "bgr")
+        assert result.code == 0, result
+        predictor = cimnet.load(out, "cpu")
+        assert predictor.info.classes == BUILT_IN["mfnet"].names
+        assert predictor.info.options == {"channel_order": "bgr"}
+        rgb, thermal = torch.rand(1, 3, 40, 64), torch.rand(1, 1, 40, 64)
+        turned = from_official(NAME, state, channel_order="bgr")
+        torch.testing.assert_close(predictor.network(rgb, thermal).logits, turned(rgb, thermal).logits)
+        before = out.read_bytes()
+        refused: Result = cli(*command)
+        assert refused.code == 2
+        assert "--overwrite" in refused.err
+        assert out.read_bytes() == before
+        assert cli(*command, "--overwrite").code == 0
+        assert cimnet.load(out, "cpu").info.options == {"channel_order": "rgb"}
+
+    def test_classes_of_a_file_or_by_name(self, tmp_path: Path, cli: Any) -> None:
+        other = cimnet.create_model(NAME, 3)
+        assert isinstance(other, ZooNetwork)
+        torch.save(other.official_state(), tmp_path / "a.pth")
+        (tmp_path / "classes.yaml").write_text("classes: [road, {name: sky, color: '#0000ff'}, tree]\n")
+        for given in (tmp_path / "classes.yaml", "road, sky, tree"):
+            out = tmp_path / "out.safetensors"
+            result: Result = cli("import", NAME, tmp_path / "a.pth", "--classes", given, "--out", out, "--overwrite")
+            assert result.code == 0, result
+            assert cimnet.load(out, "cpu").info.classes == ("road", "sky", "tree")
+        for given, message in (
+            ("mfnet", "for 3 classes, not 9"),
+            ("nothing", "no built-in list 'nothing'"),
+            (tmp_path / "no.yaml", "cannot be read"),
+        ):
+            result = cli("import", NAME, tmp_path / "a.pth", "--classes", given, "--out", tmp_path / "b.safetensors")
+            assert result.code == 2
+            assert message in result.err
+            assert not (tmp_path / "b.safetensors").exists()
+
+    def test_refuses_before_it_reads(self, tmp_path: Path) -> None:
+        classes = ClassList(("a", "b"))
+        with pytest.raises(ConfigError, match=r"ends in \.safetensors"):
+            import_official(NAME, tmp_path / "a.pth", classes, tmp_path / "out.pth")
+        (tmp_path / "a.safetensors").write_bytes(b"x")
+        with pytest.raises(CimnetError):
+            import_official(NAME, tmp_path / "a.safetensors", classes, tmp_path / "a.safetensors", overwrite=True)
+        assert (tmp_path / "a.safetensors").read_bytes() == b"x"
