@@ -36,13 +36,6 @@ class TestEAEFNetPST(ZooTester):
         return EAEFNetPST(CLASSES, 18, **options)
 
 
-class TestEAEFNetWithSE(TestEAEFNet):
-    """Its layers take a gradient then."""
-
-    def build(self, **options: Any) -> RGBTModel:
-        return EAEFNet(CLASSES, 18, use_se=True, **options)
-
-
 @pytest.mark.slow
 class TestEAEFNet50(ZooTester):
     network = "eaefnet_resnet50"
@@ -199,11 +192,14 @@ def test_the_model_for_pst900_takes_values_up_to_255() -> None:
 
 @pytest.mark.parametrize(("use_se", "training", "evaluation"), [(False, 0, 0), (True, 2, 2), ("training", 2, 0)])
 def test_use_se(use_se: Any, training: int, evaluation: int) -> None:
-    """Never, always, or as the authors advise: in training alone."""
+    """Never, always, or as the authors advise: in training alone. Its weights are trained where it is used."""
     model = EAEFNet(CLASSES, 18, use_se=use_se).eval()
+    layers = [p for name, p in model.named_parameters() if name.startswith(("attention.se.", "head_high.se."))]
+    assert [p.requires_grad for p in layers] == [bool(use_se)] * 8
+    assert model.unused == (() if use_se else ("head_high.se.", "attention.se."))
     calls: list[int] = []
     for aggregation in (model.attention, model.head_high):
-        aggregation.weigh.register_forward_hook(lambda *_: calls.append(1))
+        aggregation.se.register_forward_hook(lambda *_: calls.append(1))
     inputs = images(1, (32, 32))
     model(*inputs)
     assert len(calls) == evaluation

@@ -11,7 +11,10 @@ import torch
 from torchvision.models.resnet import resnet18, resnet50
 
 from cimnet.errors import ConfigError
+from cimnet.models.zoo.eaefnet import EAEFNet, EAEFNetPST
+from cimnet.models.zoo.feanet import FEANet
 from cimnet.models.zoo.resnet import ResNetTrunk, resnet_pair
+from cimnet.models.zoo.rtfnet import RTFNet
 
 
 @pytest.mark.parametrize(("depth", "reference"), [(18, resnet18), (50, resnet50)])
@@ -52,6 +55,26 @@ def test_pretrained_weights_go_into_both_trunks(monkeypatch: pytest.MonkeyPatch)
     before = copy.deepcopy(rgb.state_dict())
     thermal.bn1.bias.data.add_(1)
     torch.testing.assert_close(rgb.state_dict(), before, rtol=0, atol=0)  # nothing is shared
+
+
+@pytest.mark.parametrize("network", [RTFNet, FEANet, EAEFNet, EAEFNetPST])
+def test_networks_start_from_imagenet_weights_where_asked(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = ResNetTrunk(18).state_dict()
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "cimnet.models.zoo.resnet.imagenet_weights", lambda name: (asked.append(name), copy.deepcopy(weights))[1]
+    )
+    model = network(4, 18, pretrained=True)
+    assert asked == ["resnet18.tv_in1k"]
+    for trunk in (model.encoder_rgb, model.encoder_thermal):
+        torch.testing.assert_close(trunk.layer4.state_dict(), network_part(weights, "layer4."), rtol=0, atol=0)
+    network(4, 18)
+    assert len(asked) == 1
+
+
+def network_part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The weights of one module."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def test_missing_weights_are_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

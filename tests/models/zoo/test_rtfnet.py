@@ -61,6 +61,14 @@ def test_options_of_other_models_are_refused(option: dict[str, object]) -> None:
         create_model("rtfnet_resnet18", 4, **option)
 
 
+def test_weights_for_bgr_see_the_channels_turned() -> None:
+    model, turned = RTFNet(4, 18).eval(), RTFNet(4, 18, channel_order="bgr").eval()
+    turned.load_state_dict(model.state_dict())
+    rgb, thermal = images(1, (32, 64))
+    torch.testing.assert_close(turned(rgb.flip(1), thermal).logits, model(rgb, thermal).logits)
+    assert not torch.allclose(turned(rgb, thermal).logits, model(rgb, thermal).logits)
+
+
 def test_every_variant_has_its_facts() -> None:
     assert [name for name, facts in PUBLICATIONS.items() if facts.checkpoint] == ["rtfnet_resnet50", "rtfnet_resnet152"]
     assert PUBLICATIONS["rtfnet_resnet152"].scores["mfnet"].miou == 53.2

@@ -48,7 +48,7 @@ _CONTEXT_PARTS = (
     ("branch0.0.", "branches.0.0."),
     ("branch*.", "branches.*.0."),
     ("branch*_*.", "branches.*.*."),
-    ("se.", "weigh."),
+    ("se.", "se."),
     ("conv_res.", "shortcut."),
 )
 _AGGREGATIONS = {"agg1": "head_high", "agg1_splat": "attention"}
@@ -56,7 +56,7 @@ _AGGREGATION_PARTS = (
     ("conv_upsample*.", "up*."),
     ("conv_concat*.", "join*."),
     ("conv4.", "mix."),
-    ("se.", "weigh."),
+    ("se.", "se."),
     ("conv.", "project."),
 )
 
@@ -127,7 +127,7 @@ class EAEFNet(ZooNetwork):
             raise ValueError(f"gate is '{gate}', choose image or batch")
         if use_se not in (False, True, "training"):
             raise ValueError(f"use_se is '{use_se}', choose false, true or training")
-        self.unused = () if use_se else tuple(f"{name}.weigh." for name in _AGGREGATIONS.values())
+        self.unused = () if use_se else tuple(f"{name}.se." for name in _AGGREGATIONS.values())
         self.encoder_rgb, self.encoder_thermal = resnet_pair(depth, pretrained)
         channels = self.encoder_rgb.channels
         self.fusions = nn.ModuleList(ExplicitFusion(c, self.shared_descriptor, gate) for c in channels)
@@ -233,7 +233,7 @@ class EAEFNetPST(EAEFNet):
         return output._replace(auxiliary=(Auxiliary(first, weight=0.4 / 0.5),))
 
 
-def _publication(network: str, checkpoint: str = "", scores: Mapping[str, Score] | None = None) -> Publication:
+def _publication(network: str, checkpoint: str = "", **scores: Score) -> Publication:
     return Publication(
         network=network,
         paper="Liang et al., IEEE RA-L 8(7)",
@@ -242,7 +242,7 @@ def _publication(network: str, checkpoint: str = "", scores: Mapping[str, Score]
         code="https://github.com/FreeformRobotics/EAEFNet",
         licence="none (the README shows an MIT badge)",
         checkpoint=checkpoint,
-        scores=scores or {},
+        scores=scores,
     )
 
 
@@ -251,13 +251,13 @@ PUBLICATIONS = {
     "eaefnet_resnet152": _publication(
         "EAEFNet-152",
         "https://drive.google.com/drive/folders/12ONwVaaO35VbW7rZ83P-pSVWp_bFiPhv",
-        {"mfnet": Score(58.91, "the original's README")},
+        mfnet=Score(58.91, "the original's README"),
     ),
     "eaefnet_pst_resnet50": _publication("EAEFNet-50 (PST900)"),
     "eaefnet_pst_resnet152": _publication(
         "EAEFNet-152 (PST900)",
         "https://drive.google.com/drive/folders/1Czm7vtmaW6fTCk4fBAfO2OAWoHrJry9Z",
-        {"pst900": Score(85.56, "the original's README, at 480×640")},
+        pst900=Score(85.56, "the original's README, at 480×640"),
     ),
 }
 register_depths("eaefnet", EAEFNet, (50, 152))

@@ -24,7 +24,7 @@ def resize(x: Tensor, factor: int) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
-class Bottleneck(nn.Module):
+class ChannelMLP(nn.Module):
     """Two linear layers with GELU between them."""
 
     def __init__(self, channels: int, hidden: int) -> None:
@@ -53,12 +53,12 @@ class ExplicitFusion(nn.Module):
         self.temperature: Tensor | float
         if shared_descriptor:
             self.temperature = nn.Parameter(torch.tensor(float(channels)))
-            self.describe = nn.ModuleList([Bottleneck(channels, 2 * channels)])
+            self.describe = nn.ModuleList([ChannelMLP(channels, 2 * channels)])
         else:
             self.temperature = float(channels)
-            self.describe = nn.ModuleList(Bottleneck(channels, channels // 16) for _ in range(2))
+            self.describe = nn.ModuleList(ChannelMLP(channels, channels // 16) for _ in range(2))
         self.mix = nn.Conv2d(2 * channels, 2 * channels, 7, padding=3, groups=channels)
-        self.channel_weights = Bottleneck(2 * channels, 2 * channels // 16)
+        self.channel_weights = ChannelMLP(2 * channels, 2 * channels // 16)
         self.spatial_rgb = nn.Conv2d(channels, 1, 1)
         self.spatial_thermal = nn.Conv2d(channels, 1, 1)
 
@@ -98,7 +98,7 @@ class ConvNorm(nn.Module):
         return self.bn(self.conv(x))
 
 
-class ChannelWeights(nn.Module):
+class SqueezeExcitation(nn.Module):
     """Squeeze and excitation: x · sigmoid(W₂ GELU(W₁ mean x))."""
 
     def __init__(self, channels: int) -> None:
@@ -125,14 +125,14 @@ class Context(nn.Module):
                     ConvNorm(in_channels, WIDTH, (1, 1)), ConvNorm(WIDTH, WIDTH, (1, k)), ConvNorm(WIDTH, WIDTH, (k, 1))
                 )
             )
-        self.weigh = ChannelWeights(WIDTH)
+        self.se = SqueezeExcitation(WIDTH)
         self.shortcut = nn.Conv2d(in_channels, WIDTH, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to (B, 64, h, w), rectified."""
         total = self.shortcut(x)
         for branch in self.branches:
-            total = total + self.weigh(branch(x))
+            total = total + self.se(branch(x))
         return F.relu(total, inplace=True)
 
 
@@ -153,7 +153,7 @@ class Aggregation(nn.Module):
         self.join2 = ConvNorm(2 * WIDTH, 2 * WIDTH, (3, 3))
         self.join3 = ConvNorm(3 * WIDTH, 3 * WIDTH, (3, 3))
         self.mix = ConvNorm(3 * WIDTH, 3 * WIDTH, (3, 3))
-        self.weigh = ChannelWeights(3 * WIDTH).requires_grad_(bool(use_se))
+        self.se = SqueezeExcitation(3 * WIDTH).requires_grad_(bool(use_se))
         self.project = nn.Conv2d(3 * WIDTH, out_channels, 1)
 
     def forward(self, deep: Tensor, middle: Tensor, large: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class Aggregation(nn.Module):
         joined = self.join3(torch.cat((large_product, self.up5(resize(joined, 2))), dim=1))
         mixed = self.mix(joined)
         weighted = self.training if self.use_se == "training" else self.use_se
-        return self.project(self.weigh(mixed) if weighted else mixed)
+        return self.project(self.se(mixed) if weighted else mixed)
 
 
 class SharedNormASPP(nn.Module):

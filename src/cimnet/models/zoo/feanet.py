@@ -10,6 +10,8 @@ layer 3 the channel attention of the thermal stream acts through the spatial one
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,7 +56,7 @@ class FEANet(RTFNet):
         depth: of the ResNets: 50, 101 or 152.
     """
 
-    renames: Renames = (
+    renames: ClassVar[Renames] = (
         ("atten_depth_channel_3_1.", "channel_attention.3."),
         ("atten_depth_channel_4_1.", "channel_attention.4."),
         ("atten_depth_channel_*.", "channel_attention.*."),
@@ -90,8 +92,7 @@ class FEANet(RTFNet):
         return fused, thermal_attended if stage == 1 else thermal
 
 
-def _publication(depth: int) -> Publication:
-    published = depth == 152
+def _publication(depth: int, checkpoint: str = "", **scores: Score) -> Publication:
     return Publication(
         network=f"FEANet-{depth}",
         paper="Deng et al., IROS",
@@ -99,10 +100,18 @@ def _publication(depth: int) -> Publication:
         link="https://arxiv.org/abs/2110.08988",
         code="https://github.com/matrixgame2018/FEANet",
         licence="MIT",
-        checkpoint="https://drive.google.com/file/d/1hT4ah8D3wjB1nlUjhSmCEYxFx_vC78ki/view" if published else "",
-        scores={"mfnet": Score(55.3, "the paper's Table II")} if published else {},
+        checkpoint=checkpoint,
+        scores=scores,
     )
 
 
-PUBLICATIONS = {f"feanet_resnet{depth}": _publication(depth) for depth in DEPTHS}
+PUBLICATIONS = {
+    "feanet_resnet50": _publication(50),
+    "feanet_resnet101": _publication(101),
+    "feanet_resnet152": _publication(
+        152,
+        "https://drive.google.com/file/d/1hT4ah8D3wjB1nlUjhSmCEYxFx_vC78ki/view",
+        mfnet=Score(55.3, "the paper's Table II"),
+    ),
+}
 register_depths("feanet", FEANet, DEPTHS)

@@ -13,7 +13,7 @@ from cimnet.models.base import RGBTModel
 from cimnet.models.encoder import imagenet_weights
 from cimnet.models.registry import Builder, register_network
 
-BLOCKS: dict[int, tuple[type[nn.Module], tuple[int, int, int, int]]] = {
+BLOCKS: dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),

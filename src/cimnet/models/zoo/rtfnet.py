@@ -9,6 +9,8 @@ The paper says that the thermal stem starts at random; the original's code takes
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from cimnet.models.base import Output
@@ -36,7 +38,7 @@ class RTFNet(ZooNetwork):
     """
 
     stride = 32  # at other sizes the original's output is larger than its input
-    renames: Renames = (*RENAMES, ("deconv*.", "decoder.stage*."))
+    renames: ClassVar[Renames] = (*RENAMES, ("deconv*.", "decoder.stage*."))
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ def decoder(channels: int, num_classes: int) -> nn.ModuleDict:
     return nn.ModuleDict({f"stage{n + 1}": up_stage(widths[n], widths[n + 1]) for n in range(5)})
 
 
-def _publication(depth: int, checkpoint: str = "", miou: float | None = None) -> Publication:
+def _publication(depth: int, checkpoint: str = "", **scores: Score) -> Publication:
     return Publication(
         network=f"RTFNet-{depth}",
         paper="Sun, Zuo, Liu, IEEE RA-L 4(3)",
@@ -87,15 +89,19 @@ def _publication(depth: int, checkpoint: str = "", miou: float | None = None) ->
         code="https://github.com/yuxiangsun/RTFNet",
         licence="MIT",
         checkpoint=checkpoint,
-        scores={} if miou is None else {"mfnet": Score(miou, "the paper's Table III")},
+        scores=scores,
     )
 
 
 PUBLICATIONS = {
     "rtfnet_resnet18": _publication(18),
     "rtfnet_resnet34": _publication(34),
-    "rtfnet_resnet50": _publication(50, "http://gofile.me/4jm56/9VygmBgPR", 51.7),
+    "rtfnet_resnet50": _publication(50, "http://gofile.me/4jm56/9VygmBgPR", mfnet=Score(51.7, "the paper's Table III")),
     "rtfnet_resnet101": _publication(101),
-    "rtfnet_resnet152": _publication(152, "http://gofile.me/4jm56/ODE2fxJKG", 53.2),
+    "rtfnet_resnet152": _publication(
+        152,
+        "http://gofile.me/4jm56/ODE2fxJKG",
+        mfnet=Score(53.2, "the paper's Table III"),
+    ),
 }
 register_depths("rtfnet", RTFNet, DEPTHS)
