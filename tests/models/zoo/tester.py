@@ -25,9 +25,15 @@ class ZooTester(ModelTester):
     """Attributes: the network's name for ``create_model``."""
 
     network: str
+    keeps_thermal_statistics = True
 
     def build(self, **options: Any) -> RGBTModel:
         return create_model(self.network, CLASSES, **{**self.options, **options})
+
+    def test_a_data_set_does_not_change_the_statistics(self, model: RGBTModel) -> None:
+        mean, std = model.thermal_mean.clone(), model.thermal_std.clone()
+        model.set_thermal_statistics(0.31, 0.17)
+        torch.testing.assert_close((model.thermal_mean, model.thermal_std), (mean, std), rtol=0, atol=0)
 
 
 class ParityTester:

@@ -58,7 +58,7 @@ class ZooNetwork(RGBTModel):
     stride = 1
     least = 1
     renames: ClassVar[Renames] = ()
-    unused: ClassVar[Sequence[str]] = ()
+    unused: Sequence[str] = ()
 
     def __init__(
         self,
