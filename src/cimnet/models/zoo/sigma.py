@@ -72,7 +72,7 @@ class Encoder(nn.Module):
     def __init__(self, width: int, depths: Sequence[int], drop_path: float) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in range(4)]
-        rates = iter(torch.linspace(0, drop_path, sum(depths)).tolist())
+        rates = iter(_rising(drop_path, sum(depths)))
         self.embed, self.embed_norm = nn.Conv2d(3, width, 4, stride=4), nn.LayerNorm(width)
         self.stages = nn.ModuleList(
             nn.ModuleList(EncoderBlock(wide, next(rates)) for _ in range(depth))
@@ -187,8 +187,11 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
-        rates = torch.linspace(0, DECODER_DROP_PATH, 4 * DECODER_BLOCKS).view(4, -1).tolist()
-        layers = [DecoderLayer(width * 2**level, rates[level], last=level == 0) for level in (2, 1, 0)]
+        rates = _rising(DECODER_DROP_PATH, 4 * DECODER_BLOCKS)  # of four levels; the coarsest has no blocks
+        layers = [
+            DecoderLayer(width * 2**level, rates[level * DECODER_BLOCKS :][:DECODER_BLOCKS], last=level == 0)
+            for level in (2, 1, 0)
+        ]
         self.layers = nn.ModuleList([PatchExpanding(8 * width), *layers])
         self.norm, self.up = nn.LayerNorm(width), LastUpsampling(width)
         self.classify = nn.Conv2d(width, num_classes, 1, bias=False)
@@ -289,6 +292,11 @@ VMAMBA = (
     ("layers.*.downsample.", "merging.*."),
 )
 """Names of weights in the files of VMamba, and in :class:`Encoder`."""
+
+
+def _rising(last: float, count: int) -> list[float]:
+    """Numbers from 0 to ``last`` in equal steps."""
+    return [last * index / max(1, count - 1) for index in range(count)]
 
 
 def _initialise_linear(module: nn.Module) -> None:
