@@ -47,7 +47,7 @@ def _forward(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, keep_states: bool
 ) -> tuple[Tensor, Tensor]:
     """y, and with ``keep_states`` the state before each segment (segments, N, G, S, R)."""
-    u, delta, B, C = (x.contiguous() for x in (u, delta, B, C))
+    u, delta, A, B, C = (x.contiguous() for x in (u, delta, A, B, C))
     length, rows, states = u.shape[0], u.shape[3], A.shape[1]
     block, segment, lanes = _lengths(u, states)
     y, kept = _empty_results(u, A, keep_states)
@@ -86,7 +86,7 @@ def _backward(
 
     With g the gradient by the states: g[t] = C[t]·dy[t] + exp(Δ[t+1]·A)·g[t+1].
     """
-    upstream, u, delta, B, C = (x.contiguous() for x in (upstream, u, delta, B, C))
+    upstream, u, delta, A, B, C = (x.contiguous() for x in (upstream, u, delta, A, B, C))
     length, rows, states = u.shape[0], u.shape[3], A.shape[1]
     _, segment, lanes = _lengths(u, states)
     by_u, by_delta, by_A, by_B, by_C = (x.new_empty(x.shape) for x in (u, delta, A, B, C))

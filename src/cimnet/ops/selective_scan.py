@@ -74,24 +74,27 @@ def selective_scan(
     _check(u, delta, A, B, C, D, delta_bias)
     if implementation is None:
         implementation = _CHOSEN.get() or ("mamba_ssm" if u.device.type == "cuda" and _has_kernel() else "blocked")
-    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
-    u, delta, A, B, C, D, delta_bias = (x.to(dtype) for x in (u, delta, A, B, C, D, delta_bias))
-    with torch.autocast(u.device.type, enabled=False):
-        if implementation == "mamba_ssm":
-            return _by_kernel(u, delta, A, B, C, D, delta_bias)
-        run = _by_steps if implementation == "sequential" else blocked_scan.scan
-        batch, groups, states, length = B.shape
-        rows = A.shape[0] // groups
-        y = run(
-            u.permute(2, 0, 1).reshape(length, batch, groups, rows),
-            delta.permute(2, 0, 1).reshape(length, batch, groups, rows),
-            A.reshape(groups, rows, states).transpose(1, 2).contiguous(),
-            B.permute(3, 0, 1, 2),
-            C.permute(3, 0, 1, 2),
-            D.reshape(groups, rows),
-            delta_bias.reshape(groups, rows),
-        )
-        return y.reshape(length, batch, groups * rows).permute(1, 2, 0)
+    u, delta, A, B, C, D, delta_bias = (at_least_float32(x) for x in (u, delta, A, B, C, D, delta_bias))
+    if implementation == "mamba_ssm":
+        return _by_kernel(u, delta, A, B, C, D, delta_bias)
+    run = _by_steps if implementation == "sequential" else blocked_scan.scan
+    batch, groups, states, length = B.shape
+    rows = A.shape[0] // groups
+    y = run(
+        u.permute(2, 0, 1).reshape(length, batch, groups, rows),
+        delta.permute(2, 0, 1).reshape(length, batch, groups, rows),
+        A.reshape(groups, rows, states).transpose(1, 2),
+        B.permute(3, 0, 1, 2),
+        C.permute(3, 0, 1, 2),
+        D.reshape(groups, rows),
+        delta_bias.reshape(groups, rows),
+    )
+    return y.flatten(2).permute(1, 2, 0)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor, widened if its precision is half."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> None:
@@ -127,7 +130,8 @@ def _by_kernel(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Ten
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     u, delta, B, C = (x.contiguous() for x in (u, delta, B, C))
-    y: Tensor = selective_scan_fn(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True)
+    with torch.autocast(u.device.type, enabled=False):
+        y: Tensor = selective_scan_fn(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True)
     return y
 
 

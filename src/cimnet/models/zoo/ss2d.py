@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cimnet.ops.selective_scan import selective_scan
+from cimnet.ops.selective_scan import at_least_float32, selective_scan
 
 LEAST_STEP, LARGEST_STEP, STEP_FLOOR = 1e-3, 1e-1, 1e-4
 """Range of the step sizes Δ that training starts with."""
@@ -177,13 +177,13 @@ def scan_sequences(
     y = selective_scan(
         u.flatten(2).permute(1, 2, 0),
         delta.permute(1, 2, 0, 3).flatten(2).permute(1, 2, 0),
-        -A_log.to(torch.promote_types(A_log.dtype, torch.float32)).exp(),
+        -at_least_float32(A_log).exp(),
         B,
         C.flip(1) if crossed else C,
         D,
         dt_bias.flatten(),
     )
-    return y.permute(2, 0, 1).reshape(length, batch, groups, rows)
+    return y.permute(2, 0, 1).unflatten(2, (groups, rows))
 
 
 def step_rank(width: int) -> int:
@@ -198,7 +198,7 @@ def _by_rows(x: Tensor) -> Tensor:
 
 def _to_map(y: Tensor, height: int, width: int) -> Tensor:
     """(H·W, B, D) to (B, H, W, D)."""
-    return y.reshape(height, width, *y.shape[1:]).permute(2, 0, 1, 3)
+    return y.reshape(height, width, -1, y.shape[2]).permute(2, 0, 1, 3)
 
 
 def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
