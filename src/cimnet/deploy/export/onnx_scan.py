@@ -2,8 +2,8 @@
 
 ``Scan`` walks over blocks of steps, not single ones: inside a block, decays and inputs are computed at once and the
 result is read out at once; only the recurrence between them is written out step by step. The length of the sequence
-stays free; what the last block lacks is filled with steps of size zero, which change nothing. ``A`` goes through the blocks as a second state, because OpenVINO's ``Scan`` sees nothing
-from outside.
+stays free; what the last block lacks is filled with steps of size zero, which change nothing. ``A`` goes through the
+blocks as a second state, because OpenVINO's ``Scan`` sees nothing from outside.
 """
 
 from __future__ import annotations

@@ -275,7 +275,7 @@ class Sigma(ZooNetwork):
         own = {to_ours(name, VMAMBA): value for name, value in state.items() if not name.startswith(("norm.", "head."))}
         expected = {name: value for name, value in self.encoder.state_dict().items() if not name.startswith("norms.")}
         given, wanted = ({(name, value.shape) for name, value in state.items()} for state in (own, expected))
-        wrong = sorted(name for name, _ in given ^ wanted)
+        wrong = sorted({name for name, _ in given ^ wanted})
         if wrong:
             raise ConfigError(
                 f"these are not the ImageNet weights of this encoder: {len(wrong)} of {len(expected)} weights do not "
