@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from cimnet.deploy.export.onnx_file import OPSET, _core
+from cimnet.checkpoint import ModelInfo
+from cimnet.deploy.export.onnx_file import OPSET
 from cimnet.deploy.export.onnx_scan import BLOCK, DOMAIN, NAME, write_scans
-from cimnet.inference.backends.trace import TiledModel, example, trace
+from cimnet.deploy.export.write import SUFFIXES, Format, export
+from cimnet.inference import Predictor
 from cimnet.models.zoo.sigma import Sigma
 from cimnet.ops.blocked_scan import scan
 
@@ -83,20 +85,15 @@ def test_openvino(model: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_network_of_scans_takes_any_size(tmp_path: Path) -> None:
-    """In ONNX Runtime, in OpenVINO and as a program of torch: batches and sizes that were not traced."""
-    onnxruntime, openvino = pytest.importorskip("onnxruntime"), pytest.importorskip("openvino")
+@pytest.mark.parametrize("format", ["onnx", "openvino", "pt2"])
+def test_a_network_of_scans(format: Format, tmp_path: Path) -> None:
+    """At a batch and a size that were not traced, opened again as users do."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
     torch.manual_seed(0)
-    network = Sigma(4, width=8, depths=(1, 1, 1, 1)).eval()
-    tiled = TiledModel(network)
-    content = _core(TiledModel(network), example()).SerializeToString()
-    session, core = onnxruntime.InferenceSession(content), openvino.Core()
-    compiled = core.compile_model(core.read_model(model=content), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    program = trace(network, True).module()
-    for batch, rows, columns in ((1, 1, 2), (3, 2, 1)):
-        tiles = torch.rand(batch, 4, rows, 32, columns, 32)
-        expected = tiled(tiles)
-        found = [torch.from_numpy(session.run(None, {"tiles": tiles.numpy()})[0])]
-        found += [torch.from_numpy(compiled([tiles.numpy()])[0].copy()), program(tiles)]
-        for logits in found:
-            torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
+    network, classes = Sigma(4, width=8, depths=(1, 1, 1, 1)).eval(), ("a", "b", "c", "d")
+    info = ModelInfo("sigma_tiny", {}, classes, ((0, 0, 0),) * 4)
+    found = export(Predictor(network, info, torch.device("cpu")), tmp_path / f"model{SUFFIXES[format]}", format)
+    assert found.error is not None
+    assert found.error < 1e-3
+    assert found.equal >= 0.999

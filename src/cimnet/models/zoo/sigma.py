@@ -89,7 +89,7 @@ class Encoder(nn.Module):
         for index, (blocks, norm) in enumerate(zip(self.stages, self.norms, strict=True)):
             if index:
                 x = self.merging[index - 1](x)
-            for block in blocks:
+            for block in blocks.children():
                 x = recomputed(block)(x)
             maps.append(norm(x))
         return maps
