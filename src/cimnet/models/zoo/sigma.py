@@ -25,7 +25,7 @@ from cimnet.models.registry import register_network
 from cimnet.models.zoo.network import IMAGENET, ZooNetwork
 from cimnet.models.zoo.official_names import to_ours
 from cimnet.models.zoo.publication import ChannelOrder, Publication, Score
-from cimnet.models.zoo.ss2d import SS2D, ConcatMamba, CrossMamba
+from cimnet.models.zoo.ss2d import SS2D, ConcatMamba, CrossMamba, halves
 
 ENCODER_STATES, STATES = 16, 4
 """States of each row: in the encoder, and in fusion and decoder."""
@@ -261,7 +261,7 @@ class Sigma(ZooNetwork):
         streams = self.encoder(torch.cat((rgb, thermal)), self.recomputed)  # one encoder for both
         maps = []
         for both, cross, concat in zip(streams, self.cross, self.concat, strict=True):
-            pair = self.recomputed(cross)(*both.chunk(2))
+            pair = self.recomputed(cross)(*halves(both, rgb.shape[0]))
             maps.append(self.recomputed(concat)(*pair))
         return self.output(self.decoder(maps, self.recomputed), rgb, size)
 

@@ -45,7 +45,7 @@ class SS2D(nn.Module):
         """(B, H, W, C) to the same."""
         inside, gate = self.in_proj(x).chunk(2, -1)
         u = F.silu(_convolve(self.conv2d, inside))
-        rows, columns = _by_rows(u), _by_rows(u.transpose(1, 2))
+        rows, columns = _by_rows(u), _by_rows(u.transpose(1, 2).contiguous())
         sequences = torch.stack((rows, columns, rows.flip(0), columns.flip(0)), 2)
         y = scan_sequences(
             sequences, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, self.A_logs, self.Ds
@@ -101,7 +101,7 @@ class CrossMamba(nn.Module):
     def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         """Two maps (B, H, W, C) to two."""
         inside = torch.cat((self.in_proj(rgb), self.in_proj_modalx(thermal)))
-        from_rgb, from_thermal = self.scan(*F.silu(_convolve(self.conv2d, inside)).chunk(2))
+        from_rgb, from_thermal = self.scan(*halves(F.silu(_convolve(self.conv2d, inside)), rgb.shape[0]))
         return rgb + self.out_proj_rgb(from_rgb), thermal + self.out_proj_e(from_thermal)
 
 
@@ -140,7 +140,7 @@ class ConcatMamba(nn.Module):
             self.Ds,
         )
         height, width = rgb.shape[1:3]
-        both = (y[:, :, 0] + y[:, :, 1].flip(0)).chunk(2)
+        both = halves(y[:, :, 0] + y[:, :, 1].flip(0), height * width)
         from_rgb, from_thermal = (_to_map(part, height, width) for part in both)
         gate_rgb, gate_thermal = _gate(self.fc1, inside_rgb), _gate(self.fc2, inside_thermal)
         gated = torch.cat((self.out_norm1(from_rgb) * gate_thermal, self.out_norm2(from_thermal) * gate_rgb), -1)
@@ -186,13 +186,19 @@ def scan_sequences(
     return y.permute(2, 0, 1).view(*u.shape)
 
 
+def halves(x: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """(2·length, …) cut in two; ``chunk`` would ask torch.export whether a free length divides."""
+    return x[:length], x[length:]
+
+
 def step_rank(width: int) -> int:
     """R, how many numbers the step sizes of a position are made of."""
     return math.ceil(width / 16)
 
 
 def _by_rows(x: Tensor) -> Tensor:
-    """(B, H, W, D) to (H·W, B, D)."""
+    """(B, H, W, D), dense, to (H·W, B, D), a view. A copy with B inside would leave torch.export a question of strides,
+    written into the program as code, which :mod:`cimnet.inference.backends.pt2_archive` refuses."""
     return x.permute(1, 2, 0, 3).flatten(0, 1)
 
 
