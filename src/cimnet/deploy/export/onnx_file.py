@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.onnx import symbolic_helper
 
+from cimnet.deploy.export import onnx_scan
 from cimnet.errors import ConfigError, one_line
 from cimnet.inference.backends.details import Details
 from cimnet.inference.backends.trace import TILE, TiledModel, example
@@ -163,13 +164,17 @@ def _core(network: TiledModel, tiles: Tensor) -> Any:
             )
     except (RuntimeError, ValueError, TypeError, torch.onnx.OnnxExporterError) as error:
         raise ConfigError(f"this model has no form in ONNX: {one_line(error)}") from error
-    return onnx.load_from_string(buffer.getvalue())
+    return onnx_scan.write_scans(onnx.load_from_string(buffer.getvalue()), OPSET)
 
 
 @contextmanager
 def _operators() -> Iterator[None]:
-    """Two operators that torch does not know how to write."""
-    added: dict[str, Callable[..., Any]] = {"torchvision::deform_conv2d": _deform_conv, "aten::median": _median}
+    """Three operators that torch does not know how to write."""
+    added: dict[str, Callable[..., Any]] = {
+        "torchvision::deform_conv2d": _deform_conv,
+        "aten::median": _median,
+        "cimnet::selective_scan": _selective_scan,
+    }
     for name, function in added.items():
         torch.onnx.utils.register_custom_op_symbolic(name, function, OPSET)
     try:
@@ -193,6 +198,13 @@ def _deform_conv(g: Any, x: Any, weight: Any, offset: Any, mask: Any, bias: Any,
         group_i=groups,
         offset_group_i=offset_groups,
     )
+
+
+def _selective_scan(g: Any, *inputs: Any) -> Any:
+    """The operator of :mod:`cimnet.ops.blocked_scan`, for :func:`cimnet.deploy.export.onnx_scan.write_scans`."""
+    y = g.op(f"{onnx_scan.DOMAIN}::{onnx_scan.NAME}", *inputs[:7])
+    y.setType(inputs[0].type().with_sizes([None] * 4))  # else the traced sizes would count as fixed
+    return y, y
 
 
 @symbolic_helper.parse_args("v", "i", "b")

@@ -40,6 +40,7 @@ _SAMPLES = "data/sample_inputs/model.pt"
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,300}")  # what may go into source text that torch compiles
 _OPERATOR = re.compile(
     r"torch\.ops\.aten\.(?!from_file\b)\w+\.\w+|torch\.ops\.torchvision\.deform_conv2d\.default"
+    r"|torch\.ops\.cimnet\.selective_scan\.default"
     r"|torch\.ops\.higher_order\.wrap_with_(autocast|set_grad_enabled)"
     r"|_operator\.(add|sub|mul|floordiv|mod|neg|eq|ne|ge|gt|le|lt|getitem|and_|or_)|math\.(ceil|floor|trunc)"
     r"|torch\.sym_(int|float|max|min|not|ite)"
