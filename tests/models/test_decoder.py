@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,15 +22,71 @@ def test_shape() -> None:
     assert MLPDecoder(CHANNELS, 12, 5).eval()(_maps()).shape == (2, 5, 16, 24)
 
 
-def test_equals_linear_layers_upsampled_and_mixed() -> None:
-    decoder, maps = MLPDecoder(CHANNELS, 12, 5).eval(), _maps()
+HEADS = ({}, {"mix_bias": True, "deepest_first": True, "eps": 1e-3})
+SIZES = ((16, 24), (15, 23), (1, 1))
+
+
+def _at_sizes(size: tuple[int, int], dtype: torch.dtype) -> list[Tensor]:
+    """Four maps, each half of the last, rounded up."""
+    return [torch.randn(2, c, -(-size[0] // 2**n), -(-size[1] // 2**n), dtype=dtype) for n, c in enumerate(CHANNELS)]
+
+
+def _layer_by_layer(decoder: MLPDecoder, maps: list[Tensor]) -> Tensor:
+    """As SegFormer's text describes it: linear layers on tokens, upsampling, concatenation, mix, classes."""
     projected = []
     for layer, x in zip(decoder.project, maps, strict=True):
         linear = F.linear(x.permute(0, 2, 3, 1), layer.weight[:, :, 0, 0], layer.bias).permute(0, 3, 1, 2)
-        projected.append(F.interpolate(linear, (16, 24), mode="bilinear", align_corners=False))
-    mixed = decoder.mix(torch.cat(projected, dim=1))
-    torch.testing.assert_close(decoder(maps), decoder.classify(mixed))
+        projected.append(F.interpolate(linear, maps[0].shape[-2:], mode="bilinear", align_corners=False))
+    mixed = decoder.mix(torch.cat(projected[::-1] if decoder.deepest_first else projected, dim=1))
     assert mixed.min() >= 0  # BN, then ReLU
+    return decoder.classify(mixed)
+
+
+@pytest.mark.parametrize("options", HEADS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_equals_the_layers_one_by_one(
+    options: dict[str, Any], size: tuple[int, int], dtype: torch.dtype, bound: float
+) -> None:
+    decoder = MLPDecoder(CHANNELS, 12, 5, **options).to(dtype).eval()
+    decoder.mix[1].running_mean.normal_()
+    maps = _at_sizes(size, dtype)
+    found, wanted = decoder(maps), _layer_by_layer(decoder, maps)
+    assert (found - wanted).abs().max() <= bound
+    decoder.as_published = True
+    assert (decoder(maps) - wanted).abs().max() <= bound
+
+
+@pytest.mark.parametrize("options", HEADS)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_gradients_equal_those_of_the_layers_one_by_one(
+    options: dict[str, Any], dtype: torch.dtype, bound: float
+) -> None:
+    """Of every weight and every map, with batch statistics."""
+    decoder = MLPDecoder(CHANNELS, 12, 5, dropout=0.0, **options).to(dtype).train()
+    maps = [x.requires_grad_() for x in _at_sizes((15, 23), dtype)]
+    along = torch.randn(2, 5, 15, 23, dtype=dtype) / 690
+    inputs = [*decoder.parameters(), *maps]
+    found = torch.autograd.grad((decoder(maps) * along).sum(), inputs)
+    wanted = torch.autograd.grad((_layer_by_layer(decoder, maps) * along).sum(), inputs)
+    for a, b in zip(found, wanted, strict=True):
+        assert (a - b).abs().max() <= bound
+
+
+def test_weights_that_change_are_seen() -> None:
+    decoder, maps = MLPDecoder(CHANNELS, 12, 5).eval(), _maps()
+    with torch.no_grad():
+        decoder(maps)
+        decoder.project[2].weight.mul_(2)
+        torch.testing.assert_close(decoder(maps), _layer_by_layer(decoder, maps))
+
+
+def test_state_has_the_published_layers() -> None:
+    wanted = {f"project.{n}.{kind}" for n in range(4) for kind in ("weight", "bias")} | {"mix.0.weight"}
+    wanted |= {f"mix.1.{kind}" for kind in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")}
+    wanted |= {"classify.weight", "classify.bias"}
+    assert set(MLPDecoder(CHANNELS, 12, 5).state_dict()) == wanted
+    assert set(MLPDecoder(CHANNELS, 12, 5, mix_bias=True).state_dict()) == wanted | {"mix.0.bias"}
 
 
 def test_dropout_only_in_training() -> None:

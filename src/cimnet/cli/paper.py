@@ -49,6 +49,7 @@ def info(
     title = f"**{name}**, {shape[0]}×{shape[1]}"
     rows.append((title, f"**{budget.parameters / 1e6:.2f}**", f"**{budget.macs / 1e9:.2f}**"))
     console.print(Markdown(markdown_table(["module", "M parameters", "GMAC"], rows)))
+    say(f"As run: {budget.macs_run / 1e9:.2f} GMAC (the decoder gives the same numbers with less arithmetic)")
     say(CONVENTION)
     if measure:
         say(f"{content['device']}: {content['latency_ms']:.0f} ms a pair, peak {content['peak_memory_mib']:.0f} MiB")

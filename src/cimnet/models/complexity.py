@@ -17,12 +17,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from cimnet.models.base import RGBTModel
+from cimnet.models.decoder import MLPDecoder
 
 TRAINING_ONLY = re.compile(r"(^|\.)mi_head\.")  # modules that inference and exported models leave out
 CONVENTION = (
     "MACs of one pair by torch.utils.flop_counter: convolutions, linear layers and attention products, and of a "
     "deformable convolution the kernel's products; not interpolation, normalisation, activations and pooling. "
-    "The mutual-information head, used in training only, is left out of both columns."
+    "The mutual-information head, used in training only, is left out of both columns. Layers are counted as "
+    "published."
 )
 
 
@@ -32,7 +34,8 @@ class Budget:
 
     Attributes:
         size: (height, width) of the images.
-        parameters, macs: totals; the modules' values add up to them.
+        parameters, macs: totals of the layers as published; the modules' values add up to them.
+        macs_run: MACs of what runs: the same numbers with less arithmetic, see :mod:`cimnet.models.decoder`.
         modules: by module, (parameters, MACs); the numbers of list entries in their names read ``*``.
         training_parameters: parameters of what was left out.
     """
@@ -40,6 +43,7 @@ class Budget:
     size: tuple[int, int]
     parameters: int
     macs: int
+    macs_run: int
     modules: dict[str, tuple[int, int]]
     training_parameters: int
 
@@ -48,6 +52,7 @@ class Budget:
         return {
             "parameters": self.parameters,
             "macs": self.macs,
+            "macs_run": self.macs_run,
             "modules": {name: {"parameters": p, "macs": m} for name, (p, m) in self.modules.items()},
             "training_parameters": self.training_parameters,
             "size": list(self.size),
@@ -63,14 +68,13 @@ def measure_budget(model: RGBTModel, size: tuple[int, int], depth: int = 1) -> B
         depth: parts of a module's name that are kept: 1 gives ``scsfr``, 3 ``scsfr.*.spatial``.
     """
     counted = copy.deepcopy(model).cpu().eval()
-    counter = FlopCounterMode(display=False)
-    # Fused attention has kernels that the counter does not know; written out, it is two matrix products.
-    written_out = sdpa_kernel(SDPBackend.MATH)
-    with torch.no_grad(), written_out, FakeTensorMode(allow_non_fake_inputs=True), counter:
-        counted(torch.empty(1, 3, *size), torch.empty(1, 1, *size))
-    flops: dict[str, dict[Any, int]] = counter.get_flop_counts()
-    total = sum(flops.pop("Global", {}).values()) // 2
-    macs_of = _own({name: sum(ops.values()) // 2 for name, ops in flops.items()})
+    macs_run = _count(counted, size)[""]
+    for module in counted.modules():
+        if isinstance(module, MLPDecoder):
+            module.as_published = True
+    inclusive = _count(counted, size)
+    total = inclusive.pop("")
+    macs_of = _own(inclusive)
     modules: dict[str, list[int]] = {}
     left_out = 0
     for name, parameter in model.named_parameters():
@@ -81,7 +85,19 @@ def measure_budget(model: RGBTModel, size: tuple[int, int], depth: int = 1) -> B
     for name, macs in macs_of.items():
         modules.setdefault(_shorten(name, depth), [0, 0])[1] += macs
     table = {name: (counts[0], counts[1]) for name, counts in modules.items()}
-    return Budget(size, sum(p for p, _ in table.values()), total, table, left_out)
+    return Budget(size, sum(p for p, _ in table.values()), total, macs_run, table, left_out)
+
+
+def _count(model: RGBTModel, size: tuple[int, int]) -> dict[str, int]:
+    """MACs by module, of each with all that it calls; the total under the empty name."""
+    counter = FlopCounterMode(display=False)
+    # Fused attention has kernels that the counter does not know; written out, it is two matrix products.
+    written_out = sdpa_kernel(SDPBackend.MATH)
+    with torch.no_grad(), written_out, FakeTensorMode(allow_non_fake_inputs=True), counter:
+        model(torch.empty(1, 3, *size), torch.empty(1, 1, *size))
+    flops: dict[str, dict[Any, int]] = counter.get_flop_counts()
+    total = sum(flops.pop("Global", {}).values()) // 2
+    return {"": total, **{name: sum(ops.values()) // 2 for name, ops in flops.items()}}
 
 
 def _own(inclusive: dict[str, int]) -> dict[str, int]:
