@@ -1,4 +1,4 @@
-"""How fast this version is beside another one: both run in the same minutes, each in processes of its own, taking turns.
+"""How fast this version is beside another one: both run in the same minutes, in processes of their own, in turn.
 
     git worktree add --detach /tmp/speed-base b263845
     OMP_NUM_THREADS=2 python benchmarks/speed_against.py /tmp/speed-base [--model cimnet_resnet101] [--rounds 7]
@@ -77,11 +77,10 @@ def measure(options: argparse.Namespace) -> dict[tuple[str, str], dict[str, floa
 
 def report(options: argparse.Namespace, found: dict[tuple[str, str], dict[str, float]]) -> None:
     """Print the table, and record it if that is asked."""
-    from evidence import record
-
     from cimnet.models import create_model
     from cimnet.models.complexity import measure_budget
     from cimnet.utils.tables import markdown_table
+    from evidence import record
 
     macs = measure_budget(create_model(options.model, CLASSES), SIZE).macs_run
     rate = PRODUCT**3 / found["both", "matrix"]["wall"]
@@ -116,7 +115,8 @@ class Child:
 
     def run(self) -> dict[str, float]:
         """Wall and CPU seconds of one run."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())

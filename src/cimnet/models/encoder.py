@@ -34,9 +34,13 @@ class FirstStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the stage gives."""
         if self.training or not torch.is_autocast_enabled(x.device.type):
-            return super().forward(x)
+            return self.compute(x)
         with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float())
+            return self.compute(x.float())
+
+    def compute(self, x: Tensor) -> Tensor:
+        """The stage itself, in the precision that holds."""
+        return super().forward(x)
 
 
 class StagedEncoder(nn.Module):
