@@ -53,11 +53,10 @@ def main() -> None:
 
 def measure(options: argparse.Namespace) -> dict[tuple[str, str], dict[str, float]]:
     """Median wall and CPU seconds of each row of both versions, and of the matrix product."""
-    children = {
-        (version, row): Child(tree, row, options.model)
-        for row in options.rows.split(",")
-        for version, tree in (("base", options.base), ("here", HERE.parent))
-    }
+    rows = options.rows.split(",")
+    yardsticks = [row for row in ("plain", "bare") if any(_yardstick(other) == row for other in rows)]
+    children = {("base", row): Child(options.base, row, options.model) for row in yardsticks}
+    children |= {("here", row): Child(HERE.parent, row, options.model) for row in rows}
     children[("both", "matrix")] = Child(HERE.parent, "matrix", options.model)
     times: dict[tuple[str, str], list[dict[str, float]]] = {key: [] for key in children}
     try:
@@ -86,10 +85,9 @@ def report(options: argparse.Namespace, found: dict[tuple[str, str], dict[str, f
     rate = PRODUCT**3 / found["both", "matrix"]["wall"]
     ratios: dict[str, dict[str, float]] = {}
     for version, row in found:
-        yardstick = found.get(("base", "bare" if row in ("step", "bare") else "plain"))
-        if version == "both" or yardstick is None:
+        if version == "both":
             continue
-        seconds = found[version, row]
+        seconds, yardstick = found[version, row], found["base", _yardstick(row)]
         entry = {kind: round(seconds[kind] / yardstick[kind], 3) for kind in ("wall", "cpu")}
         if row not in ("step", "bare"):
             entry["pairs_per_second"] = round(1 / seconds["wall"], 2)
@@ -102,6 +100,10 @@ def report(options: argparse.Namespace, found: dict[tuple[str, str], dict[str, f
     print(markdown_table(["", "wall", "CPU", "pairs/s", "share of the float32 peak"], table), end="", flush=True)
     if options.record:
         record(f"against_b263845_{options.model}", {"ratios": ratios, "peak_gmac_per_s": round(rate / 1e9)})
+
+
+def _yardstick(row: str) -> str:
+    return "bare" if row in ("step", "bare") else "plain"
 
 
 class Child:

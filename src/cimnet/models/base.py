@@ -227,7 +227,7 @@ class RGBTModel(nn.Module):
         """
         has_rgb, has_thermal = present_mask(rgb), present_mask(thermal)
         both = has_rgb & has_thermal
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return has_rgb, has_thermal, both
         whole = torch.stack((has_rgb, has_thermal, both)).all(1).tolist()  # the one time that the host waits
         masks = zip((has_rgb, has_thermal, both), whole, strict=True)

@@ -13,6 +13,7 @@ and 0.3 for the products take the place of 21.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -79,10 +80,12 @@ class MLPDecoder(nn.Module):
     def products(self) -> tuple[list[Tensor], Tensor]:
         """Wₙ Lₙ for each map, (E, Cₙ, 1, 1), and the bias Σₙ Wₙ bₙ (E,) with that of the mix, in the weights'
         own precision also under autocast."""
-        mix = self.mix[0]
+        mix: Any = self.mix[0]
         with torch.autocast(mix.weight.device.type, enabled=False):
             parts = mix.weight.flatten(1).chunk(len(self.project), dim=1)  # Wₙ, (E, E)
-            pairs = list(zip(parts[::-1] if self.deepest_first else parts, self.project, strict=True))
+            pairs: list[tuple[Tensor, Any]] = list(
+                zip(parts[::-1] if self.deepest_first else parts, self.project, strict=True)
+            )
             weights = [(part @ layer.weight.flatten(1))[:, :, None, None] for part, layer in pairs]
             bias = torch.stack([part @ layer.bias for part, layer in pairs]).sum(0)
             return weights, bias if mix.bias is None else bias + mix.bias

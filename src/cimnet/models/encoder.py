@@ -161,7 +161,7 @@ class _MiTStage(nn.Module):
         self.embed, self.blocks, self.norm = embed, blocks, norm
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.blocks(self.embed(x)))  # type: ignore[no-any-return]
+        return self.norm(self.blocks(self.embed(x)))
 
 
 class _FirstMiTStage(FirstStage, _MiTStage): ...

@@ -74,9 +74,9 @@ def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 
 def _fold(module: nn.Module, conv: str, norm: str) -> None:
     """Put a normalisation into a convolution. Of timm's normalisations the activation stays."""
-    old = module.get_submodule(norm)
-    fused = fuse_conv_bn_eval(module.get_submodule(conv), old)  # type: ignore[type-var]
-    module.set_submodule(conv, fused)
+    old: Any = module.get_submodule(norm)
+    before: Any = module.get_submodule(conv)
+    module.set_submodule(conv, fuse_conv_bn_eval(before, old))
     rest = [part for name in ("drop", "act") if (part := getattr(old, name, None)) is not None]
     module.set_submodule(norm, nn.Sequential(*rest) if rest else nn.Identity())
 

@@ -33,7 +33,8 @@ class ReducedAttention(nn.Module):
             x = self.norm(self.sr(image).flatten(2).transpose(1, 2))
         key, value = (self._split(part) for part in self.kv(x).chunk(2, dim=-1))
         read = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
-        return self.proj(read.transpose(1, 2).reshape(batch, count, channels))  # type: ignore[no-any-return]
+        out: Tensor = self.proj(read.transpose(1, 2).reshape(batch, count, channels))
+        return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, C / heads)
+        return x.view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)  # (B, heads, N, C / heads)
