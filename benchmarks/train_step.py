@@ -4,7 +4,8 @@ encoders with a decoder; then the split of CIMNet's step by module.
     OMP_NUM_THREADS=2 python benchmarks/train_step.py [--encoder resnet101] [--size 240 320] [--batch 2] [--rounds 5]
 
 Steps of the models alternate, so that a busy machine slows all alike; the shortest of each counts. A step is forward,
-loss, backward and AdamW. Peak memory is that of a process of its own for each (--memory).
+loss, backward and AdamW. With --memory, the peak memory of a process of its own for each, and what autograd keeps for
+the backward pass.
 """
 
 from __future__ import annotations
@@ -44,6 +45,30 @@ class Bare(RGBTModel):
         """The eight maps of the encoders."""
         rgb, thermal = self.prepare(rgb, thermal)
         return [*self.encoder_rgb(rgb), *self.encoder_thermal(thermal)]
+
+
+class TakesMaps(nn.Module):
+    """A decoder that takes its maps as arguments of their own: to lists of them hooks are blind."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """The maps, largest first."""
+        return self.decoder(features)
+
+
+class TakesList(nn.Module):
+    """What a model calls in place of its decoder, with a list."""
+
+    def __init__(self, inner: TakesMaps) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """The maps, largest first."""
+        return self.inner(*features)
 
 
 def build(row: str, encoder: str) -> tuple[nn.Module, nn.Module]:
@@ -99,8 +124,8 @@ def split(encoder: str, size: tuple[int, int], count: int, rounds: int) -> dict[
     optimizer = create_optimizer(nn.ModuleList([model, loss]), TrainingConfig())
     parts = {"encoders": [*model.encoder_rgb.stages, *model.encoder_thermal.stages], "FFM": [*model.ffm]}
     parts |= {"CIPA": [model.cipa], "SCSFR": [*model.scsfr], "loss": [loss]}
-    decoder = model.decoder  # its input is a list, to which hooks are blind
-    parts["decoder"] = [*decoder.project, decoder.mix, decoder.dropout, decoder.classify]
+    model.decoder = TakesList(TakesMaps(model.decoder))
+    parts["decoder"] = [model.decoder.inner]
     parts["widths in and out"] = [
         *model.project_rgb,
         *model.project_thermal,
@@ -144,6 +169,24 @@ def _add(entry: list[float], place: int, begun: float) -> None:
     entry[place] += time.perf_counter() - begun
 
 
+def kept(row: str, encoder: str, size: tuple[int, int], count: int) -> float:
+    """What autograd keeps for the backward pass, MiB: distinct storages, weights left out."""
+    model, loss = build(row, encoder)
+    rgb, thermal, label = random_batch(size, count)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    storages: dict[int, tuple[int, Tensor]] = {}  # the tensors stay, so that no address comes twice
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages.setdefault(storage.data_ptr(), (storage.nbytes(), tensor))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = model(rgb, thermal)
+        _ = output if isinstance(output, list) else loss(output, label)
+    return sum(size for place, (size, _) in storages.items() if place not in weights) / 2**20
+
+
 def memory(row: str, encoder: str, size: tuple[int, int], count: int) -> int:
     """Peak memory of a process that takes three steps, MiB."""
     command = [sys.executable, __file__, "--peak", row, "--encoder", encoder, "--batch", str(count)]
@@ -169,10 +212,16 @@ def main() -> None:
         return
     times = compare(options.encoder, size, options.batch, options.rounds)
     print(f"{options.encoder}, {size[0]}×{size[1]}, batch {options.batch}, {torch.get_num_threads()} threads\n")
-    print("| step of | relative to the bare encoders | s |" + (" peak memory, MiB |" if options.memory else ""))
-    print("|---|---:|---:|" + ("---:|" if options.memory else ""))
+    print(
+        "| step of | relative to the bare encoders | s |"
+        + (" peak memory, MiB | kept for backward, MiB |" if options.memory else "")
+    )
+    print("|---|---:|---:|" + ("---:|---:|" if options.memory else ""))
     for row, seconds in times.items():
-        more = f" {memory(row, options.encoder, size, options.batch)} |" if options.memory else ""
+        more = ""
+        if options.memory:
+            more = f" {memory(row, options.encoder, size, options.batch)} |"
+            more += f" {kept(row, options.encoder, size, options.batch):.0f} |"
         print(f"| {row} | {seconds / times['bare']:.2f} | {seconds:.2f} |{more}", flush=True)
     found = split(options.encoder, size, options.batch, options.rounds)
     whole = sum(found["whole"]) + found["optimiser"][0]

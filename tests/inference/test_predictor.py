@@ -31,6 +31,24 @@ def _paths(trained: Trained, name: str = "010") -> tuple[Path, Path]:
     return trained.root / "rgb" / f"{name}.png", trained.root / "thermal" / f"{name}.png"
 
 
+def test_what_runs_is_folded_and_follows_the_model(trained: Trained) -> None:
+    """Weights that change after the first pass count, hooks are called, and what would be saved stays."""
+    predictor, pair = cimnet.load(trained.folder, "cpu"), _paths(trained)
+    before = {key: value.clone() for key, value in predictor.network.state_dict().items()}
+    first = predictor.predict_proba(*pair)
+    after = predictor.network.state_dict()
+    assert list(before) == list(after)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    called: list[object] = []
+    handle = predictor.network.decoder.register_forward_hook(lambda *call: called.append(call))
+    np.testing.assert_allclose(predictor.predict_proba(*pair), first, atol=1e-5)  # the model itself, for the hook
+    assert called
+    handle.remove()
+    with torch.no_grad():
+        predictor.network.decoder.classify.bias[1] += 100.0
+    assert (predictor.predict(*pair) == 1).all()
+
+
 def _seen(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, rgb: Any, thermal: Any) -> tuple[Tensor, Tensor]:
     """What reaches the model."""
     seen: list[tuple[Tensor, Tensor]] = []

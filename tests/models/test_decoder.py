@@ -73,6 +73,29 @@ def test_gradients_equal_those_of_the_layers_one_by_one(
         assert (a - b).abs().max() <= bound
 
 
+def test_training_keeps_no_map_of_all_scales_at_once() -> None:
+    """The backward pass needs what goes into the products and the normalisation, not four upsampled maps."""
+    decoder, maps = MLPDecoder(CHANNELS, 32, 5).train(), _maps()
+
+    def kept() -> int:
+        storages: dict[int, int] = {}
+        alive: list[Tensor] = []
+
+        def pack(tensor: Tensor) -> Tensor:
+            alive.append(tensor)
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            decoder(maps)
+        return sum(storages.values())
+
+    fewer = kept()
+    decoder.as_published = True
+    at_full_size = 2 * 32 * 16 * 24 * 4
+    assert kept() - fewer > 3 * at_full_size
+
+
 def test_weights_that_change_are_seen() -> None:
     decoder, maps = MLPDecoder(CHANNELS, 12, 5).eval(), _maps()
     with torch.no_grad():

@@ -148,6 +148,17 @@ class ModelTester(BuildsModel):
         with pytest.raises(ValueError, match="both None"):
             shared(None, None)
 
+    def test_masks_are_made_for_missing_images_alone(self, shared: RGBTModel) -> None:
+        """Multiplying every map of whole pairs by one costs a pass over each."""
+        rgb, thermal = images(2, (32, 64))
+        assert shared.find_present(rgb, thermal) == (None, None, None)
+        thermal[1] = 0
+        has_rgb, has_thermal, both = shared.find_present(rgb, thermal)
+        assert has_rgb is None
+        assert has_thermal is not None
+        assert both is not None
+        assert has_thermal.tolist() == both.tolist() == [True, False]
+
     def test_training_with_missing_images(self, model: RGBTModel) -> None:
         rgb, thermal = images(4, (64, 64))
         rgb[0], thermal[1], rgb[2], thermal[2] = 0, 0, 0, 0

@@ -75,6 +75,23 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(root: Pat
     assert not same(states[0], states[2])
 
 
+def test_the_memory_format_is_the_recipes(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formats: list[object] = []
+    convert = torch.nn.Module.to
+
+    def watched(module: torch.nn.Module, *args: Any, **options: Any) -> torch.nn.Module:
+        formats.append(options.get("memory_format"))
+        return convert(module, *args, **options)
+
+    monkeypatch.setattr(torch.nn.Module, "to", watched)
+    for wanted in (True, False):
+        formats.clear()
+        train(pixel_recipe(root, training={"epochs": 1, "channels_last": wanted}), tmp_path / str(wanted))
+        assert (torch.channels_last in formats) == wanted
+
+
 class _Judge:
     """Takes the place of evaluation: gives the scores told, remembers the weights it was shown."""
 

@@ -26,6 +26,10 @@ def export(
     calibration: Annotated[
         Path | None, typer.Option(help="Folder of a data set whose training pairs set the ranges for --int8.")
     ] = None,
+    deformable: Annotated[
+        Literal["operator", "grid-sample"],
+        typer.Option(help="Deformable convolutions in ONNX: as DeformConv, or by GridSample for TensorRT."),
+    ] = "operator",
     trust: Trust = False,
 ) -> None:
     """Write a trained model for ONNX Runtime, OpenVINO or torch.export: any batch, any size, checked before it is
@@ -47,6 +51,7 @@ def export(
         normalization=normalization,
         precision="int8" if int8 else "bfloat16" if bf16 else "float32",
         calibration=calibration,
+        deformable=deformable,
         trust=trust,
     )
     size = sum(path.stat().st_size for path in {out, out.with_suffix(".bin")} if path.is_file()) / 1e6

@@ -239,12 +239,12 @@ class RGBTModel(nn.Module):
     def find_present(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Which RGB images, thermal images and whole pairs show anything: (B,) bool each.
 
-        In training, a mask that would be true everywhere is None, which saves work. At inference the masks are always
-        tensors, because an exported graph cannot branch on them.
+        A mask that would be true everywhere is None, which saves work. While a graph is traced the masks are always
+        tensors, because a graph cannot branch on them.
         """
         has_rgb, has_thermal = present_mask(rgb), present_mask(thermal)
         both = has_rgb & has_thermal
-        if not self.training:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return has_rgb, has_thermal, both
         whole = torch.stack((has_rgb, has_thermal, both)).all(1).tolist()  # the one time that the host waits
         masks = zip((has_rgb, has_thermal, both), whole, strict=True)

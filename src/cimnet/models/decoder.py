@@ -13,6 +13,7 @@ and 0.3 for the products take the place of 21.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,30 +73,53 @@ class MLPDecoder(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (B, Cₙ, Hₙ, Wₙ), largest first, to logits (B, K, H₁, W₁)."""
-        if self.as_published:
-            mixed = self._mix_upsampled(features)
-        else:
-            weights, bias = self.products()
-            mixed = mix_projected(features, weights, bias)
+        mixed = self._mix_upsampled(features) if self.as_published else mix_projected(features, *self.products())
         _, norm, activation = self.mix
         return self.classify(self.dropout(activation(norm(mixed))))
 
     def products(self) -> tuple[list[Tensor], Tensor]:
         """Wₙ Lₙ for each map, (E, Cₙ, 1, 1), and the bias Σₙ Wₙ bₙ (E,) with that of the mix, in the weights'
         own precision also under autocast."""
-        mix = self.mix[0]
+        mix: Any = self.mix[0]
         with torch.autocast(mix.weight.device.type, enabled=False):
             parts = mix.weight.flatten(1).chunk(len(self.project), dim=1)  # Wₙ, (E, E)
-            pairs = list(zip(parts[::-1] if self.deepest_first else parts, self.project, strict=True))
+            pairs: list[tuple[Tensor, Any]] = list(
+                zip(parts[::-1] if self.deepest_first else parts, self.project, strict=True)
+            )
             weights = [(part @ layer.weight.flatten(1))[:, :, None, None] for part, layer in pairs]
             bias = torch.stack([part @ layer.bias for part, layer in pairs]).sum(0)
             return weights, bias if mix.bias is None else bias + mix.bias
+
+    def folded(self) -> FoldedDecoder:
+        """The same decoder for inference, with the products as weights."""
+        return FoldedDecoder(*self.products(), self.mix[1:], self.classify)
 
     def _mix_upsampled(self, features: Sequence[Tensor]) -> Tensor:
         projected = [project(x) for project, x in zip(self.project, features, strict=True)]
         projected[1:] = [_upsample(x, projected[0]) for x in projected[1:]]
         mixed: Tensor = self.mix[0](torch.cat(projected[::-1] if self.deepest_first else projected, dim=1))
         return mixed
+
+
+class FoldedDecoder(nn.Module):
+    """What :meth:`MLPDecoder.folded` gives; called as that one.
+
+    Args:
+        weights, bias: from :meth:`MLPDecoder.products`.
+        norm: normalisation and activation.
+        classify: the last convolution.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor, norm: nn.Module, classify: nn.Conv2d) -> None:
+        super().__init__()
+        self.project = nn.ParameterList(weight.detach() for weight in weights)
+        self.bias = nn.Parameter(bias.detach())
+        self.norm, self.classify = norm, classify
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Maps (B, Cₙ, Hₙ, Wₙ), largest first, to logits (B, K, H₁, W₁)."""
+        logits: Tensor = self.classify(self.norm(mix_projected(features, list(self.project), self.bias)))
+        return logits
 
 
 def mix_projected(features: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
+from cimnet.models.mit_attention import ReducedAttention
 from cimnet.utils.extras import install
 from cimnet.utils.hub_access import cached_if_unreachable
 
@@ -33,9 +34,13 @@ class FirstStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the stage gives."""
         if self.training or not torch.is_autocast_enabled(x.device.type):
-            return super().forward(x)
+            return self.compute(x)
         with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float())
+            return self.compute(x.float())
+
+    def compute(self, x: Tensor) -> Tensor:
+        """The stage itself, in the precision that holds."""
+        return super().forward(x)
 
 
 class StagedEncoder(nn.Module):
@@ -156,7 +161,7 @@ class _MiTStage(nn.Module):
         self.embed, self.blocks, self.norm = embed, blocks, norm
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.blocks(self.embed(x))).contiguous()
+        return self.norm(self.blocks(self.embed(x)))
 
 
 class _FirstMiTStage(FirstStage, _MiTStage): ...
@@ -168,6 +173,9 @@ def _mit_encoder(name: str, pretrained: bool) -> StagedEncoder:
             network = smp.encoders.get_encoder(name, weights="imagenet" if pretrained else None)
     except (OSError, ConnectionError) as error:
         raise _no_weights(name, error) from error
+    for n in range(1, 5):
+        for block in getattr(network, f"block{n}"):
+            block.attn = ReducedAttention(block.attn)
     stages = [
         kind(*(getattr(network, f"{part}{n}") for part in ("patch_embed", "block", "norm")))
         for n, kind in enumerate((_FirstMiTStage, _MiTStage, _MiTStage, _MiTStage), start=1)

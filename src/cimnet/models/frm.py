@@ -37,6 +37,6 @@ class FRM(nn.Module):
         channel_rgb, channel_thermal = torch.sigmoid(self.channel(pooled))[:, :, None, None].chunk(2, dim=1)
         spatial_rgb, spatial_thermal = torch.sigmoid(self.spatial(torch.cat((rgb, thermal), dim=1))).chunk(2, dim=1)
         return (
-            rgb + 0.5 * (channel_thermal + spatial_thermal) * thermal,
-            thermal + 0.5 * (channel_rgb + spatial_rgb) * rgb,
+            torch.addcmul(rgb, channel_thermal + spatial_thermal, thermal, value=0.5),
+            torch.addcmul(thermal, channel_rgb + spatial_rgb, rgb, value=0.5),
         )

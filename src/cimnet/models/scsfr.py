@@ -61,8 +61,8 @@ class SpatialRectification(nn.Module):
         aligned = self.align(fused, offset, mask)  # eq. 12
         weight_rgb, weight_thermal = torch.sigmoid(self.weights(aligned)).chunk(2, dim=1)  # eq. 14
         return SCSFROutput(
-            rgb + self.scale * weight_thermal * thermal,  # eq. 15, 17
-            thermal + self.scale * weight_rgb * rgb,  # eq. 16, 18
+            torch.addcmul(rgb, self.scale * weight_thermal, thermal),  # eq. 15, 17
+            torch.addcmul(thermal, self.scale * weight_rgb, rgb),  # eq. 16, 18
             offset,
         )
 
@@ -87,8 +87,8 @@ class ChannelRectification(nn.Module):
         weights = torch.sigmoid(self.mlp(pooled))[:, :, None, None]  # eq. 19
         weight_rgb, weight_thermal = weights.chunk(2, dim=1)
         return (
-            rgb + self.scale * weight_thermal * thermal,  # eq. 20, 22
-            thermal + self.scale * weight_rgb * rgb,  # eq. 21, 23
+            torch.addcmul(rgb, self.scale * weight_thermal, thermal),  # eq. 20, 22
+            torch.addcmul(thermal, self.scale * weight_rgb, rgb),  # eq. 21, 23
         )
 
 

@@ -107,7 +107,7 @@ class Trainer:
         self._gathered = deepcopy(model).eval() if self.sharded else None
         if self.sharded:
             shard(module)
-        else:
+        elif self.config.channels_last:
             module = module.to(memory_format=torch.channels_last)
         self.data = SeededDataset(train_set, recipe.data.workers)
         self.shuffle = Shuffle(len(train_set), self.config.seed)

@@ -17,7 +17,7 @@ from cimnet.errors import ConfigError, one_line
 from cimnet.inference.backends.details import Details
 from cimnet.inference.backends.trace import TILE, TiledModel, example
 from cimnet.models import RGBTModel
-from cimnet.ops.deformable import use_implementation
+from cimnet.ops.deformable import Implementation, use_implementation
 from cimnet.utils.extras import require
 
 OPSET = 20
@@ -99,8 +99,13 @@ RESTORED = """
 """
 
 
-def to_onnx(model: RGBTModel, details: Details, metadata: dict[str, str]) -> Any:
+def to_onnx(
+    model: RGBTModel, details: Details, metadata: dict[str, str], deformable: Implementation = "torchvision"
+) -> Any:
     """A model ``(rgb, thermal) -> logits`` or ``-> mask`` for images (B, 3, H, W) and (B, 1, H, W) of any size.
+
+    Args:
+        deformable: ``torchvision`` becomes ``DeformConv``, ``grid_sample`` becomes ``GridSample``.
 
     Returns:
         ``onnx.ModelProto``.
@@ -125,7 +130,7 @@ def to_onnx(model: RGBTModel, details: Details, metadata: dict[str, str]) -> Any
             last="mask = ArgMax <axis = 1, keepdims = 0> (whole)" if details.argmax else "logits = Identity (whole)",
         )
     )
-    core = _core(TiledModel(model, details.normalization), example())
+    core = _core(TiledModel(model, details.normalization), example(), deformable)
     core.ir_version = before.ir_version
     for model, prefix in ((before, "before/"), (after, "after/")):
         compose.add_prefix(model, prefix, rename_inputs=False, rename_outputs=False, inplace=True)
@@ -143,14 +148,14 @@ def output_name(details: Details) -> str:
     return "mask" if details.argmax else "logits"
 
 
-def _core(network: TiledModel, tiles: Tensor) -> Any:
+def _core(network: TiledModel, tiles: Tensor, deformable: Implementation) -> Any:
     """The network alone. By tracing (``dynamo=False``), which keeps the names of modules;
     :mod:`cimnet.deploy.export.quantize` goes by them."""
     import onnx
 
     buffer = io.BytesIO()
     try:
-        with warnings.catch_warnings(), use_implementation("torchvision"), _operators(), torch.no_grad():
+        with warnings.catch_warnings(), use_implementation(deformable), _operators(), torch.no_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network,

@@ -19,9 +19,11 @@ from cimnet.inference.backends.openvino_file import save_openvino
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.inference.backends.trace import TILE, trace
 from cimnet.models import RGBTModel
+from cimnet.ops.deformable import Implementation
 from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
 
 Format = Literal["onnx", "openvino", "pt2"]
+Deformable = Literal["operator", "grid-sample"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 
 
@@ -34,6 +36,7 @@ def export(
     normalization: bool = True,
     precision: Precision = "float32",
     calibration: str | Path | None = None,
+    deformable: Deformable = "operator",
     trust: bool = False,
 ) -> Parity:
     """Write a model for another runtime; it takes any batch and any size. The file comes into being only if it gives
@@ -46,6 +49,8 @@ def export(
         normalization: inside; images (B, 3, H, W) and (B, 1, H, W) in 0..1 go in. False: normalised ones.
         precision: ``bfloat16`` is a wish to the runtime, OpenVINO only; ``int8``, not for .pt2, needs ``calibration``.
         calibration: folder of a data set; some pairs of its training split set the ranges for int8.
+        deformable: how ONNX writes deformable convolutions: as one ``DeformConv``, or with ``GridSample``, for runtimes
+            that lack the former (TensorRT).
         trust: of the source, see :func:`cimnet.load`.
 
     Returns:
@@ -59,6 +64,10 @@ def export(
     """
     out = Path(out)
     _check(out, format, precision, calibration)
+    if deformable not in get_args(Deformable):
+        raise ConfigError(f"deformable is '{deformable}', choose {' or '.join(get_args(Deformable))}")
+    if deformable == "grid-sample" and format != "onnx":
+        raise ConfigError(f"deformable grid-sample is for --format onnx; {format} has the operator, leave it out")
     if not isinstance(source, Predictor):
         written = [out, out.with_suffix(".bin")] if format == "openvino" else [out]
         refuse_inputs_as_outputs(written, [checkpoint_file(source)])
@@ -73,7 +82,7 @@ def export(
     details = Details.of(model, argmax, normalization, precision)
     with hidden_folder(out) as folder:
         file = folder / out.name
-        _write(file, model, predictor, details, format, calibration)
+        _write(file, model, predictor, details, format, calibration, deformable)
         exported, _ = load_exported(file, trust=True)
         assert isinstance(exported, ExportedModel)
         parity = compare(model, exported)
@@ -107,6 +116,7 @@ def _write(
     details: Details,
     format: Format,
     calibration: str | Path | None,
+    deformable: Deformable,
 ) -> None:
     metadata = to_metadata(predictor.info, details)
     if format == "pt2":
@@ -115,7 +125,8 @@ def _write(
         file.write_bytes(content.getbuffer())
         return
     target = file.with_suffix(".onnx")
-    target.write_bytes(to_onnx(model, details, metadata).SerializeToString())
+    implementation: Implementation = "grid_sample" if deformable == "grid-sample" else "torchvision"
+    target.write_bytes(to_onnx(model, details, metadata, implementation).SerializeToString())
     if calibration is not None:  # int8, _check saw to it
         from cimnet.deploy.export.quantize import quantize
 

@@ -17,6 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from cimnet.errors import ConfigError, one_line
 from cimnet.models import RGBTModel
+from cimnet.models.folding import fold_for_inference
 from cimnet.ops.deformable import use_implementation
 
 TILE = RGBTModel.stride
@@ -32,7 +33,7 @@ class TiledModel(nn.Module):
 
     def __init__(self, model: RGBTModel, normalization: bool = True) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model = copy.deepcopy(fold_for_inference(model)).requires_grad_(False)
         self.model.input_scale = 1.0
         _fix_padding(self.model)
         if not normalization:

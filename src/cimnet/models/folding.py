@@ -1,0 +1,114 @@
+"""A model made cheaper for inference, with the same outputs up to rounding: its weights are multiplied once, at load.
+
+A batch normalisation in evaluation mode scales and shifts each channel, so it goes into the weights of the convolution
+before it. The decoder's products of matrices (:mod:`cimnet.models.decoder`) become weights, too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from cimnet.models.base import RGBTModel
+from cimnet.models.decoder import MLPDecoder
+from cimnet.models.encoder import FirstStage
+
+_REPLACED = {"forward", "predict"}
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.traced_func_name = "compute" if isinstance(module, FirstStage) else "forward"
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d | _BatchNorm) or super().is_leaf_module(m, module_qualified_name)
+
+
+@torch.no_grad()
+def fold_for_inference(model: RGBTModel) -> RGBTModel:
+    """A copy in evaluation mode, whose batch normalisations behind a convolution and whose decoder are folded.
+
+    Weights that stay as they are belong to both models; ``model`` is not changed. The copy cannot be trained, and has
+    other weights than a checkpoint.
+    """
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    folded = copy.deepcopy(model, memo).eval()
+    times = Counter(id(module) for _, module in folded.named_modules(remove_duplicate=False))
+    for parent, conv, norm in list(_pairs(folded)):
+        if times[id(parent.get_submodule(conv))] == times[id(parent.get_submodule(norm))] == 1:
+            _fold(parent, conv, norm)
+    for module in list(folded.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, MLPDecoder):
+                setattr(module, name, child.folded())
+    return folded
+
+
+def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """(module, name of a convolution in it, name of the normalisation that alone takes what the convolution gives)."""
+    try:
+        graph = _Tracer(module).trace(module)
+    except Exception:  # what cannot be traced, for one of many reasons, may hold modules that can
+        for child in module.children():
+            yield from _pairs(child)
+        return
+    used = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    for node in graph.nodes:
+        if node.op != "call_module" or not isinstance(module.get_submodule(node.target), _BatchNorm):
+            continue
+        before = node.args[0]
+        if before.op == "call_module" and len(before.users) == used[before.target] == used[node.target] == 1:
+            conv, norm = module.get_submodule(before.target), module.get_submodule(node.target)
+            if isinstance(conv, nn.Conv2d) and norm.track_running_stats:
+                yield module, before.target, node.target
+
+
+def _fold(module: nn.Module, conv: str, norm: str) -> None:
+    """Put a normalisation into a convolution. Of timm's normalisations the activation stays."""
+    old: Any = module.get_submodule(norm)
+    before: Any = module.get_submodule(conv)
+    module.set_submodule(conv, fuse_conv_bn_eval(before, old))
+    rest = [part for name in ("drop", "act") if (part := getattr(old, name, None)) is not None]
+    module.set_submodule(norm, nn.Sequential(*rest) if rest else nn.Identity())
+
+
+class FoldedModel:
+    """The folded copy of a model that may still change. It is made when it is first asked for, and again after weights
+    or modules have changed. (Writes through ``tensor.data`` are not seen: torch does not count them.)
+
+    Args:
+        model: in evaluation mode.
+    """
+
+    def __init__(self, model: RGBTModel) -> None:
+        self.model = model
+        self._made_of: list[object] = []
+        self._copy = model
+
+    def get(self) -> RGBTModel:
+        """The copy; the model itself while it is in training mode or has hooks or replaced methods, which the copy
+        would not call."""
+        modules = list(self.model.modules())
+        if any(m.training or m._forward_hooks or m._forward_pre_hooks or _REPLACED & vars(m).keys() for m in modules):
+            return self.model
+        tensors: list[Tensor] = [*self.model.parameters(), *self.model.buffers()]
+        if any(tensor.is_inference() for tensor in tensors):  # torch does not count their changes
+            return self.model
+        numbers = {key: value for key, value in vars(self.model).items() if isinstance(value, bool | int | float)}
+        made_of = [numbers, [tensor._version for tensor in tensors], *modules, *tensors]
+        if len(made_of) != len(self._made_of) or not all(map(_same, made_of, self._made_of)):
+            self._copy, self._made_of = fold_for_inference(self.model), made_of
+        return self._copy
+
+
+def _same(a: object, b: object) -> bool:
+    return a is b or (not isinstance(a, Tensor | nn.Module) and a == b)
