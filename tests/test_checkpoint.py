@@ -14,7 +14,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from cimnet.checkpoint import ModelInfo, identity, identity_in_memory, load_checkpoint, save_checkpoint
+from cimnet.checkpoint import (
+    INFO_KEY,
+    ModelInfo,
+    identity,
+    identity_in_memory,
+    load_checkpoint,
+    save_checkpoint,
+    write_info,
+)
 from cimnet.data import ThermalScaling
 from cimnet.errors import CheckpointError, CimnetError
 from cimnet.models import create_model
@@ -139,6 +147,31 @@ def test_weights_of_another_number_of_classes(tmp_path: Path) -> None:
 class _Bomb:
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path("exploded").touch, ())
+
+
+def test_opening_makes_no_random_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = create_model("cimnet_efficientnet_lite0", 3)
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, model, ModelInfo("cimnet_efficientnet_lite0", {}, ("a", "b", "c"), ((0, 0, 0),) * 3))
+    before = torch.get_rng_state()
+    loaded, _ = load_checkpoint(path)
+    assert torch.equal(torch.get_rng_state(), before)
+    expected = model.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_that_are_not_finite(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = create_model("rgb_only_efficientnet_lite0", 3)
+    state = {key: value.to(dtype) if value.is_floating_point() else value for key, value in model.state_dict().items()}
+    info = write_info(ModelInfo("rgb_only_efficientnet_lite0", {}, ("a", "b", "c"), ((0, 0, 0),) * 3))
+    path = tmp_path / "m.safetensors"
+    safetensors.torch.save_file(state, path, metadata={INFO_KEY: info})
+    load_checkpoint(path)
+    state["decoder.classify.bias"][0] = float("nan")
+    safetensors.torch.save_file(state, path, metadata={INFO_KEY: info})
+    with pytest.raises(CheckpointError, match="are NaN or infinite"):
+        load_checkpoint(path)
 
 
 def test_damaged_files_and_pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

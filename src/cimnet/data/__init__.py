@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cimnet.data.classes import BUILT_IN, ClassList, palette
 from cimnet.data.dataset import Broken, Cache, RGBTDataset, Transform
@@ -22,8 +22,10 @@ from cimnet.data.layouts.msrs import MSRS
 from cimnet.data.layouts.pst900 import PST900, PST900Raw
 from cimnet.data.sample import IGNORE_INDEX, Batch, RGBTSample, collate
 from cimnet.data.statistics import suggest_thermal_range, thermal_statistics
-from cimnet.data.transforms import TrainTransform, train_transform
 from cimnet.errors import DataError
+
+if TYPE_CHECKING:
+    from cimnet.data.transforms import TrainTransform, train_transform
 
 LAYOUTS: dict[str, type[RGBTDataset]] = {
     layout.name: layout for layout in (CocoPanoptic, Folder, MFNet, Kust4K, MSRS, PST900, PST900Raw, FMB, CART)
@@ -56,6 +58,15 @@ __all__ = [
     "thermal_statistics",
     "train_transform",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What training needs alone is imported when it is first used: torchvision takes two seconds."""
+    if name not in ("TrainTransform", "train_transform"):
+        raise AttributeError(f"module 'cimnet.data' has no attribute '{name}'")
+    from cimnet.data import transforms
+
+    return getattr(transforms, name)
 
 
 def open_dataset(

@@ -1,7 +1,7 @@
 """Encoders that can be run one stage at a time, so that rectified features go on into the next stage.
 
 The networks come from timm and, for MiT, from segmentation_models_pytorch; this adapter only cuts them into four
-stages.
+stages. Both libraries are imported where a network is built: they take seconds, and exported models need neither.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -92,6 +90,8 @@ def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
     """
     if name in MIT_ENCODERS:
         return _mit_encoder(name, pretrained)
+    import timm
+
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, [*MIT_ENCODERS, *timm.list_models()], n=2)
         hint = (
@@ -108,6 +108,8 @@ def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
 
 
 def _timm_features(name: str, pretrained: bool) -> Any:
+    import timm
+
     unusable = f"encoder '{name}' cannot be run stage by stage: its family gives no list of stages"
     remedy = "; use a hierarchical family such as resnet, convnext, efficientnet_lite or mit"
     try:
@@ -168,6 +170,8 @@ class _FirstMiTStage(FirstStage, _MiTStage): ...
 
 
 def _mit_encoder(name: str, pretrained: bool) -> StagedEncoder:
+    import segmentation_models_pytorch as smp
+
     try:
         with cached_if_unreachable() if pretrained else nullcontext():
             network = smp.encoders.get_encoder(name, weights="imagenet" if pretrained else None)

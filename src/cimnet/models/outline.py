@@ -1,4 +1,5 @@
-"""A model without its numbers: the names and shapes of its weights, for comparing before anything is allocated."""
+"""Models whose numbers do not matter: outlines, for comparing before anything is allocated, and models whose weights
+are read next."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ from cimnet.models.registry import create_model
 
 _FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
 _FILLS = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "sub_", "div_", "clamp_", "fill_", "zero_", "copy_"}
+_RANDOM_FILLS = {"uniform_", "normal_", "erfinv_", "trunc_normal_"} | {
+    f"{scheme}_{kind}_" for scheme in ("kaiming", "xavier") for kind in ("uniform", "normal")
+}
 _MORE_NUMBERS, _LEAST_NUMBERS = 8, 20_000_000
 _MORE_TENSORS, _LEAST_TENSORS = 8, 2_000
 
@@ -60,6 +64,23 @@ class Outline(TorchFunctionMode):
         self.numbers -= prod(side for side in shape if isinstance(side, int))
         if self.tensors < 0 or self.numbers < 0:
             raise ConfigError("it describes a model that is many times larger than the weights it holds")
+
+
+class SkipInit(TorchFunctionMode):
+    """Inside, random initialisation does nothing: for models whose weights are all read from a file next. A third to a
+    half of the time in which a large model is built goes into it."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if getattr(func, "__name__", "") in _RANDOM_FILLS:
+            return args[0] if args else kwargs["tensor"]  # torch.nn.init passes it by name
+        return func(*args, **kwargs)
 
 
 def outline_model(name: str, num_classes: int, **options: Any) -> RGBTModel:

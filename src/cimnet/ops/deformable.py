@@ -16,7 +16,6 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d as _torchvision_deform_conv2d
 
 Implementation = Literal["grid_sample", "torchvision"]
 _CHOSEN: ContextVar[Implementation | None] = ContextVar("implementation", default=None)
@@ -76,8 +75,10 @@ def deform_conv2d(
     with torch.autocast(x.device.type, enabled=False):
         if implementation == "grid_sample":
             return _by_grid_sample(x, offset, weight, bias, mask)
+        from torchvision import ops  # here: it takes two seconds, and on a CPU few need it
+
         padding = (weight.shape[-2] // 2, weight.shape[-1] // 2)
-        return _torchvision_deform_conv2d(x, offset, weight, bias, padding=padding, mask=mask)
+        return ops.deform_conv2d(x, offset, weight, bias, padding=padding, mask=mask)
 
 
 def _by_grid_sample(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:

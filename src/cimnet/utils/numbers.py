@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 
 def format_percent(value: float) -> str:
     """A score in 0..1 as per cent with one decimal, a dash for NaN."""
@@ -19,6 +17,8 @@ def pluralize(count: int, what: str, many: str = "") -> str:
 
 def spread_evenly(length: int, count: int) -> list[int]:
     """Up to `count` different positions in a sequence of so many items, evenly spread from the first to the last."""
+    import numpy as np  # here: the command line needs the other functions before it knows what to do
+
     return sorted(set(np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()))
 
 

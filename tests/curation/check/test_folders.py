@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from cimnet.curation.check import check_dataset
+from cimnet.curation.check.splits import read_splits
 from cimnet.data import LAYOUTS, Folder
 from cimnet.data.io.patterns import FileIndex
 from cimnet.errors import DataError
@@ -257,3 +259,20 @@ def test_arguments_that_mean_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="thermal_range"):
         check_dataset(tmp_path, thermal_range=(3, 1))
     assert [f.code for f in check(tmp_path, layout="mfnet").findings] == ["layout"]
+
+
+def test_names_in_two_splits_are_found_in_time_that_follows_their_number(tmp_path: Path) -> None:
+    make_folder(tmp_path)
+    index = Folder.index(tmp_path)
+
+    def seconds(count: int) -> float:
+        listed = [f"{n:06}" for n in range(count)]
+        write_list(tmp_path / "train.txt", listed)
+        write_list(tmp_path / "val.txt", listed[::-1])
+        start = time.process_time()
+        found = {finding.code: finding for finding in read_splits(tmp_path, Folder, index)[1]}
+        assert len(found["in-two-splits"].items) == count
+        return time.process_time() - start
+
+    few = min(seconds(1000) for _ in range(3))
+    assert seconds(16_000) < 60 * few  # of a quadratic search it is more than 120

@@ -149,3 +149,19 @@ def test_digits_of_other_scripts_are_letters(name: str) -> None:
 def test_numbers_sort_by_value() -> None:
     assert sorted(["f10b2", "f9b11", "f9b2", "f"], key=by_number) == ["f", "f9b2", "f9b11", "f10b2"]
     assert sensor_name("x_٣") is None
+
+
+def test_pairing_looks_at_each_file_a_few_times() -> None:
+    seen = 0
+
+    class Counted(type(Path())):  # type: ignore[misc]
+        def __hash__(self) -> int:
+            nonlocal seen
+            seen += 1
+            return super().__hash__()
+
+    files = {f"{n}_{word}": Counted(f"{n}_{word}.jpg") for n in range(400) for word in "VT"}
+    found = pair_one_folder(files)
+    assert found is not None
+    assert len(found.pairs) == 400
+    assert seen < 20 * len(files)

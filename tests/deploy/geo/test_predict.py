@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import warnings
+import weakref
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +28,7 @@ from cimnet.deploy.geo import predict_geotiff
 from cimnet.deploy.geo.grids import apply
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
+from cimnet.inference.windows import Block
 
 from .conftest import (
     CLASSES,
@@ -318,3 +322,24 @@ def test_strips_of_8_pixels(tmp_path: Path, shape: tuple[int, int]) -> None:
     files = write(tmp_path / "rgb.tif", rgb), write(tmp_path / "thermal.tif", thermal)
     predict_geotiff(make_predictor(window=640), *files, tmp_path / "out.tif", polygons=tmp_path / "out.gpkg")
     np.testing.assert_array_equal(content(tmp_path / "out.tif"), classes_of(rgb, thermal))
+
+
+def test_no_block_is_held_while_the_next_one_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blend = Predictor.blend
+    held: list[bool] = []
+
+    def watched(*arguments: Any, **more: Any) -> Iterator[Block]:
+        for block in blend(*arguments, **more):
+            seen = weakref.ref(block.probabilities)
+            handed = [block]
+            del block
+            yield handed.pop()
+            held.append(seen() is not None)
+
+    monkeypatch.setattr(Predictor, "blend", watched)
+    rgb, thermal = arrays()
+    predict_geotiff(
+        make_predictor(), write(tmp_path / "rgb.tif", rgb), write(tmp_path / "thermal.tif", thermal), tmp_path / "c.tif"
+    )
+    assert len(held) > 2
+    assert not any(held)

@@ -178,6 +178,29 @@ def test_alarms_come_with_json_if_both_images_are_there(predictor: Predictor) ->
     run(work())
 
 
+def test_alarms_of_pairs_that_wait_together_share_three_passes(predictor: Predictor) -> None:
+    async def work() -> None:
+        judging = calibrated(predictor)
+        given = [pair(k) for k in range(2)]
+        masks, alarms = zip(
+            *((judging.predict(p.rgb, p.thermal), judging.alarm(p.rgb, p.thermal)) for p in given), strict=True
+        )
+        passes: list[int] = []
+        hook = judging.network.register_forward_hook(lambda _, arguments, __: passes.append(len(arguments[0])))
+        try:
+            async with running(judging, batch_size=2, batch_wait_ms=5000) as (client, _):
+                asked = [client.post("/predict?format=json", files=p.files) for p in given]
+                contents = [answer.json() for answer in await asyncio.gather(*asked)]
+        finally:
+            hook.remove()
+        assert passes == [2, 2, 2]
+        for content, mask, alarm in zip(contents, masks, alarms, strict=True):
+            np.testing.assert_array_equal(ids(base64.b64decode(content["mask"]["data"])), mask)
+            assert content["alarm"]["probabilities"] == pytest.approx(alarm.probabilities)
+
+    run(work())
+
+
 def test_alarms_of_another_version_are_an_error_at_the_start(predictor: Predictor) -> None:
     info = replace(predictor.info, alarm={"version": 99})
     with pytest.raises(CheckpointError, match="another version"):

@@ -37,11 +37,11 @@ import torch, typer
 from cimnet.cli.serve import serve
 from cimnet.inference import Predictor
 torch.set_num_threads(1)
-original = Predictor.predict_batch
+original = Predictor.predict_prepared
 def slow(self, pairs):
     time.sleep({delay})
     return original(self, pairs)
-Predictor.predict_batch = slow
+Predictor.predict_prepared = slow
 app = typer.Typer()
 app.command()(serve)
 app()

@@ -109,9 +109,13 @@ def read_splits(root: Path, layout: type[RGBTDataset], index: FileIndex) -> tupl
             splits.names[name] = index.folders[name]
     if splits.names:
         splits.wanted = splits.listed()
-        for name, count in Counter(name for names in splits.names.values() for name in names).items():
-            if count > 1:
-                reader.fault("in-two-splits", name, ", ".join(s for s, names in splits.names.items() if name in names))
+        in_split: dict[str, list[str]] = {}
+        for split, names in splits.names.items():
+            for name in names:
+                in_split.setdefault(name, []).append(split)
+        for name, holders in in_split.items():
+            if len(holders) > 1:
+                reader.fault("in-two-splits", name, ", ".join(holders))
     _read_others(reader, splits)
     if splits.names:
         complete = index.rgb.files.keys() & (index.thermal or index.rgb).files.keys()

@@ -66,14 +66,14 @@ def _improve(
     """Move groups, or let two change places, as long as that brings the parts nearer to their shares."""
     parts = parts.copy()
     short = np.stack([held[parts == part].sum(axis=0) for part in range(len(wanted))]) - wanted[:, None] * full
+    counts = np.bincount(parts, minlength=len(wanted))
+    everybody = np.arange(len(held))
     for _ in range(_PASSES):
         changed = False
-        for group in random.permutation(len(held)):
-            others = np.arange(len(held))
-            if len(held) > _CANDIDATES:
-                others = random.choice(len(held), _CANDIDATES, replace=False)
-            others = others[parts[others] != parts[group]]
-            alone = (parts == parts[group]).sum() == 1
+        for group in random.permutation(len(held)):  # nothing in here may take longer the more groups there are
+            some = random.choice(len(held), _CANDIDATES, replace=False) if len(held) > _CANDIDATES else everybody
+            others = some[parts[some] != parts[group]]
+            alone = counts[parts[group]] == 1
             moves = np.array([] if alone else [part for part in range(len(wanted)) if part != parts[group]], np.int64)
             goals = np.concatenate([moves, parts[others]])
             if not goals.size:
@@ -89,6 +89,9 @@ def _improve(
             short[goals[best]] += given[best]
             if best >= len(moves):
                 parts[others[best - len(moves)]] = parts[group]
+            else:
+                counts[parts[group]] -= 1
+                counts[goals[best]] += 1
             parts[group] = goals[best]
             changed = True
         if not changed:

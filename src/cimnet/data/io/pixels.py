@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
 
 from cimnet.data.io.facts import FileFacts
 from cimnet.data.io.notices import notice
@@ -134,5 +133,7 @@ def fill(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArra
     """The values (H, W) with those that are missing replaced by the nearest that are there; 0 where none is."""
     if missing.all():
         return np.zeros_like(values)
+    from scipy.ndimage import distance_transform_edt  # here: it takes a while, and few images have gaps
+
     rows, columns = distance_transform_edt(missing, return_distances=False, return_indices=True)
     return np.ascontiguousarray(values[rows, columns])

@@ -213,7 +213,8 @@ def _result(best: _Best, rgb: Named, thermal: Named) -> NamedPairs:
     pairs = [(_name(match), rgb[match.rgb], thermal[match.thermal]) for match in best.matches]
     used = {path for _, *both in pairs for path in both}
     asked = [rgb[name] for name in best.left.values()] + [thermal[name] for name in best.right.values()]
-    others = [path for path in dict.fromkeys([*rgb.values(), *thermal.values()]) if path not in {*used, *asked}]
+    known = {*used, *asked}
+    others = [path for path in dict.fromkeys([*rgb.values(), *thermal.values()]) if path not in known]
     return NamedPairs(pairs, sorted({*asked} - used), _taken(best, others))
 
 

@@ -152,27 +152,25 @@ class Batcher:
         return max(1, min(self.options.batch_size, WHOLE // job.pixels))
 
     def _run(self, jobs: list[Job]) -> None:
+        """One pass for the pairs without an alarm; those with one are judged together, in three passes, the first of
+        which gives their masks as well."""
         try:
-            masks = self.predictor.predict_batch([(job.rgb, job.thermal) for job in jobs])
+            for asked in (False, True):  # who waits for no alarm does not wait for those of others
+                part = [job for job in jobs if job.alarm == asked]
+                if part:
+                    self._answer(part, asked)
         except Exception as error:
+            left = [job for job in jobs if not job.future.done()]
             if len(jobs) > 1:  # one pair, or too little memory for all of them: each gets its own chance
-                for job in jobs:
+                for job in left:
                     self._run([job])
             else:
                 self._fail(jobs[0], error)
-            return
-        for job, mask in zip(jobs, masks, strict=True):
-            if not job.alarm:
-                job.future.set_result((mask, None))
-        for job, mask in zip(jobs, masks, strict=True):
-            if job.alarm:
-                self._judge(job, mask)
 
-    def _judge(self, job: Job, mask: npt.NDArray[np.uint8]) -> None:
-        try:
-            job.future.set_result((mask, self.predictor.alarm(job.rgb, job.thermal)))
-        except Exception as error:
-            self._fail(job, error)
+    def _answer(self, jobs: list[Job], asked: bool) -> None:
+        pairs = self.predictor.prepare([(job.rgb, job.thermal) for job in jobs], [asked] * len(jobs))
+        for job, pair, mask in zip(jobs, pairs, self.predictor.predict_prepared(pairs), strict=True):
+            job.future.set_result((mask, pair.alarm))
 
     def _fail(self, job: Job, error: Exception) -> None:
         if isinstance(error, CimnetError):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
 
 Array = npt.NDArray[np.float64]
 _SHRINK = 0.01  # weight of the squared weights beside the mean loss
@@ -37,6 +36,8 @@ class Detector:
 
     def probability(self, numbers: Mapping[str, float]) -> float:
         """0..1, on the footing that sound and broken pairs are equally frequent."""
+        from scipy import special  # here: it takes a while, and most predictions ask no alarm
+
         return float(special.expit(self.bias + sum(self.parts(numbers).values())))
 
     def parts(self, numbers: Mapping[str, float]) -> dict[str, float]:
@@ -70,6 +71,8 @@ def fit_detector(rows: Sequence[Mapping[str, float]], truth: Sequence[bool], nam
     Raises:
         ValueError: all cases are true, or all are false.
     """
+    from scipy import optimize, special
+
     true = np.asarray(truth, np.bool_)
     if true.all() or not true.any():
         raise ValueError("an alarm needs both cases that raise it and cases that do not")

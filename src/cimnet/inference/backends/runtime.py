@@ -150,7 +150,9 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
     if not zipfile.is_zipfile(path):  # torch would print pages
         raise CheckpointError(f"{path}: damaged, or not of torch.export; {REMEDY}")
     archive = checked_archive(path)
-    extra = dict.fromkeys(KEYS, "")  # torchvision's operators are known: cimnet.models has imported it
+    import torchvision  # noqa: F401  # the file names its operators
+
+    extra = dict.fromkeys(KEYS, "")
     try:
         program = torch.export.load(archive, extra_files=extra)
         network: Any = program.module()

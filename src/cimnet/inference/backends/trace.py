@@ -11,7 +11,6 @@ import copy
 import warnings
 
 import torch
-from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -54,6 +53,8 @@ class TiledModel(nn.Module):
 def _fix_padding(network: nn.Module) -> None:
     """Give convolutions with TensorFlow's padding, which depends on the image's size, the padding that it comes to for
     every size that a stride divides, as it does everywhere in here."""
+    from timm.layers import Conv2dSame
+
     for parent in list(network.modules()):
         for name, conv in parent.named_children():
             if isinstance(conv, Conv2dSame):
