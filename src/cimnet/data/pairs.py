@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,9 +65,9 @@ class Arrays(NamedTuple):
     label: npt.NDArray[np.uint8] | None
 
 
-def check_sizes(pairs: Sequence[Pair]) -> None:
-    """Compare image sizes by the headers alone."""
-    problems = [problem for problem in map_in_threads(size_problem, pairs) if problem]
+def check_sizes(pairs: Sequence[Pair], embedded: bool = False) -> None:
+    """Compare image sizes by the headers alone; `embedded`: RGB images are the visible pictures inside FLIR files."""
+    problems = [problem for problem in map_in_threads(partial(size_problem, embedded=embedded), pairs) if problem]
     if problems:
         more = f" (and {len(problems) - 1} more pairs)" if len(problems) > 1 else ""
         raise DataError(
@@ -86,9 +87,9 @@ def turned_hint(*paths: Path) -> str:
     return ""
 
 
-def size_problem(pair: Pair) -> str | None:
+def size_problem(pair: Pair, embedded: bool = False) -> str | None:
     """How the sizes of a pair's files differ, by their headers; None if they fit."""
-    height, width = image_size(pair.rgb)
+    height, width = thermal_size(pair.rgb) if embedded else image_size(pair.rgb)
     apart = pair.thermal is not None and not same_file(pair.rgb, pair.thermal)
     sizes = [(pair.thermal, thermal_size(pair.thermal))] if pair.thermal is not None and apart else []
     sizes += [] if pair.label is None else [(pair.label, image_size(pair.label))]

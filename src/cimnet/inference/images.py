@@ -15,7 +15,7 @@ from torch import Tensor
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.open_image import upright
-from cimnet.data.io.readers import read_rgb, read_rgbt, same_file
+from cimnet.data.io.readers import is_rgbt, read_rgb, read_rgbt
 from cimnet.data.io.thermal_files import Wanted, as_counts, check_depth, read_thermal_counts
 from cimnet.data.pairs import turned_hint
 from cimnet.errors import DataError
@@ -44,9 +44,8 @@ def pair_tensors(
         raise DataError("rgb and thermal are both missing; give at least one image")
     thermal_name, names = _name(thermal), [_path_or(rgb, "rgb"), _path_or(thermal, "thermal")]
     paths = [Path(image) for image in (rgb, thermal) if isinstance(image, str | Path)]
-    fused = isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and same_file(Path(rgb), Path(thermal))
-    if fused and (bands is None or bands.thermal is None):
-        rgb, thermal = read_rgbt(Path(rgb))  # type: ignore[arg-type]
+    if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and is_rgbt(Path(rgb), Path(thermal), bands):
+        rgb, thermal = read_rgbt(Path(rgb))
     rgb_tensor = None if rgb is None else _rgb(rgb, bands)
     thermal_tensor = None if thermal is None else _thermal(thermal, info, thermal_name, force_range, bands)
     if rgb_tensor is None:

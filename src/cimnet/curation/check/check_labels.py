@@ -42,7 +42,7 @@ class Rules:
 
     def sort(self, label: LabelStats) -> tuple[dict[int, int], dict[int, int]]:
         """Pixels by class id (255: ignore), and pixels by value of what is outside."""
-        inside: dict[int, int] = {}
+        inside: dict[int, int] = {IGNORE_INDEX: label.unlabelled} if label.unlabelled else {}
         outside: dict[int, int] = {}
         for value, pixels in label.values.items():
             found = int(self.lookup[value]) if 0 <= value < len(self.lookup) else -1

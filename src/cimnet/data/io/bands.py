@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ class Bands:
     """Which bands of a file are the colours and the thermal image, counted from 1.
 
     Attributes:
-        rgb: red, green and blue; None: the file says.
+        rgb: red, green and blue; None: the file says; "embedded": the visible picture inside a radiometric FLIR JPEG.
         thermal: None: the only one, or the fourth of a 4-channel file.
         rgb_range: values that become 0 and 255; None: 8-bit colours as they are.
 
@@ -34,17 +34,28 @@ class Bands:
         ConfigError: a number below 1, a band twice, or an empty range.
     """
 
-    rgb: tuple[int, int, int] | None = None
+    rgb: tuple[int, int, int] | Literal["embedded"] | None = None
     thermal: int | None = None
     rgb_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.rgb is not None and (len(self.rgb) != 3 or min(self.rgb) < 1):
+        if self.embedded and (self.thermal is not None or self.rgb_range is not None):
+            raise ConfigError(
+                "bands: rgb: embedded goes with no other choice of bands; leave thermal and rgb_range out"
+            )
+        if isinstance(self.rgb, str) and not self.embedded:
+            raise ConfigError(f"bands: rgb is {self.rgb!r}, expected three numbers from 1, e.g. 3,2,1, or embedded")
+        if isinstance(self.rgb, tuple) and (len(self.rgb) != 3 or min(self.rgb) < 1):
             raise ConfigError(f"bands: rgb is {list(self.rgb)}, expected three numbers from 1, e.g. 3,2,1")
         if self.thermal is not None and self.thermal < 1:
             raise ConfigError(f"bands: thermal is {self.thermal}, expected a number from 1")
         if self.rgb_range is not None and not -1e30 < self.rgb_range[0] < self.rgb_range[1] < 1e30:
             raise ConfigError(f"bands: rgb_range is {list(self.rgb_range)}, expected [low, high] with low below high")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the RGB image is the visible picture inside a radiometric file."""
+        return self.rgb == "embedded"
 
     @property
     def colours(self) -> bool:
@@ -53,7 +64,7 @@ class Bands:
 
 
 def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> Bands | None:
-    """Bands of command-line options: "3,2,1", 6 and "0,4095"; None where none is given.
+    """Bands of command-line options: "3,2,1" or "embedded", 6 and "0,4095"; None where none is given.
 
     Raises:
         ConfigError: naming the option.
@@ -61,7 +72,7 @@ def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> 
     if rgb is None and thermal is None and rgb_range is None:
         return None
     try:
-        numbers = None if rgb is None else tuple(int(part) for part in rgb.split(","))
+        numbers = None if rgb in (None, "embedded") else tuple(int(part) for part in rgb.split(","))
         ends = None if rgb_range is None else tuple(float(part) for part in rgb_range.split(","))
         if (numbers is not None and len(numbers) != 3) or (ends is not None and len(ends) != 2):
             raise ValueError
@@ -69,7 +80,7 @@ def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> 
         raise ConfigError(
             f"--rgb-bands {rgb} --rgb-range {rgb_range}: expected three bands, e.g. 3,2,1, and two values, e.g. 0,4095"
         ) from error
-    return Bands(numbers, thermal, ends)
+    return Bands("embedded" if rgb == "embedded" else numbers, thermal, ends)
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ def read_rgb_bands(path: Path, bands: Bands) -> npt.NDArray[np.uint8]:
     Raises:
         DataError: it cannot be read, lacks a band, or holds deep values without a range.
     """
-    found = read_bands(path, bands.rgb or (1, 2, 3))
+    found = read_bands(path, bands.rgb if isinstance(bands.rgb, tuple) else (1, 2, 3))
     rgb = to_8_bit(np.moveaxis(found.values, 0, -1), bands.rgb_range, path)
     if found.missing is not None:
         rgb[found.missing] = 0

@@ -30,18 +30,26 @@ def check_directories(path: Path) -> None:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(8)
-        if len(start) < 8:
+        if len(file.read(8)) < 8:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if start[:2] in _ORDERS:
-                _check_tables(data, path)
-            elif start[:3] == b"\xff\xd8\xff":
-                for part in _of_jpeg(data):
-                    _check_tables(part, path)
-            elif start == _PNG:
-                for part in _of_png(data):
-                    _check_tables(part, path)
+            check_tags(data, path)
+
+
+def check_tags(data: Data, path: Path) -> None:
+    """The same of an image's bytes, also of one inside the file `path`.
+
+    Raises:
+        DataError: naming the file.
+    """
+    if data[:2] in _ORDERS:
+        _check_tables(data, path)
+    elif data[:3] == b"\xff\xd8\xff":
+        for part in _of_jpeg(data):
+            _check_tables(part, path)
+    elif data[:8] == _PNG:
+        for part in _of_png(data):
+            _check_tables(part, path)
 
 
 def _check_tables(data: Data, path: Path) -> None:
@@ -79,7 +87,7 @@ def _check_tables(data: Data, path: Path) -> None:
         place = struct.unpack_from(f"{order}{word}", data, end)[0]
 
 
-def _of_jpeg(data: mmap.mmap) -> Iterator[bytes]:
+def _of_jpeg(data: Data) -> Iterator[bytes]:
     """EXIF, whose parts Pillow joins, and the tables of an MPO."""
     exif, place = b"", 2
     while place + 4 <= len(data) and data[place] == 0xFF:
@@ -98,7 +106,7 @@ def _of_jpeg(data: mmap.mmap) -> Iterator[bytes]:
     yield exif
 
 
-def _of_png(data: mmap.mmap) -> Iterator[bytes]:
+def _of_png(data: Data) -> Iterator[bytes]:
     place = len(_PNG)
     while place + 8 <= len(data):
         length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]

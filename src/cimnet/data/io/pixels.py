@@ -96,9 +96,9 @@ def turn(pixels: Pixels, facts: FileFacts) -> Pixels:
 
 
 def turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """An array (H, W) as EXIF's orientation 1..8 says that it is to be seen."""
+    """An array (H, W) or (H, W, C) as EXIF's orientation 1..8 says that it is to be seen."""
     if orientation in (5, 6, 7, 8):
-        values = values.T
+        values = values.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         values = values[:, ::-1]
     if orientation in (3, 4, 7, 8):

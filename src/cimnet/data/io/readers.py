@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cimnet.data.io.bands import Bands, read_rgb_bands
 from cimnet.data.io.facts import FileFacts, facts_of
+from cimnet.data.io.flir_visible import read_visible
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import opened, upright
 from cimnet.data.io.pixels import Pixels
@@ -46,6 +47,8 @@ def read_rgb(path: Path, bands: Bands | None = None, *, of_pair: bool = False) -
     Raises:
         DataError: the file cannot be decoded, holds 16-bit or float values, or says something that cannot be obeyed.
     """
+    if bands is not None and bands.embedded:
+        return read_visible(path)
     if bands is not None and bands.colours:
         return read_rgb_bands(path, bands)
     with opened(path) as image:
@@ -144,6 +147,12 @@ def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
     if pixels.missing is not None and pixels.missing.any():
         thermal = np.ma.MaskedArray(thermal, pixels.missing)
     return np.ascontiguousarray(values[..., :3]), thermal
+
+
+def is_rgbt(rgb: Path, thermal: Path, bands: Bands | None) -> bool:
+    """Whether the images of a pair are one 4-channel file: one file that holds both, of which no part is chosen."""
+    chosen = bands is not None and (bands.thermal is not None or bands.embedded)
+    return not chosen and same_file(rgb, thermal)
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -134,8 +134,8 @@ def _maker_remedy(facts: FileFacts) -> str:
 
 
 _FLIR_PICTURE = (
-    "a radiometric FLIR JPEG: its picture shows the temperatures, not colours; give the visible image (its copy inside "
-    "comes out with exiftool -b -EmbeddedImage FILE > rgb.jpg)"
+    "a radiometric FLIR JPEG: its picture shows the temperatures, not colours; give the visible image (the one inside "
+    "is taken by --rgb-bands embedded, or `bands: {rgb: embedded}` in classes.yaml)"
 )
 _NO_JPEG = "JPEG changes class ids; save labels as PNG"
 _MANY_PAGES = "split it into files of one page (tiffsplit, or tifffile), or use `cimnet video` for a recording"
@@ -164,7 +164,7 @@ RULES: tuple[Rule, ...] = (
         "JPEG (APP1)",
         lambda f: f.maker == "FLIR",
         {
-            "rgb": _refused("its picture shows temperatures", _FLIR_PICTURE),
+            "rgb": _refused("its picture shows temperatures; `embedded` takes the visible one inside", _FLIR_PICTURE),
             "thermal": _kept("read, kelvin (extra `thermal`)"),
             "label": _refused("lossy", _NO_JPEG),
             "rgbt": _refused("its picture shows temperatures", _FLIR_PICTURE),
@@ -302,7 +302,7 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.palette,
         {
             "rgb": _kept("applied when decoded"),
-            "thermal": _kept("applied; refused with its name where it is not grey"),
+            "thermal": _kept("grey applied; colours of a known palette undone with a warning, others refused"),
             "label": _kept("by colour where every colour is a class's, else by index; refused where they contradict"),
             "rgbt": _refused(
                 "not four channels",
