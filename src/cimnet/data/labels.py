@@ -137,23 +137,28 @@ def _meaningless(colors: npt.NDArray[np.uint8]) -> bool:
     return len(colors) > 1 and bool((colors == colors[0]).all())
 
 
-def is_binary_mask(values: Iterable[int], classes: int) -> bool:
+def is_binary_mask(values: Iterable[int]) -> bool:
     """Whether the values of label files that hold class ids are those of masks from labelling tools: 0 for background
-    and 255 for the object, which would mean "ignore". One class alone has no object."""
-    return classes > 1 and set(values) == {0, IGNORE_INDEX}
+    and 255 for the object, which would mean "ignore"."""
+    return set(values) == {0, IGNORE_INDEX}
 
 
 def binary_mask_fault(classes: Sequence[str]) -> str:
     """What is wrong with labels for which `is_binary_mask` holds."""
-    absent = name_some(classes[1:], 4)
+    meant = f"there is no pixel of {name_some(classes[1:], 4)}" if classes[1:] else f"the background is {classes[0]}"
     return (
         "labels hold 0 and 255 alone, as labelme, Label Studio, CVAT and Fiji write masks; 255 means ignore here, so "
-        f"there is no pixel of {absent}"
+        f"{meant}"
     )
 
 
 def binary_mask_remedy(classes: Sequence[str]) -> str:
     """What to write where `is_binary_mask` holds."""
+    if len(classes) == 1:
+        return (
+            f"write `classes: [background, {classes[0]}]` and `label_table: {{0: background, 255: {classes[0]}}}` into "
+            f"classes.yaml (`label_table: {{0: {classes[0]}, 255: ignore}}`, if that is meant)"
+        )
     return (
         f"write `label_table: {{0: {classes[0]}, 255: {classes[1]}}}` into classes.yaml, beside classes "
         f"(255: ignore, if that is meant; {{255: {classes[0]}, 0: {classes[1]}}}, if 1 was subtracted from 8-bit ids)"

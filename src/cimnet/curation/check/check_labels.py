@@ -111,7 +111,7 @@ def _binary(labelled: _Labelled, rules: Rules) -> list[Finding]:
 
 def _is_binary(labelled: _Labelled, rules: Rules) -> bool:
     values = {value for _, inside, outside in labelled for value in (*inside, *outside)}
-    return rules.plain and rules.only_255 and is_binary_mask(values, len(rules.classes.names))
+    return rules.plain and rules.only_255 and is_binary_mask(values)
 
 
 def _outside(labelled: _Labelled, rules: Rules) -> list[Finding]:
