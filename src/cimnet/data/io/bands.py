@@ -135,6 +135,7 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     try:
         refuse_pipe(path)
         _refuse_unapplied(path)
+        _refuse_beside(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             with rasterio.open(path, driver=_driver(path)) as file:
@@ -162,13 +163,29 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
 
 
-def _driver(path: Path) -> str:
+def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        start = file.read(4)
+        return file.read(4)
+
+
+def _driver(path: Path) -> str:
+    start = _start(path)
     found = next((driver for magic, driver in _DRIVERS.items() if start.startswith(magic)), None)
     if found is None:
         raise DataError(f"{path}: not a TIFF, PNG, JPEG or BMP image, of which bands can be chosen; convert it")
     return found
+
+
+def _refuse_beside(path: Path) -> None:
+    """Refuse files that GDAL finds by their names and would open by any driver, or that name others."""
+    for suffix in (".ovr", ".msk", ".msk.ovr"):
+        side = path.with_name(f"{path.name}{suffix}")
+        if side.exists() and (not side.is_file() or _start(side) not in MAGIC):
+            raise DataError(f"{side}: lies beside {path.name} and is not a TIFF; remove it")
+    for suffix in (".aux.xml", ".ovr.aux.xml", ".msk.aux.xml"):
+        side = path.with_name(f"{path.name}{suffix}")
+        if side.is_file() and b"OVERVIEW_FILE" in side.read_bytes():
+            raise DataError(f"{side}: names another file (OVERVIEW_FILE), which is not opened; remove it")
 
 
 def _refuse_unapplied(path: Path) -> None:
