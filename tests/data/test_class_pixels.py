@@ -94,13 +94,20 @@ def test_everything_ignored(root: Path) -> None:
         checked(root, allow_absent=True)
 
 
-def test_ids_in_three_equal_channels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_ids_in_equal_channels(tmp_path: Path, mode: str) -> None:
     root = make_folder(tmp_path / "data")
     wanted = open_dataset(root, "all").arrays(0).label
     for path in (root / "labels").iterdir():
-        Image.open(path).convert("RGB").save(path)
+        Image.open(path).convert(mode).save(path)
     found = open_dataset(root, "all").arrays(0).label
     np.testing.assert_array_equal(found, wanted)  # type: ignore[arg-type]
+    if mode != "RGB":  # a pixel that is not there has no class
+        picture = Image.open(path)
+        picture.putpixel((0, 0), (0,) * len(mode))
+        picture.save(path)
+        with pytest.raises(DataError, match=f"a label of mode {mode}"):
+            open_dataset(root, "all").check()
 
 
 def test_scoring_says_and_refuses_the_same(root: Path) -> None:

@@ -288,9 +288,8 @@ def _parse_bands(given: Any, path: Path) -> Bands | None:
     if not right or not all(type(v) in (int, float) for v in numbers):
         raise DataError(f"{path}: {example}, not {given!r}")
     try:
-        return Bands(
-            "embedded" if rgb == "embedded" else tuple(whole) or None, thermal, tuple(map(float, numbers)) or None
-        )  # type: ignore[arg-type]  # Bands checks lengths
+        chosen: Any = "embedded" if rgb == "embedded" else tuple(whole) or None  # Bands checks lengths
+        return Bands(chosen, thermal, (float(numbers[0]), float(numbers[1])) if numbers else None)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
 

@@ -68,6 +68,17 @@ def test_a_palette_picture_without_loss_is_undone(
     assert np.mean(found == levels) > 0.9
 
 
+@pytest.mark.parametrize("palette", ["JET", "INFERNO", "TURBO", "PLASMA", "MAGMA", "VIRIDIS", "CIVIDIS"])
+def test_a_palette_picture_by_opencv(tmp_path: Path, palette: str) -> None:
+    cv2 = pytest.importorskip("cv2")
+    levels = np.rint(255 * field(9)).astype(np.uint8)
+    path = tmp_path / "a.png"
+    assert cv2.imwrite(str(path), cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{palette}")))
+    with pytest.warns(DataWarning, match=f"in the palette '{palette.lower()}'"):
+        found = read_thermal_counts(path)
+    assert np.abs(found.astype(int) - levels).max() <= 2
+
+
 def _exact(picture: Image.Image) -> bool:
     """Whether a palette picture keeps all colours; Pillow's quantisation merges some even of fewer than 256."""
     quantised = picture.quantize(256, dither=Image.Dither.NONE).convert("RGB")

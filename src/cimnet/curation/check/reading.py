@@ -72,9 +72,11 @@ _DOUBTS = (
 def doubtful(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
     """Files that are read all the same, by what is odd about them; the details are the readers' words."""
     found: dict[str, list[Item]] = {}
-    for doubt in (doubt for stats in measured for doubt in stats.doubts if doubt.path is not None):
-        code = next(code for words, code, _, _ in _DOUBTS if words in doubt.message)
-        found.setdefault(code, []).append(Item(relative(root, doubt.path), doubt.message))
+    for stats in measured:
+        for doubt in stats.doubts:
+            code = next(code for words, code, _, _ in _DOUBTS if words in doubt.message)
+            name = stats.name if doubt.path is None else relative(root, doubt.path)
+            found.setdefault(code, []).append(Item(name, doubt.message))
     return [
         Finding("warning", code, text.format(files=pluralize(len(found[code]), "file")), remedy, tuple(found[code]))
         for _, code, text, remedy in _DOUBTS

@@ -15,6 +15,7 @@ from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.extras import require
+from cimnet.utils.files import is_there
 from cimnet.utils.numbers import pluralize
 
 _DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
@@ -180,11 +181,11 @@ def _refuse_beside(path: Path) -> None:
     """Refuse files that GDAL finds by their names and would open by any driver, or that name others."""
     for suffix in (".ovr", ".msk", ".msk.ovr"):
         side = path.with_name(f"{path.name}{suffix}")
-        if side.exists() and (not side.is_file() or _start(side) not in MAGIC):
+        if is_there(side) and (not side.is_file() or _start(side) not in MAGIC):
             raise DataError(f"{side}: lies beside {path.name} and is not a TIFF; remove it")
     for suffix in (".aux.xml", ".ovr.aux.xml", ".msk.aux.xml"):
         side = path.with_name(f"{path.name}{suffix}")
-        if side.is_file() and b"OVERVIEW_FILE" in side.read_bytes():
+        if is_there(side) and b"OVERVIEW_FILE" in side.read_bytes():
             raise DataError(f"{side}: names another file (OVERVIEW_FILE), which is not opened; remove it")
 
 

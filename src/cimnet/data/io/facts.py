@@ -18,6 +18,7 @@ from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.open_image import LOSSY, channel_bits, opened, orientation
 from cimnet.data.io.tiff_tags import TiffFile, read_tiff
 from cimnet.data.io.units import name_unit, tlinear_unit
+from cimnet.utils.files import is_there
 
 Sign = Literal["unsigned", "signed", "float"]
 Alpha = Literal["", "associated", "unassociated", "unspecified"]
@@ -194,7 +195,7 @@ def _number(text: str) -> float | None:
 def _sidecar(path: Path) -> dict[str, Any]:
     """What lies beside: the mask FILE.msk, and nodata, scale, offset and unit of the first band in FILE.aux.xml."""
     mask, beside = path.with_name(f"{path.name}.msk"), path.with_name(f"{path.name}.aux.xml")
-    found: dict[str, Any] = {"mask": mask} if mask.exists() else {}
+    found: dict[str, Any] = {"mask": mask} if is_there(mask) else {}
     try:
         with beside.open("rb") as file:
             text = file.read(1 << 20).decode("utf-8", "replace")

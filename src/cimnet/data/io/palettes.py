@@ -57,19 +57,21 @@ def undo_palette(values: npt.NDArray[np.uint8]) -> tuple[str, npt.NDArray[np.uin
 @cache
 def _tables() -> tuple[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.uint8]], ...]:
     """Of each palette that can be undone: its name, its colours in rising order, the place of each. Twice, because
-    programs round colours or cut their decimals off."""
+    programs round colours or cut their decimals off; OpenCV's jet is another one."""
     return tuple(_each_table())
 
 
 def _each_table() -> Iterator[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.uint8]]]:
     from matplotlib import colormaps
 
-    for name in _KNOWN:
-        exact = 255 * colormaps[name](np.arange(256))[:, :3]
-        for table in (np.rint(exact), np.floor(exact)):
-            packed = pack_rgb(table.astype(np.uint8))
-            colours = np.unique(packed)
-            first = np.array([np.flatnonzero(packed == colour)[0] for colour in colours])
-            last = np.array([np.flatnonzero(packed == colour)[-1] for colour in colours])
-            if (last - first).max() < _APART:
-                yield name, colours, ((first + last) // 2).astype(np.uint8)
+    exact = {name: 255 * colormaps[name](np.arange(256))[:, :3] for name in _KNOWN}
+    rounded = [(name, how(table)) for name, table in exact.items() for how in (np.rint, np.floor)]
+    opencv_jet = np.rint(382.5 - np.abs(4 * np.arange(256)[:, None] - 255 * np.array([3, 2, 1]))).clip(0, 255)
+    opencv_jet[159, 2] = 1  # where its table leaves the formula
+    for name, table in (*rounded, ("jet", opencv_jet)):
+        packed = pack_rgb(table.astype(np.uint8))
+        colours = np.unique(packed)
+        first = np.array([np.flatnonzero(packed == colour)[0] for colour in colours])
+        last = np.array([np.flatnonzero(packed == colour)[-1] for colour in colours])
+        if (last - first).max() < _APART:
+            yield name, colours, ((first + last) // 2).astype(np.uint8)

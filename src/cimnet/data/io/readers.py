@@ -73,7 +73,7 @@ def _stored(values: npt.NDArray[np.uint8], facts: FileFacts) -> npt.NDArray[np.u
 
 def read_label(path: Path, grey: bool = False) -> Ids:
     """Values of a label image, (H, W): uint8, or int32 for 16-bit files. Palette images give indices; with `grey`
-    an RGB image of three equal channels gives one of them.
+    an image of equal colour channels gives one of them, if it is opaque throughout.
 
     Raises:
         DataError: the file cannot be decoded, is lossy (JPEG), a colour image or a 1-bit image.
@@ -101,9 +101,11 @@ def read_label_file(path: Path, grey: bool = False) -> Label:
             return Label(ids, colors, facts.nodata)
         if image.mode.startswith("I"):
             return Label(np.array(upright(image)).astype(np.int32), nodata=facts.nodata)
-        if grey and image.mode == "RGB":
+        if grey and image.mode in ("RGB", "RGBA", "LA"):
             values = np.array(upright(image))
-            if (values == values[..., :1]).all():
+            colours = values[..., : 1 if image.mode == "LA" else 3]
+            opaque = image.mode == "RGB" or values[..., -1].min() == 255
+            if opaque and (colours == colours[..., :1]).all():
                 return Label(np.ascontiguousarray(values[..., 0]), nodata=facts.nodata)
         raise DataError(
             f"{path}: a label of mode {image.mode} (colours); labels hold one class id a pixel: "

@@ -352,7 +352,7 @@ RULES: tuple[Rule, ...] = (
         {
             "rgb": _kept("dropped: colours as stored; associated opacity is divided out"),
             "thermal": _kept("where it is 0 a pixel is missing"),
-            "label": _kept("refused as colours; of a palette dropped"),
+            "label": _kept("dropped where it is 255 everywhere, and of a palette; else refused"),
             "rgbt": _kept("is the thermal image; refused if 255 everywhere"),
             "raster_rgb": _kept("where it is 0 a pixel is missing"),
             "raster_thermal": _kept("where it is 0 a pixel is missing"),
