@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -75,10 +75,22 @@ def check_sizes(pairs: Sequence[Pair], embedded: bool = False) -> None:
         )
 
 
+def hides_turn(tags: Collection[int], size: tuple[int, int]) -> bool:
+    """Whether files of one size (height, width), with these EXIF orientations, may have been made from each other's
+    unturned images: one is turned by its tag and another has none, and the sizes are the same either way."""
+    turned = [tag for tag in tags if tag != 1]
+    return 0 < len(turned) < len(tags) and (size[0] == size[1] or max(turned) <= 4)
+
+
+def orientation_tag(path: Path) -> int:
+    """EXIF orientation 1..8 of an image file; 1 where it has none."""
+    return 1 if path.suffix.lower() == ".npy" else read_facts(path).orientation
+
+
 def turned_hint(*paths: Path) -> str:
     """What to know where sizes differ because one file of a pair has an orientation tag: "" where none has."""
     for path in paths:
-        tag = 1 if path.suffix.lower() == ".npy" else read_facts(path).orientation
+        tag = orientation_tag(path)
         if tag != 1:
             return (
                 f" (the EXIF orientation tag {tag} of {path.name} is applied; if the other files were made from the "

@@ -13,6 +13,7 @@ from cimnet.curation.check.decode_pair import Problem
 from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.curation.check.pair_stats import PairStats, ThermalStats
 from cimnet.data.io.thermal_scaling import DECLARE, ThermalScaling
+from cimnet.data.pairs import hides_turn
 from cimnet.utils.numbers import pluralize
 
 _FILLS = 0.25  # of 0..65535; below, 16-bit values without a range leave a network little to see
@@ -119,10 +120,7 @@ def orientations(measured: Sequence[PairStats]) -> list[Finding]:
         tags = dict(stats.turned)
         parts = {"rgb": stats.rgb, "thermal": stats.thermal, "label": stats.label}
         sizes = {part.size for kind, part in parts.items() if part is not None and kind in tags}
-        swapping = {tag for tag in tags.values() if tag > 4}
-        square = all(height == width for height, width in sizes)
-        untagged = 1 in tags.values() and max(tags.values()) > 1
-        if untagged and len(sizes) == 1 and (square or not swapping):
+        if len(sizes) == 1 and hides_turn(tags.values(), next(iter(sizes))):
             items.append(Item(stats.name, ", ".join(f"{kind} {tag}" for kind, tag in sorted(tags.items()))))
     if not items:
         return []
