@@ -7,6 +7,7 @@ import io
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from PIL import Image
 
 R1, R2, B, F, OFFSET = 16556.0, 0.04585, 1428.0, 1.0, -342
 """Planck constants of a camera; OFFSET is called O."""
-RAW_DATA, CAMERA_INFO = 1, 32
+RAW_DATA, VISIBLE, CAMERA_INFO, PLACE = 1, 14, 32, 42
 _DIRECTORY = 64  # where it starts
 _CHUNK = 65535 - 10  # bytes that fit into an APP1 segment after its length and "FLIR\0", version, number and count
 
@@ -91,11 +92,35 @@ def chunks(fff: bytes, size: int = _CHUNK) -> list[bytes]:
     ]
 
 
-def picture(size: tuple[int, int] = (80, 60)) -> bytes:
+def picture(size: tuple[int, int] = (80, 60), orientation: int = 1) -> bytes:
     """The JPEG without records, in false colours; another size than the counts, as in cameras."""
-    stream = io.BytesIO()
-    Image.linear_gradient("L").resize(size).convert("RGB").save(stream, "JPEG")
+    stream, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    options = {} if orientation == 1 else {"exif": exif}
+    Image.linear_gradient("L").resize(size).convert("RGB").save(stream, "JPEG", **options)
     return stream.getvalue()
+
+
+def visible(picture: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
+    """The record of the visible picture: 32 bytes with its size, then the file."""
+    stream = io.BytesIO()
+    picture.save(stream, form, **options)
+    return struct.pack("<HHH", 4, *picture.size).ljust(32, b"\0") + stream.getvalue()
+
+
+def place(real_to_ir: float, offset_x: int, offset_y: int) -> bytes:
+    """The record that says where the thermal image lies in the visible picture."""
+    return struct.pack("<fhhhhhh", real_to_ir, offset_x, offset_y, 0, 0, 0, 0)
+
+
+def write_both(
+    path: Path, raw: npt.NDArray[np.uint16], visible: bytes, place: bytes | None, orientation: int = 1
+) -> Path:
+    """A radiometric JPEG with a visible picture inside."""
+    entries = {RAW_DATA: raw_data(raw), VISIBLE: visible, CAMERA_INFO: camera_info()}
+    if place is not None:
+        entries[PLACE] = place
+    return write_records(path, chunks(records(entries)), orientation)
 
 
 def write_flir(path: Path, raw: npt.NDArray[np.uint16], as_png: bool = False, chunk: int = _CHUNK) -> Path:
@@ -104,8 +129,8 @@ def write_flir(path: Path, raw: npt.NDArray[np.uint16], as_png: bool = False, ch
     return write_records(path, chunks(records(entries), chunk))
 
 
-def write_records(path: Path, segments: list[bytes]) -> Path:
+def write_records(path: Path, segments: list[bytes], orientation: int = 1) -> Path:
     """The picture with these segments after its start."""
-    jpeg = picture()
+    jpeg = picture(orientation=orientation)
     path.write_bytes(jpeg[:2] + b"".join(segments) + jpeg[2:])
     return path

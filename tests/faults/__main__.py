@@ -66,7 +66,7 @@ def row(fault: Fault) -> tuple[str, bool]:
 
 def _shorten(text: str) -> str:
     """The start and the end, where the remedy stands."""
-    text = re.sub(r"(.)\1{30,}", r"\1\1\1…", text)
+    text = re.sub(r"\.\d+\.part\b", ".PID.part", re.sub(r"(.)\1{30,}", r"\1\1\1…", text))
     half = LONGEST // 2
     return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
 

@@ -30,6 +30,7 @@ def calibrate(
     from cimnet.analysis.calibration.fit import REPORT, store, write_report
     from cimnet.analysis.calibration.fit import calibrate as run
     from cimnet.checkpoint import checkpoint_file, weight_files
+    from cimnet.data.class_pixels import check_scorable
     from cimnet.inference import load
     from cimnet.utils.files import refuse_inputs_as_outputs, require_writable, require_writable_file
 
@@ -42,6 +43,8 @@ def calibrate(
     predictor = load(checkpoint, device, trust=trust)
     fit = predictor.open_dataset(dataset, split, layout=layout)
     test = predictor.open_dataset(dataset, test_split, layout=layout)
+    for data in (fit, test):
+        check_scorable(data)
     files = [*fit.files, *test.files]
     refuse_inputs_as_outputs([target], files)  # the checkpoint itself may be the target
     if report is not None:

@@ -19,6 +19,7 @@ from cimnet.cli.shared import (
     bar,
     console,
     parse_scales,
+    say,
 )
 
 
@@ -46,6 +47,7 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on a labelled split: per class, by scene and by flag."""
     from cimnet.checkpoint import checkpoint_file
+    from cimnet.data.class_pixels import check_scorable
     from cimnet.evaluation import evaluate as run
     from cimnet.evaluation.confusion_figure import plot_confusion
     from cimnet.inference import load
@@ -63,6 +65,8 @@ def evaluate(
     refuse_inputs_as_outputs(
         [path for path in (json_, markdown, figure) if path is not None], [checkpoint_file(checkpoint), *data.files]
     )
+    if said := check_scorable(data):
+        say(said, "yellow")
     with bar("evaluate", len(data)) as advance:
         result = run(predictor.segment, data, absent=absent, device=predictor.device, progress=advance)
     console.print(Markdown(result.to_markdown()))

@@ -43,7 +43,10 @@ ForceRange = Annotated[
 ]
 RGBBands = Annotated[
     str | None,
-    typer.Option(help="Bands that are red, green and blue, from 1, e.g. 3,2,1 (extra geo). Default: by file."),
+    typer.Option(
+        help="Bands that are red, green and blue, from 1, e.g. 3,2,1 (extra geo). Default: by file. embedded: the "
+        "visible picture inside FLIR JPEGs (extra thermal)."
+    ),
 ]
 ThermalBandOption = Annotated[
     int | None, typer.Option("--thermal-band", help="Band that is thermal, from 1 (extra geo).")

@@ -30,6 +30,10 @@ def video(
         str | None, typer.Option(help="RGB's part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
     ] = None,
     thermal_crop: Annotated[str | None, typer.Option(help="The same for the thermal picture.")] = None,
+    rgb_embedded: Annotated[
+        bool,
+        typer.Option("--rgb-embedded", help="RGB is the visible picture inside FLIR JPEGs; --thermal may be the same."),
+    ] = False,
     time_offset: Annotated[
         str,
         typer.Option(help="Thermal time − RGB time of a moment, seconds (+: thermal began earlier), or estimate."),
@@ -98,6 +102,7 @@ def video(
                 thermal_stream=thermal_stream,
                 rgb_crop=rgb_crop,
                 thermal_crop=thermal_crop,
+                rgb_embedded=rgb_embedded,
                 time_offset=offset,
                 every=every,
                 start=start,

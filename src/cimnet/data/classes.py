@@ -160,8 +160,8 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     `thermal_range: [low, high]` or a mapping (`parse_thermal`); `ignore_index`: a value of the label files to ignore;
     `label_table: {value: class name, id or ignore}`; `label_format: ids` or `colors`; `files: {rgb: PATTERN, thermal:
     PATTERN, labels: PATTERN, max_gap: seconds}` (see `NamePattern`); `border: pixels` or `[top, right, bottom, left]`;
-    `bands: {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}`; `citation`, `licence`, `home`. Other keys are left
-    alone.
+    `bands: {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}` or `{rgb: embedded}`; `citation`, `licence`, `home`.
+    Other keys are left alone.
 
     Raises:
         DataError: not YAML, or a key of the wrong form.
@@ -300,11 +300,11 @@ def _parse_border(border: Any, path: Path) -> tuple[int, int, int, int]:
 def _parse_bands(given: Any, path: Path) -> Bands | None:
     if given is None:
         return None
-    example = "bands must be a mapping such as {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}"
+    example = "bands must be a mapping such as {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]} or {rgb: embedded}"
     if not isinstance(given, dict) or not given.keys() <= {"rgb", "thermal", "rgb_range"}:
         raise DataError(f"{path}: {example}, not {given!r}")
     rgb, thermal, ends = given.get("rgb"), given.get("thermal"), given.get("rgb_range")
-    whole = [] if rgb is None else rgb
+    whole = [] if rgb in (None, "embedded") else rgb
     numbers = [] if ends is None else ends
     if not isinstance(whole, list) or not isinstance(numbers, list) or len(numbers) not in (0, 2):
         raise DataError(f"{path}: {example}, not {given!r}")
@@ -312,7 +312,8 @@ def _parse_bands(given: Any, path: Path) -> Bands | None:
     if not right or not all(type(v) in (int, float) for v in numbers):
         raise DataError(f"{path}: {example}, not {given!r}")
     try:
-        return Bands(tuple(whole) or None, thermal, tuple(map(float, numbers)) or None)  # type: ignore[arg-type]  # Bands checks lengths
+        chosen: Any = "embedded" if rgb == "embedded" else tuple(whole) or None  # Bands checks lengths
+        return Bands(chosen, thermal, (float(numbers[0]), float(numbers[1])) if numbers else None)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
 

@@ -138,7 +138,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         self.plain_ids = table is None and not self.file.label_colors and self.file.ignore_id == IGNORE_INDEX
         self.ignored = 0
         self._kept: dict[int, Arrays] | None = {} if cache == "ram" else None
-        check_sizes(self.pairs)
+        check_sizes(self.pairs, self.file.bands is not None and self.file.bands.embedded)
         self._disk: DiskCache | None = None
         if cache not in get_args(Cache):
             raise DataError(f"cache must be one of {', '.join(get_args(Cache))}, not {cache!r}")

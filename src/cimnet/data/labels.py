@@ -13,7 +13,7 @@ from cimnet.data.io.readers import Ids, Label, read_label_colours, read_label_fi
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
-from cimnet.utils.colors import Color
+from cimnet.utils.colors import Color, pack_rgb
 from cimnet.utils.numbers import pluralize
 
 
@@ -30,8 +30,10 @@ def label_lookup(table: dict[int, int] | None, classes: int, ignore_id: int = IG
     return lookup
 
 
-def look_up(ids: Ids, lookup: npt.NDArray[np.int16], path: Path, classes: int) -> npt.NDArray[np.uint8]:
-    """Class ids (H, W) uint8 of label values.
+def look_up(
+    ids: Ids, lookup: npt.NDArray[np.int16], path: Path, classes: int, missing: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Class ids (H, W) uint8 of label values; 255 where `missing`.
 
     Raises:
         DataError: values outside the table; it names the file, the values and their pixels.
@@ -39,6 +41,8 @@ def look_up(ids: Ids, lookup: npt.NDArray[np.int16], path: Path, classes: int) -
     inside = ids if ids.dtype == np.uint8 else np.clip(ids, 0, 65535)
     found = lookup[inside]
     outside = (found < 0) | (inside != ids)
+    if missing is not None:
+        found[missing], outside = IGNORE_INDEX, outside & ~missing
     if outside.any():
         values, pixels = np.unique(ids[outside], return_counts=True)
         named = name_some([f"id {i} ({pluralize(int(n), 'pixel')})" for i, n in zip(values, pixels, strict=True)])
@@ -63,29 +67,32 @@ def read_class_ids(
         DataError: the file cannot be read, holds a value outside the table, or contradicts itself.
     """
     label = read_label_file(path, grey=True)
+    missing = missing_pixels(label, lookup, path)
     if by_colour:
         label = ids_by_palette(label, colors, path)
-    return look_up(label.ids, _without_nodata(label, lookup, path), path, len(colors))
+    return look_up(label.ids, lookup, path, len(colors), missing)
 
 
-def _without_nodata(label: Label, lookup: npt.NDArray[np.int16], path: Path) -> npt.NDArray[np.int16]:
-    """The table with the value that the file declares as nodata ignored.
+def missing_pixels(label: Label, lookup: npt.NDArray[np.int16] | None, path: Path) -> npt.NDArray[np.bool_] | None:
+    """Where a label (H, W) has the value that its file declares as nodata: these pixels are ignored. None: nowhere.
 
     Raises:
-        DataError: that value is a class's: background that a GIS left out, or a class that was never meant so.
+        DataError: that value is a class's by `lookup`: background that a GIS left out, or a class that was never meant
+            so.
     """
     value = label.nodata
-    if value is None or value != int(value) or not 0 <= value <= 65535:
-        return lookup
-    meaning = int(lookup[int(value)])
-    if 0 <= meaning < IGNORE_INDEX and (label.ids == value).any():
+    if value is None or value != value // 1:
+        return None
+    missing = label.ids == int(value)
+    if not missing.any():
+        return None
+    meaning = int(lookup[int(value)]) if lookup is not None and 0 <= value < len(lookup) else -1
+    if 0 <= meaning < IGNORE_INDEX:
         raise DataError(
             f"{path}: declares {int(value)} as nodata, which is also the value of class {meaning}; say "
             f"`ignore_index: {int(value)}` in classes.yaml, or remove the tag (gdal_edit.py -unsetnodata FILE)"
         )
-    lookup = lookup.copy()
-    lookup[int(value)] = IGNORE_INDEX
-    return lookup
+    return missing
 
 
 def ids_by_palette(label: Label, colors: Sequence[Color], path: Path) -> Label:
@@ -130,23 +137,28 @@ def _meaningless(colors: npt.NDArray[np.uint8]) -> bool:
     return len(colors) > 1 and bool((colors == colors[0]).all())
 
 
-def is_binary_mask(values: Iterable[int], classes: int) -> bool:
+def is_binary_mask(values: Iterable[int]) -> bool:
     """Whether the values of label files that hold class ids are those of masks from labelling tools: 0 for background
-    and 255 for the object, which would mean "ignore". One class alone has no object."""
-    return classes > 1 and set(values) == {0, IGNORE_INDEX}
+    and 255 for the object, which would mean "ignore"."""
+    return set(values) == {0, IGNORE_INDEX}
 
 
 def binary_mask_fault(classes: Sequence[str]) -> str:
     """What is wrong with labels for which `is_binary_mask` holds."""
-    absent = name_some(classes[1:], 4)
+    meant = f"there is no pixel of {name_some(classes[1:], 4)}" if classes[1:] else f"the background is {classes[0]}"
     return (
         "labels hold 0 and 255 alone, as labelme, Label Studio, CVAT and Fiji write masks; 255 means ignore here, so "
-        f"there is no pixel of {absent}"
+        f"{meant}"
     )
 
 
 def binary_mask_remedy(classes: Sequence[str]) -> str:
     """What to write where `is_binary_mask` holds."""
+    if len(classes) == 1:
+        return (
+            f"write `classes: [background, {classes[0]}]` and `label_table: {{0: background, 255: {classes[0]}}}` into "
+            f"classes.yaml (`label_table: {{0: {classes[0]}, 255: ignore}}`, if that is meant)"
+        )
     return (
         f"write `label_table: {{0: {classes[0]}, 255: {classes[1]}}}` into classes.yaml, beside classes "
         f"(255: ignore, if that is meant; {{255: {classes[0]}, 0: {classes[1]}}}, if 1 was subtracted from 8-bit ids)"
@@ -165,17 +177,12 @@ def read_color_label(path: Path, colors: Sequence[Color]) -> npt.NDArray[np.uint
         DataError: the file cannot be decoded or is lossy (JPEG), or it holds a colour that no class has; it names the
             colour and the number of pixels.
     """
-    packed = _pack(read_label_colours(path))
+    packed = pack_rgb(read_label_colours(path))
     ids = np.full(packed.shape, -1, np.int16)
     for class_id, color in [*enumerate(colors), (IGNORE_INDEX, ignore_color(colors))]:
-        ids[packed == _pack(np.array(color, np.uint8))] = class_id
+        ids[packed == pack_rgb(np.array(color, np.uint8))] = class_id
     if ids.min() < 0:
         values, pixels = np.unique(packed[ids < 0], return_counts=True)
         found = [f"#{v:06x} ({pluralize(int(n), 'pixel')})" for v, n in zip(values, pixels, strict=True)]
         raise DataError(f"{path}: {name_some(found)} is the colour of no class; correct the label or the colours")
     return ids.astype(np.uint8)
-
-
-def _pack(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-    red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
-    return red << 16 | green << 8 | blue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,9 +65,9 @@ class Arrays(NamedTuple):
     label: npt.NDArray[np.uint8] | None
 
 
-def check_sizes(pairs: Sequence[Pair]) -> None:
-    """Compare image sizes by the headers alone."""
-    problems = [problem for problem in map_in_threads(size_problem, pairs) if problem]
+def check_sizes(pairs: Sequence[Pair], embedded: bool = False) -> None:
+    """Compare image sizes by the headers alone; `embedded`: RGB images are the visible pictures inside FLIR files."""
+    problems = [problem for problem in map_in_threads(partial(size_problem, embedded=embedded), pairs) if problem]
     if problems:
         more = f" (and {len(problems) - 1} more pairs)" if len(problems) > 1 else ""
         raise DataError(
@@ -74,10 +75,22 @@ def check_sizes(pairs: Sequence[Pair]) -> None:
         )
 
 
+def hides_turn(tags: Collection[int], size: tuple[int, int]) -> bool:
+    """Whether files of one size (height, width), with these EXIF orientations, may have been made from each other's
+    unturned images: one is turned by its tag and another has none, and the sizes are the same either way."""
+    turned = [tag for tag in tags if tag != 1]
+    return 0 < len(turned) < len(tags) and (size[0] == size[1] or max(turned) <= 4)
+
+
+def orientation_tag(path: Path) -> int:
+    """EXIF orientation 1..8 of an image file; 1 where it has none."""
+    return 1 if path.suffix.lower() == ".npy" else read_facts(path).orientation
+
+
 def turned_hint(*paths: Path) -> str:
     """What to know where sizes differ because one file of a pair has an orientation tag: "" where none has."""
     for path in paths:
-        tag = 1 if path.suffix.lower() == ".npy" else read_facts(path).orientation
+        tag = orientation_tag(path)
         if tag != 1:
             return (
                 f" (the EXIF orientation tag {tag} of {path.name} is applied; if the other files were made from the "
@@ -86,9 +99,9 @@ def turned_hint(*paths: Path) -> str:
     return ""
 
 
-def size_problem(pair: Pair) -> str | None:
+def size_problem(pair: Pair, embedded: bool = False) -> str | None:
     """How the sizes of a pair's files differ, by their headers; None if they fit."""
-    height, width = image_size(pair.rgb)
+    height, width = thermal_size(pair.rgb) if embedded else image_size(pair.rgb)
     apart = pair.thermal is not None and not same_file(pair.rgb, pair.thermal)
     sizes = [(pair.thermal, thermal_size(pair.thermal))] if pair.thermal is not None and apart else []
     sizes += [] if pair.label is None else [(pair.label, image_size(pair.label))]

@@ -15,10 +15,10 @@ from accelerate.utils import broadcast, set_seed
 
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data import Batch, RGBTDataset
+from cimnet.data.class_pixels import check_splits
 from cimnet.errors import CheckpointError, ConfigError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.models import RGBTModel
-from cimnet.training.class_pixels import check_splits
 from cimnet.training.data_record import check_record, record_of, write_record
 from cimnet.training.guards import LossGuard, explain_failures
 from cimnet.training.loss import Loss

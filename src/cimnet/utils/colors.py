@@ -33,6 +33,12 @@ def colorize(mask: npt.NDArray[np.integer[Any]], colors: Sequence[Color], other:
     return color_table(colors, other)[mask]
 
 
+def pack_rgb(colors: Image8) -> npt.NDArray[np.int32]:
+    """Colours (..., 3) as one number each, (...): 0xRRGGBB."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
 def hex_color(color: Color) -> str:
     """A colour as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*color)

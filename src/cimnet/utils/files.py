@@ -51,6 +51,14 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path exists; False where its name is longer than the system allows, for which `Path.exists` raises."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """A table as CSV with a header, lines ended by LF."""
     text = io.StringIO()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cimnet.curation.check import check_dataset
 from cimnet.data import open_dataset
-from cimnet.training.class_pixels import check_classes
+from cimnet.data.class_pixels import check_classes
 from tests.data.exports.make import COUNT, EXPORTS, HERE, main, truth
 
 DOCS = Path(__file__).parents[3] / "docs" / "data.md"

@@ -144,23 +144,77 @@ def test_nodata(tmp_path: Path, seed: int, size: Any, dtype: str, whole: bool) -
 
 
 @quick
-@given(seeds, sizes, st.sampled_from(["uint8", "uint16", "float32"]))
-def test_masks_inside(tmp_path: Path, seed: int, size: Any, dtype: str) -> None:
+@given(st.booleans(), seeds, sizes, st.sampled_from(["uint8", "uint16", "float32"]))
+def test_masks_inside_and_beside(tmp_path: Path, inside: bool, seed: int, size: Any, dtype: str) -> None:
     MADE["masks"] += 1
     values = celsius(seed, size) if dtype == "float32" else integers(seed, size, dtype)
     hole = np.random.default_rng(seed + 1).random(size) < 0.4
-    path = tmp_path / "m.tif"
+    path, beside = tmp_path / "m.tif", tmp_path / "m.tif.msk"
+    beside.unlink(missing_ok=True)
     height, width = size
     with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside),
         rasterio.open(path, "w", driver="GTiff", count=1, height=height, width=width, dtype=dtype) as file,
     ):
         file.write(values, 1)
         file.write_mask(~hole)
-    assert read_facts(path).mask is not None
+    assert beside.exists() != inside
+    assert read_facts(path).mask == (1 if inside else beside)
     found = read_thermal_counts(path)
     np.testing.assert_array_equal(np.ma.getmaskarray(found), hole)
     np.testing.assert_array_equal(np.ma.getdata(found)[~hole], values[~hole])
+
+
+def test_masks_beside_colours_and_labels(tmp_path: Path) -> None:
+    """As GDAL takes them: black where an RGB image is missing; a label is refused."""
+    rgb = np.random.default_rng(0).integers(1, 255, (9, 7, 3), dtype=np.uint8)
+    hole = np.zeros((9, 7), np.bool_)
+    hole[2:5, 1:3] = True
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False),
+        rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", count=3, height=9, width=7, dtype="uint8") as file,
+    ):
+        file.write(np.moveaxis(rgb, -1, 0))
+        file.write_mask(~hole)
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    (tmp_path / "a.png.msk").write_bytes((tmp_path / "a.tif.msk").read_bytes())
+    for name in ("a.png", "a.tif"):
+        with rasterio.open(tmp_path / name) as file:
+            np.testing.assert_array_equal(file.read_masks(1) == 0, hole)
+        np.testing.assert_array_equal(read_rgb(tmp_path / name), np.where(hole[..., None], 0, rgb))
+        with pytest.raises(DataError, match=r"a\.\w+: a mask of missing pixels .*FILE\.msk.* of a label; write 255"):
+            read_label(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: p.write_text("<GDAL_WMS></GDAL_WMS>"), "not a PNG, JPEG, TIFF or BMP image"),
+        (lambda p: Image.new("L", (5, 4)).save(p, "PNG"), "not a TIFF of one 8-bit mask; remove it"),
+        (lambda p: Image.new("RGB", (5, 4)).save(p, "TIFF"), "not a TIFF of one 8-bit mask; remove it"),
+        (lambda p: Image.new("L", (4, 5)).save(p, "TIFF"), "is 5x4 .* is 4x5; write both anew"),
+    ],
+)
+def test_what_is_no_mask_beside_a_file(tmp_path: Path, make: Any, words: str) -> None:
+    path = tmp_path / "a.tif"
+    Image.new("L", (5, 4)).save(path)
+    make(tmp_path / "a.tif.msk")
+    with pytest.raises(DataError, match=words) as caught:
+        read_thermal_counts(path)
+    assert str(caught.value).startswith(str(tmp_path / "a.tif.msk"))
+
+
+@pytest.mark.parametrize("suffix", [".ovr", ".msk", ".msk.ovr", ".aux.xml"])
+def test_bands_open_nothing_else_beside_a_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((5, 4, 4), np.uint8))
+    assert read_rgb(path, Bands((3, 2, 1))).shape == (5, 4, 3)
+    text = (
+        '<PAMDataset><Metadata><MDI key="OVERVIEW_FILE">/vsicurl/http://127.0.0.1:9/o.tif</MDI></Metadata></PAMDataset>'
+    )
+    (tmp_path / f"a.tif{suffix}").write_text(text)
+    with pytest.raises(DataError, match=r"a\.tif\.[a-z.]+: (lies beside a\.tif and is not a TIFF|names another file)"):
+        read_rgb(path, Bands((3, 2, 1)))
 
 
 @quick

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +14,9 @@ from matplotlib import colormaps
 from PIL import Image
 
 from cimnet.data import read_thermal_counts
-from cimnet.data.io.palettes import name_palette
-from cimnet.errors import DataError
+from cimnet.data.io.palettes import _KNOWN, name_palette, undo_palette
+from cimnet.data.io.thermal_files import Wanted
+from cimnet.errors import DataError, DataWarning
 from tests.fakes.layouts import make_arrays
 
 
@@ -26,16 +29,80 @@ def field(seed: int = 0) -> npt.NDArray[np.float64]:
 PALETTES = ("inferno", "magma", "plasma", "viridis", "cividis", "turbo", "jet", "hot", "rainbow", "bone", "copper")
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("form", ["marked PNG", "JPEG"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("palette", PALETTES)
 def test_a_palette_burnt_in_is_named(tmp_path: Path, palette: str, reverse: bool, form: str) -> None:
+    """Where colours do not tell the values: lossy files, and pictures in which the camera wrote something."""
     path = tmp_path / "burnt.img"
-    values = 1 - field() if reverse else field()
-    Image.fromarray((255 * colormaps[palette](values)[..., :3]).astype(np.uint8)).save(path, form, quality=90)
+    colours = burn(palette, 1 - field() if reverse else field(), np.floor)
+    if form == "marked PNG":
+        colours[50:52, 80:90] = (0, 255, 1)
+    Image.fromarray(colours).save(path, form.split()[-1], quality=90)
     with pytest.raises(DataError, match=f"a palette much like '{palette}' was burnt in; export it in grey") as caught:
         read_thermal_counts(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("rounding", [np.rint, np.floor])
+@pytest.mark.parametrize("form", ["RGB", "P", "RGBA", "TIFF"])
+@pytest.mark.parametrize("palette", _KNOWN)
+def test_a_palette_picture_without_loss_is_undone(
+    tmp_path: Path, palette: str, form: str, rounding: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+) -> None:
+    """The place of each colour in the palette as matplotlib has it, to the width of colours that occur more than once;
+    the program that saved the picture may have cut decimals off, written indices or opacity."""
+    levels = np.rint(255 * field(len(palette))).astype(np.uint8)
+    picture = Image.fromarray(burn(palette, levels, rounding))
+    if form == "P":  # an index for each colour, in another order than the palette's
+        picture = picture.quantize(256, dither=Image.Dither.NONE) if _exact(picture) else picture
+    elif form == "RGBA":
+        picture.putalpha(255)
+    path = tmp_path / "false_colours"
+    picture.save(path, "TIFF" if form == "TIFF" else "PNG")
+    with pytest.warns(DataWarning, match=f"in the palette '{palette}': read as .* relative, not temperatures") as seen:
+        found = read_thermal_counts(path)
+    assert str(seen[0].message).startswith(f"{path}: ")
+    assert found.dtype == np.uint8
+    assert np.abs(found.astype(int) - levels).max() <= 2
+    assert np.mean(found == levels) > 0.9
+
+
+@pytest.mark.parametrize("palette", ["JET", "INFERNO", "TURBO", "PLASMA", "MAGMA", "VIRIDIS", "CIVIDIS"])
+def test_a_palette_picture_by_opencv(tmp_path: Path, palette: str) -> None:
+    cv2 = pytest.importorskip("cv2")
+    levels = np.rint(255 * field(9)).astype(np.uint8)
+    path = tmp_path / "a.png"
+    assert cv2.imwrite(str(path), cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{palette}")))
+    with pytest.warns(DataWarning, match=f"in the palette '{palette.lower()}'"):
+        found = read_thermal_counts(path)
+    assert np.abs(found.astype(int) - levels).max() <= 2
+
+
+def _exact(picture: Image.Image) -> bool:
+    """Whether a palette picture keeps all colours; Pillow's quantisation merges some even of fewer than 256."""
+    quantised = picture.quantize(256, dither=Image.Dither.NONE).convert("RGB")
+    return np.array_equal(np.array(quantised), np.array(picture))
+
+
+def test_relative_intensities_are_no_temperatures(tmp_path: Path) -> None:
+    path = tmp_path / "false_colours.png"
+    Image.fromarray(burn("inferno", field(), np.rint)).save(path)
+    with pytest.raises(DataError, match=r"in the palette 'inferno', .* temperatures \(celsius\) are expected"):
+        read_thermal_counts(path, Wanted("celsius"))
+
+
+def test_few_colours_do_not_tell_their_palette() -> None:
+    assert undo_palette(burn("inferno", np.arange(7, dtype=np.uint8)[None], np.rint)) is None
+    assert undo_palette(burn("inferno", np.arange(8, dtype=np.uint8)[None], np.rint)) is not None
+    assert undo_palette(np.dstack([np.arange(256, dtype=np.uint8)[None]] * 3)) is None  # grey
+
+
+def burn(
+    palette: str, values: npt.NDArray[Any], rounding: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+) -> npt.NDArray[np.uint8]:
+    """Values (indices, or places in 0..1) in the colours of a palette."""
+    return rounding(255 * colormaps[palette](values)[..., :3]).astype(np.uint8)
 
 
 def photos() -> dict[str, npt.NDArray[np.uint8]]:
@@ -61,6 +128,7 @@ def test_natural_colours_are_no_palette(tmp_path: Path, kind: str) -> None:
     values = photos()[kind]
     Image.fromarray(values).save(path)
     assert name_palette(values) is None
+    assert undo_palette(values) is None
     with pytest.raises(DataError, match=r"photo\.png: .*a palette was burnt in, or it is an RGB image"):
         read_thermal_counts(path)
     stream = io.BytesIO()

@@ -45,6 +45,32 @@ def test_a_png_holds_class_ids_and_colours(predictor: Predictor, tmp_path: Path)
     run(work())
 
 
+LOSSLESS: dict[str, dict[str, Any]] = {
+    "BMP": {}, "TIFF": {}, "WEBP": {"lossless": True}, "JPEG2000": {"irreversible": False}, "AVIF": {"quality": 90},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_what_the_readers_read_is_served(predictor: Predictor, kind: str, tmp_path: Path) -> None:
+    """By content, as from a file; where Pillow was built without a kind it is refused by name."""
+    given = pair(1)
+    paths = {}
+    for field, values in (("rgb", given.rgb), ("thermal", given.thermal)):
+        paths[field] = tmp_path / field
+        try:
+            Image.fromarray(values).convert("RGB").save(paths[field], kind, **LOSSLESS[kind])
+        except (KeyError, OSError):
+            pytest.skip(f"Pillow writes no {kind} here")
+
+    async def work() -> None:
+        async with running(predictor) as (client, _):
+            answer = await client.post("/predict", files={field: path.read_bytes() for field, path in paths.items()})
+            assert answer.status_code == 200, answer.text
+            np.testing.assert_array_equal(ids(answer.content), predictor.predict(paths["rgb"], paths["thermal"]))
+
+    run(work())
+
+
 def test_eight_at_once_of_two_sizes_get_their_own_masks_in_shared_passes(predictor: Predictor) -> None:
     async def work() -> None:
         async with running(predictor, batch_wait_ms=1000) as (client, service):

@@ -1,4 +1,4 @@
-"""Images whose tags would fill the memory."""
+"""Images that would fill the memory or take hours."""
 
 from __future__ import annotations
 
@@ -43,6 +43,22 @@ def jpeg_exif(tags: bytes, marker: int = 0xE1, name: bytes = b"Exif\0\0") -> byt
     return plain[:2] + b"".join(segments) + plain[2:]
 
 
+def jpeg_scans(count: int, side: int = 2000) -> bytes:
+    """A progressive JPEG of one colour whose last scan, of 14 bytes, comes `count` times: each takes 6 ms to decode."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (90, 90, 90)).save(file, "JPEG", progressive=True)
+    plain = file.getvalue()
+    last = plain[plain.rindex(b"\xff\xda") : -2]
+    return plain[:-2] + count * last + plain[-2:]
+
+
+def jpeg_comments(count: int) -> bytes:
+    """A JPEG with empty comments before the picture."""
+    file = io.BytesIO()
+    Image.new("L", (32, 32)).save(file, "JPEG")
+    return file.getvalue()[:2] + count * b"\xff\xfe\0\2" + file.getvalue()[2:]
+
+
 BOMBS = {
     "TIFF": ("tif", tiff_tags(60_000, 800_000)),
     "TIFF of few large tags": ("tif", tiff_tags(4_000, 800_000)),
@@ -50,4 +66,6 @@ BOMBS = {
     "PNG": ("png", png_exif(tiff_tags(4_000, 800_000))),
     "JPEG": ("jpg", jpeg_exif(tiff_tags(4_000, 800_000))),
     "MPO": ("jpg", jpeg_exif(tiff_tags(4_000, 60_000)[:65_000], 0xE2, b"MPF\0")),
+    "JPEG of many scans": ("jpg", jpeg_scans(20_000)),
+    "JPEG of many comments": ("jpg", jpeg_comments(200_000)),
 }

@@ -7,18 +7,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SLOW_MACHINE = 8
-"""By how much a busy machine with few cores may be slower than an idle one."""
+_STEPS = 300_000
+_QUIET = 0.02
+"""Seconds that so many steps of a loop take on a quiet core of 2 to 3 GHz."""
+_MOST = 8.0
+
+
+def slowness() -> float:
+    """How many times slower this machine is now than a quiet one, 1 to 8: the median of five short loops."""
+    took = []
+    for _ in range(5):
+        began, total = time.perf_counter(), 0
+        for step in range(_STEPS):
+            total += step
+        took.append(time.perf_counter() - began)
+        time.sleep(0.01)
+    return min(max(sorted(took)[2] / _QUIET, 1.0), _MOST)
+
+
+class Clock:
+    """Bounds of time in seconds of a quiet machine: what is measured counts by how slow this one is just then."""
+
+    def __init__(self) -> None:
+        self.before = slowness()
+
+    def require(self, took: float, seconds: float, what: str = "it") -> None:
+        """Fail where something took longer than `seconds` on a quiet machine."""
+        if took > seconds:  # a quiet machine needs no second look
+            slow = max(self.before, slowness())
+            assert took < seconds * slow, (
+                f"{what} took {took:.2f} s, {seconds:g} s are allowed ({slow:.1f} times slower)"
+            )
 
 
 @contextmanager
 def bounded(seconds: float, megabytes: float = 300) -> Iterator[None]:
     """Fail where the body takes longer, on a machine at rest, or where this process grows by more at its peak."""
+    clock = Clock()
     _reset_peak()
     before, began = _status("VmRSS"), time.monotonic()
     yield
     took, grown = time.monotonic() - began, (_status("VmHWM") - before) / 1000
-    assert took < seconds * SLOW_MACHINE, f"{took:.1f} s"
+    clock.require(took, seconds)
     assert grown < megabytes, f"{grown:.0f} MB"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cimnet.analysis.reproduce.paper_tables import Scores
+from cimnet.data.class_pixels import check_scorable
 from cimnet.errors import CimnetError
 from cimnet.evaluation import evaluate
 from cimnet.inference import Predictor, load
@@ -103,6 +104,7 @@ class Plan:
 def score(predictor: Predictor, data: Path, split: str, layout: str = "auto") -> Scores:
     """Scores of a model on a split, as ``cimnet eval --json`` writes them."""
     test_set = predictor.open_dataset(data, split, layout=layout)
+    check_scorable(test_set)
     return evaluate(predictor.segment, test_set, device=predictor.device).to_dict()
 
 

@@ -69,18 +69,19 @@ def check_dataset(
     findings += pairing(index, splits.listed(), splits.wanted)
     named, more = _choose_classes(root, chosen, classes, file)
     findings += more
+    rules = None if named is None else Rules.of(named, file, chosen.info.label_table)
     settings = Settings(
         border=file.border,
         scaling=scaling or file.thermal,
         label_colors=named.colors if named and file.label_colors else None,
+        lookup=None if rules is None else rules.lookup,
         palette_colors=named.colors if named and not (file.label_table or chosen.info.label_table) else None,
         bands=file.bands,
         estimate=estimate,
     )
     jobs = _jobs(index, estimate_pairs if estimate is not None else 0)
     measured = measure_pairs(jobs, settings, workers, progress)
-    rules = rules_by_value(measured) if named is None else Rules.of(named, file, chosen.info.label_table)
-    examined = Examined(root, jobs, measured, settings, splits, rules)
+    examined = Examined(root, jobs, measured, settings, splits, rules or rules_by_value(measured))
     findings += examine(examined, check_ids=named is not None)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     summary = {"layout": chosen.name, **summarise(examined)}

@@ -33,6 +33,11 @@ def _common(borders: Sequence[Border]) -> Border:
     return top, right, bottom, left
 
 
+def is_shared(border: Border, shared: Border) -> bool:
+    """Whether an image's constant rows and columns are, but for a few, those of all images."""
+    return all(own - common <= max(_SPREAD, common // 4) for own, common in zip(border, shared, strict=True))
+
+
 def check_borders(measured: Sequence[PairStats], cut: Border) -> list[Finding]:
     """A border that all pictures share.
 

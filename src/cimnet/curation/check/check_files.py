@@ -115,7 +115,7 @@ def _other_case(rgb: set[str], thermal: set[str], labels: set[str]) -> list[Find
 def _no_pairs(rgb: list[str], thermal: list[str]) -> Finding:
     if not rgb or not thermal:
         missing = " and ".join(kind for kind, names in (("RGB", rgb), ("thermal", thermal)) if not names)
-        return Finding("error", "no-pairs", f"no {missing} images", "put PNG, JPEG, TIFF or BMP files there")
+        return Finding("error", "no-pairs", f"no {missing} images", "put images there, such as PNG, JPEG or TIFF files")
     return Finding(
         "error",
         "no-pairs",

@@ -42,7 +42,7 @@ class Rules:
 
     def sort(self, label: LabelStats) -> tuple[dict[int, int], dict[int, int]]:
         """Pixels by class id (255: ignore), and pixels by value of what is outside."""
-        inside: dict[int, int] = {}
+        inside: dict[int, int] = {IGNORE_INDEX: label.unlabelled} if label.unlabelled else {}
         outside: dict[int, int] = {}
         for value, pixels in label.values.items():
             found = int(self.lookup[value]) if 0 <= value < len(self.lookup) else -1
@@ -111,7 +111,7 @@ def _binary(labelled: _Labelled, rules: Rules) -> list[Finding]:
 
 def _is_binary(labelled: _Labelled, rules: Rules) -> bool:
     values = {value for _, inside, outside in labelled for value in (*inside, *outside)}
-    return rules.plain and rules.only_255 and is_binary_mask(values, len(rules.classes.names))
+    return rules.plain and rules.only_255 and is_binary_mask(values)
 
 
 def _outside(labelled: _Labelled, rules: Rules) -> list[Finding]:

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from cimnet.curation.check.image_stats import Border, inside
 from cimnet.data.io.bands import Bands
-from cimnet.data.io.open_image import opened
-from cimnet.data.io.readers import Ids, read_label_file, read_rgb, read_rgbt, same_file
+from cimnet.data.io.notices import keep_notices
+from cimnet.data.io.open_image import opened, orientation
+from cimnet.data.io.readers import Ids, is_rgbt, read_label_file, read_rgb, read_rgbt
 from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
-from cimnet.data.labels import ids_by_palette, read_color_label
+from cimnet.data.labels import ids_by_palette, missing_pixels, read_color_label
 from cimnet.errors import DataError, one_line
 from cimnet.utils.colors import Color
 
@@ -45,6 +46,7 @@ class Settings:
         border: pixels to cut off, see `DatasetFile`.
         scaling: how thermal values become 0..1 where that is said.
         label_colors: the classes' colours, for labels in colours; None: labels hold ids.
+        lookup: class ids by label value, as `label_lookup` makes it; None: the classes are not known.
         palette_colors: the classes' colours, by which a label's palette may say its ids (`ids_by_palette`); None:
             values are what they are.
         bands: which bands of the files are which.
@@ -54,6 +56,7 @@ class Settings:
     border: Border = (0, 0, 0, 0)
     scaling: ThermalScaling | None = None
     label_colors: tuple[Color, ...] | None = None
+    lookup: npt.NDArray[np.int16] | None = None
     palette_colors: tuple[Color, ...] | None = None
     bands: Bands | None = None
     estimate: Estimate | None = None
@@ -61,7 +64,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that cannot be used, with the reader's words; path None: the pair as a whole."""
+    """A file that cannot be used, or is used with a doubt, in the reader's words; path None: the pair as a whole."""
 
     kind: Kind
     path: Path | None
@@ -72,16 +75,20 @@ class Problem:
 class Files:
     """The decoded files of a pair without the border, None where there is none or it cannot be used.
 
-    `label`: values as stored, or class ids where labels are in colours; `sizes`: (height, width) of the whole images;
-    `formats`: "PNG RGB" and the like.
+    `label`: values as stored, or class ids where labels are in colours; `unlabelled` (H, W): where it has the value
+    that its file declares as nodata; `sizes`: (height, width) of the whole images; `formats`: "PNG RGB" and the like;
+    `turned`: EXIF orientations; `doubts`: what is odd about files that are read all the same.
     """
 
     rgb: npt.NDArray[np.uint8] | None = None
     thermal: Counts | None = None
     label: Ids | None = None
+    unlabelled: npt.NDArray[np.bool_] | None = None
     sizes: dict[Kind, tuple[int, int]] = field(default_factory=dict)
     formats: dict[Kind, str] = field(default_factory=dict)
+    turned: dict[Kind, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    doubts: list[Problem] = field(default_factory=list)
 
 
 def read_files(job: Job, settings: Settings) -> Files:
@@ -89,22 +96,25 @@ def read_files(job: Job, settings: Settings) -> Files:
     files = Files()
 
     def attempt(kind: Kind, path: Path | None, read: Callable[[Path], Any]) -> Any:
-        try:
-            return None if path is None else read(path)
-        except Exception as error:  # DataError; numpy and others on files that nobody thought of
-            files.problems.append(Problem(kind, path, one_line(error, None).removeprefix(f"{path}: ")))
-            return None
+        with keep_notices() as texts:
+            try:
+                return None if path is None else read(path)
+            except Exception as error:  # DataError; numpy and others on files that nobody thought of
+                files.problems.append(Problem(kind, path, one_line(error, None).removeprefix(f"{path}: ")))
+                return None
+            finally:
+                files.doubts += [Problem(kind, path, text.removeprefix(f"{path}: ")) for text in texts]
 
     def part(kind: Kind, path: Path | None, read: Callable[[Path], Any]) -> Any:
         """A file without the border, None where that fails."""
         whole = attempt(kind, path, read)
         if whole is not None and path is not None:
-            files.sizes[kind], files.formats[kind] = whole.shape[:2], _format(path)
+            files.sizes[kind] = whole.shape[:2]
+            files.formats[kind], files.turned[kind] = _header(path)
             return attempt(kind, path, lambda path: _cut(whole, settings.border, path))
         return None
 
-    fused = job.rgb is not None and job.thermal is not None and same_file(job.rgb, job.thermal)
-    fused = fused and (settings.bands is None or not settings.bands.thermal)
+    fused = job.rgb is not None and job.thermal is not None and is_rgbt(job.rgb, job.thermal, settings.bands)
     both = attempt("rgb", job.rgb, read_rgbt) if fused else None
     if both is not None:
         files.rgb, files.thermal = part("rgb", job.rgb, lambda _: both[0]), part("thermal", job.rgb, lambda _: both[1])
@@ -113,7 +123,10 @@ def read_files(job: Job, settings: Settings) -> Files:
             part("rgb", job.rgb, lambda path: read_rgb(path, settings.bands, of_pair=True)),
             part("thermal", job.thermal, lambda path: _read_thermal(path, settings)),
         )
-    files.label = part("label", job.label, lambda path: _read_label(path, settings))
+    labelled = attempt("label", job.label, lambda path: _read_label(path, settings))
+    if labelled is not None:
+        files.label = part("label", job.label, lambda _: labelled[0])
+        files.unlabelled = None if labelled[1] is None else inside(labelled[1], settings.border)
     return files
 
 
@@ -125,11 +138,15 @@ def _read_thermal(path: Path, settings: Settings) -> Counts:
     return counts
 
 
-def _read_label(path: Path, settings: Settings) -> Ids:
+def _read_label(path: Path, settings: Settings) -> tuple[Ids, npt.NDArray[np.bool_] | None]:
+    """Values or class ids, and where the file declares pixels as missing."""
     if settings.label_colors is not None:
-        return read_color_label(path, settings.label_colors)
+        return read_color_label(path, settings.label_colors), None
     label = read_label_file(path, grey=True)
-    return label.ids if settings.palette_colors is None else ids_by_palette(label, settings.palette_colors, path).ids
+    missing = missing_pixels(label, settings.lookup, path)
+    if settings.palette_colors is not None:
+        label = ids_by_palette(label, settings.palette_colors, path)
+    return label.ids, missing
 
 
 def _cut(values: npt.NDArray[Any], border: Border, path: Path | None) -> npt.NDArray[Any]:
@@ -140,9 +157,9 @@ def _cut(values: npt.NDArray[Any], border: Border, path: Path | None) -> npt.NDA
     return np.ascontiguousarray(cut)
 
 
-def _format(path: Path) -> str:
-    """ "PNG RGB", from the header."""
+def _header(path: Path) -> tuple[str, int]:
+    """ "PNG RGB" and the EXIF orientation, from the header."""
     if path.suffix.lower() == ".npy":
-        return "NPY"
+        return "NPY", 1
     with opened(path) as image:
-        return f"{image.format} {image.mode}"
+        return f"{image.format} {image.mode}", orientation(image)

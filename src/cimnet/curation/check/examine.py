@@ -37,9 +37,12 @@ def examine(examined: Examined, check_ids: bool) -> list[Finding]:
     tally = labels.count(measured, examined.rules, split_of)
     return [
         *reading.unreadable(examined.root, measured),
+        *reading.doubtful(examined.root, measured),
         *reading.sizes(measured),
+        *reading.orientations(measured),
         *reading.depths(measured),
         *reading.ranges(_sound_thermal(measured, faults, flags), examined.settings.scaling),
+        *reading.padding(measured),
         *(labels.check_labels(measured, examined.rules, tally) if check_ids else []),
         *check_duplicates(measured, split_of),
         *sensors.check_sensors(measured, flags, faults, examined.splits.broken_known),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.ndimage import binary_dilation, label
 
 Border = tuple[int, int, int, int]
 Thumbnail = npt.NDArray[np.int8]
@@ -16,6 +17,8 @@ THUMBNAIL_SIDE = 24
 THUMBNAIL_STEPS = 32  # a standard deviation in steps of a thumbnail's values; ±4 of them fit int8
 _NOISE = 2.0  # mean deviation in 8-bit levels that JPEG leaves in a constant line
 _PEAK = 24.0  # largest one, near the edge of the picture
+_MARGIN = 0.02  # share of the pixels from which a constant part at the edge is looked at
+_JUMP = 0.1  # of the contrast; three in four pixels along padding differ more from it
 
 
 def fingerprint(values: npt.NDArray[Any], small: Thumbnail) -> bytes:
@@ -74,6 +77,41 @@ def dead_border(values: npt.NDArray[Any]) -> Border:
     bottom = _dead_lines(values[::-1], noise, peak)
     left, right = _dead_lines(values.T, noise, peak), _dead_lines(values.T[::-1], noise, peak)
     return (0, 0, 0, 0) if left == len(values.T) else (top, right, bottom, left)
+
+
+def constant_margin(values: npt.NDArray[Any]) -> str:
+    """What padding around a turned or warped image looks like, in words; "" where there is none: pixels of one value
+    that hang together with the edge of the image (H, W), and from which the image begins with a jump: further than it
+    goes elsewhere over that distance. A sky at the end of the range is constant, too, but the picture goes over into
+    it."""
+    data, declared = np.ma.getdata(values)[::2, ::2], np.ma.getmaskarray(values)[::2, ::2]
+    edge = np.concatenate([data[0], data[-1], data[:, 0], data[:, -1]])
+    kept = edge[~np.concatenate([declared[0], declared[-1], declared[:, 0], declared[:, -1]])]
+    if not kept.size:
+        return ""
+    levels, counts = np.unique(kept, return_counts=True)
+    level = levels[counts.argmax()]
+    same = (data == level) & ~declared
+    if same.mean() < _MARGIN:
+        return ""
+    regions, _ = label(same)
+    touching = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
+    margin = np.isin(regions, touching[touching > 0])
+    share = float(margin.mean())
+    around = (
+        binary_dilation(margin, iterations=2) & ~binary_dilation(margin) & ~declared
+    )  # the first pixel may be mixed
+    rest = data[~margin & ~declared]
+    if share < _MARGIN or not around.any() or not rest.size:
+        return ""
+    low, high = (float(value) for value in np.percentile(rest, (1, 99)))
+    picture = np.where(margin | declared, np.nan, data.astype(np.float32))
+    steps = np.abs(picture[2:] - picture[:-2])
+    step = float(np.percentile(steps[np.isfinite(steps)], 90)) if np.isfinite(steps).any() else 0.0
+    some, half = (float(v) for v in np.percentile(np.abs(picture[around] - np.float32(level)), (25, 50)))
+    if some <= _JUMP * max(high - low, 1e-6) or half <= step:
+        return ""
+    return f"{100 * share:.0f}% of the pixels, along the edge, hold {level:g}, and the image begins with a jump"
 
 
 def widest(a: Border, b: Border, shape: tuple[int, ...]) -> Border:

@@ -12,7 +12,7 @@ from cimnet.curation.check import image_stats as measures
 from cimnet.curation.check.decode_pair import Files, Job, Kind, Problem, Settings, read_files
 from cimnet.curation.check.image_stats import Border, Thumbnail
 from cimnet.data.io.readers import Ids
-from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
+from cimnet.data.io.thermal_scaling import Counts, ThermalScaling, find_padding, valid_values
 from cimnet.errors import one_line
 
 _BLACK = 16  # the darkest night photographs of three sets have a 99th percentile of 59
@@ -56,11 +56,12 @@ class RGBStats:
 
 @dataclass(frozen=True)
 class ThermalStats:
-    """Everything but `size`, `digest` and `border` is about the part inside the border.
+    """Everything but `size`, `digest`, `border` and `padding` is about the part inside the border.
 
     `low`, `high`: 0.1st and 99.9th percentile, raw; `levels`: different values; `at_low`, `at_high`: share of pixels
     at the smallest value, and within 1/128 of the range (JPEG's noise) of the largest; `contrast`: variance;
-    `clipped`: share that the data set's scaling cuts off.
+    `clipped`: share that the data set's scaling cuts off; `padding`: what looks like pixels that are no image, in
+    words, and whether some of it lies inside the border.
     """
 
     size: tuple[int, int]
@@ -76,6 +77,8 @@ class ThermalStats:
     laplacian_variance: float
     contrast: float
     clipped: float
+    padding: str = ""
+    padded_inside: bool = False
 
     @property
     def constant(self) -> bool:
@@ -85,26 +88,31 @@ class ThermalStats:
 
 @dataclass(frozen=True)
 class LabelStats:
-    """`values`: pixels by value in the file (class ids already, where labels are in colours)."""
+    """`values`: pixels by value in the file (class ids already, where labels are in colours), without the `unlabelled`
+    ones, which the file declares as nodata."""
 
     size: tuple[int, int]
     values: dict[int, int]
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)
 class PairStats:
     """What is known of a pair; a part is None where its file is missing or cannot be used.
 
-    `formats`: "PNG RGB" and the like by kind; `similarity`: correlation of grey and thermal, 0 where one of them shows
-    nothing; `measured`: whether the offset was measured; `offset`: (dx, dy) in pixels, None where it is unknown.
+    `formats`: "PNG RGB" and the like by kind; `turned`: EXIF orientation by kind; `similarity`: correlation of grey and
+    thermal, 0 where one of them shows nothing; `measured`: whether the offset was measured; `offset`: (dx, dy) in
+    pixels, None where it is unknown.
     """
 
     name: str
     problems: tuple[Problem, ...] = ()
+    doubts: tuple[Problem, ...] = ()
     rgb: RGBStats | None = None
     thermal: ThermalStats | None = None
     label: LabelStats | None = None
     formats: tuple[tuple[Kind, str], ...] = ()
+    turned: tuple[tuple[Kind, int], ...] = ()
     similarity: float = 0.0
     measured: bool = False
     offset: tuple[float, float] | None = None
@@ -140,9 +148,11 @@ def _measure(job: Job, settings: Settings, files: Files) -> PairStats:
     return PairStats(
         name=job.name,
         problems=tuple(files.problems),
+        doubts=tuple(files.doubts),
         rgb=rgb,
         thermal=thermal,
-        label=None if files.label is None else _measure_label(files.sizes["label"], files.label),
+        label=None if files.label is None else _measure_label(files.sizes["label"], files.label, files.unlabelled),
+        turned=tuple(files.turned.items()),
         formats=tuple(files.formats.items()),
         similarity=similarity,
         measured=measured,
@@ -189,7 +199,7 @@ def _measure_thermal(
     if scaling is not None and scaling.low is not None and scaling.kind != "gain_control":
         scaled = scaling(live[::8, ::8])
         clipped = float(((scaled <= 0) | (scaled >= 1)).mean())
-    small = measures.thumbnail(live)
+    small, padding = measures.thumbnail(live), _padding(counts)
     return ThermalStats(
         size=size,
         dtype=counts.dtype.name,
@@ -204,9 +214,16 @@ def _measure_thermal(
         laplacian_variance=measures.laplacian_variance(live),
         contrast=float(live[::2, ::2].astype(np.float32).var()),
         clipped=clipped,
+        padding=padding,
+        padded_inside=bool(padding and _padding(live)),
     )
 
 
-def _measure_label(size: tuple[int, int], label: Ids) -> LabelStats:
-    values, pixels = measures.count_values(label)
-    return LabelStats(size, dict(zip(values.tolist(), pixels.tolist(), strict=True)))
+def _padding(counts: Counts) -> str:
+    return find_padding(valid_values(counts[::4])) or measures.constant_margin(counts)
+
+
+def _measure_label(size: tuple[int, int], label: Ids, unlabelled: npt.NDArray[np.bool_] | None) -> LabelStats:
+    values, pixels = measures.count_values(label if unlabelled is None else label[~unlabelled][None])
+    missing = 0 if unlabelled is None else int(unlabelled.sum())
+    return LabelStats(size, dict(zip(values.tolist(), pixels.tolist(), strict=True)), missing)

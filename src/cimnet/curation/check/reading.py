@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from cimnet.curation.check.borders import find_border, is_shared
 from cimnet.curation.check.check_files import relative
 from cimnet.curation.check.decode_pair import Problem
 from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.curation.check.pair_stats import PairStats, ThermalStats
-from cimnet.data.io.thermal_scaling import ThermalScaling
+from cimnet.data.io.thermal_scaling import DECLARE, ThermalScaling
+from cimnet.data.pairs import hides_turn
 from cimnet.utils.numbers import pluralize
 
 _FILLS = 0.25  # of 0..65535; below, 16-bit values without a range leave a network little to see
@@ -31,6 +33,8 @@ _READING = (
     ("fourth channel", "no-fourth-channel", "{files} without a thermal fourth channel", "use RGBA, or the layout rgb/ "
      "thermal/ labels/"),
     ("pixels; cut", "too-large", "{files} too large to be decoded", "cut them into tiles"),
+    ("which is also the value of class", "nodata-label", "{labels} that declare the value of a class as nodata",
+     "write `ignore_index`, or remove the tag"),
     ("not finite", "not-finite", "{files} with thermal values that are not finite", "fill NaN and infinite values"),
     ("nothing inside the border", "border", "{files} smaller than the border in classes.yaml", "correct the border"),
     ("offset cannot", "estimate", "{pairs} whose offset could not be measured", "report this as a bug"),
@@ -54,6 +58,31 @@ def unreadable(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
             severity: Severity = "warning" if code == "estimate" else "error"
             findings.append(Finding(severity, code, text.format(**words), remedy, tuple(items)))
     return findings
+
+
+_DOUBTS = (
+    ("in the palette", "palette-undone", "{files} in false colours, read as relative intensities", "give grey or "
+     "radiometric images where the camera has them"),
+    ("they were filled", "few-not-finite", "{files} with a few thermal values that are not finite, which are filled",
+     "nothing, if they are as few as this in use"),
+    ("", "doubtful", "{files} that are read with a doubt", "look at these files"),
+)  # fmt: skip
+"""Words of the readers' notices: the first that occurs gives the code."""
+
+
+def doubtful(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
+    """Files that are read all the same, by what is odd about them; the details are the readers' words."""
+    found: dict[str, list[Item]] = {}
+    for stats in measured:
+        for doubt in stats.doubts:
+            code = next(code for words, code, _, _ in _DOUBTS if words in doubt.message)
+            name = stats.name if doubt.path is None else relative(root, doubt.path)
+            found.setdefault(code, []).append(Item(name, doubt.message))
+    return [
+        Finding("warning", code, text.format(files=pluralize(len(found[code]), "file")), remedy, tuple(found[code]))
+        for _, code, text, remedy in _DOUBTS
+        if code in found
+    ]
 
 
 def code_of(problem: Problem) -> str:
@@ -81,6 +110,26 @@ def sizes(measured: Sequence[PairStats]) -> list[Finding]:
         remedy = "nothing, if training crops; to compare scores, give all the same scale"
         findings.append(Finding("note", "several-sizes", message, remedy, several))
     return findings
+
+
+def orientations(measured: Sequence[PairStats]) -> list[Finding]:
+    """Pairs of which one file is turned by its EXIF tag and another one has none, where sizes do not show whether that
+    is right: both the turned and the unturned image have the size of the other file."""
+    items = []
+    for stats in measured:
+        tags = dict(stats.turned)
+        parts = {"rgb": stats.rgb, "thermal": stats.thermal, "label": stats.label}
+        sizes = {part.size for kind, part in parts.items() if part is not None and kind in tags}
+        if len(sizes) == 1 and hides_turn(tags.values(), next(iter(sizes))):
+            items.append(Item(stats.name, ", ".join(f"{kind} {tag}" for kind, tag in sorted(tags.items()))))
+    if not items:
+        return []
+    message = f"{pluralize(len(items), 'pair')} whose files have different EXIF orientations, which their sizes hide"
+    remedy = (
+        "the tags are applied: see whether labels and thermal images fit the picture as it is shown; if they were made "
+        "from the unturned one, remove its tag (exiftool -Orientation= FILE)"
+    )
+    return [Finding("warning", "orientations", message, remedy, tuple(items))]
 
 
 def _differing(measured: Sequence[PairStats], kind: Literal["thermal", "label"]) -> tuple[Item, ...]:
@@ -141,6 +190,24 @@ def ranges(thermals: Sequence[ThermalStats], scaling: ThermalScaling | None) -> 
         message = f"16-bit thermal values from {low:g} to {high:g} fill {100 * share:.1f}% of their range"
         return [Finding("warning", "thermal-range", message, line)]
     return []
+
+
+def padding(measured: Sequence[PairStats]) -> list[Finding]:
+    """Thermal images of which a part seems to be no image, though no file declares it. A border that all images share
+    is a finding of its own."""
+    shared = find_border(measured)
+    found = [
+        Item(stats.name, stats.thermal.padding)
+        for stats in measured
+        if stats.thermal
+        and stats.thermal.padding
+        and (stats.thermal.padded_inside or not is_shared(stats.thermal.border, shared))
+    ]
+    if not found:
+        return []
+    message = f"{pluralize(len(found), 'thermal image')} with what looks like padding that no file declares"
+    remedy = f"declare its value as nodata ({DECLARE}), or cut it off; a network takes it for a temperature"
+    return [Finding("warning", "thermal-padding", message, remedy, tuple(found))]
 
 
 def suggest_range(thermals: Sequence[ThermalStats]) -> tuple[float, float] | None:

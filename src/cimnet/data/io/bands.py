@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.extras import require
+from cimnet.utils.files import is_there
 from cimnet.utils.numbers import pluralize
 
 _DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
@@ -26,7 +27,7 @@ class Bands:
     """Which bands of a file are the colours and the thermal image, counted from 1.
 
     Attributes:
-        rgb: red, green and blue; None: the file says.
+        rgb: red, green and blue; None: the file says; "embedded": the visible picture inside a radiometric FLIR JPEG.
         thermal: None: the only one, or the fourth of a 4-channel file.
         rgb_range: values that become 0 and 255; None: 8-bit colours as they are.
 
@@ -34,17 +35,28 @@ class Bands:
         ConfigError: a number below 1, a band twice, or an empty range.
     """
 
-    rgb: tuple[int, int, int] | None = None
+    rgb: tuple[int, int, int] | Literal["embedded"] | None = None
     thermal: int | None = None
     rgb_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.rgb is not None and (len(self.rgb) != 3 or min(self.rgb) < 1):
+        if self.embedded and (self.thermal is not None or self.rgb_range is not None):
+            raise ConfigError(
+                "bands: rgb: embedded goes with no other choice of bands; leave thermal and rgb_range out"
+            )
+        if isinstance(self.rgb, str) and not self.embedded:
+            raise ConfigError(f"bands: rgb is {self.rgb!r}, expected three numbers from 1, e.g. 3,2,1, or embedded")
+        if isinstance(self.rgb, tuple) and (len(self.rgb) != 3 or min(self.rgb) < 1):
             raise ConfigError(f"bands: rgb is {list(self.rgb)}, expected three numbers from 1, e.g. 3,2,1")
         if self.thermal is not None and self.thermal < 1:
             raise ConfigError(f"bands: thermal is {self.thermal}, expected a number from 1")
         if self.rgb_range is not None and not -1e30 < self.rgb_range[0] < self.rgb_range[1] < 1e30:
             raise ConfigError(f"bands: rgb_range is {list(self.rgb_range)}, expected [low, high] with low below high")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the RGB image is the visible picture inside a radiometric file."""
+        return self.rgb == "embedded"
 
     @property
     def colours(self) -> bool:
@@ -53,7 +65,7 @@ class Bands:
 
 
 def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> Bands | None:
-    """Bands of command-line options: "3,2,1", 6 and "0,4095"; None where none is given.
+    """Bands of command-line options: "3,2,1" or "embedded", 6 and "0,4095"; None where none is given.
 
     Raises:
         ConfigError: naming the option.
@@ -61,7 +73,7 @@ def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> 
     if rgb is None and thermal is None and rgb_range is None:
         return None
     try:
-        numbers = None if rgb is None else tuple(int(part) for part in rgb.split(","))
+        numbers = None if rgb in (None, "embedded") else tuple(int(part) for part in rgb.split(","))
         ends = None if rgb_range is None else tuple(float(part) for part in rgb_range.split(","))
         if (numbers is not None and len(numbers) != 3) or (ends is not None and len(ends) != 2):
             raise ValueError
@@ -69,7 +81,7 @@ def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> 
         raise ConfigError(
             f"--rgb-bands {rgb} --rgb-range {rgb_range}: expected three bands, e.g. 3,2,1, and two values, e.g. 0,4095"
         ) from error
-    return Bands(numbers, thermal, ends)
+    return Bands("embedded" if rgb == "embedded" else numbers, thermal, ends)
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ def read_rgb_bands(path: Path, bands: Bands) -> npt.NDArray[np.uint8]:
     Raises:
         DataError: it cannot be read, lacks a band, or holds deep values without a range.
     """
-    found = read_bands(path, bands.rgb or (1, 2, 3))
+    found = read_bands(path, bands.rgb if isinstance(bands.rgb, tuple) else (1, 2, 3))
     rgb = to_8_bit(np.moveaxis(found.values, 0, -1), bands.rgb_range, path)
     if found.missing is not None:
         rgb[found.missing] = 0
@@ -124,6 +136,7 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     try:
         refuse_pipe(path)
         _refuse_unapplied(path)
+        _refuse_beside(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             with rasterio.open(path, driver=_driver(path)) as file:
@@ -151,13 +164,29 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
 
 
-def _driver(path: Path) -> str:
+def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        start = file.read(4)
+        return file.read(4)
+
+
+def _driver(path: Path) -> str:
+    start = _start(path)
     found = next((driver for magic, driver in _DRIVERS.items() if start.startswith(magic)), None)
     if found is None:
         raise DataError(f"{path}: not a TIFF, PNG, JPEG or BMP image, of which bands can be chosen; convert it")
     return found
+
+
+def _refuse_beside(path: Path) -> None:
+    """Refuse files that GDAL finds by their names and would open by any driver, or that name others."""
+    for suffix in (".ovr", ".msk", ".msk.ovr"):
+        side = path.with_name(f"{path.name}{suffix}")
+        if is_there(side) and (not side.is_file() or _start(side) not in MAGIC):
+            raise DataError(f"{side}: lies beside {path.name} and is not a TIFF; remove it")
+    for suffix in (".aux.xml", ".ovr.aux.xml", ".msk.aux.xml"):
+        side = path.with_name(f"{path.name}{suffix}")
+        if is_there(side) and b"OVERVIEW_FILE" in side.read_bytes():
+            raise DataError(f"{side}: names another file (OVERVIEW_FILE), which is not opened; remove it")
 
 
 def _refuse_unapplied(path: Path) -> None:

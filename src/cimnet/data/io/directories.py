@@ -1,12 +1,15 @@
-"""Tables of tags (TIFF directories, also inside EXIF) are looked at before Pillow reads them.
+"""What would take far more memory or time than a file is long is looked for before Pillow reads the file.
 
-Pillow keeps a copy of the value of each tag. Values may overlap in the file, so 65,000 tags that all name the same
-megabyte take 65 GB. Here the sizes are added up first.
+Tables of tags (TIFF directories, also inside EXIF): Pillow keeps a copy of the value of each tag. Values may overlap in
+the file, so 65,000 tags that all name the same megabyte take 65 GB. Here the sizes are added up first.
+
+Scans of a progressive JPEG: each goes over the whole picture and may be 12 bytes long, so 20 MB of them take hours.
 """
 
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,10 @@ from pathlib import Path
 from cimnet.errors import DataError
 
 _MOST_TAGS, _MOST_TABLES = 4096, 10_000
+_MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
+"""Of a JPEG. Progressive ones have about ten scans; libtiff's limit for JPEG in TIFF is 100, too."""
+_MARKER, _SCAN, _END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]"), 0xDA, 0xD9
+"""Markers but for those inside a scan: a byte 255 of its data, and restarts."""
 _SHARED = 2
 """Values that tags share may make the sum this many times as large as the file; cameras and GIS share a few."""
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -23,25 +30,33 @@ Data = bytes | mmap.mmap
 
 
 def check_directories(path: Path) -> None:
-    """Refuse an image whose tags would take far more memory than the file is long. What is no TIFF, JPEG or PNG passes.
+    """Refuse an image that would take far more memory or time than it is long. What is no TIFF, JPEG or PNG passes.
 
     Raises:
         DataError: naming the file.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(8)
-        if len(start) < 8:
+        if len(file.read(8)) < 8:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if start[:2] in _ORDERS:
-                _check_tables(data, path)
-            elif start[:3] == b"\xff\xd8\xff":
-                for part in _of_jpeg(data):
-                    _check_tables(part, path)
-            elif start == _PNG:
-                for part in _of_png(data):
-                    _check_tables(part, path)
+            check_tags(data, path)
+
+
+def check_tags(data: Data, path: Path) -> None:
+    """The same of an image's bytes, also of one inside the file `path`.
+
+    Raises:
+        DataError: naming the file.
+    """
+    if data[:2] in _ORDERS:
+        _check_tables(data, path)
+    elif data[:3] == b"\xff\xd8\xff":
+        for part in _of_jpeg(data, path):
+            _check_tables(part, path)
+    elif data[:8] == _PNG:
+        for part in _of_png(data):
+            _check_tables(part, path)
 
 
 def _check_tables(data: Data, path: Path) -> None:
@@ -79,26 +94,39 @@ def _check_tables(data: Data, path: Path) -> None:
         place = struct.unpack_from(f"{order}{word}", data, end)[0]
 
 
-def _of_jpeg(data: mmap.mmap) -> Iterator[bytes]:
-    """EXIF, whose parts Pillow joins, and the tables of an MPO."""
-    exif, place = b"", 2
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
-        if marker == 0xDA:  # the picture begins
-            break
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 1:  # filling, or markers without a length
-            place += 1 if marker == 0xFF else 2
-            continue
-        content = data[place + 4 : place + 2 + length]
-        if marker == 0xE1 and content.startswith(b"Exif\0\0"):
-            exif += content[6:]
-        elif marker == 0xE2 and content.startswith(b"MPF\0"):
-            yield content[4:]
-        place += 2 + max(2, length)
+def _of_jpeg(data: Data, path: Path) -> Iterator[bytes]:
+    """EXIF, whose parts Pillow joins, and the tables of an MPO.
+
+    Raises:
+        DataError: more scans or segments than pictures have.
+    """
+    exif, scans = b"", 0
+    for count, (marker, start, end) in enumerate(_segments(data)):
+        scans += marker == _SCAN
+        if scans > _MOST_SCANS or count > _MOST_SEGMENTS:
+            raise DataError(f"{path}: a JPEG of more than {scans - 1} scans or {count} segments; save the image anew")
+        if not scans and marker == 0xE1 and data[start : start + 6] == b"Exif\0\0":
+            exif += data[start + 6 : end]
+        elif not scans and marker == 0xE2 and data[start : start + 4] == b"MPF\0":
+            yield data[start + 4 : end]
     yield exif
 
 
-def _of_png(data: mmap.mmap) -> Iterator[bytes]:
+def _segments(data: Data) -> Iterator[tuple[int, int, int]]:
+    """Each marker of a JPEG with a content up to the picture's end, and where the content begins and ends."""
+    place = 2
+    while found := _MARKER.search(data, place):
+        place, marker = found.end(), data[found.end() - 1]
+        if marker == _END or place + 2 > len(data):
+            return
+        if marker in (0x01, 0xD8):  # without a content
+            continue
+        end = place + max(2, int.from_bytes(data[place : place + 2], "big"))
+        yield marker, place + 2, end
+        place = end
+
+
+def _of_png(data: Data) -> Iterator[bytes]:
     place = len(_PNG)
     while place + 8 <= len(data):
         length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]

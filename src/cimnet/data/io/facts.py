@@ -18,6 +18,7 @@ from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.open_image import LOSSY, channel_bits, opened, orientation
 from cimnet.data.io.tiff_tags import TiffFile, read_tiff
 from cimnet.data.io.units import name_unit, tlinear_unit
+from cimnet.utils.files import is_there
 
 Sign = Literal["unsigned", "signed", "float"]
 Alpha = Literal["", "associated", "unassociated", "unspecified"]
@@ -46,7 +47,7 @@ class FileFacts:
             "unassociated", "unspecified" (it may be anything); "" for none.
         band_colours: what each band is declared to be ("red", "blue", "grey" …); () where nothing is declared.
         pages: images in the file that are no overview or mask.
-        mask: page that holds the mask of the missing pixels.
+        mask: what holds the mask of the missing pixels: a page, or the file FILE.msk that GDAL writes beside.
         nodata: value of missing pixels.
         scale, offset: meaning = scale · value + offset.
         unit: of the (scaled) values, one of `UNITS`; `unit_text` as the file spells it.
@@ -69,7 +70,7 @@ class FileFacts:
     alpha: Alpha = ""
     band_colours: tuple[str, ...] = ()
     pages: int = 1
-    mask: int | None = None
+    mask: int | Path | None = None
     nodata: float | None = None
     scale: float = 1.0
     offset: float = 0.0
@@ -192,15 +193,15 @@ def _number(text: str) -> float | None:
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
-    """Nodata, scale, offset and unit of the first band in the FILE.aux.xml that GDAL writes beside other formats."""
-    beside = path.with_name(f"{path.name}.aux.xml")
+    """What lies beside: the mask FILE.msk, and nodata, scale, offset and unit of the first band in FILE.aux.xml."""
+    mask, beside = path.with_name(f"{path.name}.msk"), path.with_name(f"{path.name}.aux.xml")
+    found: dict[str, Any] = {"mask": mask} if is_there(mask) else {}
     try:
         with beside.open("rb") as file:
             text = file.read(1 << 20).decode("utf-8", "replace")
     except OSError:
-        return {}
+        return found
     band = re.search(r"<PAMRasterBand\b.*?</PAMRasterBand>", text, re.DOTALL)
-    found: dict[str, Any] = {}
     for key, element in (("nodata", "NoDataValue"), ("scale", "Scale"), ("offset", "Offset")):
         match = re.search(rf"<{element}[^>]*>([^<]*)<", band[0]) if band else None
         value = _number(match[1]) if match else None

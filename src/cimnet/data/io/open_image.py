@@ -58,6 +58,12 @@ def formats() -> tuple[str, ...]:
     return tuple(found)
 
 
+def name_kinds() -> str:
+    """The formats that can be read here, in words: "PNG, JPEG, TIFF, BMP, WebP or JPEG 2000"."""
+    named = [{"WEBP": "WebP", "JPEG2000": "JPEG 2000", "HEIF": "HEIC"}.get(name, name) for name in formats()]
+    return f"{', '.join(named[:-1])} or {named[-1]}"
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) from the header of an image file, without decoding it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from cimnet.data.io.facts import FileFacts
 from cimnet.data.io.notices import notice
+from cimnet.data.io.open_image import opened
 from cimnet.errors import DataError
 
 FEW = 0.05
@@ -75,11 +77,32 @@ def mark(pixels: Pixels, missing: npt.NDArray[np.bool_]) -> Pixels:
     return replace(pixels, missing=missing if pixels.missing is None else pixels.missing | missing)
 
 
-def page_mask(facts: FileFacts) -> npt.NDArray[np.bool_]:
+def masked_out(facts: FileFacts) -> npt.NDArray[np.bool_]:
+    """Where (H, W) the mask of a file is 0: a page of it, or the file beside it.
+
+    Raises:
+        DataError: the file beside it is no mask of this image.
+    """
+    if isinstance(facts.mask, Path):
+        return _mask_beside(facts, facts.mask)
     assert facts.mask is not None
     with Image.open(facts.path, formats=("TIFF",)) as image:
         image.seek(facts.mask)
         return np.array(image.convert("L")) == 0
+
+
+def _mask_beside(facts: FileFacts, path: Path) -> npt.NDArray[np.bool_]:
+    with opened(path) as image:
+        if image.mode not in ("1", "L") or image.format != "TIFF" or getattr(image, "n_frames", 1) > 1:
+            raise DataError(f"{path}: lies beside {facts.path.name} and is not a TIFF of one 8-bit mask; remove it")
+        missing = np.array(image.convert("L")) == 0
+    if missing.shape != (facts.height, facts.width) or facts.orientation != 1:
+        size = f"{missing.shape[1]}x{missing.shape[0]}"
+        raise DataError(
+            f"{path}: the mask of {facts.path.name}, which is {facts.width}x{facts.height} (orientation "
+            f"{facts.orientation}), is {size}; write both anew, upright and of one size, or remove the mask"
+        )
+    return missing
 
 
 def scale(pixels: Pixels, facts: FileFacts) -> Pixels:
@@ -95,9 +118,9 @@ def turn(pixels: Pixels, facts: FileFacts) -> Pixels:
 
 
 def turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """An array (H, W) as EXIF's orientation 1..8 says that it is to be seen."""
+    """An array (H, W) or (H, W, C) as EXIF's orientation 1..8 says that it is to be seen."""
     if orientation in (5, 6, 7, 8):
-        values = values.T
+        values = values.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         values = values[:, ::-1]
     if orientation in (3, 4, 7, 8):

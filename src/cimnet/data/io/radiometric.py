@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -54,15 +58,48 @@ def read_kelvin(path: Path) -> npt.NDArray[np.float32]:
         DataError: flyr is not installed, or the record is damaged.
     """
     flyr = require("flyr", "thermal", f"{path}: the temperatures of a radiometric FLIR JPEG")
+    with _told(path), path.open("rb") as file, np.errstate(all="ignore"):  # counts without a temperature become NaN
+        _extract(file)
+        file.seek(0)
+        return np.ascontiguousarray(flyr.unpack(file).kelvin, dtype=np.float32)
+
+
+def read_records(path: Path, kinds: Collection[int]) -> dict[int, bytes]:
+    """Records of a radiometric FLIR JPEG by FLIR's type, of these types those that it has.
+
+    Raises:
+        DataError: flyr is not installed, or the directory of records is damaged.
+    """
+    require("flyr", "thermal", f"{path}: the records of a radiometric FLIR JPEG")
+    from flyr.records import parse_flir_records
+
+    with _told(path), path.open("rb") as file:
+        data = _extract(file)
+        places = parse_flir_records(data)
+        whole = data.getvalue()
+    return {kind: whole[at : at + size] for kind, (_, _, at, size) in places.items() if kind in kinds}
+
+
+def _extract(file: BinaryIO) -> BytesIO:
+    """FLIR's part of a JPEG.
+
+    Raises:
+        ValueError: there is none, or it claims more records than cameras write: flyr would look for each of them.
+    """
     from flyr.records import extract_flir_app1
 
+    data: BytesIO = extract_flir_app1(file)
+    records = int.from_bytes(data.read(32)[28:], "big")
+    if records > _MOST_RECORDS:
+        raise ValueError(f"it claims {records} records")
+    data.seek(0)
+    return data
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file, np.errstate(all="ignore"):  # counts without a temperature become NaN
-            records = int.from_bytes(extract_flir_app1(file).read(32)[28:], "big")
-            if records > _MOST_RECORDS:  # flyr would look for each of them
-                raise ValueError(f"it claims {records} records")
-            file.seek(0)
-            return np.ascontiguousarray(flyr.unpack(file).kelvin, dtype=np.float32)
+        yield
     except Exception as error:  # flyr raises many kinds on damaged records
         reason = one_line(f"{type(error).__name__}: {error}")
         raise DataError(f"{path}: its FLIR temperature record cannot be read ({reason}); export it as TIFF") from error

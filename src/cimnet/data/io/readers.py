@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cimnet.data.io.bands import Bands, read_rgb_bands
 from cimnet.data.io.facts import FileFacts, facts_of
+from cimnet.data.io.flir_visible import read_visible
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import opened, upright
 from cimnet.data.io.pixels import Pixels
@@ -46,6 +47,8 @@ def read_rgb(path: Path, bands: Bands | None = None, *, of_pair: bool = False) -
     Raises:
         DataError: the file cannot be decoded, holds 16-bit or float values, or says something that cannot be obeyed.
     """
+    if bands is not None and bands.embedded:
+        return read_visible(path)
     if bands is not None and bands.colours:
         return read_rgb_bands(path, bands)
     with opened(path) as image:
@@ -70,7 +73,7 @@ def _stored(values: npt.NDArray[np.uint8], facts: FileFacts) -> npt.NDArray[np.u
 
 def read_label(path: Path, grey: bool = False) -> Ids:
     """Values of a label image, (H, W): uint8, or int32 for 16-bit files. Palette images give indices; with `grey`
-    an RGB image of three equal channels gives one of them.
+    an image of equal colour channels gives one of them, if it is opaque throughout.
 
     Raises:
         DataError: the file cannot be decoded, is lossy (JPEG), a colour image or a 1-bit image.
@@ -98,9 +101,11 @@ def read_label_file(path: Path, grey: bool = False) -> Label:
             return Label(ids, colors, facts.nodata)
         if image.mode.startswith("I"):
             return Label(np.array(upright(image)).astype(np.int32), nodata=facts.nodata)
-        if grey and image.mode == "RGB":
+        if grey and image.mode in ("RGB", "RGBA", "LA"):
             values = np.array(upright(image))
-            if (values == values[..., :1]).all():
+            colours = values[..., : 1 if image.mode == "LA" else 3]
+            opaque = image.mode == "RGB" or values[..., -1].min() == 255
+            if opaque and (colours == colours[..., :1]).all():
                 return Label(np.ascontiguousarray(values[..., 0]), nodata=facts.nodata)
         raise DataError(
             f"{path}: a label of mode {image.mode} (colours); labels hold one class id a pixel: "
@@ -144,6 +149,12 @@ def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
     if pixels.missing is not None and pixels.missing.any():
         thermal = np.ma.MaskedArray(thermal, pixels.missing)
     return np.ascontiguousarray(values[..., :3]), thermal
+
+
+def is_rgbt(rgb: Path, thermal: Path, bands: Bands | None) -> bool:
+    """Whether the images of a pair are one 4-channel file: one file that holds both, of which no part is chosen."""
+    chosen = bands is not None and (bands.thermal is not None or bands.embedded)
+    return not chosen and same_file(rgb, thermal)
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -23,9 +23,9 @@ from cimnet.data.io.pixels import (
     invert,
     mark,
     mark_nodata,
+    masked_out,
     nodata_of_both,
     order_colours,
-    page_mask,
     scale,
     take_unit,
     turn,
@@ -134,8 +134,8 @@ def _maker_remedy(facts: FileFacts) -> str:
 
 
 _FLIR_PICTURE = (
-    "a radiometric FLIR JPEG: its picture shows the temperatures, not colours; give the visible image (its copy inside "
-    "comes out with exiftool -b -EmbeddedImage FILE > rgb.jpg)"
+    "a radiometric FLIR JPEG: its picture shows the temperatures, not colours; give the visible image (the one inside "
+    "is taken by --rgb-bands embedded, or `bands: {rgb: embedded}` in classes.yaml)"
 )
 _NO_JPEG = "JPEG changes class ids; save labels as PNG"
 _MANY_PAGES = "split it into files of one page (tiffsplit, or tifffile), or use `cimnet video` for a recording"
@@ -164,7 +164,7 @@ RULES: tuple[Rule, ...] = (
         "JPEG (APP1)",
         lambda f: f.maker == "FLIR",
         {
-            "rgb": _refused("its picture shows temperatures", _FLIR_PICTURE),
+            "rgb": _refused("its picture shows temperatures; `embedded` takes the visible one inside", _FLIR_PICTURE),
             "thermal": _kept("read, kelvin (extra `thermal`)"),
             "label": _refused("lossy", _NO_JPEG),
             "rgbt": _refused("its picture shows temperatures", _FLIR_PICTURE),
@@ -302,7 +302,7 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.palette,
         {
             "rgb": _kept("applied when decoded"),
-            "thermal": _kept("applied; refused with its name where it is not grey"),
+            "thermal": _kept("grey applied; colours of a known palette undone with a warning, others refused"),
             "label": _kept("by colour where every colour is a class's, else by index; refused where they contradict"),
             "rgbt": _refused(
                 "not four channels",
@@ -352,7 +352,7 @@ RULES: tuple[Rule, ...] = (
         {
             "rgb": _kept("dropped: colours as stored; associated opacity is divided out"),
             "thermal": _kept("where it is 0 a pixel is missing"),
-            "label": _kept("refused as colours; of a palette dropped"),
+            "label": _kept("dropped where it is 255 everywhere, and of a palette; else refused"),
             "rgbt": _kept("is the thermal image; refused if 255 everywhere"),
             "raster_rgb": _kept("where it is 0 a pixel is missing"),
             "raster_thermal": _kept("where it is 0 a pixel is missing"),
@@ -401,13 +401,16 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "mask of missing pixels",
-        "TIFF (page)",
+        "TIFF (page), .msk",
         lambda f: f.mask is not None,
         {
-            "rgb": _applied("black", lambda p, f: blacken(p, page_mask(f))),
-            "thermal": _applied("missing, as nodata", lambda p, f: mark(p, page_mask(f))),
-            "label": _refused("write 255", "a mask of missing pixels in a label; write 255 (ignore) there instead"),
-            "rgbt": _applied("black; missing", lambda p, f: mark(blacken(p, page_mask(f)), page_mask(f))),
+            "rgb": _applied("black", lambda p, f: blacken(p, masked_out(f))),
+            "thermal": _applied("missing, as nodata", lambda p, f: mark(p, masked_out(f))),
+            "label": _refused(
+                "write 255",
+                "a mask of missing pixels (a page, or FILE.msk) of a label; write 255 (ignore) there instead",
+            ),
+            "rgbt": _applied("black; missing", lambda p, f: mark(blacken(p, masked_out(f)), masked_out(f))),
             "raster_rgb": _kept("missing"),
             "raster_thermal": _kept("missing"),
         },

@@ -12,11 +12,12 @@ from PIL import Image
 
 from cimnet.data.io.bands import Bands, read_bands
 from cimnet.data.io.facts import FileFacts, array_facts, facts_of
+from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import LOSSY, image_size, opened, refuse_pipe, upright
-from cimnet.data.io.palettes import name_palette
+from cimnet.data.io.palettes import name_palette, undo_palette
 from cimnet.data.io.pixels import Pixels, fill, mark
 from cimnet.data.io.radiometric import maker, read_kelvin
-from cimnet.data.io.readers import read_rgb, read_rgbt, same_file
+from cimnet.data.io.readers import is_rgbt, read_rgb, read_rgbt
 from cimnet.data.io.rules import apply_rules, refuse_by_rules
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.data.io.units import convert_unit, name_unit
@@ -73,7 +74,7 @@ def read_thermal_counts(path: Path, wanted: Wanted | None = None) -> Counts:
             5% of its values are not finite and not declared as nodata.
     """
     wanted = wanted or Wanted()
-    facts, pixels = _decode(path, None if wanted.bands is None else wanted.bands.thermal)
+    facts, pixels = _decode(path, wanted)
     pixels = apply_rules(pixels, facts, "thermal")
     return _counts(pixels, wanted, path)
 
@@ -85,7 +86,7 @@ def read_pair(rgb: Path, thermal: Path, wanted: Wanted | None = None) -> tuple[n
         DataError: see `read_rgb`, `read_thermal_counts` and `read_rgbt`.
     """
     bands = None if wanted is None else wanted.bands
-    if same_file(rgb, thermal) and (bands is None or bands.thermal is None):
+    if is_rgbt(rgb, thermal, bands):
         return read_rgbt(rgb)
     return read_rgb(rgb, bands, of_pair=True), read_thermal_counts(thermal, wanted)
 
@@ -124,8 +125,9 @@ def is_radiometric(path: Path) -> bool:
         return maker(image).startswith("FLIR")
 
 
-def _decode(path: Path, band: int | None) -> tuple[FileFacts, Pixels]:
+def _decode(path: Path, wanted: Wanted) -> tuple[FileFacts, Pixels]:
     """What a file says, and its one channel as stored but upright."""
+    band = None if wanted.bands is None else wanted.bands.thermal
     if path.suffix.lower() == ".npy":
         values = np.array(_open_npy(path))
         return array_facts(path, values), Pixels(values)
@@ -140,7 +142,7 @@ def _decode(path: Path, band: int | None) -> tuple[FileFacts, Pixels]:
             raise DataError(f"{path}: a 1-bit image holds two values only; save thermal images with 8 or 16 bits")
         picture = upright(image)
         clear = _transparent(picture)
-        values = _one_channel(picture, facts)
+        values = _one_channel(picture, facts, wanted)
     pixels = Pixels(values)
     return facts, pixels if clear is None else mark(pixels, clear)
 
@@ -174,7 +176,7 @@ def _transparent(image: Image.Image) -> npt.NDArray[np.bool_] | None:
     return clear if clear.any() else None
 
 
-def _one_channel(picture: Image.Image, facts: FileFacts) -> npt.NDArray[Any]:
+def _one_channel(picture: Image.Image, facts: FileFacts, wanted: Wanted) -> npt.NDArray[Any]:
     """The grey values of an opened image as stored."""
     if picture.mode == "L":
         values = np.array(picture)
@@ -188,7 +190,7 @@ def _one_channel(picture: Image.Image, facts: FileFacts) -> npt.NDArray[Any]:
     if picture.mode == "LA":
         return np.array(picture.getchannel("L"))
     tolerance = _GREY_TOLERANCE if facts.format in LOSSY or facts.lossy else 0
-    return _grey(np.array(picture.convert("RGB")), tolerance, facts.path)
+    return _grey(np.array(picture.convert("RGB")), tolerance, facts.path, wanted)
 
 
 def _counts(pixels: Pixels, wanted: Wanted, path: Path) -> Counts:
@@ -230,10 +232,13 @@ def _open_npy(path: Path) -> npt.NDArray[Any]:
     return values
 
 
-def _grey(values: npt.NDArray[np.uint8], tolerance: int, path: Path) -> npt.NDArray[np.uint8]:
-    """The one channel of a grey image saved with three."""
+def _grey(values: npt.NDArray[np.uint8], tolerance: int, path: Path, wanted: Wanted) -> npt.NDArray[np.uint8]:
+    """The one channel of a grey image saved with three, or the places of its colours on a palette."""
     spread = int((values.max(axis=2) - values.min(axis=2)).max())
     if spread > tolerance:
+        undone = undo_palette(values) if tolerance == 0 else None
+        if undone is not None:
+            return _places(*undone, path, wanted)
         name = name_palette(values)
         which = (
             f"a palette much like '{name}' was burnt in" if name else "a palette was burnt in, or it is an RGB image"
@@ -243,3 +248,22 @@ def _grey(values: npt.NDArray[np.uint8], tolerance: int, path: Path) -> npt.NDAr
             f"{which}; export it in grey (white hot), 8 or 16 bit"
         )
     return np.ascontiguousarray(values[..., 1])
+
+
+def _places(name: str, places: npt.NDArray[np.uint8], path: Path, wanted: Wanted) -> npt.NDArray[np.uint8]:
+    """The places of an image's colours on the palette `name`, which are said to be no temperatures.
+
+    Raises:
+        DataError: temperatures are wanted.
+    """
+    said = f"{path}: a picture in the palette '{name}'"
+    if wanted.unit is not None:
+        raise DataError(
+            f"{said}, whose colours are relative intensities, where temperatures ({wanted.unit}) are expected; give "
+            "radiometric files"
+        )
+    notice(
+        f"{said}: read as the places of its colours on it (0 to 255, the last one hottest); these intensities are "
+        "relative, not temperatures, and differ from picture to picture where the camera sets its gain itself"
+    )
+    return places

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cimnet.data.io.open_image import name_kinds
 from cimnet.deploy.app.run_app import Result
 from cimnet.deploy.app.uploads import Limits
 from cimnet.inference.alarms.alarm import Alarm
@@ -42,7 +43,7 @@ def title(text: str) -> str:
 def hint(limits: Limits) -> str:
     """What can be uploaded."""
     return note(
-        f"PNG, JPEG, TIFF or BMP, up to {limits.megabytes:g} MB and {limits.pixels / 1e6:g} megapixels. Thermal: grey, "
+        f"{name_kinds()}, up to {limits.megabytes:g} MB and {limits.pixels / 1e6:g} megapixels. Thermal: grey, "
         "of the depth (8 or 16 bit) that the model was trained on."
     )
 

@@ -67,7 +67,7 @@ def check_upload(path: Path, limits: Limits) -> None:
     """Refuse a file by its length and header alone; its name says nothing.
 
     Raises:
-        DataError: too long, not a PNG, JPEG, TIFF or BMP image, too large or too small.
+        DataError: too long, not an image of a kind that is read, too large or too small.
     """
     size = path.stat().st_size
     if size > limits.bytes:

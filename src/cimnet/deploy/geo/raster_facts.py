@@ -111,7 +111,11 @@ def colour_bands(raster: DatasetReader, bands: Bands | None) -> tuple[int, int, 
     Raises:
         DataError: a band that there is not, or more bands than three and opacity without a declaration.
     """
-    if bands is not None and bands.rgb is not None:
+    if bands is not None and bands.embedded:
+        raise DataError(
+            f"{raster.name}: --rgb-bands embedded is for FLIR JPEGs; a GeoTIFF holds no visible picture beside"
+        )
+    if bands is not None and isinstance(bands.rgb, tuple):
         if max(bands.rgb) > raster.count:
             raise DataError(f"{raster.name}: {_count(raster)}, and band {max(bands.rgb)} is asked for")
         return bands.rgb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -10,22 +11,24 @@ from typing import BinaryIO
 
 from torch import Tensor
 
-from cimnet.data.io.open_image import MAX_PIXELS, image_size
+from cimnet.data.io.open_image import MAX_PIXELS, image_size, name_kinds
 from cimnet.data.io.thermal_files import thermal_size
 from cimnet.deploy.serve.failures import Failure
 from cimnet.errors import DataError
 from cimnet.inference import Predictor
 
 _STARTS = {
-    b"\x89PNG\r\n\x1a\n": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-    b"II+\0": ".tif",
-    b"MM\0+": ".tif",
-    b"BM": ".bmp",
-    b"\x93NUMPY": ".npy",
+    re.compile(rb"\x89PNG\r\n\x1a\n"): ".png",
+    re.compile(rb"\xff\xd8\xff"): ".jpg",
+    re.compile(rb"II[*+]\0|MM\0[*+]"): ".tif",
+    re.compile(rb"BM"): ".bmp",
+    re.compile(rb"\x93NUMPY"): ".npy",
+    re.compile(rb"RIFF....WEBP", re.DOTALL): ".webp",
+    re.compile(rb"....ftypavi[fs]", re.DOTALL): ".avif",
+    re.compile(rb"....ftyp(hei[cx]|hev[cx]|mif1|msf1)", re.DOTALL): ".heic",
+    re.compile(rb"\0\0\0\x0cjP  \r\n|\xff\x4f\xff\x51"): ".jp2",
 }
+"""First bytes of the kinds of file that the readers know by name; whether they read them depends on Pillow's build."""
 
 
 def decode(predictor: Predictor, files: Mapping[str, BinaryIO], max_pixels: int) -> tuple[Tensor, Tensor]:
@@ -53,12 +56,12 @@ def decode(predictor: Predictor, files: Mapping[str, BinaryIO], max_pixels: int)
 def _store(file: BinaryIO, folder: Path, field: str) -> Path:
     """Under a name that the readers know, by content."""
     file.seek(0)
-    start = file.read(8)
-    suffix = next((suffix for known, suffix in _STARTS.items() if start.startswith(known)), None)
+    start = file.read(16)
+    suffix = next((suffix for known, suffix in _STARTS.items() if known.match(start)), None)
     if not start:
         raise Failure(422, f"{field}: the file is empty (0 bytes)", "send the image, or leave the field out")
     if suffix is None or (suffix == ".npy" and field == "rgb"):
-        kinds = "PNG, JPEG, TIFF or BMP image" + (" or .npy array" if field == "thermal" else "")
+        kinds = f"{name_kinds()} image" + (" or .npy array" if field == "thermal" else "")
         raise Failure(415, f"{field}: not a {kinds}", "send one of these")
     file.seek(0)
     path = folder / f"{field}{suffix}"

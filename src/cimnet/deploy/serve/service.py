@@ -20,6 +20,7 @@ from cimnet.deploy.serve.batcher import Batcher, Job
 from cimnet.deploy.serve.failures import CLIENT_GONE, Failure, add_handlers, busy
 from cimnet.deploy.serve.forms import receive_uploads
 from cimnet.deploy.serve.image_parts import decode
+from cimnet.deploy.serve.one_length import RefuseTwoLengths
 from cimnet.deploy.serve.options import ServeOptions
 from cimnet.deploy.serve.prometheus import CountRequests, Metrics
 from cimnet.inference import Predictor
@@ -59,6 +60,7 @@ def create_app(predictor: Predictor, options: ServeOptions | None = None) -> Fas
         app.add_middleware(
             CORSMiddleware, allow_origins=list(service.options.allow_origins), allow_methods=["GET", "POST"]
         )
+    app.add_middleware(RefuseTwoLengths)
     app.add_api_route("/predict", service.predict, methods=["POST"], openapi_extra=_FORM, response_class=Response)
     app.add_api_route("/health", service.health, methods=["GET", "HEAD"])
     app.add_api_route("/metrics", service.metrics_text, methods=["GET"], response_class=Response)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cimnet.data.io.bands import Bands
 from cimnet.data.io.name_order import by_number
 from cimnet.data.io.name_times import times_of
 from cimnet.data.io.readers import read_rgb
@@ -32,8 +33,9 @@ class ImageSource:
         crop: Crop | None = None,
         wanted: Wanted | None = None,
         files: Mapping[str, Path] | None = None,
+        bands: Bands | None = None,
     ) -> None:
-        self.path, self.kind, self.crop, self.wanted = path, kind, crop, wanted
+        self.path, self.kind, self.crop, self.wanted, self.bands = path, kind, crop, wanted, bands
         found = files or index_images(path, IMAGE_EXTENSIONS if kind == "rgb" else THERMAL_EXTENSIONS)
         if not found:
             raise DataError(f"{path}: no images in it; folders inside are not read, give the right one")
@@ -60,7 +62,7 @@ class ImageSource:
 
     def _read(self, file: Path) -> Image:
         rgb = self.kind == "rgb"
-        image: Image = read_rgb(file, of_pair=True) if rgb else read_thermal_counts(file, self.wanted)
+        image: Image = read_rgb(file, self.bands, of_pair=True) if rgb else read_thermal_counts(file, self.wanted)
         return image if self.crop is None else self.crop.cut(image, file)
 
     def _count(self, names: list[str], fps: float | None) -> None:

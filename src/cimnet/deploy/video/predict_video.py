@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cimnet.data.io.bands import Bands
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.crop import parse_crop
@@ -62,7 +63,7 @@ def predict_video(
         predictor.alarm_model()  # before anything is written
     result = VideoResult()
     report = partial(_report, result, note)
-    asked, sources = _open(Path(rgb), Path(thermal), asked, report, wanted(predictor.info))
+    asked, sources = open_sources(Path(rgb), Path(thermal), asked, report, wanted(predictor.info))
     columns = (*ALARMS, "raised") if asked.alarms else ()
     rate = 1 / (sources[0].interval * asked.every)
     outputs = Outputs(
@@ -101,7 +102,7 @@ def _report(result: VideoResult, note: Note | None, text: str) -> None:
         note(text)
 
 
-def _open(
+def open_sources(
     rgb: Path, thermal: Path, asked: VideoSettings, note: Note, needs: Wanted
 ) -> tuple[VideoSettings, tuple[Source, Source]]:
     """Both sources. Where one file is given for both, and the user does not say which part is which, find out. The
@@ -110,12 +111,13 @@ def _open(
     if places == (None,) * 4 and rgb.is_file() and same_file(rgb, thermal):
         asked, sentence = tell_apart(rgb, asked)
         note(sentence)
-    files = images_of_both(rgb, thermal, note)
-    if files != (None, None):
+    bands = Bands("embedded") if asked.rgb_embedded else None
+    files = (None, None) if bands is not None else images_of_both(rgb, thermal, note)
+    if files != (None, None) or (bands is not None and same_file(rgb, thermal)):
         asked = replace(asked, thermal_fps=asked.thermal_fps or asked.fps)
     crops = parse_crop(asked.rgb_crop, "rgb_crop"), parse_crop(asked.thermal_crop, "thermal_crop")
     sources = (
-        open_source(rgb, "rgb", asked.fps, asked.rgb_stream, crops[0], files=files[0]),
+        open_source(rgb, "rgb", asked.fps, asked.rgb_stream, crops[0], files=files[0], bands=bands),
         open_source(thermal, "thermal", asked.thermal_fps, asked.thermal_stream, crops[1], needs, files[1]),
     )
     for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):

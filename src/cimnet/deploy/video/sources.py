@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cimnet.data.io.bands import Bands
 from cimnet.data.io.palettes import name_palette
 from cimnet.data.io.split_lists import THERMAL_EXTENSIONS
 from cimnet.data.io.thermal_files import Wanted
@@ -45,6 +46,7 @@ def open_source(
     crop: Crop | None = None,
     wanted: Wanted | None = None,
     files: Mapping[str, Path] | None = None,
+    bands: Bands | None = None,
 ) -> Source:
     """A video, or a folder of images.
 
@@ -54,6 +56,7 @@ def open_source(
         crop: the part of each frame that this sensor's picture takes; None: all of it.
         wanted: unit and depth of the checkpoint's thermal values, for folders.
         files: of a folder, this sensor's images by name; None: all of them.
+        bands: of a folder's RGB images, which are the colours; None: the files say.
 
     Raises:
         DataError: not there, not a video, without a frame or an image.
@@ -68,7 +71,9 @@ def open_source(
     if path.is_dir():
         if stream is not None:
             raise ConfigError(f"{kind}_stream: {path} is a folder of images and has no streams; leave it out")
-        return ImageSource(path, kind, fps, crop, wanted, files)
+        return ImageSource(path, kind, fps, crop, wanted, files, bands)
+    if bands is not None:
+        raise ConfigError(f"rgb_embedded: {path} is not a folder of FLIR JPEGs; leave it out, or give one")
     if path.suffix.lower() in THERMAL_EXTENSIONS:
         pages = len(read_tiff(path).pages)  # none of what is no TIFF
         if pages > 1:

@@ -24,6 +24,8 @@ class VideoSettings:
         rgb_crop, thermal_crop: the sensor's part of each frame: ``left``, ``right``, ``top``, ``bottom``, or
             ``X,Y,WIDTH,HEIGHT`` in pixels. None: all of it; of one file given for both, the coloured half and the grey
             half.
+        rgb_embedded: the RGB images are the visible pictures inside radiometric FLIR JPEGs; one folder of them may be
+            given for both sensors.
         time_offset: thermal time − RGB time of the same moment, seconds, each clock 0 at its video's first frame: what
             RGB shows at t, thermal shows at t + offset. Positive: thermal began to record earlier. "estimate": from
             the pictures, see `cimnet.deploy.video.estimate_offset`.
@@ -52,6 +54,7 @@ class VideoSettings:
     thermal_stream: int | None = None
     rgb_crop: str | None = None
     thermal_crop: str | None = None
+    rgb_embedded: bool = False
     time_offset: float | Literal["estimate"] = 0.0
     every: int = 1
     start: float = 0.0

@@ -11,6 +11,7 @@ from cimnet.data.io.readers import same_file
 from cimnet.data.io.sensor_names import Named, NamedPairs, pair_one_folder, pair_two_folders
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.errors import ConfigError, DataError
+from cimnet.utils.files import is_there
 from cimnet.utils.numbers import pluralize
 
 FilePair = tuple[str, Path | None, Path | None]
@@ -75,7 +76,7 @@ def match_pairs(
     if rgb is None and thermal is None:
         raise DataError("neither --rgb nor --thermal is given; give at least one")
     for path, option in ((rgb, "--rgb"), (thermal, "--thermal")):
-        if path is not None and not _exists(path):
+        if path is not None and not is_there(path):
             raise DataError(f"{option} {path}: no such file or folder")
     files = [path.is_file() for path in (rgb, thermal) if path is not None]
     if all(files):
@@ -154,13 +155,6 @@ def _meant(files: Named, pattern: str, option: str) -> dict[FileName, Path]:
                 "or keep one of them"
             )
     return found
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # the name is too long
-        return False
 
 
 def _images(folder: Path, extensions: tuple[str, ...], option: str, out: Path | None) -> dict[str, Path]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cimnet.curation.check import check_dataset
 from cimnet.data import open_dataset
+from cimnet.data.class_pixels import check_classes, check_scorable, check_splits
 from cimnet.errors import DataError
-from cimnet.training.class_pixels import check_classes, check_splits
 from tests.fakes.layouts import make_folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "data", 12)
 
 
 def relabel(root: Path, change: dict[int, int], yaml: str = "") -> None:
@@ -87,10 +94,58 @@ def test_everything_ignored(root: Path) -> None:
         checked(root, allow_absent=True)
 
 
-def test_ids_in_three_equal_channels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_ids_in_equal_channels(tmp_path: Path, mode: str) -> None:
     root = make_folder(tmp_path / "data")
     wanted = open_dataset(root, "all").arrays(0).label
     for path in (root / "labels").iterdir():
-        Image.open(path).convert("RGB").save(path)
+        Image.open(path).convert(mode).save(path)
     found = open_dataset(root, "all").arrays(0).label
     np.testing.assert_array_equal(found, wanted)  # type: ignore[arg-type]
+    if mode != "RGB":  # a pixel that is not there has no class
+        picture = Image.open(path)
+        picture.putpixel((0, 0), (0,) * len(mode))
+        picture.save(path)
+        with pytest.raises(DataError, match=f"a label of mode {mode}"):
+            open_dataset(root, "all").check()
+
+
+def test_scoring_says_and_refuses_the_same(root: Path) -> None:
+    """By the labels alone: images are not decoded."""
+    for path in (root / "thermal").iterdir():
+        path.write_bytes(path.read_bytes()[:200])
+    assert check_scorable(open_dataset(root, "test")) == ""
+    relabel(root, {2: 255})
+    assert re.search(
+        r"'test': no label has a pixel of car, and .*% of .* 255", check_scorable(open_dataset(root, "test"))
+    )
+    relabel(root, MASKS)
+    with pytest.raises(
+        DataError, match=r"split 'test': labels hold 0 and 255 alone, .* no pixel of person, car; write"
+    ):
+        check_scorable(open_dataset(root, "test"))
+    relabel(root, {0: 255})
+    with pytest.raises(DataError, match="every label pixel is 255"):
+        check_scorable(open_dataset(root, "test"))
+
+
+def test_masks_in_three_equal_channels_are_masks(root: Path) -> None:
+    relabel(root, MASKS, "classes: [background, warm]\n")
+    for path in (root / "labels").iterdir():
+        Image.open(path).convert("RGB").save(path)
+    with pytest.raises(DataError, match="labels hold 0 and 255 alone"):
+        check_scorable(open_dataset(root, "test"))
+    with pytest.raises(DataError, match="labels hold 0 and 255 alone"):
+        checked(root)
+
+
+def test_masks_of_one_class_need_a_background(root: Path) -> None:
+    """0 would be the class, and its own pixels ignored."""
+    relabel(root, MASKS, "classes: [crack]\n")
+    wanted = r"background is crack; write `classes: \[background, crack\]` and `label_table: \{0: background, 255: cra"
+    for check in (checked, lambda folder: check_scorable(open_dataset(folder, "test"))):
+        with pytest.raises(DataError, match=wanted):
+            check(root)
+    assert "binary-mask" in {finding.code for finding in check_dataset(root, workers=1).findings}
+    (root / "classes.yaml").write_text("classes: [crack]\nlabel_table: {0: crack, 255: ignore}\n")
+    assert "are 255 (ignored)" in checked(root)
