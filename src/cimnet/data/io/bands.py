@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.io import tiff_tags as tags
+from cimnet.data.io.local_rasters import side_files
 from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.extras import require
+from cimnet.utils.gdal import offline
 from cimnet.utils.numbers import pluralize
 
 _DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
@@ -124,9 +126,10 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     try:
         refuse_pipe(path)
         _refuse_unapplied(path)
-        with warnings.catch_warnings():
+        side_files(path)
+        with offline(), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path, driver=_driver(path)) as file:
+            with rasterio.open(path.absolute(), driver=_driver(path)) as file:
                 if max(numbers) > file.count:
                     raise DataError(f"{path}: {file.count} bands, and band {max(numbers)} is asked for")
                 if file.width * file.height > MAX_PIXELS:

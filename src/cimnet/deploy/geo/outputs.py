@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cimnet.deploy.geo.local_rasters import raster_files
+from cimnet.data.io.local_rasters import raster_files
 from cimnet.deploy.geo.polygons import require_geopackage
 from cimnet.errors import CimnetError, ConfigError, one_line
 from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
@@ -55,7 +55,7 @@ class Outputs:
 
         Raises:
             ConfigError: a name that is taken by another output or an input, or that GDAL would not take as it is.
-            DataError: see :func:`cimnet.deploy.geo.local_rasters.raster_files`.
+            DataError: see :func:`cimnet.data.io.local_rasters.raster_files`.
             CimnetError: a folder that cannot be written.
         """
         self._check_names([rgb, thermal])

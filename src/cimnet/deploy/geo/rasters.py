@@ -19,11 +19,11 @@ from rasterio.windows import Window
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands, to_8_bit
+from cimnet.data.io.local_rasters import driver_of, raster_files
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import as_counts, check_depth
 from cimnet.data.io.thermal_scaling import DECLARE, Counts, ThermalScaling, find_padding
 from cimnet.deploy.geo.grids import on_one_map, same_grid
-from cimnet.deploy.geo.local_rasters import driver_of, raster_files
 from cimnet.deploy.geo.raster_facts import (
     ThermalBand,
     alpha_band,
@@ -33,6 +33,7 @@ from cimnet.deploy.geo.raster_facts import (
     thermal_band,
 )
 from cimnet.errors import DataError, one_line
+from cimnet.utils.numbers import value_range
 
 Image = npt.NDArray[Any]
 Known = npt.NDArray[np.bool_]
@@ -251,7 +252,7 @@ def _scaling(
     if info.scaling.kind == "gain_control" and known.any():
         assert info.scaling.low is not None  # the kind has both
         assert info.scaling.high is not None
-        low, high = (float(v) for v in np.percentile(counts[known], (info.scaling.low, info.scaling.high)))
+        low, high = value_range(counts[known], info.scaling.low, info.scaling.high)
         return ThermalScaling("range", low, max(high, low + 1e-6))
     info.scaling(counts[:1, :1], raster.name)  # float values without a range
     return info.scaling

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from torch import nn
 
 from cimnet.checkpoint import identity, identity_in_memory
-from cimnet.deploy.geo.local_rasters import raster_files
+from cimnet.data.io.local_rasters import raster_files
 from cimnet.deploy.geo.outputs import Outputs, writing
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
