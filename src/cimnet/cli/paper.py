@@ -70,6 +70,7 @@ def reproduce(
     checkpoint: Annotated[list[Path] | None, typer.Option(help="Score this model, do not train. Repeatable.")] = None,
     set_: Overrides = None,
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
+    trust: Trust = False,
 ) -> None:
     """Run a table of the paper: train, score, print beside the paper's figures. Interrupted, it goes on."""
     from cimnet.analysis.reproduce import reproduce as run
@@ -88,6 +89,7 @@ def reproduce(
             seeds=None if seeds is None else range(seeds),
             rows=numbers,
             checkpoints=checkpoint or (),
+            trust=trust,
             overrides=set_ or (),
             split=split,
             report=report,

@@ -21,6 +21,7 @@ from cimnet.utils.locks import OutputLock
 PAPER_RECIPES = {"table6": "mfnet_mit_b4"}  # the others: kust4k_resnet101
 ROWS = tuple(row.number for row in TABLE3)
 _CLASSES = {"table2": KUST4K, "table4": TABLE4_CLASSES, "table6": MFNET}
+_COUNTED = ("table2", "table6")  # they show what the model costs
 _FLAGS = {"table4": ("weakly_aligned",), "table5": TABLE5_GROUPS}
 
 
@@ -33,6 +34,7 @@ def reproduce(
     seeds: Sequence[int] | None = None,
     rows: Sequence[int] | None = None,
     checkpoints: Sequence[Path] = (),
+    trust: bool = False,
     overrides: Sequence[str] = (),
     split: str = "test",
     report: Report | None = None,
@@ -48,7 +50,9 @@ def reproduce(
         budget: recipe to train by, a path or a name; None or ``paper``: the paper's own for this table.
         seeds: of the runs. None: 0, 1, 2.
         rows: of Table III, to run only some. None: all.
-        checkpoints: score these trained models, all of one kind, in place of training (not for Table III).
+        checkpoints: score these trained models, all of one kind, in place of training (not for Table III). Tables II
+            and VI count parameters and MACs, so they need checkpoints; IV and V take exported models, too.
+        trust: of these models, see :func:`cimnet.load`.
         overrides: settings for all runs, ``section.field=value``.
         split: to score; others than ``test`` are part of the files' names.
 
@@ -66,7 +70,7 @@ def reproduce(
     plan = Plan(recipe, data, out, (0, 1, 2) if seeds is None else seeds, overrides, split, report, say)
     require_writable(out)
     with OutputLock(out, doing="works in it"):
-        return _run(plan, table, ROWS if rows is None else rows, checkpoints)
+        return _run(plan, table, ROWS if rows is None else rows, checkpoints, trust)
 
 
 def _check_options(
@@ -86,17 +90,18 @@ def _check_options(
         )
 
 
-def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[Path]) -> str:
+def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[Path], trust: bool) -> str:
     """Train or load, score, and write the table."""
     recipe, data, out, split = plan.recipe, plan.data, plan.out, plan.split
     if checkpoints and table != "table3":
-        predictors = [load(path) for path in checkpoints]
+        predictors = [load(path, trust=trust) for path in checkpoints]
+        model = predictors[0].network if table in _COUNTED else None
         kinds = {predictor.info.name for predictor in predictors}
         if len(kinds) > 1:
             raise ConfigError(f"the checkpoints are of different models ({', '.join(sorted(kinds))}); give one kind")
         _check(table, predictors[0].open_dataset(data, split))
         scores = [score(predictor, data, split) for predictor in predictors]
-        model, source = predictors[0].network, f"{kinds.pop()}, trained before"
+        source = f"{kinds.pop()}, trained before"
     else:
         settings = plan.settings(Variant("cimnet"), 0)
         given = settings.data
@@ -112,7 +117,7 @@ def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[Path
         found = plan.found(cimnet)
         scores = [found[seed] for seed in plan.seeds]
         model = load(out / f"cimnet_seed{plan.seeds[0]}", "cpu").network
-    if table in ("table4", "table5"):
+    if model is None or table not in _COUNTED:
         text = table4(scores) if table == "table4" else table5(scores)
     else:
         cost = measure_budget(model, (480, 640))
