@@ -23,6 +23,7 @@ from cimnet.deploy.geo.outputs import Outputs, writing
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
 from cimnet.inference.backends.runtime import ExportedModel
+from cimnet.utils.files import resolved
 from cimnet.utils.ledger import Ledger
 
 Ids = npt.NDArray[np.uint8]
@@ -94,7 +95,7 @@ class Scratch:
 
     def may_replace(self, path: Path) -> bool:
         """Whether an output that is there is one that this run wrote, or was told to replace, as it was then."""
-        return _state(path) in self._replaceable.get(str(path.resolve()), [])
+        return _state(path) in self._replaceable.get(str(resolved(path)), [])
 
     def name(self, staged: Mapping[Path, Path]) -> None:
         """Give finished files their names, by name to come. Interrupted in between, the next run knows them again."""
@@ -155,7 +156,7 @@ class Scratch:
 
     def _add_replaceable(self, files: Mapping[Path, Path]) -> None:
         for path, file in files.items():
-            self._replaceable.setdefault(str(path.resolve()), []).append(_state(file))
+            self._replaceable.setdefault(str(resolved(path)), []).append(_state(file))
 
 
 def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) -> dict[str, Any]:
@@ -175,7 +176,7 @@ def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) ->
 
 
 def _file(path: Path) -> list[Any]:
-    return [str(path.resolve()), *_state(path)]
+    return [str(resolved(path)), *_state(path)]
 
 
 def _state(path: Path) -> list[int]:

@@ -11,6 +11,7 @@ from cimnet.data.io.readers import same_file
 from cimnet.data.io.sensor_names import Named, NamedPairs, pair_one_folder, pair_two_folders
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.errors import ConfigError, DataError
+from cimnet.utils.files import resolved
 from cimnet.utils.numbers import pluralize
 
 FilePair = tuple[str, Path | None, Path | None]
@@ -168,7 +169,7 @@ def _images(folder: Path, extensions: tuple[str, ...], option: str, out: Path | 
     found: dict[str, Path] = {}
     for inner in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
         below = inner.relative_to(folder)
-        written = out is not None and inner.resolve().is_relative_to(out.resolve())
+        written = out is not None and resolved(inner).is_relative_to(resolved(out))
         if not written and not any(part.startswith(".") for part in below.parts):
             found |= {(below / stem).as_posix(): path for stem, path in index_images(inner, extensions).items()}
     if not found:
