@@ -68,7 +68,10 @@ def _written(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+SLOW = ("calibrate", "data stats")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in COMMANDS])
 def test_links_in_a_circle_change_nothing(
     name: str, tmp_path: Path, cli: Callable[..., Result], trained: Trained
 ) -> None:
