@@ -66,6 +66,12 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def drop_link(path: Path) -> None:
+    """Remove a link that somebody put where a temporary file or folder will be; what it leads to is theirs."""
+    if path.is_symlink():
+        path.unlink()
+
+
 def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Refuse to write what is also read, under whatever name: another path, a link, a mount. Files and folders.
 
@@ -226,6 +232,7 @@ def hidden_folder(
         try:
             for folder in {place, target} if target.is_dir() else {place}:
                 _remove_leftovers(folder, target.name)  # nobody else has the lock, so nobody uses them
+            drop_link(part)
             part.mkdir(exist_ok=keep is not None)
             yield part
         except BaseException as error:
@@ -258,6 +265,7 @@ def _part_of(name: str, pid: str = r"\.\d+") -> re.Pattern[str]:
 def _remove_leftovers(folder: Path, name: str) -> None:
     for entry in folder.iterdir():
         if _part_of(name).fullmatch(entry.name):
+            drop_link(entry)
             shutil.rmtree(entry, ignore_errors=True)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from cimnet.utils import files
 from tests.conftest import Trained
 from tests.curation.download.test_download import RGB, TIR
 from tests.fakes.layouts import make_folder
-from tests.fakes.server import Server, running
+from tests.fakes.server import Server, running, stall
 
 Writer = Callable[[Path], object]
 
@@ -166,3 +169,71 @@ def test_a_place_that_cannot_be_is_named_before_the_work(name: str, writer: Writ
         writer(tmp_path / name)
     assert "\n" not in str(caught.value)
     assert {entry.name for entry in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_link_in_the_place_of_the_hidden_folder_of_a_download(tmp_path: Path, server: Server, kept: bool) -> None:
+    """It was followed, and a folder `data` behind it was removed."""
+    mine = tmp_path / "mine"
+    (mine / "data").mkdir(parents=True)
+    (mine / "data" / "thesis").write_text("all of it")
+    (tmp_path / ".out.part").symlink_to(mine)
+    (tmp_path / ".out.77.part").symlink_to(mine)
+    remote = Remote("RGB.zip", server.put("RGB.zip", RGB), folder="RGB", unpack=True)
+    fetch_source(
+        Source("made", "Made up", "http://home", "none", "nobody", (remote,)), tmp_path / "out", keep_partial=kept
+    )
+    assert below(mine) == {"data": None, "data/thesis": b"all of it"}
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine", "out"]
+
+
+@pytest.mark.parametrize("where", ["folder", "file"])
+def test_a_link_in_the_place_of_what_geo_keeps(tmp_path: Path, where: str) -> None:
+    """It was followed, and a file `classes` behind it was overwritten."""
+    pytest.importorskip("rasterio")
+    from cimnet.deploy.geo import predict_geotiff
+    from tests.deploy.geo.conftest import arrays, make_predictor, write
+
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "classes").write_text("all of it")
+    hidden = tmp_path / ".out.tif.part"
+    if where == "folder":
+        hidden.symlink_to(mine)
+    else:
+        hidden.mkdir()
+        (hidden / "classes").symlink_to(mine / "classes")
+    rgb, thermal = arrays()
+    files = write(tmp_path / "rgb.tif", rgb), write(tmp_path / "t.tif", thermal)
+    predict_geotiff(make_predictor(), *files, tmp_path / "out.tif")
+    assert below(mine) == {"classes": b"all of it"}
+
+
+def test_a_download_that_was_killed_is_continued_whatever_lies_there(tmp_path: Path, server: Server) -> None:
+    """SIGKILL in the middle of the second file; files of another data set lie in the same hidden folder."""
+    remotes = [(name, server.put(f"{name}.zip", body)) for name, body in reversed(ARCHIVES.items())]
+    server.put("RGB.zip", RGB, stall(50_000, 60))
+    code = """
+import json, sys
+from cimnet.curation.download import Source, fetch_source
+from cimnet.curation.download.transfer import Remote
+files = tuple(Remote(f"{n}.zip", url, folder=n, unpack=True) for n, url in json.loads(sys.argv[2]))
+fetch_source(Source("made", "Made up", "http://home", "none", "nobody", files), sys.argv[1])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "out"), json.dumps(remotes)]
+    process = subprocess.Popen(command)
+    part = tmp_path / ".out.part" / "files" / ".RGB.zip.part"
+    deadline = time.monotonic() + 60
+    while not (part.is_file() and part.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    size = part.stat().st_size
+    assert 0 < size <= 50_000
+    (part.parent / "other.zip").write_bytes(b"of another data set")
+    (part.parent.parent / "data" / "old").mkdir(parents=True)
+    server.requests.clear()
+    subprocess.run(command, check=True)
+    assert server.ranges("RGB.zip") == [f"bytes={size}-"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out"]
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["RGB", "TIR"]

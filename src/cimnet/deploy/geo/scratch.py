@@ -23,7 +23,7 @@ from cimnet.deploy.geo.outputs import Outputs, writing
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
 from cimnet.inference.backends.runtime import ExportedModel
-from cimnet.utils.files import resolved
+from cimnet.utils.files import drop_link, resolved
 from cimnet.utils.ledger import Ledger
 
 Ids = npt.NDArray[np.uint8]
@@ -49,6 +49,8 @@ class Scratch:
         self.shape = shape
         remedy = "give --overwrite to drop what the interrupted run left"
         self.ledger = Ledger(self.folder / "progress.json", task, remedy, section="task")
+        for place in (self.folder, self.folder / "classes"):
+            drop_link(place)
         if restart:
             shutil.rmtree(self.folder, ignore_errors=True)
         notes = self._notes()
