@@ -218,7 +218,7 @@ def pick_points(
     finally:
         plt.close(figure)
     numbered = enumerate(places)
-    wrong = next((k for k, place in numbered if images.get(tuple(place), k % 2) != k % 2), None)
+    wrong = next((k for k, place in numbered if images.get((place[0], place[1]), k % 2) != k % 2), None)
     count = len(places[:wrong]) // 2
     rows = [(*left, *right) for left, right in zip(places[: 2 * count : 2], places[1 : 2 * count : 2], strict=True)]
     if rows:
