@@ -159,6 +159,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["cimnet", *map(str, arguments)])
+        monkeypatch.setattr("cimnet.cli.main.limit_process", lambda: None)  # this process belongs to all tests
         capsys.readouterr()
         code = 0
         try:

@@ -20,7 +20,7 @@ from cimnet.errors import CheckpointError, ConfigError, DataError, one_line
 from cimnet.models import RGBTModel, create_model
 from cimnet.models.outline import Outline, SkipInit, outline_model
 from cimnet.utils.files import write_atomically
-from cimnet.utils.safetensors_header import read_header
+from cimnet.utils.safetensors_header import Header, read_header
 
 FORMAT = 1
 INFO_KEY = "cimnet"
@@ -130,10 +130,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
         path.open("rb").close()  # safetensors takes a file that may not be read for a damaged one
     except OSError as error:  # also of a name that is too long
         raise CheckpointError(f"checkpoint {path}: cannot be read ({error.strerror}); give another path") from error
-    try:
-        header = read_header(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
+    header = _read_header(path)
     info = read_info(path, header.metadata)
     options = {key: value for key, value in info.options.items() if key != "pretrained"}
     try:
@@ -154,6 +151,22 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     if broken is not None:
         raise CheckpointError(f"checkpoint {path}: weights of '{broken}' are NaN or infinite; take an earlier one")
     return model.eval(), info
+
+
+def read_description(path: Path) -> ModelInfo:
+    """What stands beside the weights of a ``.safetensors`` file, without reading them.
+
+    Raises:
+        CheckpointError: it is damaged, or not a checkpoint of this package.
+    """
+    return read_info(path, _read_header(path).metadata)
+
+
+def _read_header(path: Path) -> Header:
+    try:
+        return read_header(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
 
 
 def _fill(model: RGBTModel, state: dict[str, Tensor]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.evaluation import Evaluation, confusion_matrix, evaluate
 from cimnet.evaluation.confusion_figure import plot_confusion
 from cimnet.utils.figures import save_figure
+from tests.conftest import Result, Trained
 from tests.fakes.layouts import make_folder, make_kust4k
 
 
@@ -161,3 +165,72 @@ def test_a_picture_of_no_known_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CimnetError, match="cannot be written"):
         save_figure(plot_confusion(_small()), tmp_path / "file" / "confusion.png")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def count(truths: list[np.ndarray], predictions: list[np.ndarray], classes: int) -> tuple[list[float | None], float]:
+    """IoU of each class and their mean, counted pixel by pixel in whole numbers."""
+    both: Counter[tuple[int, int]] = Counter()
+    for truth, prediction in zip(truths, predictions, strict=True):
+        both.update(pair for pair in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True))
+    ious: list[float | None] = []
+    for k in range(classes):
+        hit = sum(n for (t, p), n in both.items() if t == p == k)
+        either = sum(n for (t, p), n in both.items() if k in (t, p) and t != 255)
+        ious.append(float(Fraction(hit, either)) if either else None)
+    known = [value for value in ious if value is not None]
+    return ious, float(np.mean(known))
+
+
+@pytest.mark.parametrize("what", ["all classes", "one class", "one class and ignored pixels"])
+def test_the_scores_are_those_of_an_independent_count(
+    what: str, tmp_path: Path, trained: Trained, cli: Callable[..., Result]
+) -> None:
+    """Of the masks that `predict` writes, to the last digit."""
+    data = make_folder(tmp_path / "data", 6)
+    for number, path in enumerate(sorted((data / "labels").glob("*.png"))):
+        label = np.asarray(Image.open(path)).copy()
+        if what != "all classes":
+            label[:] = 1
+        if what == "one class and ignored pixels":
+            label[number:, ::2] = 255
+        Image.fromarray(label).save(path)
+    assert cli("eval", trained.folder, data, "--split", "all", "--json", tmp_path / "s.json").code == 0
+    files = ["--rgb", data / "rgb", "--thermal", data / "thermal"]
+    assert cli("predict", trained.folder, *files, "--out", tmp_path / "out").code == 0
+    names = sorted(path.name for path in (data / "labels").glob("*.png"))
+    truths, masks = (
+        [np.asarray(Image.open(folder / name)) for name in names]
+        for folder in (data / "labels", tmp_path / "out" / "masks")
+    )
+    scores = json.loads((tmp_path / "s.json").read_text())
+    ious, mean = count(truths, masks, len(scores["iou"]))
+    assert list(scores["iou"].values()) == ious
+    assert scores["miou"] == mean
+
+
+@pytest.mark.parametrize("size", [(20, 16), (80, 64), (39, 32)])
+def test_resized_labels_are_refused(
+    tmp_path: Path, trained: Trained, cli: Callable[..., Result], size: tuple[int, int]
+) -> None:
+    data = make_folder(tmp_path / "data", 6)
+    path = data / "labels" / "003.png"
+    Image.open(path).resize(size, Image.Resampling.NEAREST).save(path)
+    result = cli("eval", trained.folder, data, "--split", "all")
+    assert result.code == 2
+    assert f"003.png is {size[0]}x{size[1]} but" in result.err
+
+
+@pytest.mark.parametrize(
+    ("predict", "words"),
+    [
+        (lambda rgb, thermal: by_heat(rgb, thermal)[:, ::2, ::2], "a prediction of .* one size"),
+        (lambda rgb, thermal: by_heat(rgb, thermal) + 2, "ids from 2 to 3, expected 0 to 2"),
+        (lambda rgb, thermal: by_heat(rgb, thermal) - 1, "ids from -1 to 0, expected 0 to 2"),
+    ],
+)
+def test_predictions_that_would_count_as_others_are_refused(
+    tmp_path: Path, predict: Callable[[Tensor, Tensor], Tensor], words: str
+) -> None:
+    dataset = open_dataset(make_folder(tmp_path, 6), "train")
+    with pytest.raises(DataError, match=f"^{dataset.ids[0]}: .*{words}"):
+        evaluate(predict, dataset)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,10 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from matplotlib.backend_bases import MouseButton, MouseEvent
 
 from cimnet.errors import DataError
 from cimnet.registration.camera_calibration import fit_points, pick_points, read_calibration, read_points
 from cimnet.registration.matrices import offset
+from tests.conftest import Result
+from tests.fakes.layouts import make_folder
 
 TRUE = np.array([[1.1, 0.05, 4.0], [-0.02, 0.9, -7.0]])
 RGB = np.array([[10, 10], [300, 20], [30, 200], [280, 220], [150, 120], [90, 60]], float)
@@ -83,9 +90,69 @@ def test_clicked_points_are_written(tmp_path: Path) -> None:
     points = pick_points(rgb, thermal, tmp_path / "p.csv", lambda figure: clicks)
     assert points.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8.25]]
     assert read_points(tmp_path / "p.csv").tolist() == points.tolist()
-    with pytest.raises(DataError, match="3 clicks"):
+    with pytest.raises(DataError, match=r"3 clicks; each .*; 1 pair before it: .*q\.csv, for --points"):
         pick_points(rgb, thermal, tmp_path / "q.csv", lambda figure: clicks[:3])
-    assert not (tmp_path / "q.csv").exists()
+    assert read_points(tmp_path / "q.csv").tolist() == [[1, 2, 3, 4]]
+    for few in ([], clicks[:1]):
+        with pytest.raises(DataError, match=r"\d clicks?; each place needs one left, then one right$"):
+            pick_points(rgb, thermal, tmp_path / "r.csv", lambda figure, few=few: few)
+    assert not (tmp_path / "r.csv").exists()
+
+
+@pytest.mark.parametrize(("panes", "wrong", "kept"), [("rtrrt", 4, 1), ("tr", 1, 0), ("rtrtrt", 0, 3), ("rttr", 3, 1)])
+def test_clicks_in_the_wrong_image_are_refused(tmp_path: Path, panes: str, wrong: int, kept: int) -> None:
+    """They would be places of the other image; what was clicked before is kept."""
+
+    def click(figure: Any) -> list[tuple[float, float]]:
+        figure.canvas.draw()
+        places = []
+        for number, pane in enumerate(panes):
+            x, y = figure.axes["rt".index(pane)].transData.transform((number + 2, 5))
+            event = MouseEvent("button_press_event", figure.canvas, x, y, MouseButton.LEFT)
+            figure.canvas.callbacks.process("button_press_event", event)
+            places.append((event.xdata, event.ydata))
+        return places
+
+    rgb, thermal = np.zeros((20, 20, 3), np.uint8), np.zeros((20, 20), np.uint8)
+    if wrong:
+        with pytest.raises(DataError, match=f"click {wrong} is in the wrong image"):
+            pick_points(rgb, thermal, tmp_path / "p.csv", click)
+    else:
+        pick_points(rgb, thermal, tmp_path / "p.csv", click)
+    assert (len(read_points(tmp_path / "p.csv")) if kept else 0) == kept
+    assert (tmp_path / "p.csv").exists() == bool(kept)
+
+
+@pytest.mark.parametrize(
+    "backend", ["tkagg", *(pytest.param(name, marks=pytest.mark.slow) for name in ("agg", "svg", "template", "qtagg"))]
+)
+def test_click_without_a_screen(tmp_path: Path, backend: str) -> None:
+    data = make_folder(tmp_path / "data", 1)
+    command = ["data", "align", "--rgb", "rgb/000.png", "--thermal", "thermal/000.png", "--click", "p.csv"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "cimnet.cli", *command],
+        env={**environment, "MPLBACKEND": backend},
+        cwd=data,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("cimnet: --click needs a screen")
+    assert "Traceback" not in done.stderr
+
+
+def test_points_of_an_earlier_session_are_not_replaced(tmp_path: Path, cli: Callable[..., Result]) -> None:
+    data = make_folder(tmp_path / "data", 1)
+    (tmp_path / "p.csv").write_text("mine")
+    files = ["--rgb", data / "rgb" / "000.png", "--thermal", data / "thermal" / "000.png"]
+    result = cli("data", "align", *files, "--click", tmp_path / "p.csv")
+    assert result.code == 2
+    assert "exists already" in result.err
+    assert (tmp_path / "p.csv").read_text() == "mine"
+    both = tmp_path / "new.png"
+    assert "give each a name of its own" in cli("data", "align", *files, "--click", both, "--figure", both).err
 
 
 def write(path: Path, content: dict[str, Any]) -> Path:

@@ -35,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 def run(tmp_path: Path, root: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
-    write_record(folder, record(root))
+    write_record(folder, record(root), "mark")
     return folder
 
 

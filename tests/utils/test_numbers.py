@@ -6,9 +6,10 @@ import ast
 import math
 import re
 
+import numpy as np
 import pytest
 
-from cimnet.utils.numbers import describe, format_number, format_percent, pluralize, spread_evenly
+from cimnet.utils.numbers import describe, format_number, format_percent, pluralize, spread_evenly, value_range
 from tests import ROOT
 
 ALWAYS_SEVERAL = {"openvino_file.py", "paper_tables.py", "ray_worker.py"}
@@ -59,3 +60,13 @@ def test_shares_and_numbers() -> None:
 def test_names() -> None:
     assert describe("rgb_broken") == "RGB broken"
     assert describe("dark_night") == "dark night"
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint8", "uint16", "float32"])
+def test_percentiles_of_values_far_apart(dtype: str) -> None:
+    """Within their own type the differences of signed integers overflow."""
+    ends = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else np.finfo(dtype)
+    values = np.array([[ends.min, 0], [3, ends.max]]).astype(dtype)
+    if np.dtype(dtype).kind == "f":
+        values /= 4
+    np.testing.assert_allclose(value_range(values, 1, 90), np.percentile(values.astype(np.float64), (1, 90)), rtol=1e-6)

@@ -30,6 +30,7 @@ from cimnet.cli.shared import console, say, say_warnings
 from cimnet.cli.train import runs, train
 from cimnet.cli.video import video
 from cimnet.errors import CimnetError, Stopped, one_line
+from cimnet.utils.gdal import limit_process
 from cimnet.version import __version__
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="RGB-thermal semantic segmentation.")
@@ -60,6 +61,7 @@ app.command("list-models", hidden=True)(list_models)
 
 def main() -> None:
     """Entry point of the command ``cimnet``."""
+    limit_process()
     try:
         with say_warnings():
             app()

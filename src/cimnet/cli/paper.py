@@ -80,6 +80,7 @@ def reproduce(
     ] = None,
     set_: Overrides = None,
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
+    trust: Trust = False,
 ) -> None:
     """Run a table of the paper: train, score, print beside the paper's figures. Interrupted, it goes on."""
     from cimnet.analysis.reproduce import reproduce as run
@@ -99,6 +100,7 @@ def reproduce(
             rows=numbers,
             checkpoints=checkpoint or (),
             models=model or (),
+            trust=trust,
             overrides=set_ or (),
             split=split,
             report=report,

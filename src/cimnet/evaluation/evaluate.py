@@ -121,7 +121,7 @@ def evaluate(
         indices: evaluate only these (used to share the work between processes).
 
     Raises:
-        DataError: if a pair has no label or a label id lies outside the classes.
+        DataError: if a pair has no label, an id lies outside the classes, or a prediction has another size.
     """
     result = Evaluation(tuple(dataset.classes), absent)
     subset = Subset(dataset, indices if indices is not None else list(range(len(dataset))))
@@ -134,7 +134,10 @@ def evaluate(
         if batch.label is None:
             raise DataError(f"{batch.ids[0]}: has no label, so it cannot be evaluated; use `cimnet predict`")
         ids = predict(batch.rgb.to(device), batch.thermal.to(device))
-        matrix = confusion_matrix(batch.label[0].numpy(), ids[0].cpu().numpy(), len(dataset.classes))
+        try:
+            matrix = confusion_matrix(batch.label[0].numpy(), ids[0].cpu().numpy(), len(dataset.classes))
+        except DataError as error:
+            raise DataError(f"{batch.ids[0]}: {error}") from error
         flags = sorted(batch.flags[0]) or (["unflagged"] if any_flag else [])
         result.add(matrix, [*([batch.scenes[0]] if batch.scenes[0] else []), *flags])
         if progress is not None:

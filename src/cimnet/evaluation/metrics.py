@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.sample import IGNORE_INDEX
+from cimnet.errors import DataError
 
 Absent = Literal["ignore", "zero"]
 Matrix = npt.NDArray[np.int64]
@@ -16,8 +17,19 @@ Values = npt.NDArray[np.float64]
 
 
 def confusion_matrix(truth: npt.NDArray[np.integer], prediction: npt.NDArray[np.integer], num_classes: int) -> Matrix:
-    """Count pixels: row = true class, column = predicted class, (K, K). Pixels whose truth is 255 are left out."""
+    """Count pixels: row = true class, column = predicted class, (K, K). Pixels whose truth is 255 are left out.
+
+    Raises:
+        DataError: the two have different sizes, or one has an id outside the classes, which would count as another.
+    """
+    if truth.shape != prediction.shape:
+        raise DataError(
+            f"a prediction of {prediction.shape} pixels for a label of {truth.shape}; they must be of one size"
+        )
     valid = truth != IGNORE_INDEX
+    for what, ids in (("label", truth[valid]), ("prediction", prediction[valid])):
+        if ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
+            raise DataError(f"a {what} with ids from {ids.min()} to {ids.max()}, expected 0 to {num_classes - 1}")
     index = truth[valid].astype(np.int64) * num_classes + prediction[valid].astype(np.int64)
     return np.bincount(index, minlength=num_classes**2).reshape(num_classes, num_classes)
 

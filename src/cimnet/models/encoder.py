@@ -193,6 +193,8 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
     Raises:
         ConfigError: if the weights cannot be had.
     """
+    import timm
+
     try:
         with cached_if_unreachable():
             return timm.create_model(name, pretrained=True, num_classes=0).state_dict()

@@ -177,6 +177,7 @@ def _numbers(content: dict[str, Any], key: str, path: Path, shape: tuple[int, ..
     return array
 
 
+_NO_SCREEN = "--click needs a screen; write the points into a CSV file and give it with --points"
 Clicks = Callable[[Any], list[tuple[float, float]]]
 
 
@@ -190,23 +191,41 @@ def pick_points(
         clicks: takes the figure and returns the clicked places in order; default: matplotlib's ginput.
 
     Raises:
-        DataError: there is no screen, or an odd number of clicks.
+        DataError: there is no screen, no click, one in the wrong image, or a last one without its partner. The pairs
+            before it are written.
     """
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(15, 6), layout="constrained")
+    try:
+        figure, axes = plt.subplots(1, 2, figsize=(15, 6), layout="constrained")
+    except ImportError as error:  # a window system is asked for that is not there
+        raise DataError(_NO_SCREEN) from error
     axes[0].imshow(rgb)
     axes[1].imshow(thermal, cmap="gray")
     figure.suptitle("click a place left, the same place right, and so on (six or more); Enter ends")
+    images: dict[tuple[float, float], int] = {}  # in which of the two a place was clicked: ginput does not tell
+
+    def note(event: Any) -> None:
+        if event.inaxes is not None:
+            images[event.xdata, event.ydata] = list(axes).index(event.inaxes)
+
+    for kind in ("button_press_event", "key_press_event"):
+        figure.canvas.mpl_connect(kind, note)
     try:
-        if clicks is None and plt.get_backend().lower() in ("agg", "pdf", "svg"):
-            raise DataError("--click needs a screen; write the points into a CSV file and give it with --points")
+        if clicks is None and figure.canvas.required_interactive_framework is None:
+            raise DataError(_NO_SCREEN)
         places = figure.ginput(0, timeout=0) if clicks is None else clicks(figure)
     finally:
         plt.close(figure)
-    if len(places) % 2:
-        raise DataError(f"--click: {pluralize(len(places), 'click')}; each place needs one left and one right")
-    rows = [(*left, *right) for left, right in zip(places[::2], places[1::2], strict=True)]
-    lines = [",".join(_COLUMNS), *(",".join(f"{v:.2f}" for v in row) for row in rows)]
-    write_text(path, "\n".join(lines) + "\n")
-    return np.array(rows, np.float64).reshape(-1, 4)
+    numbered = enumerate(places)
+    wrong = next((k for k, place in numbered if images.get((place[0], place[1]), k % 2) != k % 2), None)
+    count = len(places[:wrong]) // 2
+    rows = [(*left, *right) for left, right in zip(places[: 2 * count : 2], places[1 : 2 * count : 2], strict=True)]
+    if rows:
+        lines = [",".join(_COLUMNS), *(",".join(f"{v:.2f}" for v in row) for row in rows)]
+        write_text(path, "\n".join(lines) + "\n")
+    if wrong is not None or len(places) % 2 or not rows:
+        fault = pluralize(len(places), "click") if wrong is None else f"click {wrong + 1} is in the wrong image"
+        kept = f"; {pluralize(count, 'pair')} before it: {path}, for --points" if rows else ""
+        raise DataError(f"--click: {fault}; each place needs one left, then one right{kept}")
+    return np.array(rows, np.float64)

@@ -1,6 +1,7 @@
 """What a run was trained on, so that ``--resume`` goes on with the same data or says what has changed.
 
-``data.json`` in the run folder holds classes, thermal type and scaling, and for each split a checksum of every pair.
+``data.json`` in the run folder holds classes, thermal type and scaling, and for each split a checksum of every pair;
+and the mark of the run, which its training states hold, too, so that no state of another run takes their place.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cimnet.utils.pool import map_in_threads
 FILE = "data.json"
 _ENDS = 4096  # bytes at either end of an image: an encoder changes both when a picture changes
 _SPLITS = ("train", "val")
+_RUN = "run"
 
 Record = dict[str, Any]
 
@@ -55,7 +57,7 @@ def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
         ConfigError: other classes, another thermal type or scaling, which no run can go on with; or other pairs,
             without ``changed_data``.
     """
-    ledger = Ledger(folder / FILE, now, "begin in another --out", ignore=_SPLITS)
+    ledger = Ledger(folder / FILE, now, "begin in another --out", ignore={*_SPLITS, _RUN})
     if not ledger.require_same():  # a run of an older version
         return None
     try:
@@ -74,9 +76,24 @@ def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
     return text
 
 
-def write_record(folder: Path, now: Record) -> None:
-    """Keep what is trained on from here on."""
-    Ledger(folder / FILE, now, "").write()
+def write_record(folder: Path, now: Record, mark: str) -> None:
+    """Keep what is trained on from here on, and the mark of the run."""
+    Ledger(folder / FILE, {**now, _RUN: mark}, "").write()
+
+
+def mark_run(recipe: Mapping[str, object], now: Record) -> str:
+    """The mark of a new run: a digest of the recipe and of the data that it begins with. It stays the same when these
+    change later; runs that begin alike are alike to the last bit."""
+    return hashlib.sha256(json.dumps([recipe, now], sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def read_mark(folder: Path) -> str | None:
+    """The mark of the run in a folder; None: an older version began it, or its record cannot be read."""
+    try:
+        mark = json.loads((folder / FILE).read_text(encoding="utf-8")).get(_RUN)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return mark if isinstance(mark, str) else None
 
 
 def _checksums(pairs: Sequence[Pair]) -> dict[str, str]:

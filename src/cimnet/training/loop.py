@@ -13,18 +13,18 @@ import torch
 from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import broadcast, set_seed
 
-from cimnet.checkpoint import ModelInfo, save_checkpoint
+from cimnet.checkpoint import ModelInfo, read_description, save_checkpoint
 from cimnet.data import Batch, RGBTDataset
 from cimnet.data.class_pixels import check_splits
 from cimnet.errors import CheckpointError, ConfigError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.models import RGBTModel
-from cimnet.training.data_record import check_record, record_of, write_record
+from cimnet.training.data_record import check_record, mark_run, record_of, write_record
 from cimnet.training.guards import LossGuard, explain_failures
 from cimnet.training.loss import Loss
 from cimnet.training.order import seed_step
 from cimnet.training.recipe import Recipe
-from cimnet.training.run_folder import RunFolder
+from cimnet.training.run_folder import RunFolder, lasting
 from cimnet.training.setup import build_loss, build_model, open_splits
 from cimnet.training.trackers import require_trackers, start_trackers
 from cimnet.training.trainer import Trainer, TrainerState
@@ -89,10 +89,11 @@ def train(
             if changes:
                 state.restart_epoch()  # other data make other batches
             _check_length(state, recipe, run)
-            _reset_lost_best(state, recipe, run)
+            _check_best(state, recipe, run)
+            run.mark = run.mark or mark_run(lasting(recipe), data)
             if accelerator.is_main_process:
                 run.describe(recipe, state.step, accelerator.num_processes, changes)
-                write_record(run.path, data)
+                write_record(run.path, data, run.mark)
             start_trackers(accelerator, recipe, out, state.step)
             loop = TrainingLoop(recipe, run, trainer, state, stop, report)
             while state.epoch < recipe.training.epochs:
@@ -282,9 +283,19 @@ def evaluate_distributed(
     return evaluation
 
 
-def _reset_lost_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
-    """If a resumed run has lost its best model, start choosing the best one again."""
-    if state.best < 0 or run.best.is_file():
+def _check_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
+    """If a resumed run has lost its best model, start choosing the best one again; leave one of another run alone."""
+    if run.best.is_file():
+        scores = read_description(run.best).metrics
+        score, epoch = scores.get("miou"), scores.get("epoch", 0)
+        # what was written after the last whole state, or the one before it, will be written again
+        if score != state.best and not state.epoch < epoch <= state.epoch + 2:
+            raise ConfigError(
+                f"--resume: {run.best} (epoch {epoch:.0f}) is not the best model that the run in {run.path} chose; put "
+                "that back, or move this one away to choose the best one again"
+            )
+        return
+    if state.best < 0:
         return
     if state.epoch >= recipe.training.epochs:
         raise CheckpointError(f"--resume: {run.best} is missing and the run is complete; restore it, or train again")

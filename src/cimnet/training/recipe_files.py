@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import ConfigError
+from cimnet.utils.files import resolved
 from cimnet.utils.yaml import parse_yaml, read_yaml
 
 Sections = dict[str, Any]
@@ -66,7 +67,7 @@ def _chain(path: Path) -> Iterator[tuple[Path, Sections]]:
         base = content.pop("base", None)
         yield file, content
         file = None if base is None else _find_base(base, file)
-        if file is not None and file.resolve() in [known.resolve() for known in seen]:
+        if file is not None and resolved(file) in [resolved(known) for known in seen]:
             circle = " → ".join(str(known) for known in [*seen, file])
             raise ConfigError(f"recipe {seen[-1]}: field 'base' leads in a circle ({circle}); take one of them out")
 

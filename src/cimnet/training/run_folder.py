@@ -22,7 +22,8 @@ import torch
 import yaml
 from matplotlib.figure import Figure
 
-from cimnet.errors import CimnetError
+from cimnet.errors import CimnetError, ConfigError
+from cimnet.training.data_record import read_mark
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.states import State, load_state, save_state, state_files
 from cimnet.utils.figures import save_figure
@@ -54,6 +55,8 @@ class RunFolder:
         self.recipe = path / "recipe.yaml"
         self.environment = path / "environment.json"
         self.damaged: list[Path] = []
+        self.mark: str | None = None
+        """Of the run, see :mod:`cimnet.training.data_record`."""
         self._lock = OutputLock(path, doing="trains in it")
 
     def check(self, resume: bool) -> None:
@@ -99,6 +102,7 @@ class RunFolder:
             "step": step,
             "host": platform.node(),
             "processes": processes,
+            "threads": torch.get_num_threads(),
             **({"changed data": changes} if changes else {}),
         }
         environment = {
@@ -120,20 +124,30 @@ class RunFolder:
 
     def save_state(self, state: State) -> None:
         """Write the training state; the one before is kept."""
-        save_state(self.path, state)
+        save_state(self.path, {**state, "run": self.mark})
 
     def load_state(self, recipe: Recipe) -> State | None:
         """Read the newest whole training state; None if the run was ended before its first.
 
         Raises:
             CheckpointError: if all states are damaged.
-            ConfigError: if ``recipe`` differs from the run's in more than :data:`MAY_CHANGE`.
+            ConfigError: if ``recipe`` differs from the run's in more than :data:`MAY_CHANGE`, or the state is one of
+                another run.
         """
         if not self.recipe.is_file():
             return None
         remedy = f"choose another --out; only {', '.join(sorted(MAY_CHANGE))} may change"
         recipe_ledger(self.path, recipe, MAY_CHANGE, remedy).require_same()
         state, self.damaged = load_state(self.path)
+        if state is None:
+            return None
+        self.mark, its_own = read_mark(self.path), state.get("run")
+        if self.mark is not None and its_own not in (None, self.mark):
+            raise ConfigError(
+                f"--resume: the training state in {self.path} is one of another run; put the run's own back, or begin "
+                "in another --out"
+            )
+        self.mark = self.mark or its_own
         return state
 
 
@@ -172,6 +186,11 @@ def flat(recipe: Recipe) -> dict[str, Any]:
     """All fields of a recipe, ``section.field`` to value."""
     sections = recipe.model_dump(mode="json").items()
     return {f"{name}.{field}": value for name, section in sections for field, value in section.items()}
+
+
+def lasting(recipe: Recipe) -> dict[str, Any]:
+    """The fields of a recipe that must not change while a run goes on."""
+    return {field: value for field, value in flat(recipe).items() if field not in MAY_CHANGE}
 
 
 def _version(package: str) -> str:

@@ -14,6 +14,7 @@ from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 from cimnet.training.recipe import Recipe
 from cimnet.training.run_folder import flat
 from cimnet.utils.extras import require
+from cimnet.utils.files import resolved
 
 PROJECT = "cimnet"
 
@@ -50,7 +51,7 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, out: Path, step: in
 def _id(out: Path) -> str:
     """A name for the run in ``out`` that is the same after every restart, of characters that no tracker refuses."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", out.name)
-    return f"{name}-{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:8]}"
+    return f"{name}-{hashlib.sha256(str(resolved(out)).encode()).hexdigest()[:8]}"
 
 
 def _mlflow_run(out: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import os
@@ -68,6 +69,17 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return text.getvalue()
 
 
+def resolved(path: Path) -> Path:
+    """The path without links. One that runs in a circle stays, where Python before 3.13 has an error of its own."""
+    return Path(os.path.realpath(path))
+
+
+def drop_link(path: Path) -> None:
+    """Remove a link that somebody put where a temporary file or folder will be; what it leads to is theirs."""
+    if path.is_symlink():
+        path.unlink()
+
+
 def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Refuse to write what is also read, under whatever name: another path, a link, a mount. Files and folders.
 
@@ -86,7 +98,7 @@ def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) ->
 def _identity(path: Path) -> list[object]:
     try:
         state = path.stat()
-        return [path.resolve(), (state.st_dev, state.st_ino)]
+        return [resolved(path), (state.st_dev, state.st_ino)]
     except (OSError, ValueError):  # not there, or no name of a file
         return []
 
@@ -102,17 +114,18 @@ def require_new_folder(path: Path, remedy: str) -> None:
 
 
 def require_empty(path: Path, remedy: str) -> None:
-    """Refuse a path that is a file or a folder with something in it; lock files and what `hidden_folder` makes in it do
-    not count.
+    """Refuse a path that is a file or a folder with something in it; lock files, what `hidden_folder` makes in it, and
+    the `lost+found` of a disk that is mounted there do not count.
 
     Raises:
         CimnetError: naming the folder and ``remedy``.
     """
     with _as_cimnet_error(path):
-        hidden = _part_of(path.resolve().name, r"(\.\d+)?")
+        hidden = _part_of(resolved(path).name, r"(\.\d+)?")
+        passed = {LOCK, "lost+found"} if os.path.ismount(path) else {LOCK}
         if path.exists() and not path.is_dir():
             raise CimnetError(f"{path}: is a file, not a folder; choose another")
-        if path.is_dir() and any(e.name != LOCK and not hidden.fullmatch(e.name) for e in path.iterdir()):
+        if path.is_dir() and any(e.name not in passed and not hidden.fullmatch(e.name) for e in path.iterdir()):
             raise CimnetError(f"{path}: exists and is not empty; {remedy}")
 
 
@@ -139,7 +152,7 @@ def require_writable(path: Path, named: Path | None = None) -> None:
     """
     folder = path.absolute()
     with _as_cimnet_error(named or path):
-        while not folder.exists():
+        while not os.path.lexists(folder):
             folder = folder.parent
         probe = folder / f".write-test.{os.getpid()}"
         _create(probe)
@@ -153,10 +166,10 @@ def require_apart(out: Path, *inputs: Path) -> None:
         CimnetError: naming both.
     """
     with _as_cimnet_error(out):
-        place = out.resolve()
+        place = resolved(out)
         for folder in inputs:
-            if folder.resolve() in (place, *place.parents):
-                where = "is" if folder.resolve() == place else "lies inside"
+            if resolved(folder) in (place, *place.parents):
+                where = "is" if resolved(folder) == place else "lies inside"
                 raise CimnetError(f"{out}: {where} the input folder {folder}; give an output folder elsewhere")
 
 
@@ -171,7 +184,9 @@ def require_stageable(out: Path, remedy: str = "choose a new folder") -> tuple[P
     """
     require_empty(out, remedy)
     with _as_cimnet_error(out):
-        target = out.resolve()
+        target = resolved(out)
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, "links in a circle")
         inside = target.exists() and not _replaceable(target)
     require_writable(target if inside else target.parent, out)
     return target, inside
@@ -225,6 +240,7 @@ def hidden_folder(
         try:
             for folder in {place, target} if target.is_dir() else {place}:
                 _remove_leftovers(folder, target.name)  # nobody else has the lock, so nobody uses them
+            drop_link(part)
             part.mkdir(exist_ok=keep is not None)
             yield part
         except BaseException as error:
@@ -257,6 +273,7 @@ def _part_of(name: str, pid: str = r"\.\d+") -> re.Pattern[str]:
 def _remove_leftovers(folder: Path, name: str) -> None:
     for entry in folder.iterdir():
         if _part_of(name).fullmatch(entry.name):
+            drop_link(entry)
             shutil.rmtree(entry, ignore_errors=True)
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 def format_percent(value: float) -> str:
@@ -35,3 +39,13 @@ def describe(name: str) -> str:
 def json_number(value: float) -> float | None:
     """A number for JSON, which has no NaN: None instead."""
     return None if math.isnan(value) else float(value)
+
+
+def value_range(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
+    """Two percentiles of values of any shape and type. Numpy itself takes differences in the type of the values, where
+    those of signed integers may overflow."""
+    import numpy as np
+
+    wide = values.astype(np.int64) if values.dtype.kind == "i" else values
+    first, last = np.percentile(wide, (low, high))
+    return float(first), float(last)

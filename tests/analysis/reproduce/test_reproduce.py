@@ -351,3 +351,75 @@ def test_the_command(tmp_path: Path, cli: Callable[..., Any], kust4k: Path, mode
     refused = cli("reproduce", "table3", "--data", kust4k, "--rows", "one")
     assert refused.code == 2
     assert "--rows one" in refused.err
+
+
+def _here(text: str) -> dict[str, tuple[str, ...]]:
+    """The rows of all tables of a page: the first cell without marks to the cells that are measured here."""
+    rows, columns = {}, []
+    for line in text.splitlines():
+        cells = [cell.strip().replace("*", "") for cell in line.strip("|").split("|")] if line[:1] == "|" else []
+        if not cells:
+            columns = []
+        elif not columns:
+            columns = [k for k, name in enumerate(cells) if k and "paper" not in name]
+        elif set(line) - set("|-: "):
+            rows[cells[0].lower().replace(" ", "_")] = tuple(cells[k] for k in columns)
+    return rows
+
+
+def test_every_figure_on_a_page_is_that_of_its_json(tmp_path: Path, kust4k: Path, model: Path) -> None:
+    def percent(value: float | None) -> str:
+        return "–" if value is None else f"{100 * value:.1f}"
+
+    for table in ("table2", "table4", "table5"):
+        reproduce(table, kust4k, tmp_path, checkpoints=[model])
+    scores = json.loads((tmp_path / "table2.json").read_text())["here"][0]
+    assert all(json.loads((tmp_path / f"{name}.json").read_text())["here"] == [scores] for name in ("table4", "table5"))
+    groups, cost = scores["groups"], measure_budget(cimnet.load(model).model, (480, 640))
+    expected = {name: (percent(scores["iou"][name]),) for name in KUST4K} | {"miou": (percent(scores["miou"]),)}
+    expected |= {"m_parameters": (f"{cost.parameters / 1e6:.1f}",), "gmacs": (f"{cost.macs / 1e9:.1f}",)}
+    expected |= {name: (str(group["images"]), percent(group["miou"])) for name, group in groups.items()}
+    assert _here((tmp_path / "table2.md").read_text()) == expected
+    weak = groups["weakly_aligned"]
+    found = _here((tmp_path / "table4.md").read_text())
+    assert found.pop("pairs")[0] == str(weak["images"])
+    for name, (iou, lost) in found.items():
+        pair = weak["iou"][name], scores["iou"][name]
+        assert iou == percent(pair[0])
+        assert lost == ("–" if None in pair else f"{100 * (pair[0] - pair[1]):+.1f}")
+    broken = {"rgb_failure": groups["rgb_broken"], "thermal_failure": groups["thermal_broken"]}
+    rows = {name: (percent(group["miou"]), str(group["images"])) for name, group in broken.items()}
+    assert _here((tmp_path / "table5.md").read_text()) == rows
+
+
+def test_a_pt2_file_needs_trust(tmp_path: Path, cli: Callable[..., Any], kust4k: Path) -> None:
+    (tmp_path / "m.pt2").write_bytes(b"not one")
+    command = ("reproduce", "table5", "--data", kust4k, "--out", tmp_path / "out", "--checkpoint", tmp_path / "m.pt2")
+    assert "on the command line --trust" in cli(*command).err
+    trusted = cli(*command, "--trust")
+    assert trusted.code == 2
+    assert "m.pt2" in trusted.err
+    assert "--trust" not in trusted.err
+
+
+def test_an_exported_model_is_scored_and_not_counted(
+    tmp_path: Path, kust4k: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parameters and MACs are not to be had: said before the scoring."""
+    predictor = cimnet.load(model)
+    inner = predictor.model
+
+    class Exported:
+        def predict(self, rgb: Any, thermal: Any) -> Any:
+            return inner.predict(rgb, thermal)
+
+        def __call__(self, rgb: Any, thermal: Any) -> Any:
+            return inner(rgb, thermal)
+
+    predictor.model = Exported()
+    monkeypatch.setattr("cimnet.analysis.reproduce.load", lambda *_, **__: predictor)
+    reproduce("table5", kust4k, tmp_path, checkpoints=[model])
+    reproduce("table4", kust4k, tmp_path, checkpoints=[model])
+    monkeypatch.setattr("cimnet.analysis.reproduce.score", lambda *_: pytest.fail("scored first"))
+    with pytest.raises(CimnetError, match="needs the checkpoint"):
+        reproduce("table2", kust4k, tmp_path, checkpoints=[model])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import statistics
 from html.parser import HTMLParser
 
 from cimnet.analysis.robustness import Condition, measure_robustness
@@ -75,3 +77,79 @@ def test_the_same_page_again(columns, sees, tmp_path) -> None:
         measure_robustness(sees("thermal"), columns, tmp_path / name, conditions=[Condition("warp", 5)])
         pages.append((tmp_path / name / "robustness.html").read_bytes())
     assert pages[0] == pages[1]
+
+
+class Cells(HTMLParser):
+    """The tables of a page: rows of texts below their heading, and the large figures above."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.heading, self.inside = "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        if tag == "tr":
+            self.tables.setdefault(self.heading, []).append([])
+        if tag in ("td", "th"):
+            self.tables[self.heading][-1].append("")
+        self.inside = tag if tag in ("td", "th", "h2") else self.inside
+        self.heading = "" if tag == "h2" else self.heading
+
+    def handle_endtag(self, tag) -> None:
+        self.inside = "" if tag == self.inside else self.inside
+
+    def handle_data(self, data) -> None:
+        if self.inside == "h2":
+            self.heading += data
+        elif self.inside:
+            self.tables[self.heading][-1][-1] += data.strip()
+
+
+def test_every_figure_on_the_page_is_that_of_the_json(columns, sees, tmp_path) -> None:
+    conditions = [Condition(name, s) for name in ("translation", "fog", "thermal_blur") for s in (1, 5)]
+    measure_robustness(sees("thermal"), columns, tmp_path, conditions=conditions)
+    content = json.loads((tmp_path / "robustness.json").read_text(encoding="utf-8"))
+    page = (tmp_path / "robustness.html").read_text(encoding="utf-8")
+    tables = Cells(page).tables
+
+    def percent(value: float | None) -> str:
+        return "–" if value is None else f"{100 * value:.1f}"
+
+    def mean(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return statistics.mean(known) if known else None
+
+    def loss(value: float) -> str:
+        text = f"{-100 * value:+.1f}".replace("-", "−")
+        return "0.0" if text in ("+0.0", "−0.0") else text
+
+    clean, curves = content["clean"], content["corruptions"]
+    rows = [["clean", percent(clean["miou"]), "", percent(clean["moving"]), percent(clean["static"]), ""]]
+    worst = [clean]
+    for curve in curves.values():
+        points = curve["points"]
+        assert abs(curve["mean"] - mean([point["miou"] for point in points])) < 1e-12
+        assert abs(curve["drop"] - (1 - curve["mean"] / clean["miou"])) < 1e-12
+        parts = [percent(mean([point[key] for point in points])) for key in ("moving", "static")]
+        low = min(points, key=lambda point: point["miou"])
+        worst.append(low)
+        rows.append([percent(curve["mean"]), loss(curve["drop"]), *parts, percent(low["miou"])])
+    found = tables["Corruptions"][1:]
+    assert [found[0], *(row[1:] for row in found[1:])] == rows
+    names = content["classes"]
+    expected = [[*(percent(point["iou"][name]) for name in names), percent(point["miou"])] for point in worst]
+    assert [row[1:] for row in tables["Classes"][1:]] == expected
+    scenes = list(clean["scenes"])
+    expected = [[percent(clean["scenes"][name]) for name in scenes]]
+    for curve in curves.values():
+        expected.append([percent(mean([point["scenes"][name] for point in curve["points"]])) for name in scenes])
+    assert [row[1:] for row in tables["Scenes"][1:]] == expected
+    for name, value in content["groups"].items():
+        means = [curve["mean"] for curve in curves.values() if curve["group"] == name]
+        assert abs(value - mean(means)) < 1e-12
+        assert any(percent(value) in heading for heading in re.findall(r"<h2>(\w+: .*?)</h2>", page))
+    assert abs(content["mean_corruption_score"] - mean([curve["mean"] for curve in curves.values()])) < 1e-12
+    assert abs(content["retained"] - content["mean_corruption_score"] / clean["miou"]) < 1e-12
+    for value in (clean["miou"], content["mean_corruption_score"], content["retained"], *content["groups"].values()):
+        assert f"{percent(value)} %" in page

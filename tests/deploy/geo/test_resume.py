@@ -20,7 +20,7 @@ from cimnet.inference.backends.runtime import ExportedModel
 from cimnet.models import Output
 from tests import ROOT
 
-from .conftest import Stub, arrays, make_predictor, write
+from .conftest import Stub, arrays, make_predictor, moved, write
 
 
 @pytest.fixture
@@ -192,24 +192,33 @@ from pathlib import Path
 from cimnet.deploy.geo import predict_geotiff
 from tests.deploy.geo.conftest import make_predictor
 folder = Path(sys.argv[1])
-predict_geotiff(make_predictor(blur=9), folder / "rgb.tif", folder / "thermal.tif", folder / "b.tif",
-                progress=lambda done, total: time.sleep(60 * (done == 5)))
+predictor = make_predictor(blur=9, overlap=float(sys.argv[2]))
+predict_geotiff(predictor, folder / "rgb.tif", folder / sys.argv[3], folder / "b.tif",
+                progress=lambda done, total: time.sleep(120 * (done == int(sys.argv[4]))))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_run_goes_on(tmp_path: Path, pair: tuple[Path, Path]) -> None:
-    root = ROOT
-    process = subprocess.Popen([sys.executable, "-c", RUN, tmp_path], cwd=root)
+@pytest.mark.parametrize("overlap", [0, 0.5])
+@pytest.mark.parametrize("grid", ["same grid", "other grid"])
+def test_a_killed_run_goes_on(tmp_path: Path, pair: tuple[Path, Path], overlap: float, grid: str) -> None:
+    """Killed twice by SIGKILL, at the third and at the fifth block: the same bytes as of a run that was not."""
+    rgb, thermal = pair
+    if grid == "other grid":
+        thermal = write(tmp_path / "other.tif", arrays(220, 110, seed=1)[1], transform=moved(-9.3, -7.6))
     progress = tmp_path / ".b.tif.part" / "progress.json"
-    while process.poll() is None and not (progress.exists() and '"done": 5' in progress.read_text()):
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    for block in (3, 5):
+        command = [sys.executable, "-c", RUN, tmp_path, str(overlap), thermal.name, str(block)]
+        process = subprocess.Popen(command, cwd=ROOT)
+        while process.poll() is None and not (progress.exists() and f'"done": {block}' in progress.read_text()):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     begun: list[int] = []
-    predict_geotiff(make_predictor(blur=9), *pair, tmp_path / "b.tif", progress=lambda done, total: begun.append(done))
+    predictor = make_predictor(blur=9, overlap=overlap)
+    predict_geotiff(predictor, rgb, thermal, tmp_path / "b.tif", progress=lambda done, total: begun.append(done))
     assert begun[0] == 5
-    predict_geotiff(make_predictor(blur=9), *pair, tmp_path / "a.tif")
+    predict_geotiff(make_predictor(blur=9, overlap=overlap), rgb, thermal, tmp_path / "a.tif")
     assert (tmp_path / "b.tif").read_bytes() == (tmp_path / "a.tif").read_bytes()
     assert np.unique(np.frombuffer((tmp_path / "a.tif").read_bytes(), dtype=np.uint8)).size > 10

@@ -250,6 +250,28 @@ def test_a_mask_and_a_table_of_a_raster_are_not_overwritten(tmp_path: Path) -> N
     assert part.exists()
 
 
+@pytest.mark.parametrize("suffix", [".tif.msk", ".tif.aux.xml", ".tfw", ".vrt"])
+def test_a_changed_file_beside_a_raster_is_another_task(tmp_path: Path, suffix: str) -> None:
+    """Of a source of a VRT: each of them changes what is read."""
+    rgb, _, thermal = _mosaic(tmp_path)
+    beside = tmp_path / ("inner.vrt" if suffix == ".vrt" else f"mosaic_part{suffix}")
+    if suffix == ".tif.msk":
+        write(beside, np.full((80, 120), 255, np.uint8))
+    elif suffix != ".vrt":
+        beside.write_text({".tfw": "0.5\n0\n0\n-0.5\n0\n0\n"}.get(suffix, "<PAMDataset></PAMDataset>"))
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif", progress=stop)
+    content_ = beside.read_bytes()
+    beside.write_bytes(content_ + b"\n" if suffix != ".tif.msk" else content_ + b"\0")
+    with pytest.raises(CimnetError, match="another RGB sources"):
+        predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif")
+
+
 def test_a_changed_source_of_a_vrt_is_another_task(tmp_path: Path) -> None:
     rgb, part, thermal = _mosaic(tmp_path)
 

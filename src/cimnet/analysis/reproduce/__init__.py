@@ -39,6 +39,7 @@ def reproduce(
     rows: Sequence[int] | None = None,
     checkpoints: Sequence[str | Path] = (),
     models: Sequence[str] = (),
+    trust: bool = False,
     overrides: Sequence[str] = (),
     split: str = "test",
     report: Report | None = None,
@@ -57,6 +58,7 @@ def reproduce(
         checkpoints: score these trained models in place of training (not for Table III): paths, all of one kind, or
             ``NAME=FILE``, see :func:`cimnet.analysis.reproduce.given_models.open_given`.
         models: of Tables II and VI: names of models to train by the same recipe, a column each. None: the recipe's.
+        trust: of these models, see :func:`cimnet.load`.
         overrides: settings for all runs, ``section.field=value``.
         split: to score; others than ``test`` are part of the files' names.
 
@@ -75,7 +77,7 @@ def reproduce(
     plan = Plan(recipe, data, out, (0, 1, 2) if seeds is None else seeds, overrides, split, report, say)
     require_writable(out)
     with OutputLock(out, doing="works in it"):
-        return _run(plan, table, ROWS if rows is None else rows, checkpoints, models)
+        return _run(plan, table, ROWS if rows is None else rows, checkpoints, models, trust)
 
 
 def _check_options(
@@ -97,15 +99,22 @@ def _check_options(
         )
 
 
-def _run(plan: Plan, table: str, rows: Sequence[int], checkpoints: Sequence[str | Path], models: Sequence[str]) -> str:
+def _run(
+    plan: Plan,
+    table: str,
+    rows: Sequence[int],
+    checkpoints: Sequence[str | Path],
+    models: Sequence[str],
+    trust: bool,
+) -> str:
     """Train or load, score, and write the table."""
     recipe, data, split = plan.recipe, plan.data, plan.split
     networks: dict[str, RGBTModel] = {}
     if checkpoints and table != "table3":
-        opened = open_given(table, checkpoints)
+        opened = open_given(table, checkpoints, trust)
+        networks = {name: predictors[0].network for name, predictors in opened.items() if table in CLASSES}
         _check(table, next(iter(opened.values()))[0].open_dataset(data, split))
         scores = {name: [score(one, data, split) for one in predictors] for name, predictors in opened.items()}
-        networks = {name: predictors[0].network for name, predictors in opened.items() if table in CLASSES}
         source = f"{', '.join(opened)}, trained before"
     else:
         settings = plan.settings(Variant("cimnet"), 0)

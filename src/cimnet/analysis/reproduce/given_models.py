@@ -19,12 +19,13 @@ CLASSES = {"table2": "kust4k", "table6": "mfnet"}
 """Class list of the data set that a table shows, for official weights, which name no classes."""
 
 
-def open_given(table: str, checkpoints: Sequence[str | Path]) -> dict[str, list[Predictor]]:
+def open_given(table: str, checkpoints: Sequence[str | Path], trust: bool = False) -> dict[str, list[Predictor]]:
     """Open models, grouped by their names; several of one name are its seeds.
 
     Args:
         checkpoints: paths of what :func:`cimnet.load` opens, or ``NAME=FILE``, where FILE may also be a checkpoint of
             a published network's original code.
+        trust: of these models, see :func:`cimnet.load`.
 
     Raises:
         ConfigError: paths without names are of different models, or a name is not that of the model in the file.
@@ -34,7 +35,7 @@ def open_given(table: str, checkpoints: Sequence[str | Path]) -> dict[str, list[
     unnamed: set[str] = set()
     for given in checkpoints:
         name, path = _split(given)
-        predictor = load(path) if name is None else _open_named(table, name, path)
+        predictor = load(path, trust=trust) if name is None else _open_named(table, name, path, trust)
         if name not in (None, predictor.info.name):
             raise ConfigError(f"--checkpoint {given}: holds a {predictor.info.name}; give that name")
         if name is None:
@@ -57,9 +58,9 @@ def _split(given: str | Path) -> tuple[str | None, Path]:
     return name, Path(path)
 
 
-def _open_named(table: str, name: str, path: Path) -> Predictor:
+def _open_named(table: str, name: str, path: Path, trust: bool) -> Predictor:
     if name not in PUBLICATIONS or path.is_dir() or path.suffix in EXPORTED or _is_cimnet(path):
-        return load(path)
+        return load(path, trust=trust)
     if table not in CLASSES:
         raise ConfigError(f"{table}: {path} holds official weights; give a checkpoint that `cimnet import` wrote")
     model, info = official_model(name, path, BUILT_IN[CLASSES[table]])

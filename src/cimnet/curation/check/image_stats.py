@@ -10,6 +10,8 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import binary_dilation, label
 
+from cimnet.utils.numbers import value_range
+
 Border = tuple[int, int, int, int]
 Thumbnail = npt.NDArray[np.int8]
 
@@ -139,7 +141,7 @@ def correlation(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
 
 def stretched(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """An image (H, W) from its 1st to its 99th percentile, without a dead border, as 0..1, float32."""
-    low, high = (float(v) for v in np.percentile(inside(values, dead_border(values)), (1, 99)))
+    low, high = value_range(inside(values, dead_border(values)), 1, 99)
     return np.clip((values.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 

@@ -16,7 +16,7 @@ from cimnet.curation.label.brush_rle import decode_mask, encode_mask
 from cimnet.curation.label.pictures import LabelTask
 from cimnet.curation.label.tool_classes import ToolClasses
 from cimnet.errors import DataError
-from cimnet.utils.files import write_text
+from cimnet.utils.files import resolved, write_text
 
 _FROM, _TO = "classes", "rgb"
 
@@ -48,7 +48,7 @@ def write_label_studio(folder: Path, tasks: Sequence[LabelTask], known: ToolClas
 
 
 def _address(out: Path, file: str) -> str:
-    return f"/data/local-files/?d={quote(f'{out.resolve().name}/images/{file}')}"
+    return f"/data/local-files/?d={quote(f'{resolved(out).name}/images/{file}')}"
 
 
 def _prediction(mask: npt.NDArray[np.uint8], known: ToolClasses, size: tuple[int, int]) -> dict[str, Any]:

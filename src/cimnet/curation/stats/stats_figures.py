@@ -61,7 +61,8 @@ def plot_offsets(stats: Stats) -> Figure:
     right.set_xlabel("offset along x, px")
     right.set_ylabel("offset along y, px")
     right.set_title("(b) thermal position minus RGB position", fontsize=10)
-    right.legend(frameon=False)
+    if found["dynamic"] or found["static"]:
+        right.legend(frameon=False)
     right.spines[["top", "right"]].set_visible(False)
     return figure
 

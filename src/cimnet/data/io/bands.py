@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.io import tiff_tags as tags
+from cimnet.data.io.local_rasters import side_files
 from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.extras import require
-from cimnet.utils.files import is_there
+from cimnet.utils.gdal import offline
 from cimnet.utils.numbers import pluralize
 
 _DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
@@ -136,10 +137,10 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     try:
         refuse_pipe(path)
         _refuse_unapplied(path)
-        _refuse_beside(path)
-        with warnings.catch_warnings():
+        side_files(path)
+        with offline(), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path, driver=_driver(path)) as file:
+            with rasterio.open(path.absolute(), driver=_driver(path)) as file:
                 if max(numbers) > file.count:
                     raise DataError(f"{path}: {file.count} bands, and band {max(numbers)} is asked for")
                 if file.width * file.height > MAX_PIXELS:
@@ -175,18 +176,6 @@ def _driver(path: Path) -> str:
     if found is None:
         raise DataError(f"{path}: not a TIFF, PNG, JPEG or BMP image, of which bands can be chosen; convert it")
     return found
-
-
-def _refuse_beside(path: Path) -> None:
-    """Refuse files that GDAL finds by their names and would open by any driver, or that name others."""
-    for suffix in (".ovr", ".msk", ".msk.ovr"):
-        side = path.with_name(f"{path.name}{suffix}")
-        if is_there(side) and (not side.is_file() or _start(side) not in MAGIC):
-            raise DataError(f"{side}: lies beside {path.name} and is not a TIFF; remove it")
-    for suffix in (".aux.xml", ".ovr.aux.xml", ".msk.aux.xml"):
-        side = path.with_name(f"{path.name}{suffix}")
-        if is_there(side) and b"OVERVIEW_FILE" in side.read_bytes():
-            raise DataError(f"{side}: names another file (OVERVIEW_FILE), which is not opened; remove it")
 
 
 def _refuse_unapplied(path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cimnet.data.io.notices import notice
 from cimnet.data.io.units import UNITS
 from cimnet.errors import DataError
+from cimnet.utils.numbers import value_range
 
 Counts = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16] | npt.NDArray[np.float32]
 """Raw values of a thermal image, (H, W); int16 where a file has values below zero. A `numpy.ma.MaskedArray` where the
@@ -142,7 +143,7 @@ class ThermalScaling:
             factor, offset = UNITS[self.unit]
             return (self.low - offset) / factor, (self.high - offset) / factor
         if self.kind == "gain_control":
-            low, high = (float(v) for v in np.percentile(counts, (self.low, self.high)))
+            low, high = value_range(counts, self.low, self.high)
             return low, max(high, low + 1e-6)
         return self.low, self.high
 

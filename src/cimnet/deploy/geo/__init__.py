@@ -2,8 +2,8 @@
 
 Needs the extra ``geo`` (rasterio, pyogrio)."""
 
-from cimnet.deploy.geo.local_rasters import leave_out_network_drivers
 from cimnet.utils.extras import require
+from cimnet.utils.gdal import leave_out_network_drivers
 
 leave_out_network_drivers()
 require("rasterio", "geo", "aerial images")  # first: what is imported below needs it

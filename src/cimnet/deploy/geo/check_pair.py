@@ -17,13 +17,14 @@ from rasterio.warp import transform as reproject
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands
+from cimnet.data.io.local_rasters import driver_of
 from cimnet.data.io.thermal_scaling import ThermalScaling
-from cimnet.deploy.geo.local_rasters import OFFLINE, driver_of
 from cimnet.deploy.geo.outputs import staged, writing
 from cimnet.deploy.geo.rasters import RasterPair, open_pair
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.registration.estimate import align_rig
 from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
+from cimnet.utils.gdal import offline
 
 SIDE = 512
 """Side of the windows that are looked at, RGB pixels."""
@@ -98,7 +99,7 @@ def check_rasters(
     if place is not None:
         _check_output(place, rgb, thermal, overwrite)
     info = ModelInfo("", {}, (), (), _PERCENTILES)
-    with rasterio.Env(GDAL_CACHEMAX=128, **OFFLINE), open_pair(rgb, thermal, info, True, warn, bands) as pair:
+    with offline(GDAL_CACHEMAX=128), open_pair(rgb, thermal, info, True, warn, bands) as pair:
         windows = list(_windows(pair, progress))
         if not windows:
             raise DataError(f"{rgb}, {thermal}: no place where both have data; are they of one flight?")

@@ -88,9 +88,16 @@ def on_one_map(rgb: DatasetReader, thermal: DatasetReader) -> tuple[Place, Place
     them is near 180°; this says the same places in other numbers.
 
     Raises:
-        DataError: no way from one coordinate reference system to the other, or one that breaks off at the antimeridian.
+        DataError: no way from one coordinate reference system to the other, one that breaks off at the antimeridian, or
+            degrees over a pole.
     """
     places = _place(rgb), _place(thermal)
+    for place, other in (places, places[::-1]):
+        if _in_degrees(other.crs) and _holds_a_pole(place):
+            raise DataError(
+                f"{place.name}: a pole lies in it, where the degrees of {other.name} break off; reproject that one "
+                f"with gdalwarp -t_srs {place.crs.to_string()[:40]}"
+            )
     if not any(_crosses(place, other) for place, other in (places, places[::-1])):
         return places
     first, second = (_from_its_middle(place) for place in places)
@@ -158,6 +165,20 @@ def _crosses(place: Place, other: Place) -> bool:
     except Exception:  # GDAL has no common error; a local system has no place on the earth
         return False
     return bool(np.ptp(longitudes) > 180)
+
+
+def _holds_a_pole(place: Place) -> bool:
+    """Whether a raster on a map, not in degrees, shows a pole."""
+    if place.crs.is_geographic:
+        return False
+    try:
+        x, y = reproject(CRS.from_epsg(4326), place.crs, [0.0, 0.0], [90.0, -90.0])
+        latitudes = np.abs(reproject(place.crs, CRS.from_epsg(4326), x, y)[1])
+    except Exception:  # GDAL has no common error; a local system has no place on the earth
+        return False
+    pixels = (apply(~place.transform, *point) for point in zip(x, y, strict=True))
+    inside = (0 <= column <= place.width and 0 <= row <= place.height for column, row in pixels)
+    return any(there and latitude > 89.999 for there, latitude in zip(inside, latitudes, strict=True))
 
 
 def _breaks_off(points: Points) -> bool:

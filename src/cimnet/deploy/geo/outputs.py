@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cimnet.deploy.geo.local_rasters import raster_files
+from cimnet.data.io.local_rasters import raster_files
 from cimnet.deploy.geo.polygons import require_geopackage
 from cimnet.errors import CimnetError, ConfigError, one_line
-from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
+from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, resolved
 from cimnet.utils.locks import OutputLock
 
 
@@ -55,7 +55,7 @@ class Outputs:
 
         Raises:
             ConfigError: a name that is taken by another output or an input, or that GDAL would not take as it is.
-            DataError: see :func:`cimnet.deploy.geo.local_rasters.raster_files`.
+            DataError: see :func:`cimnet.data.io.local_rasters.raster_files`.
             CimnetError: a folder that cannot be written.
         """
         self._check_names([rgb, thermal])
@@ -68,8 +68,8 @@ class Outputs:
             require_geopackage(self.polygons)
 
     def _check_names(self, inputs: list[Path]) -> None:
-        written = [path.resolve() for path in self.all]
-        taken = {path.resolve() for image in inputs for path in (image, image.with_suffix(".qml"))}
+        written = [resolved(path) for path in self.all]
+        taken = {resolved(path) for image in inputs for path in (image, image.with_suffix(".qml"))}
         if len(set(written)) < len(written) or taken.intersection(written):
             raise ConfigError(
                 f"{self.classes}: outputs need names of their own, not those of the inputs; nor may their styles for "

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio.io import DatasetReader
 from torch import Tensor
 
 from cimnet.deploy.geo.areas import ClassArea, Ground, Values, count_areas, to_csv
 from cimnet.deploy.geo.classes_file import NODATA, Ids, category_names, write_classes
-from cimnet.deploy.geo.local_rasters import OFFLINE
 from cimnet.deploy.geo.outputs import Outputs, staged, writing
 from cimnet.deploy.geo.polygons import try_geopackage, write_polygons
 from cimnet.deploy.geo.qgis_style import qgis_style
@@ -24,6 +22,7 @@ from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.windows import STRIP, Windows
 from cimnet.models.base import class_ids
+from cimnet.utils.gdal import offline
 
 _CACHE = 128  # MB of GDAL's blocks
 
@@ -94,7 +93,7 @@ def predict_geotiff(
     asked_bands, force = predictor.settings.bands, predictor.settings.force_range
     with (
         outputs.locked(),
-        rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512, **OFFLINE),
+        offline(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512),
         open_pair(rgb, thermal, predictor.info, require_both, warn, asked_bands, force) as pair,
     ):
         raster = pair.rgb

@@ -19,11 +19,11 @@ from rasterio.windows import Window
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands, to_8_bit
+from cimnet.data.io.local_rasters import driver_of, raster_files
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import as_counts, check_depth
 from cimnet.data.io.thermal_scaling import DECLARE, Counts, ThermalScaling, find_padding
 from cimnet.deploy.geo.grids import on_one_map, same_grid
-from cimnet.deploy.geo.local_rasters import driver_of, raster_files
 from cimnet.deploy.geo.raster_facts import (
     ThermalBand,
     alpha_band,
@@ -33,6 +33,7 @@ from cimnet.deploy.geo.raster_facts import (
     thermal_band,
 )
 from cimnet.errors import DataError, one_line
+from cimnet.utils.numbers import value_range
 
 Image = npt.NDArray[Any]
 Known = npt.NDArray[np.bool_]
@@ -229,7 +230,7 @@ def _check_colour_depth(raster: DatasetReader, colours: tuple[int, int, int]) ->
 
 def _check_fourth_band(raster: DatasetReader) -> None:
     with reading(raster.name):
-        values = raster.read(4, **_decimated(raster))
+        values = np.concatenate([raster.read(4, window=line)[:, columns] for line, columns in _lattice(raster)])
     if np.isin(values, (0, 255)).all() and values.max() == 255:
         raise DataError(f"{raster.name}: the fourth band is opacity (0 and 255 only), not a thermal image")
 
@@ -239,7 +240,11 @@ def _scaling(
 ) -> ThermalScaling:
     """How the raster's values become 0..1; checked before anything is run."""
     with reading(raster.name):
-        counts, known = read_counts(raster, band, raster.name, **_decimated(raster))
+        lines = [
+            [part[:, columns] for part in read_counts(raster, band, raster.name, window=line)]
+            for line, columns in _lattice(raster)
+        ]
+        counts, known = (np.concatenate(parts) for parts in zip(*lines, strict=True))
     if (band.scale, band.offset) != (1.0, 0.0):
         warn(f"{raster.name}: scale {band.scale:g} and offset {band.offset:g} of its thermal band are applied")
     check_depth(counts, info.thermal_dtype, raster.name)
@@ -251,12 +256,22 @@ def _scaling(
     if info.scaling.kind == "gain_control" and known.any():
         assert info.scaling.low is not None  # the kind has both
         assert info.scaling.high is not None
-        low, high = (float(v) for v in np.percentile(counts[known], (info.scaling.low, info.scaling.high)))
+        low, high = value_range(counts[known], info.scaling.low, info.scaling.high)
         return ThermalScaling("range", low, max(high, low + 1e-6))
     info.scaling(counts[:1, :1], raster.name)  # float values without a range
     return info.scaling
 
 
-def _decimated(raster: DatasetReader) -> dict[str, Any]:
+def _lattice(raster: DatasetReader) -> Iterator[tuple[Window, npt.NDArray[np.intp]]]:
+    """Places evenly spread over a raster, at most `DECIMATED` a side: windows of one row, and columns of them.
+
+    GDAL itself would decimate by overviews, which anyone may have made of anything; those of a VRT's sources, too.
+    """
     ratio = max(1.0, max(raster.shape) / DECIMATED)
-    return {"out_shape": tuple(max(1, round(side / ratio)) for side in raster.shape)}
+    counts = [max(1, round(side / ratio)) for side in raster.shape]
+    rows, columns = (
+        ((np.arange(count) + 0.5) * side / count).astype(np.intp)
+        for count, side in zip(counts, raster.shape, strict=True)
+    )
+    for row in rows.tolist():
+        yield Window(0, row, raster.width, 1), columns

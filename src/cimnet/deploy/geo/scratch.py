@@ -18,11 +18,12 @@ import numpy.typing as npt
 from torch import nn
 
 from cimnet.checkpoint import identity, identity_in_memory
-from cimnet.deploy.geo.local_rasters import raster_files
+from cimnet.data.io.local_rasters import raster_files
 from cimnet.deploy.geo.outputs import Outputs, writing
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
 from cimnet.inference.backends.runtime import ExportedModel
+from cimnet.utils.files import drop_link, resolved
 from cimnet.utils.ledger import Ledger
 
 Ids = npt.NDArray[np.uint8]
@@ -48,6 +49,8 @@ class Scratch:
         self.shape = shape
         remedy = "give --overwrite to drop what the interrupted run left"
         self.ledger = Ledger(self.folder / "progress.json", task, remedy, section="task")
+        for place in (self.folder, self.folder / "classes"):
+            drop_link(place)
         if restart:
             shutil.rmtree(self.folder, ignore_errors=True)
         notes = self._notes()
@@ -94,7 +97,7 @@ class Scratch:
 
     def may_replace(self, path: Path) -> bool:
         """Whether an output that is there is one that this run wrote, or was told to replace, as it was then."""
-        return _state(path) in self._replaceable.get(str(path.resolve()), [])
+        return _state(path) in self._replaceable.get(str(resolved(path)), [])
 
     def name(self, staged: Mapping[Path, Path]) -> None:
         """Give finished files their names, by name to come. Interrupted in between, the next run knows them again."""
@@ -155,7 +158,7 @@ class Scratch:
 
     def _add_replaceable(self, files: Mapping[Path, Path]) -> None:
         for path, file in files.items():
-            self._replaceable.setdefault(str(path.resolve()), []).append(_state(file))
+            self._replaceable.setdefault(str(resolved(path)), []).append(_state(file))
 
 
 def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) -> dict[str, Any]:
@@ -175,7 +178,7 @@ def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) ->
 
 
 def _file(path: Path) -> list[Any]:
-    return [str(path.resolve()), *_state(path)]
+    return [str(resolved(path)), *_state(path)]
 
 
 def _state(path: Path) -> list[int]:

@@ -17,7 +17,13 @@ from PIL import Image
 
 from cimnet.deploy.video.sources import local_name, pyav
 from cimnet.errors import CimnetError, ConfigError, one_line
-from cimnet.utils.files import refuse_inputs_as_outputs, require_writable, require_writable_file, write_atomically
+from cimnet.utils.files import (
+    refuse_inputs_as_outputs,
+    require_writable,
+    require_writable_file,
+    resolved,
+    write_atomically,
+)
 from cimnet.utils.locks import OutputLock
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
@@ -156,7 +162,7 @@ class Outputs:
         self._overwrite = overwrite
         self._check()
         refuse_inputs_as_outputs([path for path in (self.overlay, self.masks, self.table) if path], inputs)
-        folders = {path.resolve(): path for path in (None if is_file else out, masks) if path is not None}
+        folders = {resolved(path): path for path in (None if is_file else out, masks) if path is not None}
         self._locks = [OutputLock(path) for path in folders.values()] + ([OutputLock.beside(out)] if is_file else [])
         self._writer = None if self.overlay is None else VideoWriter(self.overlay, rate)
         self._header = [*COLUMNS, *columns]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from cimnet.data.classes import read_dataset_file
 from cimnet.data.io.name_patterns import FileName, NamePattern, find_partners
+from cimnet.data.io.patterns import folders_below
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.sensor_names import Named, NamedPairs, pair_one_folder, pair_two_folders
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.errors import ConfigError, DataError
-from cimnet.utils.files import is_there
+from cimnet.utils.files import is_there, resolved
 from cimnet.utils.numbers import pluralize
 
 FilePair = tuple[str, Path | None, Path | None]
@@ -160,10 +161,11 @@ def _meant(files: Named, pattern: str, option: str) -> dict[FileName, Path]:
 def _images(folder: Path, extensions: tuple[str, ...], option: str, out: Path | None) -> dict[str, Path]:
     """Images of a folder and of those in it, by their path below it without extension."""
     found: dict[str, Path] = {}
-    for inner in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    for inner in folders_below(folder):
         below = inner.relative_to(folder)
-        written = out is not None and inner.resolve().is_relative_to(out.resolve())
-        if not written and not any(part.startswith(".") for part in below.parts):
+        if out is None or not resolved(inner).is_relative_to(resolved(out)):
             found |= {(below / stem).as_posix(): path for stem, path in index_images(inner, extensions).items()}
     if not found:
         raise DataError(f"{option} {folder}: no images in it")

@@ -13,7 +13,7 @@ from cimnet.errors import CimnetError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.jobs.outcomes import AlarmRow, Outcome, alarm_row
 from cimnet.inference.settings import Settings
-from cimnet.utils.files import csv_text, require_writable
+from cimnet.utils.files import csv_text, require_writable, resolved
 from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import LOCK, OutputLock
 
@@ -34,7 +34,7 @@ def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | str
     """
     kept = {key: value for key, value in asdict(settings).items() if key not in _NOT_COMPARED}
     kept = {key: value for key, value in kept.items() if key not in _LATER or value != _LATER[key]}
-    places = {option: str(path.resolve()) if isinstance(path, Path) else path for option, path in origin.items()}
+    places = {option: str(resolved(path)) if isinstance(path, Path) else path for option, path in origin.items()}
     return {"checkpoint": digest, **kept, **places}
 
 

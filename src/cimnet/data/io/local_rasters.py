@@ -2,45 +2,28 @@
 
 GDAL opens whatever a file names: a VRT its sources, any file its overviews and masks, and each of them by whichever of
 150 drivers knows it, some of which send requests. So the files are followed here first; each must be a local GeoTIFF,
-or a VRT of such. What this overlooks cannot reach the network, because GDAL has none while :data:`OFFLINE` holds.
+or a VRT of such. What this overlooks cannot reach the network, see :mod:`cimnet.utils.gdal`.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import stat
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from cimnet.errors import DataError, one_line
 
-OFFLINE = {
-    "GDAL_HTTP_PROXY": "none://",  # no such kind: the HTTP client gives up before it opens a socket or asks for a name
-    "GDAL_HTTPS_PROXY": "none://",
-    "GDAL_HTTP_NOPROXY": "",
-    "GDAL_HTTP_MAX_RETRY": "0",
-    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
-    "GDAL_VRT_ENABLE_PYTHON": "NO",
-}
-"""GDAL's settings without a network, for `rasterio.Env`."""
-_NETWORK = ("WMS", "WCS", "WMTS", "HTTP", "PLMOSAIC", "EEDA", "EEDAI", "DAAS", "STACIT", "STACTA", "GTI", "OGCAPI")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _VRT = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?<VRTDataset", re.IGNORECASE)
 _LONGEST_VRT, _MOST_FILES, _DEEPEST = 64_000_000, 100_000, 8
 _RASTERS_BESIDE = (".ovr", ".msk", ".msk.ovr")
 _TEXTS_BESIDE = (".aux.xml", ".ovr.aux.xml", ".msk.aux.xml")
 _WORLD_FILES = (".tfw", ".tifw", ".wld", ".prj", ".rpb")
-_SOURCES = {"sourcefilename", "sourcedataset"}
+_SOURCES = {"sourcefilename", "sourcedataset", "dempath"}
+_KEYS = ("_dataset", "overview_file")  # ends of keys of metadata that name files: of longitudes, of overviews
+_DATASETS = {"", "vrtdataset", "vrtwarpeddataset", "vrtpansharpeneddataset"}
 _BANDS = {"vrtsourcedrasterband", "vrtderivedrasterband", "vrtwarpedrasterband", "vrtpansharpenedrasterband"}
-
-
-def leave_out_network_drivers() -> None:
-    """Tell GDAL to leave out the drivers that send requests; it listens if rasterio is not imported yet."""
-    if "rasterio" not in sys.modules:
-        os.environ["GDAL_SKIP"] = ",".join((*filter(None, os.environ.get("GDAL_SKIP", "").split(",")), *_NETWORK))
 
 
 def raster_files(raster: Path) -> list[Path]:
@@ -61,7 +44,7 @@ def raster_files(raster: Path) -> list[Path]:
             raise DataError(f"{raster}: a VRT of more than {_MOST_FILES:,} files or {_DEEPEST} levels; build a new one")
         if _start(path, parent)[:4] not in _TIFF:
             waiting += [(source, path, depth + 1) for source in _sources(path, parent)]
-        for side in _beside(path):
+        for side in side_files(path):
             found[side] = None
     return list(found)
 
@@ -83,8 +66,12 @@ def _start(path: Path, parent: Path) -> bytes:
         raise DataError(f"{where} cannot be read ({reason}); only files of this machine are read") from error
 
 
-def _beside(path: Path) -> list[Path]:
-    """Files of a raster that GDAL finds by their names."""
+def side_files(path: Path) -> list[Path]:
+    """Files that GDAL finds by the name of a raster or image and reads with it: overviews, masks, georeferences.
+
+    Raises:
+        DataError: overviews or a mask that are no GeoTIFF, which GDAL would open with any of its drivers.
+    """
     rasters = [path.with_name(f"{path.name}{suffix}") for suffix in _RASTERS_BESIDE]
     for side in rasters:
         if side.exists() and _start(side, path)[:4] not in _TIFF:
@@ -115,11 +102,15 @@ def _named(element: ElementTree.Element, vrt: Path) -> list[Path]:
     tag = element.tag.lower()
     attributes = {name.lower(): value for name, value in element.attrib.items()}
     content = "".join(element.itertext()).strip()
+    kind = attributes.get("subclass", "")
+    if tag == "vrtdataset" and kind.lower() not in _DATASETS:
+        raise DataError(f"{vrt}: a VRT of the kind {kind[:40]}; convert it to GeoTIFF")
     if tag == "vrtrasterband" and attributes.get("subclass", "VRTSourcedRasterBand").lower() not in _BANDS:
         raise DataError(f"{vrt}: a VRT with a band of the kind {attributes['subclass'][:40]}; convert it to GeoTIFF")
     if tag == "pixelfunctionlanguage" and content.lower() == "python":
         raise DataError(f"{vrt}: a VRT that holds Python code, which is not run; convert it to GeoTIFF")
-    if tag not in _SOURCES:
+    named = tag in _SOURCES or (tag == "mdi" and attributes.get("key", "").lower().endswith(_KEYS))
+    if not named:
         return []
     relative = attributes.get("relativetovrt", "0") not in ("0", "")
     return [vrt.parent / content if relative else Path(content)]
