@@ -180,3 +180,13 @@ def test_an_empty_sequence_is_refused() -> None:
     inputs = {name: x[..., :0] if x.ndim > 2 else x for name, x in _inputs(6).items()}
     with pytest.raises(ValueError, match="empty"):
         selective_scan(**inputs)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(5, 8), (1000, 8), (19200, 192), (300, 10**6)])
+def test_blocks_on_an_accelerator_are_whole_lanes_of_bounded_size(length: int, rows: int) -> None:
+    u, states = torch.empty(length, 2, 4, rows, device="meta"), 16
+    block, segment, lanes = blocked_scan._lengths(u, states)
+    assert block == segment
+    assert block % lanes == 0
+    assert block == lanes or block * u[0].numel() * states <= blocked_scan.ON_CUDA
+    assert block < length + lanes

@@ -171,7 +171,7 @@ def scan_sequences(
     length, batch, groups, rows = u.shape
     rank, states = dt_proj.shape[2], A_log.shape[1]
     projected = torch.bmm(u.permute(2, 0, 1, 3).flatten(1, 2), x_proj.transpose(1, 2))  # (G, L·B, R + 2·S)
-    step, B, C = torch.split(projected, (rank, states, states), 2)
+    step, B, C = torch.split(projected, [rank, states, states], 2)
     delta = torch.bmm(step, dt_proj.transpose(1, 2)).view(groups, length, batch, rows)
     B, C = (x.reshape(groups, length, batch, states).permute(2, 0, 3, 1) for x in (B, C))
     y = selective_scan(
