@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable
 
 from cimnet.curation.download.archives import unpack
-from cimnet.errors import CimnetError, DataError
+from cimnet.errors import DataError
 from tests.faults import seeds
 from tests.faults.bench import Bench, Fault
 
@@ -189,8 +189,7 @@ TARS += (
 )  # fmt: skip
 FAULTS: list[Fault] = [
     *(Fault(f"zip {name}", "archives", run, DataError, says, slow="bomb" in name) for name, run, says in ZIPS),
-    Fault("zip whose work folder is a link", "archives", _linked_work_folder, CimnetError,
-          "out: cannot be written .*choose another folder"),
+    Fault("zip whose work folder is a link", "archives", _linked_work_folder, None, "^unpacked: a$"),
     *(Fault(f"tar {name}", "archives", run, DataError, says, slow="bomb" in name) for name, run, says in TARS),
     Fault("text in the place of an archive", "archives", _unpacked(b"<html>404</html>"), DataError,
           "damaged, or neither"),

@@ -152,11 +152,24 @@ def require_writable(path: Path, named: Path | None = None) -> None:
     """
     folder = path.absolute()
     with _as_cimnet_error(named or path):
-        while not os.path.lexists(folder):
+        while not _is_there(folder):
             folder = folder.parent
         probe = folder / f".write-test.{os.getpid()}"
         _create(probe)
         probe.unlink()
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path is a file, a folder, or a link to anything or nothing.
+
+    Raises:
+        OSError: the system cannot tell: a name that is too long, or links in a circle above it.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def require_apart(out: Path, *inputs: Path) -> None:
