@@ -8,7 +8,7 @@ import torch
 from cimnet.models import create_model, list_models
 from cimnet.models.zoo import PUBLICATIONS
 
-SMALL = ("small_cmnext_mit_b0", "small_cmx_mit_b0", "small_eaefnet_resnet18")
+SMALL = ("small_cmnext_mit_b0", "small_cmx_mit_b0", "small_eaefnet_resnet18", "small_sigma")
 MOST = 31_000_000
 """Parameters of RTFNet-18, the largest of the published networks that they are compared with."""
 

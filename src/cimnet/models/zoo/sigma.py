@@ -360,3 +360,4 @@ def _register(name: str, width: int, depths: tuple[int, int, int, int], drop_pat
 _register("sigma_tiny", 96, (2, 2, 9, 2), 0.2)
 _register("sigma_small", 96, (2, 2, 27, 2), 0.3)
 _register("sigma_base", 128, (2, 2, 27, 2), 0.6)
+_register("small_sigma", 32, (1, 1, 2, 1), 0.1)  # for comparisons; nobody published it
