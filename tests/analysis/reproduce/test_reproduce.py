@@ -417,7 +417,7 @@ def test_an_exported_model_is_scored_and_not_counted(
             return inner(rgb, thermal)
 
     predictor.model = Exported()
-    monkeypatch.setattr("cimnet.analysis.reproduce.load", lambda *_, **__: predictor)
+    monkeypatch.setattr("cimnet.analysis.reproduce.given_models.load", lambda *_, **__: predictor)
     reproduce("table5", kust4k, tmp_path, checkpoints=[model])
     reproduce("table4", kust4k, tmp_path, checkpoints=[model])
     monkeypatch.setattr("cimnet.analysis.reproduce.score", lambda *_: pytest.fail("scored first"))

@@ -137,7 +137,9 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     try:
         refuse_pipe(path)
         _refuse_unapplied(path)
-        side_files(path)
+        for side in side_files(path):
+            if side.name.endswith(".aux.xml") and b"OVERVIEW_FILE" in side.read_bytes():
+                raise DataError(f"{side}: names another file (OVERVIEW_FILE), which is not opened; remove it")
         with offline(), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             with rasterio.open(path.absolute(), driver=_driver(path)) as file:
