@@ -82,15 +82,10 @@ def hides_turn(tags: Collection[int], size: tuple[int, int]) -> bool:
     return 0 < len(turned) < len(tags) and (size[0] == size[1] or max(turned) <= 4)
 
 
-def orientation_tag(path: Path) -> int:
-    """EXIF orientation 1..8 of an image file; 1 where it has none."""
-    return 1 if path.suffix.lower() == ".npy" else read_facts(path).orientation
-
-
 def turned_hint(*paths: Path) -> str:
     """What to know where sizes differ because one file of a pair has an orientation tag: "" where none has."""
     for path in paths:
-        tag = orientation_tag(path)
+        tag = 1 if path.suffix.lower() == ".npy" else read_facts(path).orientation
         if tag != 1:
             return (
                 f" (the EXIF orientation tag {tag} of {path.name} is applied; if the other files were made from the "

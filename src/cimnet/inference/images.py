@@ -14,11 +14,10 @@ from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands
-from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import upright
 from cimnet.data.io.readers import is_rgbt, read_rgb, read_rgbt
 from cimnet.data.io.thermal_files import Wanted, as_counts, check_depth, read_thermal_counts
-from cimnet.data.pairs import hides_turn, orientation_tag, turned_hint
+from cimnet.data.pairs import turned_hint
 from cimnet.errors import DataError
 from cimnet.inference.windows import Read
 
@@ -60,20 +59,7 @@ def pair_tensors(
             f"{names[1]} is {sizes[1]} but {names[0]} is {sizes[0]}{turned_hint(*paths)}; "
             "register and resample to the size of the RGB image first (`cimnet data align`)"
         )
-    if len(paths) == 2:
-        _doubt_turn(paths, (rgb_tensor.shape[-2], rgb_tensor.shape[-1]))
     return rgb_tensor, thermal_tensor
-
-
-def _doubt_turn(paths: list[Path], size: tuple[int, int]) -> None:
-    """Say where one image of a pair was turned by its EXIF tag, the other has none, and sizes do not tell."""
-    tags = [orientation_tag(path) for path in paths]
-    if hides_turn(tags, size):
-        path, tag = next((path, tag) for path, tag in zip(paths, tags, strict=True) if tag != 1)
-        notice(
-            f"{path}: turned by its EXIF orientation {tag}, the other image of the pair has none; if they do not fit, "
-            "remove the tag (exiftool -Orientation= FILE)"
-        )
 
 
 def _rgb(image: ImageLike, bands: Bands | None) -> Tensor:

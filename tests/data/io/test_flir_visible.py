@@ -248,17 +248,3 @@ def test_video_takes_it(tmp_path: Path) -> None:
     asked = replace(asked, fps=None, thermal_fps=4.0)
     with pytest.raises(ConfigError, match=r"rgb_embedded: .*film\.mp4 is not a folder of FLIR JPEGs"):
         open_sources(film, tmp_path, asked, str, Wanted("kelvin"))
-
-
-def test_a_turn_that_sizes_hide_is_said(tmp_path: Path) -> None:
-    """One image with a tag of 180 degrees and one without: as right as the tag, and nobody but the user can tell."""
-    info = ModelInfo("any", {}, ("a", "b"), ((0, 0, 0), (9, 9, 9)), ThermalScaling(), "uint8")
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    rgb, thermal = tmp_path / "rgb.png", tmp_path / "thermal.png"
-    Image.new("RGB", (6, 4), "red").save(rgb)
-    Image.new("L", (6, 4), 9).save(thermal, exif=exif)
-    with pytest.warns(DataWarning, match=r"thermal\.png: turned by its EXIF orientation 3, the other .* has none"):
-        pair_tensors(rgb, thermal, info)
-    Image.new("RGB", (6, 4), "red").save(rgb, exif=exif)
-    pair_tensors(rgb, thermal, info)  # turned alike: a warning would be an error here
