@@ -76,10 +76,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def tell(key: str, found: dict[str, Points]) -> None:
-    slopes = {what: round(slope(points), 2) for what, points in found.items()}
+    slopes = {what: round(slope(points), 2) for what, points in found.items() if len(points) > 1}
     for what, points in found.items():
         shown = ", ".join(f"{n:,}: {value:.3g}" for n, value in points.items())
-        print(f"{what}: slope {slopes[what]:.2f}  ({shown})", flush=True)
+        print(f"{what}: slope {slopes.get(what, '–')}  ({shown})", flush=True)
     rounded = {what: {str(n): float(f"{v:.4g}") for n, v in points.items()} for what, points in found.items()}
     record(key, {"slopes": slopes, "points": rounded})
 
