@@ -3,7 +3,7 @@
     python benchmarks/growth.py names [--most 1000000]     # listing, checking, dividing, resuming; simulated names
     python benchmarks/growth.py model [--sides 320,640,1280,2560] [--model cimnet_efficientnet_lite0]
     python benchmarks/growth.py geo [--sides 1000,2000,4000,8000] [--checkpoint FILE]   # peak memory of cimnet geo
-    python benchmarks/growth.py plot docs/notebook/growth.svg
+    python benchmarks/growth.py plot docs/notebook/growth.png
 
 Times are CPU seconds of one thread. The slope is that of a straight line through the larger half of the points in
 log-log: 1 is linear. Each kind writes its key (`growth_names`, `growth_model`, `growth_geo` …) of
@@ -76,10 +76,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def tell(key: str, found: dict[str, Points]) -> None:
-    slopes = {what: round(slope(points), 2) for what, points in found.items()}
+    slopes = {what: round(slope(points), 2) for what, points in found.items() if len(points) > 1}
     for what, points in found.items():
         shown = ", ".join(f"{n:,}: {value:.3g}" for n, value in points.items())
-        print(f"{what}: slope {slopes[what]:.2f}  ({shown})", flush=True)
+        print(f"{what}: slope {slopes.get(what, '–')}  ({shown})", flush=True)
     rounded = {what: {str(n): float(f"{v:.4g}") for n, v in points.items()} for what, points in found.items()}
     record(key, {"slopes": slopes, "points": rounded})
 
@@ -280,7 +280,7 @@ def plot(options: argparse.Namespace) -> None:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
     assert options.picture is not None, "plot needs a file to write"
-    figure.savefig(options.picture)
+    figure.savefig(options.picture, dpi=70)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,12 @@ def test_a_timm_encoder_needs_no_second_library() -> None:
     assert found & {"segmentation_models_pytorch", "scipy", "matplotlib", "accelerate"} == set()
 
 
+def test_no_library_is_imported_inside_an_outline() -> None:
+    """Tensors that it makes when it is imported would have no data."""
+    found = imported("from cimnet.models.outline import Outline; Outline(1, 1).__enter__()")
+    assert {"timm", "segmentation_models_pytorch", "torchvision", "cimnet.models.zoo"} <= found
+
+
 def test_names_of_training_are_there_when_asked_for() -> None:
     import cimnet.data
 

@@ -3,9 +3,10 @@ are read next."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -19,6 +20,8 @@ _FILLS = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "sub_", "div_", "cla
 _RANDOM_FILLS = {"uniform_", "normal_", "erfinv_", "trunc_normal_"} | {
     f"{scheme}_{kind}_" for scheme in ("kaiming", "xavier") for kind in ("uniform", "normal")
 }
+_LIBRARIES = ("timm", "segmentation_models_pytorch", "cimnet.models.zoo")
+"""What builders import. It is imported before an outline begins: tensors that a module makes must have their data."""
 _MORE_NUMBERS, _LEAST_NUMBERS = 8, 20_000_000
 _MORE_TENSORS, _LEAST_TENSORS = 8, 2_000
 
@@ -41,6 +44,12 @@ class Outline(TorchFunctionMode):
         super().__init__()
         self.numbers = max(_MORE_NUMBERS * numbers, _LEAST_NUMBERS)
         self.tensors = max(_MORE_TENSORS * tensors, _LEAST_TENSORS)
+
+    def __enter__(self) -> Self:
+        for name in _LIBRARIES:
+            importlib.import_module(name)
+        super().__enter__()
+        return self
 
     def __torch_function__(
         self,

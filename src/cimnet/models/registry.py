@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,9 @@ SMALL_ENCODERS = {"mit_b0": LIGHT, "efficientnet_lite0": LIGHT}
 Builder = Callable[..., RGBTModel]
 _FAMILIES: dict[str, Builder] = {}
 _NETWORKS: dict[str, Builder] = {}
+_ZOO = "cimnet.models.zoo"
+"""Registers the published networks. It is imported when they are asked for: timm and torchvision come with it, which
+take seconds, and an exported file needs neither."""
 
 
 def register_model(family: str) -> Callable[[Builder], Builder]:
@@ -74,7 +78,7 @@ def _thermal_only(encoder: str, num_classes: int, **options: Any) -> RGBTModel:
 def list_models(pattern: str = "*") -> list[str]:
     """Names for :func:`create_model`, filtered by a shell pattern such as ``cimnet_*``."""
     names = [f"{family}_{encoder}" for family in _FAMILIES for encoder in ENCODERS]
-    return fnmatch.filter([*names, *_NETWORKS], pattern)
+    return fnmatch.filter([*names, *_networks()], pattern)
 
 
 def list_families() -> list[str]:
@@ -84,7 +88,12 @@ def list_families() -> list[str]:
 
 def list_networks() -> list[str]:
     """Those of :func:`list_models` that were registered as one network, with an encoder of its own."""
-    return list(_NETWORKS)
+    return list(_networks())
+
+
+def _networks() -> dict[str, Builder]:
+    importlib.import_module(_ZOO)
+    return _NETWORKS
 
 
 def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
@@ -100,7 +109,7 @@ def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
         ConfigError: if the name, the number of classes or an option is not valid.
     """
     family = max((f for f in _FAMILIES if name.startswith(f + "_")), key=len, default="")
-    if not family and name not in _NETWORKS:
+    if not family and name not in _networks():
         near = difflib.get_close_matches(name, list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see `cimnet models`"
         raise ConfigError(f"model '{name}' is unknown: {hint}")

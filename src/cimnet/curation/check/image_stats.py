@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.ndimage import binary_dilation, label
 
 from cimnet.utils.numbers import value_range
 
@@ -96,6 +95,8 @@ def constant_margin(values: npt.NDArray[Any]) -> str:
     same = (data == level) & ~declared
     if same.mean() < _MARGIN:
         return ""
+    from scipy.ndimage import binary_dilation, label  # here: it takes a while, and few images get so far
+
     regions, _ = label(same)
     touching = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
     margin = np.isin(regions, touching[touching > 0])
