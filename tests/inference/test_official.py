@@ -87,6 +87,14 @@ def test_safetensors_and_state_dict(state: State, model: ZooNetwork, tmp_path: P
     _same(from_official(NAME, tmp_path / "weights.safetensors", 9), model)
 
 
+def test_double_precision_is_not_rounded(state: State) -> None:
+    doubled = {k: v.double() * (1 + 1e-12) if v.is_floating_point() else v for k, v in state.items()}
+    found = from_official(NAME, doubled)
+    assert isinstance(found, ZooNetwork)
+    assert all(torch.equal(value, doubled[name]) for name, value in found.official_state().items())
+    assert found.rgb_mean[0, 0].item() == 0.485
+
+
 @pytest.mark.parametrize("classes", [2, 5, 9, 40])
 def test_number_of_classes_comes_from_the_weights(classes: int) -> None:
     other = cimnet.create_model(NAME, classes)

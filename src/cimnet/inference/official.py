@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo, save_checkpoint
@@ -45,7 +46,7 @@ def from_official(
             The images are given to the model as RGB all the same.
 
     Returns:
-        The model in evaluation mode, on the CPU.
+        The model in evaluation mode, on the CPU; in float64 where the weights are, else in float32.
 
     Raises:
         ConfigError: no published network has this name, or no such order of channels exists.
@@ -63,6 +64,8 @@ def from_official(
     _require_fit(name, found, weights, place)
     model = create_model(name, found, **official_options(name, channel_order))
     assert isinstance(model, ZooNetwork)
+    if any(value.dtype == torch.float64 for value in weights.values()):
+        model.double()
     model.load_state_dict({**model.state_dict(), **_known(model, weights)})
     return model.eval()
 
@@ -75,7 +78,7 @@ def official_options(name: str, channel_order: ChannelOrder | None = None) -> di
 def official_model(
     name: str, source: str | Path, classes: ClassList, channel_order: ChannelOrder | None = None
 ) -> tuple[RGBTModel, ModelInfo]:
-    """The model of :func:`from_official` and its description.
+    """The model of :func:`from_official`, in float32, and its description.
 
     The data sets of the published networks have thermal images of 8 bits, of which the whole range becomes 0..1.
 
@@ -87,7 +90,7 @@ def official_model(
     """
     model = from_official(name, source, len(classes.names), channel_order)
     options = official_options(name, channel_order)
-    return model, ModelInfo(name, options, classes.names, classes.colors, thermal_dtype="uint8")
+    return model.float(), ModelInfo(name, options, classes.names, classes.colors, thermal_dtype="uint8")
 
 
 def import_official(
