@@ -53,7 +53,7 @@ class TokenEmbedding(nn.Module):
             sides = ((side + patch // 2) // patch * patch for side in x.shape[-2:])
             x = F.interpolate(x, size=tuple(sides), mode="bilinear", align_corners=False)
         grid = self.patch_embed(x).permute(0, 3, 1, 2)
-        prefix = [token.expand(len(x), -1, -1) for token in (self.cls_token, self.reg_token) if token is not None]
+        prefix = [token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.reg_token) if token is not None]
         others = torch.cat(prefix, 1) if prefix else None
         if self.pos_embed is not None:
             before = 0 if self.positions_are_of_patches else self.tokens.prefix
@@ -64,6 +64,23 @@ class TokenEmbedding(nn.Module):
         together = grid.flatten(2).transpose(1, 2)
         together = together if others is None else torch.cat((others, together), 1)
         return to_grid(self.norm_pre(together), self.tokens.prefix, grid.shape[-2], grid.shape[-1])
+
+
+def rotary_positions(rope: Any, height: int, width: int) -> Tensor:
+    """What a rotary embedding of timm gives for a grid: (height · width, 2 · width of a head).
+
+    That of DINOv3 makes Python numbers of the sizes, which would fix them in a graph of :mod:`torch.export`. There, its
+    coordinates are computed here: the centres of the patches, each axis scaled to −1..1.
+    """
+    known = type(rope).__name__ == "RotaryEmbeddingDinoV3" and rope.normalize_coords == "separate"
+    if not (known and torch.compiler.is_exporting()):
+        return rope.get_embed(shape=(height, width))
+    axes = []
+    for side in (height, width):
+        centers = torch.arange(side, device=rope.periods.device, dtype=torch.float32) + 0.5
+        axes.append(2 * centers / torch.ones_like(centers).sum() - 1)
+    coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 1)
+    return torch.cat(rope._get_pos_embed_from_coords(coordinates), -1)
 
 
 class TokenStage(nn.Module):
@@ -92,7 +109,7 @@ class TokenStage(nn.Module):
         """Tokens, or an image, to tokens (B, C, h, w + prefix)."""
         x = self.embed(x)
         height, width = x.shape[-2], x.shape[-1] - self.prefix
-        options = {} if self.rope is None else {"rope": self.rope.get_embed(shape=(height, width))}
+        options = {} if self.rope is None else {"rope": rotary_positions(self.rope, height, width)}
         x = to_sequence(x, self.prefix)
         for n, block in enumerate(self.blocks):
             x = block(x, **options)
@@ -153,5 +170,5 @@ def to_sequence(x: Tensor, prefix: int) -> Tensor:
 def to_grid(x: Tensor, prefix: int, height: int, width: int) -> Tensor:
     """The reverse of :func:`to_sequence`."""
     x = x.transpose(1, 2)
-    grid = x[..., prefix:].reshape(len(x), -1, height, width)
+    grid = x[..., prefix:].reshape(x.shape[0], -1, height, width)
     return torch.cat((grid, x[:, :, None, :prefix].expand(-1, -1, height, -1)), 3) if prefix else grid
