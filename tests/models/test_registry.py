@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
 def test_names_of_the_models() -> None:
     names = list_models()
     encoders = [f"resnet{n}" for n in (18, 34, 50, 101)] + [f"mit_b{n}" for n in range(6)]
-    encoders += ["efficientnet_lite0", "convnext_nano", "convnext_tiny"]
+    encoders += ["efficientnet_lite0", "convnext_nano", "convnext_tiny", "convnext_tiny.dinov3_lvd1689m"]
     assert {f"{family}_{e}" for family in ("cimnet", "rgb_only", "thermal_only") for e in encoders} <= set(names)
     assert len(names) == len(set(names))
 

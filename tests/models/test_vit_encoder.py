@@ -297,3 +297,8 @@ def test_the_convnext_of_dinov3() -> None:
     with torch.inference_mode():
         maps = encoder.eval()(torch.randn(1, 3, 64, 96))
     assert [tuple(x.shape[-2:]) for x in maps] == [(16, 24), (8, 12), (4, 6), (2, 3)]
+
+
+def test_satellite_weights_have_statistics_of_their_own() -> None:
+    assert create_encoder("vit_large_patch16_dinov3.sat493m").mean == (0.43, 0.411, 0.296)
+    assert create_encoder("vit_large_patch16_dinov3.lvd1689m").mean == (0.485, 0.456, 0.406)

@@ -84,12 +84,12 @@ def trace(model: RGBTModel, normalization: bool) -> ExportedProgram:
             program = torch.export.export(tiled, (example(),), dynamic_shapes=(free,), strict=False)
     except Exception as error:  # torch.export has no common class for what it cannot do
         raise ConfigError(
-            f"this model cannot be exported to pt2 by torch {torch.__version__}: {one_line(error)}; try onnx or openvino"
+            f"this model cannot be exported to pt2 by torch {torch.__version__}: {one_line(error)}; try onnx"
         ) from error
     if getattr(program, "_guards_code", None):  # such a file would be refused when it is opened
         raise ConfigError(
             f"this model cannot be exported to pt2 by torch {torch.__version__}: its graph would hold only under "
-            "conditions on the image's size; export it to onnx or openvino"
+            "conditions on the image's size; export it to onnx"
         )
     return program
 
