@@ -25,6 +25,10 @@ STEP = (2, 2)
 class HieraEmbedding(nn.Module):
     """From an image (B, 3, H, W) to a map (B, C, H/4, W/4) with positions of any size; H and W are multiples of 32."""
 
+    pos_embed: Tensor
+    pos_embed_win: Tensor | None
+    pos_embed_window: Tensor | None
+
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.proj = network.patch_embed.proj

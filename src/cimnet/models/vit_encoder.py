@@ -37,6 +37,10 @@ class TokenEmbedding(nn.Module):
         network: a ``VisionTransformer`` or ``Eva`` of timm, made with ``dynamic_img_size=True``.
     """
 
+    pos_embed: Tensor | None
+    cls_token: Tensor | None
+    reg_token: Tensor | None
+
     def __init__(self, network: Any, tokens: TokenGrid) -> None:
         super().__init__()
         self.tokens = tokens

@@ -48,6 +48,12 @@ def test_onnx(encoder: str, tmp_path: Path) -> None:
     _agree(f"thermal_only_{encoder}", tmp_path, "onnx")
 
 
+@pytest.mark.parametrize("encoder", ["vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"])
+def test_openvino(encoder: str, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    _agree(f"thermal_only_{encoder}", tmp_path, "openvino")
+
+
 def test_onnx_of_adapters(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     _agree("cimnet_vit_small_patch16_dinov3", tmp_path, "onnx", **LORA)
