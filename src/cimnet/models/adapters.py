@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
-from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -67,6 +66,8 @@ class MapAdapter(nn.Module):
     """The same for maps (B, C, H, W), with 1×1 convolutions."""
 
     def __init__(self, channels: int, width: int) -> None:
+        from timm.layers import LayerNorm2d  # here, as in encoder.py
+
         super().__init__()
         self.norm, self.down, self.up = LayerNorm2d(channels), nn.Conv2d(channels, width, 1), zero_conv(width, channels)
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
-from cimnet.models.mit_attention import ReducedAttention
 from cimnet.models import vit_encoder
+from cimnet.models.mit_attention import ReducedAttention
 from cimnet.models.staged_encoder import FirstStage, StagedEncoder
 from cimnet.utils.extras import install
 from cimnet.utils.hub_access import cached_if_unreachable

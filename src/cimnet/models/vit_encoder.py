@@ -15,16 +15,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.models import deit
-from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
 from cimnet.models.positions import resample_positions
 from cimnet.models.staged_encoder import FirstStage, StagedEncoder, TokenGrid
 
-MODULES = (VisionTransformer.__module__, deit.__name__, Eva.__module__)
+MODULES = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.eva")
 """The files of timm that hold such networks."""
 
 
@@ -135,6 +132,9 @@ def cut_vit(name: str, network: Any) -> StagedEncoder:
     Raises:
         ConfigError: the network is of a kind that cannot be cut.
     """
+    from timm.models.eva import Eva
+    from timm.models.vision_transformer import VisionTransformer
+
     depth, patch = len(network.blocks), _patch(network)
     reason = ""
     if type(network) not in (VisionTransformer, Eva):
