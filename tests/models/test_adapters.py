@@ -60,9 +60,7 @@ def test_the_start_is_the_pretrained_network(encoder: str, options: dict[str, An
     with torch.inference_mode():
         before = plain(image)
         for ours, wanted in zip(adapted(image), before, strict=True):
-            torch.testing.assert_close(
-                ours, wanted, rtol=1e-4, atol=1e-5
-            )  # another layout in memory rounds differently
+            torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-5)  # layouts in memory differ
         for name, parameter in adapted.named_parameters():
             if parameter.requires_grad and "up" in name.split(".")[-2:]:
                 nn.init.normal_(parameter, std=0.5)
