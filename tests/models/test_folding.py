@@ -12,7 +12,13 @@ from cimnet.models import RGBTModel, create_model
 from cimnet.models.folding import FoldedModel, fold_for_inference
 
 SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
-NAMES = ("cimnet_resnet10t", "cimnet_efficientnet_lite0", "cimnet_mit_b0", "early_fusion_efficientnet_lite0")
+NAMES = (
+    "cimnet_resnet10t",
+    "cimnet_efficientnet_lite0",
+    "cimnet_mit_b0",
+    "early_fusion_efficientnet_lite0",
+    "cimnet_test_vit",
+)
 
 
 def _model(name: str = "cimnet_resnet10t") -> RGBTModel:

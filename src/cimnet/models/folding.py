@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cimnet.models.base import RGBTModel
 from cimnet.models.decoder import MLPDecoder
-from cimnet.models.encoder import FirstStage
+from cimnet.models.staged_encoder import FirstStage
 
 _REPLACED = {"forward", "predict"}
 

@@ -49,11 +49,32 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
+class EncoderConfig(_Section):
+    """What of a pretrained encoder is trained, see :class:`cimnet.models.adapters.EncoderOptions`."""
+
+    freeze: bool = Field(False, description="train none of the pretrained weights")
+    adapter: Annotated[Literal["none", "bottleneck", "lora"], _yaml_false("none")] = Field(
+        "none", description="with freeze: small modules inside the encoder that are trained"
+    )
+    adapter_width: PositiveInt = Field(16, description="width of the bottleneck, or rank of the LoRA change")
+
+    @model_validator(mode="after")
+    def _adapter_of_frozen(self) -> EncoderConfig:
+        if self.adapter != "none" and not self.freeze:
+            raise ValueError("adapter needs freeze: true; without it, all weights are trained")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The argument ``encoder_options`` of models."""
+        return self.model_dump() | {"adapter": None if self.adapter == "none" else self.adapter}
+
+
 class ModelConfig(_Section):
     """Which model. Options left out keep the defaults of the model's name."""
 
     name: str = "cimnet_resnet101"
     pretrained: bool = True
+    encoder: EncoderConfig = EncoderConfig()
     input_scale: float | None = Field(
         None, gt=0, le=4, description="resize factor inside the model; logits keep input size"
     )
@@ -81,7 +102,9 @@ class ModelConfig(_Section):
 
     def options(self) -> dict[str, Any]:
         """Arguments for :func:`cimnet.create_model` besides name and classes."""
-        options = self.model_dump(exclude={"name"}, exclude_none=True)
+        options = self.model_dump(exclude={"name", "encoder"}, exclude_none=True)
+        if self.encoder.freeze:
+            options["encoder_options"] = self.encoder.options()
         if options.get("mutual_information") == "off":
             options["mutual_information"] = None
         return options
