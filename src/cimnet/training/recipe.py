@@ -49,6 +49,10 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
+PUBLISHED_OPTIONS = frozenset({"channel_order", "head_eps", "gate", "use_se"})
+"""Fields of :class:`ModelConfig` that published networks alone have."""
+
+
 class EncoderConfig(_Section):
     """What of a pretrained encoder is trained, see :class:`cimnet.models.adapters.EncoderOptions`."""
 
@@ -90,6 +94,11 @@ class ModelConfig(_Section):
     offset_update: Literal["replace", "residual"] | None = None
     modulation: bool | None = None
     channel_order: Literal["rgb", "bgr"] | None = Field(None, description="of published networks")
+    head_eps: float | None = Field(None, gt=0, description="of CMX: its authors train with 1e-3, default 1e-5")
+    gate: Literal["image", "batch"] | None = Field(None, description="of EAEFNet: batch is its authors' training")
+    use_se: bool | Literal["training"] | None = Field(
+        None, description="of EAEFNet: weigh channels in the aggregations, see docs/models.md"
+    )
     explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
     exchange_dropout: float | None = Field(
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
