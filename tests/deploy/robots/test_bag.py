@@ -12,7 +12,9 @@ import pytest
 pytest.importorskip("rosbags")
 
 from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer as Writer2
 
 from cimnet.deploy.robots import ApproximateTime, Segmented, predict_bag
 from cimnet.deploy.robots.bag_output import BagWriter
@@ -59,11 +61,32 @@ class TestApproximateTime:
     def test_the_oldest_fall_out(self) -> None:
         pairs = ApproximateTime[int](0.05, 3)
         for number in range(5):
-            pairs.add(0, number * SECOND, number)
+            pairs.add(0, number * SECOND // 5, number)
         assert sorted(pairs.queues[0].values()) == [2, 3, 4]
         assert pairs.unpaired == [2, 0]
         assert pairs.add(0, 0, 9) is None  # older than all that wait
         assert pairs.add(1, 0, 1) is None
+
+    def test_a_clock_that_goes_back_pairs_on(self) -> None:
+        """A bag that is played again: what waits lies in the future and must not push out all that comes."""
+        pairs = ApproximateTime[int](0.05, 3)
+        for number in range(5):
+            pairs.add(0, (100 + number) * SECOND, number)
+        assert pairs.add(1, 90 * SECOND, 0) is None
+        assert pairs.add(0, 10 * SECOND, 7) is None
+        assert pairs.add(1, 10 * SECOND, 8) == (7, 8)
+        assert pairs.jumps == [1, 1]
+        assert pairs.unpaired == [5, 1]
+        assert pairs.add(0, 10 * SECOND - 1000, 9) is None  # out of order by a little: no jump
+        assert pairs.jumps == [1, 1]
+
+    def test_of_two_messages_with_one_stamp_the_later_waits(self) -> None:
+        """As in message_filters; the one that it replaces is counted."""
+        pairs = ApproximateTime[str](0.05, 10)
+        assert pairs.add(0, 5, "a") is None
+        assert pairs.add(0, 5, "b") is None
+        assert pairs.add(1, 5, "x") == ("b", "x")
+        assert pairs.unpaired == [1, 0]
 
 
 @pytest.mark.parametrize(("name", "storage"), [("in.bag", None), ("mcap", "MCAP"), ("sqlite", "SQLITE3")])
@@ -204,6 +227,58 @@ def test_compressed_topics_and_another_size(predictor: Predictor, tmp_path: Path
     assert any("resized" in note for note in notes)
     with pytest.raises(DataError, match="is of vision_msgs/msg/LabelInfo; give a topic of Image"):
         predict_bag(predictor, tmp_path / "out", "/cimnet/label_info", "/cimnet/mask", tmp_path / "again")
+
+
+def test_stamps_that_jump_back_are_said(predictor: Predictor, tmp_path: Path) -> None:
+    """Both clocks are set back in the middle of a recording; the RGB images that wait are more than the queue holds."""
+    first, store, later = drive(2, 2.0, fps=(20, 5)), typestore(2), []
+    for topic, logged, message in drive(2, 1.0, fps=(20, 5)):
+        stamp = stamp_of(message) - 1000 * SECOND
+        array = read_image(message, "rgb" if topic == RGB else "thermal", "")
+        encoding = "rgb8" if topic == RGB else "mono8"
+        later.append((topic, logged + 2 * SECOND, image(store, array, encoding, stamp)))
+    notes: list[str] = []
+    bag = write_bag(tmp_path / "in", [*first, *later])
+    assert predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap", note=notes.append).pairs == 15
+    assert [note for note in notes if "jump back 1 time;" in note and RGB in note]
+
+
+def test_a_camera_that_was_started_again_is_read_on(predictor: Predictor, tmp_path: Path) -> None:
+    """In ROS 1 each start of a publisher has a connection of its own, on the same topic."""
+    store = typestore(1)
+    with Writer1(tmp_path / "in.bag") as writer:
+        starts = [
+            {
+                topic: writer.add_connection(topic, "sensor_msgs/msg/Image", typestore=store, callerid=f"/{start}")
+                for topic in (RGB, THERMAL)
+            }
+            for start in range(2)
+        ]
+        for number, (topic, logged, message) in enumerate(drive(1)):
+            start = starts[number >= 8]
+            writer.write(start[topic], logged, store.serialize_ros1(message, message.__msgtype__))
+    result = predict_bag(predictor, tmp_path / "in.bag", RGB, THERMAL, tmp_path / "out.bag")
+    assert (result.pairs, result.unpaired) == (5, (5, 0))
+
+
+def test_a_topic_without_messages_is_named(predictor: Predictor, tmp_path: Path) -> None:
+    store = typestore(2)
+    with Writer2(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for topic in (RGB, THERMAL):
+            connection = writer.add_connection(topic, "sensor_msgs/msg/Image", typestore=store)
+            if topic == RGB:
+                message = drive(2)[0][2]
+                writer.write(connection, 5, store.serialize_cdr(message, message.__msgtype__))
+    with pytest.raises(DataError, match=rf"{THERMAL} has 0 messages.*a topic that was recorded"):
+        predict_bag(predictor, tmp_path / "in", RGB, THERMAL, tmp_path / "out.mcap")
+
+
+def test_the_folder_that_holds_the_recording_is_kept(predictor: Predictor, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "in", drive(2))
+    [inner] = bag.glob("*.mcap")
+    with pytest.raises(CimnetError, match="is also an input"):
+        predict_bag(predictor, inner, RGB, THERMAL, bag, overwrite=True)
+    assert len(read(bag, RGB)) == 10
 
 
 def test_outputs_that_exist_are_kept(predictor: Predictor, tmp_path: Path) -> None:

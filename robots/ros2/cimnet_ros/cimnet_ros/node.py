@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -14,6 +15,7 @@ from vision_msgs.msg import LabelInfo, VisionClass
 from cimnet import CimnetError, load
 from cimnet.deploy.robots import ApproximateTime, NewestPair, PairSegmenter, Segmented
 from cimnet.deploy.robots.images import image_fields
+from cimnet.deploy.robots.ros_types import stamp_of
 
 PARAMETERS = {
     "checkpoint": "",
@@ -63,8 +65,7 @@ class SegmentNode(Node):
 
     def take(self, side: int, message: Image) -> None:
         """An image has come: 0 RGB, 1 thermal."""
-        stamp = message.header.stamp
-        pair = self.pairs.add(side, stamp.sec * 10**9 + stamp.nanosec, message)
+        pair = self.pairs.add(side, stamp_of(message) or self.get_clock().now().nanoseconds, message)
         if pair is not None:
             self.worker.offer(*pair)
 
@@ -118,7 +119,7 @@ def main() -> None:
         raise SystemExit(f"cimnet_ros: {error}") from None
     try:
         rclpy.spin(node)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExternalShutdownException):  # Ctrl-C, or ros2 launch ends
         pass
     finally:
         node.destroy_node()

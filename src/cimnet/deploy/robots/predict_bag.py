@@ -16,6 +16,7 @@ from cimnet.deploy.robots.ros_types import rosbags, stamp_of, typestore
 from cimnet.errors import CimnetError, ConfigError, DataError, one_line
 from cimnet.inference.predictor import Predictor
 from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
+from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import Progress
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -83,14 +84,14 @@ def predict_bag(
     segment = PairSegmenter(predictor, rgb_topic, thermal_topic, calibration, alarms, note=note)
     result = BagResult()
     with _opened(bag) as reader, _output(out, bag, overwrite) as place:
-        connections = [_connection(reader, topic, bag) for topic in (rgb_topic, thermal_topic)]
+        connections = [c for topic in (rgb_topic, thermal_topic) for c in _connections(reader, topic, bag)]
         pairs = ApproximateTime[_Logged](slop, queue_size)
         total, read, unstamped = sum(c.msgcount for c in connections), 0, 0
         with BagWriter(place, predictor.classes, overlay, alarms) as writer:
             for connection, logged, raw in _messages(reader, connections, result, bag):
                 message = _unpack(reader, connection, raw, bag)
                 unstamped += stamp_of(message) == 0
-                side = 0 if connection is connections[0] else 1
+                side = 0 if connection.topic == rgb_topic else 1
                 pair = pairs.add(side, stamp_of(message) or logged, _Logged(message, logged))
                 if pair is not None:
                     writer.add(segment(pair[0].message, pair[1].message), pair[0].message, pair[0].time)
@@ -104,6 +105,9 @@ def predict_bag(
         )
         if not result.pairs:
             raise DataError(_why_none(bag, pairs, connections, result, slop))
+    for topic, jumps in zip((rgb_topic, thermal_topic), pairs.jumps, strict=True):
+        if jumps:
+            note(f"{bag}: the stamps of {topic} jump back {pluralize(jumps, 'time')}; pairs are made anew from there")
     if unstamped:
         note(f"{bag}: {unstamped} messages have no stamp; the times at which they were recorded were used")
     if result.problem:
@@ -130,14 +134,16 @@ def _opened(bag: Path) -> Iterator[Any]:
         reader.close()
 
 
-def _connection(reader: Any, topic: str, bag: Path) -> Any:
+def _connections(reader: Any, topic: str, bag: Path) -> list[Any]:
+    """All of a topic: each publisher, and each start of one, has its own."""
     found = [c for c in reader.connections if c.topic == topic]
     if not found:
         listed = sorted({f"{c.topic} ({c.msgtype.replace('/msg/', '/')})" for c in reader.connections})
         raise DataError(f"{bag}: no topic {topic}; there are {', '.join(listed) or 'none'}")
-    if found[0].msgtype not in _IMAGES:
-        raise DataError(f"{bag}: {topic} is of {found[0].msgtype}; give a topic of Image or CompressedImage")
-    return found[0]
+    for connection in found:
+        if connection.msgtype not in _IMAGES:
+            raise DataError(f"{bag}: {topic} is of {connection.msgtype}; give a topic of Image or CompressedImage")
+    return found
 
 
 def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path) -> Iterator[tuple[Any, int, bytes]]:
@@ -151,7 +157,7 @@ def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path)
         except Exception as error:  # a damaged chunk raises whatever the format's reader meets
             result.problem = f"cannot be read on after {result.pairs} pairs ({one_line(error)})"
             return
-        yield next(c for c in connections if c.topic == connection.topic), logged, raw
+        yield connection, logged, raw
 
 
 def _unpack(reader: Any, connection: Any, raw: bytes, bag: Path) -> Any:
@@ -168,7 +174,7 @@ def _output(out: Path, bag: Path, overwrite: bool) -> Iterator[Path]:
         raise CimnetError(f"{out}: exists; choose another name, or --overwrite to replace it")
     if out.is_dir() and not (out / "metadata.yaml").is_file() and any(out.iterdir()):
         raise CimnetError(f"{out}: a folder that is no bag; choose another name")
-    refuse_inputs_as_outputs([out], [bag])
+    refuse_inputs_as_outputs([out], [bag, *bag.absolute().parents])
     require_writable_file(out)
     with hidden_folder(out) as work:
         place = work / (out.name if out.suffix == ".bag" else (out.stem or "bag"))
@@ -183,6 +189,9 @@ def _why_none(
 ) -> str:
     gap = pairs.gap()
     near = "" if gap is None else f", the nearest at the end are {gap:+.3f} s apart"
-    counts = ", ".join(f"{c.topic} has {c.msgcount} messages" for c in connections)
+    topics = dict.fromkeys(c.topic for c in connections)
+    messages = {topic: sum(c.msgcount for c in connections if c.topic == topic) for topic in topics}
+    counts = ", ".join(f"{topic} has {pluralize(count, 'message')}" for topic, count in messages.items())
     cut = f"; the bag {result.problem}" if result.problem else ""
-    return f"{bag}: no pair within {slop:g} s ({counts}{near}{cut}); give a larger --slop"
+    remedy = "give a larger --slop" if all(messages.values()) else "give a topic that was recorded"
+    return f"{bag}: no pair within {slop:g} s ({counts}{near}{cut}); {remedy}"
