@@ -171,6 +171,16 @@ def test_no_pair_says_how_far_off_the_nearest_is(predictor: Predictor, tmp_path:
     assert not (tmp_path / "out.mcap").exists()
 
 
+def test_a_constant_offset_of_the_clocks(predictor: Predictor, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "in", drive(2, 1.0, late=0.33))
+    assert predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap", offset=0.33, slop=0.001).pairs == 5
+    masks = read(tmp_path / "out.mcap", "/cimnet/mask")
+    expected = predictor.predict(look(0, GROUND, False), look(0, GROUND, True))
+    np.testing.assert_array_equal(read_image(masks[0], "thermal", ""), expected)
+    with pytest.raises(CimnetError, match="offset nan"):
+        predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "no.mcap", offset=float("nan"))
+
+
 def test_a_missing_topic_lists_what_is_there(predictor: Predictor, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "in.bag", drive(1))
     with pytest.raises(DataError, match=rf"no topic /nothing; there are {RGB} \(sensor_msgs/Image\), {THERMAL}"):

@@ -146,7 +146,7 @@ def test_the_worker_survives_any_failure() -> None:
 
 
 def test_images_without_a_stamp_pair_by_when_they_come(ros: Bus, node_module: Any, trained: Trained) -> None:
-    ros.parameters = {"checkpoint": str(trained.best), "rgb_topic": "/rgb", "thermal_topic": "/heat", "overlay": False}
+    ros.parameters = {"checkpoint": str(trained.best), "rgb_topic": "/rgb", "thermal_topic": "/heat", "offset": 0.5}
     node = node_module.SegmentNode()
     rgb, heat = picture(0.0, False), picture(0.0, True)
     rgb.header.stamp = heat.header.stamp = Time()
@@ -155,7 +155,7 @@ def test_images_without_a_stamp_pair_by_when_they_come(ros: Bus, node_module: An
     ros.now = 103.0
     ros.send("/heat", heat)
     assert not node.worker._waiting
-    assert node.pairs.gap() == pytest.approx(3.0)
+    assert node.pairs.gap() == pytest.approx(2.5)  # less the offset
     node.destroy_node()
 
 

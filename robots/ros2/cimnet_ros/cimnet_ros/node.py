@@ -22,6 +22,7 @@ PARAMETERS = {
     "rgb_topic": "/camera/image_raw",
     "thermal_topic": "/thermal/image_raw",
     "slop": 0.05,
+    "offset": 0.0,
     "queue_size": 10,
     "calibration": "",
     "device": "",
@@ -55,6 +56,7 @@ class SegmentNode(Node):
         self.labels = self.create_publisher(LabelInfo, "~/label_info", latched)
         self.diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10) if given["alarms"] else None
         self.labels.publish(self._label_info(predictor.classes))
+        self.offset = round(given["offset"] * 1e9)
         self.pairs = ApproximateTime(given["slop"], given["queue_size"])
         self.worker = NewestPair(segment, self.publish, log.error)
         for side, topic in enumerate(topics):
@@ -65,7 +67,8 @@ class SegmentNode(Node):
 
     def take(self, side: int, message: Image) -> None:
         """An image has come: 0 RGB, 1 thermal."""
-        pair = self.pairs.add(side, stamp_of(message) or self.get_clock().now().nanoseconds, message)
+        stamp = stamp_of(message) or self.get_clock().now().nanoseconds
+        pair = self.pairs.add(side, stamp - side * self.offset, message)
         if pair is not None:
             self.worker.offer(*pair)
 

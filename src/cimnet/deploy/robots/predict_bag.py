@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ def predict_bag(
     out: str | Path,
     *,
     slop: float = 0.05,
+    offset: float = 0.0,
     queue_size: int = 10,
     overlay: Overlay = "jpeg",
     calibration: Path | None = None,
@@ -66,6 +68,7 @@ def predict_bag(
         out: ``.bag``: ROS 1; ``.mcap``: one file, as Foxglove opens it; else a rosbag2 folder. It appears when it is
             whole; of a bag that is cut short it holds what could be read.
         slop, queue_size: see :class:`ApproximateTime`; stamps are those of the headers.
+        offset: thermal stamp − RGB stamp of the same moment, seconds: positive where the thermal clock is ahead.
         overlay, calibration, alarms: see :class:`BagWriter` and :class:`PairSegmenter`.
         overwrite: replace `out`.
         note: called with each sentence that a user should know.
@@ -77,8 +80,11 @@ def predict_bag(
         CimnetError: `out` exists or cannot be written.
     """
     bag, out = Path(bag), Path(out)
-    if not slop >= 0 or queue_size < 1:
-        raise ConfigError(f"slop {slop}, queue_size {queue_size}: at least 0 seconds and 1 message")
+    if not slop >= 0 or queue_size < 1 or not isfinite(offset):
+        raise ConfigError(
+            f"slop {slop}, queue_size {queue_size}, offset {offset}: at least 0 seconds, 1 message, and a number of "
+            "seconds"
+        )
     if rgb_topic == thermal_topic:
         raise ConfigError(f"rgb_topic and thermal_topic are both {rgb_topic}; give two topics")
     segment = PairSegmenter(predictor, rgb_topic, thermal_topic, calibration, alarms, note=note)
@@ -92,7 +98,8 @@ def predict_bag(
                 message = _unpack(reader, connection, raw, bag)
                 unstamped += stamp_of(message) == 0
                 side = 0 if connection.topic == rgb_topic else 1
-                pair = pairs.add(side, stamp_of(message) or logged, _Logged(message, logged))
+                stamp = (stamp_of(message) or logged) - side * round(offset * 1e9)
+                pair = pairs.add(side, stamp, _Logged(message, logged))
                 if pair is not None:
                     writer.add(segment(pair[0].message, pair[1].message), pair[0].message, pair[0].time)
                     result.pairs += 1
@@ -193,5 +200,5 @@ def _why_none(
     messages = {topic: sum(c.msgcount for c in connections if c.topic == topic) for topic in topics}
     counts = ", ".join(f"{topic} has {pluralize(count, 'message')}" for topic, count in messages.items())
     cut = f"; the bag {result.problem}" if result.problem else ""
-    remedy = "give a larger --slop" if all(messages.values()) else "give a topic that was recorded"
+    remedy = "give a larger --slop or an --offset" if all(messages.values()) else "give a topic that was recorded"
     return f"{bag}: no pair within {slop:g} s ({counts}{near}{cut}); {remedy}"
