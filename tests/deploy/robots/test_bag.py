@@ -291,6 +291,30 @@ def test_the_folder_that_holds_the_recording_is_kept(predictor: Predictor, tmp_p
     assert len(read(bag, RGB)) == 10
 
 
+def test_a_damaged_image_is_left_out_and_said(predictor: Predictor, tmp_path: Path) -> None:
+    """A JPEG that a camera broke off does not cost the rest of a long recording; nothing but such ones is refused."""
+    store = typestore(2)
+    good: list[Any] = []
+    broken: list[Any] = []
+    for number in range(3):
+        stamp = number * SECOND + 1
+        heat = (THERMAL, stamp, image(store, look(number, GROUND, True), "mono8", stamp))
+        whole = compressed(store, look(number, GROUND, False), "jpeg", stamp)
+        half = compressed(store, look(number, GROUND, False), "jpeg", stamp)
+        half.data = half.data[: len(half.data) // 2]
+        good += [(RGB, stamp, half if number == 1 else whole), heat]
+        broken += [(RGB, stamp, half), heat]
+    notes: list[str] = []
+    bag = write_bag(tmp_path / "in", good)
+    result = predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap", note=notes.append)
+    assert (result.pairs, result.damaged) == (2, 1)
+    assert [stamp_of(mask) for mask in read(tmp_path / "out.mcap", "/cimnet/mask")] == [1, 2 * SECOND + 1]
+    assert any("1 damaged pair left out; the first: /camera/color: a compressed image" in note for note in notes)
+    with pytest.raises(DataError, match=r"all 3 pairs are damaged; .*cannot be decoded"):
+        predict_bag(predictor, write_bag(tmp_path / "bad", broken), RGB, THERMAL, tmp_path / "no.mcap")
+    assert not (tmp_path / "no.mcap").exists()
+
+
 def test_outputs_that_exist_are_kept(predictor: Predictor, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "in", drive(2))
     (tmp_path / "mine").mkdir()

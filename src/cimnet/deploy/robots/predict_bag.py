@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from cimnet.deploy.robots.approximate_time import ApproximateTime
 from cimnet.deploy.robots.bag_output import BagWriter, Overlay
-from cimnet.deploy.robots.pair_segmenter import PairSegmenter
+from cimnet.deploy.robots.images import DamagedImageError
+from cimnet.deploy.robots.pair_segmenter import PairSegmenter, Segmented
 from cimnet.deploy.robots.ros_types import rosbags, stamp_of, typestore
 from cimnet.errors import CimnetError, ConfigError, DataError, one_line
 from cimnet.inference.predictor import Predictor
@@ -31,11 +32,15 @@ class BagResult:
         pairs: predicted.
         unpaired: messages of the RGB and of the thermal topic without a partner.
         problem: why the bag could not be read to its end. Empty: it was.
+        damaged: pairs left out, as one of their images cannot be decoded.
+        damage: what is wrong with the first of them.
     """
 
     pairs: int = 0
     unpaired: tuple[int, int] = (0, 0)
     problem: str = ""
+    damaged: int = 0
+    damage: str = ""
 
 
 class _Logged(NamedTuple):
@@ -100,8 +105,9 @@ def predict_bag(
                 side = 0 if connection.topic == rgb_topic else 1
                 stamp = (stamp_of(message) or logged) - side * round(offset * 1e9)
                 pair = pairs.add(side, stamp, _Logged(message, logged))
-                if pair is not None:
-                    writer.add(segment(pair[0].message, pair[1].message), pair[0].message, pair[0].time)
+                found = None if pair is None else _segmented(segment, *pair, result)
+                if pair is not None and found is not None:
+                    writer.add(found, pair[0].message, pair[0].time)
                     result.pairs += 1
                 read += 1
                 if progress is not None:
@@ -110,16 +116,30 @@ def predict_bag(
             pairs.unpaired[0] + len(pairs.queues[0]),
             pairs.unpaired[1] + len(pairs.queues[1]),
         )
+        if not result.pairs and result.damaged:
+            raise DataError(f"{bag}: all {pluralize(result.damaged, 'pair')} are damaged; {result.damage}")
         if not result.pairs:
             raise DataError(_why_none(bag, pairs, connections, result, slop))
     for topic, jumps in zip((rgb_topic, thermal_topic), pairs.jumps, strict=True):
         if jumps:
             note(f"{bag}: the stamps of {topic} jump back {pluralize(jumps, 'time')}; pairs are made anew from there")
+    if result.damaged:
+        note(f"{bag}: {pluralize(result.damaged, 'damaged pair')} left out; the first: {result.damage}")
     if unstamped:
         note(f"{bag}: {unstamped} messages have no stamp; the times at which they were recorded were used")
     if result.problem:
         note(f"{bag}: {result.problem}; what came before is kept")
     return result
+
+
+def _segmented(segment: PairSegmenter, rgb: _Logged, thermal: _Logged, result: BagResult) -> Segmented | None:
+    """None: one of both images is damaged, which `result` counts; a long recording is not given up for it."""
+    try:
+        return segment(rgb.message, thermal.message)
+    except DamagedImageError as error:
+        result.damaged += 1
+        result.damage = result.damage or one_line(error)
+        return None
 
 
 @contextmanager
