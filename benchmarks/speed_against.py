@@ -99,7 +99,8 @@ def report(options: argparse.Namespace, found: dict[tuple[str, str], dict[str, f
     print(f"{options.model}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, {rate / 1e9:.0f} GMAC/s")
     print(markdown_table(["", "wall", "CPU", "pairs/s", "share of the float32 peak"], table), end="", flush=True)
     if options.record:
-        record(f"against_b263845_{options.model}", {"ratios": ratios, "peak_gmac_per_s": round(rate / 1e9)})
+        kind = "_step" if _yardstick(options.rows.split(",")[0]) == "bare" else ""
+        record(f"against_b263845_{options.model}{kind}", {"ratios": ratios, "peak_gmac_per_s": round(rate / 1e9)})
 
 
 def _yardstick(row: str) -> str:

@@ -187,6 +187,13 @@ def test_damaged_files_and_pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "exploded").exists()
 
 
+def test_official_weights_are_to_be_imported_first(tmp_path: Path) -> None:
+    file = tmp_path / "epoch-500.pth"
+    torch.save({"model": {"a": torch.ones(3)}}, file)
+    with pytest.raises(CheckpointError, match=r"epoch-500\.pth: .* go through `cimnet import` first$"):
+        load_checkpoint(file)
+
+
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _save(tmp_path / "m.safetensors")
     before = path.read_bytes()

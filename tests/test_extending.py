@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 from cimnet.data import LAYOUTS, open_dataset
+from cimnet.inference.official import from_official
 from cimnet.models import create_model
-from cimnet.models.registry import _FAMILIES
+from cimnet.models.registry import _FAMILIES, _NETWORKS
+from cimnet.models.zoo import PUBLICATIONS
 from tests import ROOT
 from tests.fakes.layouts import make_folder
 
@@ -45,3 +47,20 @@ def test_a_model_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         _FAMILIES.clear()
         _FAMILIES.update(families)
+
+
+def test_a_published_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its original's weights load, in the order of colours that they expect."""
+    networks = dict(_NETWORKS)
+    try:
+        names: dict = {}
+        exec(EXAMPLES[2], names)
+        monkeypatch.setitem(PUBLICATIONS, "tinynet", names["PUBLICATIONS"]["tinynet"])
+        weights = {"head.conv.weight": torch.rand(3, 6, 1, 1), "head.conv.bias": torch.rand(3)}
+        model = from_official("tinynet", weights)
+        assert model.channel_order == "bgr"
+        assert torch.equal(model.classify.bias, weights["head.conv.bias"])
+        assert model(torch.rand(1, 3, 5, 7), torch.rand(1, 1, 5, 7)).logits.shape == (1, 3, 5, 7)
+    finally:
+        _NETWORKS.clear()
+        _NETWORKS.update(networks)

@@ -26,6 +26,8 @@ FORMAT = 1
 INFO_KEY = "cimnet"
 WEIGHTS = "model.safetensors"
 """The file in a folder that :func:`cimnet.inference.hub.save_folder` wrote."""
+_OF_TORCH = (".pth", ".pt", ".ckpt", ".tar")
+"""Endings of files that torch.save wrote, as most authors call them."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,10 @@ def _read_header(path: Path) -> Header:
     try:
         return read_header(path)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
+        hint = "; official weights of a published network go through `cimnet import` first"
+        raise CheckpointError(
+            f"checkpoint {path}: damaged or not a safetensors file ({error}){hint * (path.suffix in _OF_TORCH)}"
+        ) from error
 
 
 def _fill(model: RGBTModel, state: dict[str, Tensor]) -> None:

@@ -244,3 +244,14 @@ def test_one_line_of_an_error_from_a_dataloader_worker() -> None:
     )
     assert message_of(DataError(text)) == "a: b.png: broken: restore it"
     assert message_of(DataError("two\n lines")) == "two lines"
+
+
+def test_info_says_how_many_parameters_are_trained(cli: Cli) -> None:
+    arguments = ("info", "thermal_only_test_vit", "--size", "32x32", "--json")
+    whole, frozen = (json.loads(cli(*arguments, *more).out) for more in ((), ("--freeze", "--adapter", "lora")))
+    assert whole["trained_parameters"] == whole["parameters"]
+    assert 0 < frozen["trained_parameters"] < frozen["parameters"]
+    assert "training changes" in cli("info", "thermal_only_test_vit", "--size", "32x32").out
+    refused = cli("info", "thermal_only_test_vit", "--adapter", "lora")
+    assert refused.code == 2
+    assert "--freeze" in refused.err

@@ -48,7 +48,7 @@ class Bus:
 
     Attributes:
         published: messages by topic. qos: of publishers and subscribers, by topic. log: (level, text).
-        parameters: given to the node.
+        parameters: given to the node. now: its clock, seconds.
     """
 
     def __init__(self) -> None:
@@ -57,6 +57,7 @@ class Bus:
         self.callbacks: dict[str, Callable[[Any], object]] = {}
         self.log: list[tuple[str, str]] = []
         self.parameters: dict[str, Any] = {}
+        self.now = 0.0
 
     def send(self, topic: str, sent: Any) -> None:
         """Deliver a message to the subscriber."""
@@ -78,7 +79,9 @@ def _node_class(bus: Bus) -> type:
             return SimpleNamespace(info=say("info"), warning=say("warning"), error=say("error"))
 
         def get_clock(self) -> Any:
-            return SimpleNamespace(now=lambda: SimpleNamespace(to_msg=lambda: Time(sec=7)))
+            return SimpleNamespace(
+                now=lambda: SimpleNamespace(to_msg=lambda: Time(sec=7), nanoseconds=round(bus.now * 1e9))
+            )
 
         def create_publisher(self, kind: type, topic: str, qos: Any) -> Any:
             bus.qos[topic] = qos
@@ -105,6 +108,7 @@ def ros(monkeypatch: pytest.MonkeyPatch) -> Bus:
     bus = Bus()
     modules: dict[str, dict[str, Any]] = {
         "rclpy": {"init": lambda: None, "try_shutdown": lambda: None},
+        "rclpy.executors": {"ExternalShutdownException": type("ExternalShutdownException", (Exception,), {})},
         "rclpy.node": {"Node": _node_class(bus)},
         "rclpy.qos": {
             "QoSProfile": SimpleNamespace,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,9 @@ import cimnet
 from cimnet.data.synthetic import synthesize
 from cimnet.models.zoo import PUBLICATIONS
 from cimnet.models.zoo.network import ZooNetwork
+from tests.models.zoo import vectors
+from tests.models.zoo.fill import fill_all
+from tests.models.zoo.tester import assert_extract, pair_of
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +52,22 @@ def test_commands(data: Path, official: Path, tmp_path: Path, cli: Any) -> None:
     assert len(list((tmp_path / "masks" / "masks").iterdir())) == 29
     assert cimnet.load(calibrated).has_alarm
     assert (tmp_path / "scores.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [("rtfnet_resnet18", "rtfnet-18"), ("cainet_mobilenet_v2", "cainet"), ("sigma_tiny", "sigma-tiny")],
+)
+def test_logits_of_float64_weights_are_the_originals(name: str, original: str) -> None:
+    """Through the public function, as a user checks it: nothing on the way rounds to float32."""
+    expected = vectors.read(original)
+    lines = (line.partition(" ") for line in str(expected["weights"]).splitlines())
+    shapes = {key: tuple(int(side) for side in shape.split("x") if side) for key, _, shape in lines}
+    weights = {key: torch.from_numpy(np.asarray(value)) for key, value in fill_all(shapes).items()}
+    model = cimnet.from_official(name, weights, channel_order="rgb").double()
+    with torch.no_grad():
+        logits = model(*pair_of("64x96")).logits
+    assert_extract(logits, expected, "64x96/logits")
 
 
 @pytest.mark.parametrize("name", list(PUBLICATIONS))

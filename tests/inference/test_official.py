@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -87,6 +88,14 @@ def test_safetensors_and_state_dict(state: State, model: ZooNetwork, tmp_path: P
     _same(from_official(NAME, tmp_path / "weights.safetensors", 9), model)
 
 
+def test_double_precision_is_not_rounded(state: State) -> None:
+    doubled = {k: v.double() * (1 + 1e-12) if v.is_floating_point() else v for k, v in state.items()}
+    found = from_official(NAME, doubled)
+    assert isinstance(found, ZooNetwork)
+    assert all(torch.equal(value, doubled[name]) for name, value in found.official_state().items())
+    assert found.rgb_mean[0, 0].item() == 0.485
+
+
 @pytest.mark.parametrize("classes", [2, 5, 9, 40])
 def test_number_of_classes_comes_from_the_weights(classes: int) -> None:
     other = cimnet.create_model(NAME, classes)
@@ -95,6 +104,23 @@ def test_number_of_classes_comes_from_the_weights(classes: int) -> None:
     assert found(torch.rand(1, 3, 32, 32), torch.rand(1, 1, 32, 32)).logits.shape[1] == classes
     with pytest.raises(CheckpointError, match=f"for {classes} classes, not 7"):
         from_official(NAME, other.official_state(), 7)
+
+
+def test_float64_is_kept(state: State, model: ZooNetwork, tmp_path: Path, cli: Any) -> None:
+    """Weights that float32 cannot hold come through unrounded; a checkpoint of this package has them in float32."""
+    wide = {k: v.double() * (1 + 1e-12) if v.is_floating_point() else v for k, v in state.items()}
+    found = from_official(NAME, wide)
+    assert isinstance(found, ZooNetwork)
+    for name, value in found.double().official_state().items():
+        assert torch.equal(value, wide[name]), name
+    assert found.rgb_mean.flatten().tolist() == [0.485, 0.456, 0.406]
+    mixed = {**wide, "backbone.norm2.bias": state["backbone.norm2.bias"]}
+    assert from_official(NAME, mixed).rgb_mean.dtype == torch.float32
+    torch.save(wide, tmp_path / "a.pth")
+    out = tmp_path / "out.safetensors"
+    assert cli("import", NAME, tmp_path / "a.pth", "--classes", "mfnet", "--out", out).code == 0
+    assert {v.dtype for v in safetensors.torch.load_file(out).values()} <= {torch.float32, torch.int64}
+    _same(cimnet.load(out, "cpu").network, model)
 
 
 def test_order_of_the_channels(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +170,32 @@ class TestWeightsThatDoNotFit:
         with pytest.raises(CheckpointError, match=r"'backbone\.norm2\.bias' are NaN"):
             from_official(NAME, state)
 
+    def test_too_large_for_float32(self, state: State, tmp_path: Path) -> None:
+        """Whatever float64 holds, no checkpoint with infinite weights is written."""
+        wide = {k: v.double() if v.is_floating_point() else v for k, v in state.items()}
+        wide["backbone.norm2.bias"][3] = 1e300
+        torch.save(wide, tmp_path / "a.pth")
+        out = tmp_path / "out.safetensors"
+        with pytest.raises(CheckpointError, match=r"'backbone\.norm2\.bias' are NaN or infinite"):
+            import_official(NAME, tmp_path / "a.pth", BUILT_IN["mfnet"], out)
+        assert not out.exists()
+
+    @pytest.mark.parametrize("kind", ["sparse", "complex", "whole numbers", "meta", "quantised"])
+    @pytest.mark.filterwarnings("ignore:torch.quantize")
+    def test_no_plain_numbers(self, kind: str, state: State) -> None:
+        """A cast would lose what they say, or fail somewhere inside torch."""
+        key = "backbone.norm2.bias"
+        change: dict[str, Callable[[Tensor], Tensor]] = {
+            "sparse": Tensor.to_sparse,
+            "complex": lambda v: v.to(torch.complex64),
+            "whole numbers": Tensor.long,
+            "meta": lambda v: v.to("meta"),
+            "quantised": lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8),
+        }
+        state[key] = change[kind](state[key])
+        with pytest.raises(CheckpointError, match=rf"'{key}' does not hold plain floating-point numbers"):
+            from_official(NAME, state)
+
     def test_nothing_alike(self) -> None:
         with pytest.raises(CheckpointError, match="look like none"):
             from_official(NAME, {"conv.weight": torch.ones(3, 3)})
@@ -166,6 +218,14 @@ def _write_cimnet(path: Path) -> None:
 
 FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "web page": ("a.pth", lambda p: p.write_bytes(b"\n<!DOCTYPE html><html><head>Google"), "web page, not a checkp"),
+    "web page behind a mark": ("a.pth", lambda p: p.write_bytes(b"\xef\xbb\xbf<html>"), "web page, not a checkp"),
+    "web page behind a comment": (
+        "a.pth",
+        lambda p: p.write_bytes(b"<!-- " + b"saved " * 999 + b"--><html>"),
+        "web page, not a checkp",
+    ),
+    "pickle": ("a.pth", lambda p: p.write_bytes(pickle.dumps(_Harmful(), 4)), "is a pickle.*could run code"),
+    "old pickle": ("a.pth", lambda p: p.write_bytes(pickle.dumps(_Harmful(), 2)), "system.*could run code"),
     "empty": ("a.pth", lambda p: p.touch(), "is empty"),
     "folder": ("a.pth", lambda p: p.mkdir(), "is a folder"),
     "nothing": ("a.pth", lambda p: None, "cannot be read"),

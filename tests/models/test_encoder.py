@@ -95,12 +95,13 @@ def test_no_classifier_is_carried_along(name: str, millions: float) -> None:
 
 def test_statistics_are_those_of_the_pretraining() -> None:
     assert create_encoder("resnet18").mean == (0.485, 0.456, 0.406)
+    assert create_encoder("test_vit").mean == (0.5, 0.5, 0.5)
     lite = create_encoder("tf_efficientnet_lite0")
     assert lite.mean == lite.std == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
-    "name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "hrnet_w18_small", "shvit_s1"]
+    "name", ["vit_relpos_small_patch16_224", "deit_tiny_distilled_patch16_224", "hrnet_w18_small", "shvit_s1"]
 )
 def test_unusable_family_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=name) as caught:

@@ -12,7 +12,13 @@ from cimnet.models import RGBTModel, create_model
 from cimnet.models.folding import FoldedModel, fold_for_inference
 
 SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
-NAMES = ("cimnet_resnet10t", "cimnet_efficientnet_lite0", "cimnet_mit_b0", "early_fusion_efficientnet_lite0")
+NAMES = (
+    "cimnet_resnet10t",
+    "cimnet_efficientnet_lite0",
+    "cimnet_mit_b0",
+    "early_fusion_efficientnet_lite0",
+    "cimnet_test_vit",
+)
 
 
 def _model(name: str = "cimnet_resnet10t") -> RGBTModel:
@@ -103,3 +109,16 @@ def test_with_hooks_or_in_training_the_model_itself_runs() -> None:
     assert keeper.get() is not model
     model.train()
     assert keeper.get() is model
+
+
+@pytest.mark.slow  # networks at their published sizes
+@pytest.mark.parametrize("name", ["rtfnet_resnet18", "cainet_mobilenet_v2", "cmx_mit_b2", "cmnext_mit_b2"])
+def test_published_networks(name: str) -> None:
+    model = create_model(name, 5).eval()
+    for key, tensor in model.named_buffers():
+        if key.endswith("running_var"):
+            tensor.uniform_(0.5, 1.5)
+    pair = _pair((64, 96))
+    with torch.inference_mode():
+        wanted, found = model(*pair).logits, fold_for_inference(model)(*pair).logits
+    assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()

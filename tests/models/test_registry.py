@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
 def test_names_of_the_models() -> None:
     names = list_models()
     encoders = [f"resnet{n}" for n in (18, 34, 50, 101)] + [f"mit_b{n}" for n in range(6)]
-    encoders += ["efficientnet_lite0", "convnext_nano", "convnext_tiny"]
+    encoders += ["efficientnet_lite0", "convnext_nano", "convnext_tiny", "convnext_tiny.dinov3_lvd1689m"]
     assert {f"{family}_{e}" for family in ("cimnet", "rgb_only", "thermal_only") for e in encoders} <= set(names)
     assert len(names) == len(set(names))
 
@@ -70,7 +70,7 @@ def test_unknown_name_suggests(name: str, hint: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("encoder", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("encoder", ["vit_relpos_small_patch16_224", "hrnet_w18_small"])
 @pytest.mark.parametrize("family", ["cimnet", "rgb_only", "thermal_only"])
 def test_unusable_family_is_named(family: str, encoder: str) -> None:
     with pytest.raises(ConfigError, match=encoder):

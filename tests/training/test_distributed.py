@@ -26,7 +26,7 @@ from cimnet.evaluation import evaluate
 from cimnet.inference import load
 from cimnet.models import CIMNet, registry
 from cimnet.models.base import Output
-from cimnet.models.encoder import StagedEncoder
+from cimnet.models.staged_encoder import StagedEncoder
 from cimnet.training import train
 from cimnet.training.loss import MutualInformationWeight
 from cimnet.training.recipe import parse_recipe

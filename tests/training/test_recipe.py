@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 from cimnet.errors import ConfigError
-from cimnet.training.recipe import Recipe, load_recipe, parse_recipe
+from cimnet.models import create_model
+from cimnet.models.zoo.cmx import CMX
+from cimnet.models.zoo.eaefnet import EAEFNet
+from cimnet.training.recipe import PUBLISHED_OPTIONS, Recipe, load_recipe, parse_recipe
 from cimnet.training.recipe_files import shipped_recipes
 from tests import ROOT
 
@@ -57,6 +60,28 @@ def test_yaml_reads_no_and_off_as_false_where_they_are_choices(tmp_path: Path) -
     assert recipe.model.mutual_information == "off"
     assert recipe.model.options()["mutual_information"] is None
     assert load_recipe(path, ["model.mutual_information=cooperative"]).model.mutual_information == "cooperative"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("small_cmx_mit_b0", "head_eps: 1.0e-3"), ("small_eaefnet_resnet18", "gate: batch, use_se: training")],
+)
+def test_options_of_published_networks(tmp_path: Path, name: str, options: str) -> None:
+    """What their authors trained with can be set, and every model that has no such option refuses it."""
+    text = f"data: {{root: x}}\nmodel: {{name: {name}, pretrained: false, channel_order: bgr, {options}}}\n"
+    model = load_recipe(_write(tmp_path, text)).model
+    assert set(model.options()) - {"pretrained"} <= PUBLISHED_OPTIONS
+    built = create_model(name, 3, **model.options())
+    if name == "small_cmx_mit_b0":
+        assert isinstance(built, CMX)
+        assert built.decoder.mix[1].eps == 1e-3
+    else:
+        assert isinstance(built, EAEFNet)
+        assert [fusion.gate_of for fusion in built.fusions] == ["batch"] * 5
+        assert built.head_high.use_se == "training"
+    for option in set(model.options()) - {"pretrained"}:
+        with pytest.raises(ConfigError, match=option):
+            create_model("addition_resnet18", 3, **{option: model.options()[option]})
 
 
 def test_a_heading_with_nothing_below_it_is_a_section_of_defaults(tmp_path: Path) -> None:

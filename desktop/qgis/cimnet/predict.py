@@ -15,6 +15,7 @@ class PredictPair(CimnetAlgorithm):
     """`cimnet geo`."""
 
     CHECKPOINT, WINDOW, BOTH, OUTPUT, POLYGONS = "CHECKPOINT", "WINDOW", "REQUIRE_BOTH", "OUTPUT", "POLYGONS"
+    OVERWRITE = "OVERWRITE"
 
     def name(self):
         """cimnet:predict."""
@@ -47,6 +48,7 @@ class PredictPair(CimnetAlgorithm):
         self.addParameter(
             QgsProcessingParameterVectorDestination(self.POLYGONS, "Polygons", optional=True, createByDefault=False)
         )
+        self.addParameter(QgsProcessingParameterBoolean(self.OVERWRITE, "Replace outputs that exist", False))
         self.add_python()
 
     def processAlgorithm(self, parameters, context, feedback):
@@ -60,6 +62,8 @@ class PredictPair(CimnetAlgorithm):
             words += ["--window", str(self.parameterAsInt(parameters, self.WINDOW, context))]
         if self.parameterAsBool(parameters, self.BOTH, context):
             words.append("--require-both")
+        if self.parameterAsBool(parameters, self.OVERWRITE, context):
+            words.append("--overwrite")
         if parameters.get(self.POLYGONS):
             result[self.POLYGONS] = self.parameterAsOutputLayer(parameters, self.POLYGONS, context)
             words += ["--polygons", result[self.POLYGONS]]

@@ -33,13 +33,14 @@ def run_cimnet(python, words, progress, say, cancelled):
         CimnetError: it failed, or this Python has no cimnet.
     """
     environment = {key: value for key, value in os.environ.items() if key not in _OF_QGIS}
-    environment["PYTHONUNBUFFERED"] = "1"
+    environment["PYTHONUNBUFFERED"] = environment["PYTHONUTF8"] = "1"
     try:
         process = subprocess.Popen(
             [python, "-m", "cimnet.cli", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=environment,
             start_new_session=sys.platform != "win32",
         )

@@ -18,6 +18,7 @@ def bag(
     thermal_topic: Annotated[str, typer.Option(help="Topic of the thermal images (mono8, mono16, 16UC1, 32FC1 …).")],
     out: Annotated[Path, typer.Option(help="NAME.mcap, NAME.bag (ROS 1), or a folder (rosbag2).")],
     slop: Annotated[float, typer.Option(min=0, help="Largest difference of the stamps of a pair, seconds.")] = 0.05,
+    offset: Annotated[float, typer.Option(help="Thermal stamp − RGB stamp of the same moment, seconds.")] = 0.0,
     queue_size: Annotated[int, typer.Option(min=1, help="Messages of a topic that wait for a partner.")] = 10,
     overlay: Annotated[
         Literal["jpeg", "raw", "none"], typer.Option(help="Overlays as CompressedImage, as Image, or none.")
@@ -47,6 +48,7 @@ def bag(
             thermal_topic,
             out,
             slop=slop,
+            offset=offset,
             queue_size=queue_size,
             overlay=overlay,
             calibration=calibration,

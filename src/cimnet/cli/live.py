@@ -54,7 +54,7 @@ def live(
     When one stream is lost, the other is predicted alone until it is back."""
     from cimnet.deploy.video.live import LiveSettings, run_live
     from cimnet.inference import load
-    from cimnet.utils.files import write_text
+    from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, write_text
 
     console = Console(stderr=str(masks) == "-")
 
@@ -74,6 +74,9 @@ def live(
     )
     if page and not is_loopback(host):
         say(f"--host {host}: reachable from other machines, without a password or encryption", "yellow")
+    if json_ is not None:
+        refuse_inputs_as_outputs([json_], [Path(rgb), Path(thermal), *([calibration] if calibration else [])])
+        require_writable_file(json_)
     predictor = load(checkpoint, device, trust=trust, precision=precision, force_range=force_range)
     with StopRequest() as stop:
         try:

@@ -22,6 +22,11 @@ def info(
     size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the images.")] = "480x640",
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 9,
     depth: Annotated[int, typer.Option(min=1, help="How far to split the table.")] = 1,
+    freeze: Annotated[bool, typer.Option("--freeze", help="With frozen encoders, as `model.encoder.freeze`.")] = False,
+    adapter: Annotated[
+        Literal["none", "bottleneck", "lora"], typer.Option(help="With --freeze: as `model.encoder.adapter`.")
+    ] = "none",
+    adapter_width: Annotated[int, typer.Option(min=1, help="As `model.encoder.adapter_width`.")] = 16,
     measure: Annotated[bool, typer.Option("--measure", help="Run it, too: latency and peak memory here.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = None,
@@ -29,14 +34,17 @@ def info(
     """Print the parameters and MACs of a model, by module."""
     from cimnet.inference.settings import choose_device
     from cimnet.models import create_model
-    from cimnet.models.complexity import CONVENTION, measure_budget, measure_run
+    from cimnet.models.complexity import CONVENTION, describe_trained, measure_budget, measure_run
     from cimnet.utils.tables import markdown_table
 
     matched = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", size)
     if not matched:
         raise ConfigError(f"--size {size}: write it as HEIGHTxWIDTH, for example 480x640")
     shape = int(matched[1]), int(matched[2])
-    model = create_model(name, classes)
+    if adapter != "none" and not freeze:
+        raise ConfigError(f"--adapter {adapter}: needs --freeze; without it, all weights are trained")
+    chosen = {"freeze": True, "adapter": None if adapter == "none" else adapter, "adapter_width": adapter_width}
+    model = create_model(name, classes, **({"encoder_options": chosen} if freeze else {}))
     budget = measure_budget(model, shape, depth)
     content = budget.to_dict()
     if measure:
@@ -51,6 +59,7 @@ def info(
     console.print(Markdown(markdown_table(["module", "M parameters", "GMAC"], rows)))
     say(f"As run: {budget.macs_run / 1e9:.2f} GMAC (the decoder gives the same numbers with less arithmetic)")
     say(CONVENTION)
+    say(describe_trained(model))
     if measure:
         say(f"{content['device']}: {content['latency_ms']:.0f} ms a pair, peak {content['peak_memory_mib']:.0f} MiB")
 

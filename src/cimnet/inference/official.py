@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo, save_checkpoint
@@ -45,7 +46,7 @@ def from_official(
             The images are given to the model as RGB all the same.
 
     Returns:
-        The model in evaluation mode, on the CPU.
+        The model in evaluation mode, on the CPU: in float64 where all weights are, otherwise in float32.
 
     Raises:
         ConfigError: no published network has this name, or no such order of channels exists.
@@ -63,7 +64,10 @@ def from_official(
     _require_fit(name, found, weights, place)
     model = create_model(name, found, **official_options(name, channel_order))
     assert isinstance(model, ZooNetwork)
+    if all(value.dtype == torch.float64 for value in weights.values() if value.is_floating_point()):
+        model.double()  # first, or loading would round the weights
     model.load_state_dict({**model.state_dict(), **_known(model, weights)})
+    _require_finite(model, place)
     return model.eval()
 
 
@@ -75,7 +79,7 @@ def official_options(name: str, channel_order: ChannelOrder | None = None) -> di
 def official_model(
     name: str, source: str | Path, classes: ClassList, channel_order: ChannelOrder | None = None
 ) -> tuple[RGBTModel, ModelInfo]:
-    """The model of :func:`from_official` and its description.
+    """The model of :func:`from_official` in float32, and its description.
 
     The data sets of the published networks have thermal images of 8 bits, of which the whole range becomes 0..1.
 
@@ -85,7 +89,8 @@ def official_model(
     Raises:
         ConfigError, CheckpointError: as :func:`from_official`.
     """
-    model = from_official(name, source, len(classes.names), channel_order)
+    model = from_official(name, source, len(classes.names), channel_order).float()
+    _require_finite(model, str(source))
     options = official_options(name, channel_order)
     return model, ModelInfo(name, options, classes.names, classes.colors, thermal_dtype="uint8")
 
@@ -151,15 +156,38 @@ def _require_fit(name: str, num_classes: int, weights: Mapping[str, Tensor], pla
     missing = [key for key in shapes if key not in weights and not _may_be_missing(model, key)]
     unknown = [] if getattr(model, "extra_allowed", False) else [key for key in weights if key not in shapes]
     wrong = [key for key, shape in shapes.items() if key in weights and tuple(weights[key].shape) != shape]
-    broken = [key for key in shapes if key in weights and not weights[key].isfinite().all()]
+    odd = [key for key in shapes if key in weights and not _is_plain(key, weights[key])]
     faults = [
         *(f"{_first(keys)} {what}" for keys, what in ((missing, "missing"), (unknown, "unknown")) if keys),
         *([f"{_sizes(wrong[0], weights, shapes)}{_rest(wrong)}"] if wrong else []),
     ]
     if faults:
         raise CheckpointError(f"{place}: does not fit {name}: {'; '.join(faults)}. {_advice(name, weights)}")
-    if broken:
-        raise CheckpointError(f"{place}: weights of '{broken[0]}' are NaN or infinite; take another file")
+    if odd:
+        value = weights[odd[0]]
+        kind = f"{str(value.dtype).removeprefix('torch.')}, {str(value.layout).removeprefix('torch.')}, {value.device}"
+        raise CheckpointError(
+            f"{place}: '{odd[0]}'{_rest(odd)} does not hold plain floating-point numbers ({kind}); give the weights as "
+            "training wrote them, not quantised or compressed"
+        )
+
+
+def _is_plain(key: str, value: Tensor) -> bool:
+    """Whether a weight holds real numbers, all of them. Counters of batches are whole numbers."""
+    right_kind = value.is_floating_point() or (key.endswith("num_batches_tracked") and not value.is_complex())
+    return right_kind and value.layout == torch.strided and not value.is_meta
+
+
+def _require_finite(model: RGBTModel, place: str) -> None:
+    """Refuse numbers that are none, also those that float32 cannot hold.
+
+    Raises:
+        CheckpointError: naming the first weight, as the file has it.
+    """
+    assert isinstance(model, ZooNetwork)
+    for key, value in model.official_state().items():
+        if not value.isfinite().all():
+            raise CheckpointError(f"{place}: weights of '{key}' are NaN or infinite; take another file")
 
 
 def _may_be_missing(model: ZooNetwork, key: str) -> bool:

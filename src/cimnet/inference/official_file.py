@@ -21,8 +21,11 @@ from cimnet.utils.safetensors_header import read_header
 
 CONTAINERS = ("model", "state_dict", "module", "model_state_dict")
 """Entries under which training code puts the weights, beside the optimiser's state and the like."""
-_WEB_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|\?xml)", re.IGNORECASE | re.DOTALL)
+_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<[!?a-z][a-z-]", re.IGNORECASE)
+"""A tag or a comment, behind a byte order mark or not: no checkpoint begins like this."""
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+_UNREADABLE = re.compile(r"Unsupported operand 1(4\d|5[0-2])\b")
+"""Instructions that pickle has since protocol 4: torch reads none of them, because it writes none by itself."""
 _AGAIN = "download it again"
 
 
@@ -107,6 +110,11 @@ def _read_torch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         refused = _REFUSED.search(str(error))
+        if _UNREADABLE.search(str(error)):
+            raise CheckpointError(
+                f"{path}: is a pickle of a kind that torch does not read safely, so that opening it could run code; if "
+                "you trust its source, write the weights again by torch.save where it may do no harm"
+            ) from error
         if refused is None:
             raise _damaged(path) from error
         raise CheckpointError(

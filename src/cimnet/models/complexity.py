@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,6 +39,7 @@ class Budget:
         macs_run: MACs of what runs: the same numbers with less arithmetic, see :mod:`cimnet.models.decoder`.
         modules: by module, (parameters, MACs); the numbers of list entries in their names read ``*``.
         training_parameters: parameters of what was left out.
+        trained_parameters: parameters that training changes: all, or those outside frozen encoders.
     """
 
     size: tuple[int, int]
@@ -46,6 +48,7 @@ class Budget:
     macs_run: int
     modules: dict[str, tuple[int, int]]
     training_parameters: int
+    trained_parameters: int
 
     def to_dict(self) -> dict[str, Any]:
         """What ``cimnet info --json`` prints."""
@@ -55,6 +58,7 @@ class Budget:
             "macs_run": self.macs_run,
             "modules": {name: {"parameters": p, "macs": m} for name, (p, m) in self.modules.items()},
             "training_parameters": self.training_parameters,
+            "trained_parameters": self.trained_parameters,
             "size": list(self.size),
             "convention": CONVENTION,
         }
@@ -86,7 +90,18 @@ def measure_budget(model: RGBTModel, size: tuple[int, int], depth: int = 1) -> B
     for name, macs in macs_of.items():
         modules.setdefault(_shorten(name, depth), [0, 0])[1] += macs
     table = {name: (counts[0], counts[1]) for name, counts in modules.items()}
-    return Budget(size, sum(p for p, _ in table.values()), total, macs_run, table, left_out)
+    return Budget(size, sum(p for p, _ in table.values()), total, macs_run, table, left_out, count_trained(model))
+
+
+def count_trained(model: nn.Module) -> int:
+    """How many parameters training changes."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def describe_trained(model: nn.Module) -> str:
+    """The same in words, beside the number of all parameters."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return f"training changes {count_trained(model) / 1e6:.2f} M of {total / 1e6:.2f} M parameters"
 
 
 def _count(model: RGBTModel, size: tuple[int, int]) -> dict[str, int]:

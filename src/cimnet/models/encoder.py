@@ -1,14 +1,15 @@
-"""Encoders that can be run one stage at a time, so that rectified features go on into the next stage.
+"""Encoders by name, to be run one stage at a time.
 
-The networks come from timm and, for MiT, from segmentation_models_pytorch; this adapter only cuts them into four
-stages. Both libraries are imported where a network is built: they take seconds, and exported models need neither.
+The networks come from timm and, for MiT, from segmentation_models_pytorch; what is here cuts hierarchical ones into
+four stages. Plain vision transformers are cut in :mod:`cimnet.models.vit_encoder`, Hiera in
+:mod:`cimnet.models.hiera_encoder`. The libraries are imported where a network is built: they take seconds, and exported
+models need neither.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,74 +17,31 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
+from cimnet.models import vit_encoder
 from cimnet.models.mit_attention import ReducedAttention
+from cimnet.models.staged_encoder import FirstStage, StagedEncoder
 from cimnet.utils.extras import install
 from cimnet.utils.hub_access import cached_if_unreachable
 
 REDUCTIONS = (4, 8, 16, 32)
+SWIN = ("timm.models.swin_transformer", "timm.models.swin_transformer_v2")
 MIT_ENCODERS = tuple(f"mit_b{n}" for n in range(6))
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class FirstStage(nn.Module):
-    """Mixed into the stage that sees the image. In evaluation it runs in float32 also where autocast holds for the
-    rest: rounded to bfloat16, it moves more pixels to another class than all other layers (docs/export.md)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What the stage gives."""
-        if self.training or not torch.is_autocast_enabled(x.device.type):
-            return self.compute(x)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.compute(x.float())
-
-    def compute(self, x: Tensor) -> Tensor:
-        """The stage itself, in the precision that holds."""
-        return super().forward(x)
-
-
-class StagedEncoder(nn.Module):
-    """Four stages at 1/4, 1/8, 1/16 and 1/32 of the input.
-
-    Attributes:
-        channels: width of each stage's output.
-        mean, std: statistics of the RGB input (0..1) that the pretrained weights expect.
-    """
-
-    def __init__(
-        self,
-        stages: Sequence[nn.Module],
-        channels: Sequence[int],
-        mean: Sequence[float],
-        std: Sequence[float],
-    ) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList(stages)
-        self.channels = tuple(channels)
-        self.mean, self.std = tuple(mean), tuple(std)
-
-    def forward_stage(self, index: int, x: Tensor) -> Tensor:
-        """Run stage ``index`` (0..3) on the image or on the previous stage's output."""
-        return self.stages[index](x)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to the four maps."""
-        maps = []
-        for index in range(4):
-            x = self.forward_stage(index, x)
-            maps.append(x)
-        return maps
 
 
 class _FirstSequential(FirstStage, nn.Sequential): ...
 
 
 def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
-    """Build an encoder: ``mit_b0`` … ``mit_b5`` or any timm model that timm can cut at 1/4, 1/8, 1/16 and 1/32.
+    """Build an encoder: ``mit_b0`` … ``mit_b5``, a hierarchical network of timm that it can cut at 1/4, 1/8, 1/16 and
+    1/32 (ResNet, ConvNeXt, Swin, Hiera, …), or a plain vision transformer of timm (DINOv2, DINOv3, EVA, …).
 
     Args:
-        name: for example ``resnet101``, ``convnext_tiny``, ``tf_efficientnet_lite0``, ``mit_b4``.
-        pretrained: load ImageNet weights. Those of EfficientNet-Lite0 come from the package of the extra ``offline``
-            where it is installed, all others from the Hugging Face Hub or, if it does not answer, from its cache.
+        name: for example ``resnet101``, ``convnext_tiny.dinov3_lvd1689m``, ``vit_small_patch14_dinov2.lvd142m``,
+            ``mit_b4``. What follows the dot says which weights.
+        pretrained: load the weights of pretraining. Those of EfficientNet-Lite0 come from the package of the extra
+            ``offline`` where it is installed, all others from the Hugging Face Hub or, if it does not answer, from its
+            cache.
 
     Raises:
         ConfigError: if the name is unknown, the family cannot be run stage by stage, or the weights cannot be had.
@@ -91,6 +49,9 @@ def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
     if name in MIT_ENCODERS:
         return _mit_encoder(name, pretrained)
     import timm
+    from timm.models import model_entrypoint, split_model_name_tag
+
+    from cimnet.models import hiera_encoder
 
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, [*MIT_ENCODERS, *timm.list_models()], n=2)
@@ -100,36 +61,52 @@ def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
         raise ConfigError(f"encoder '{name}' is unknown: {hint}")
     offline = pretrained and name == "tf_efficientnet_lite0" and _offline_weights() is not None
     fetch = pretrained and not offline
+    family = model_entrypoint(split_model_name_tag(name)[0]).__module__
     with cached_if_unreachable() if fetch else nullcontext():
-        network = _timm_features(name, fetch)
+        if family in vit_encoder.MODULES:
+            return vit_encoder.cut_vit(name, _timm_network(name, fetch, num_classes=0, dynamic_img_size=True))
+        if family in hiera_encoder.MODULES:
+            return hiera_encoder.cut_hiera(_timm_network(name, fetch, num_classes=0))
+        network = _timm_features(name, fetch, **({"strict_img_size": False} if family in SWIN else {}))
     if offline:
         network.load_state_dict(map_efficientnet_lite0(_load_offline(), network.state_dict()))
     return _cut(name, network)
 
 
-def _timm_features(name: str, pretrained: bool) -> Any:
+def _timm_features(name: str, pretrained: bool, **options: Any) -> Any:
+    """A feature network of timm whose modules run one after another."""
+    network = _timm_network(name, pretrained, features_only=True, **options)
+    if not hasattr(network, "return_layers"):  # the EfficientNet family cuts itself unless a configuration is given
+        cut = {"feature_cls": "list", "flatten_sequential": True}
+        network = _timm_network(name, pretrained, features_only=True, feature_cfg=cut, **options)
+    if not hasattr(network, "return_layers") or _output_format(network) not in ("NCHW", "NHWC"):
+        raise _unusable(name)
+    return network
+
+
+def _timm_network(name: str, pretrained: bool, **options: Any) -> Any:
     import timm
 
-    unusable = f"encoder '{name}' cannot be run stage by stage: its family gives no list of stages"
-    remedy = "; use a hierarchical family such as resnet, convnext, efficientnet_lite or mit"
     try:
-        network = timm.create_model(name, features_only=True, pretrained=pretrained)
-        if not hasattr(network, "return_layers"):  # the EfficientNet family cuts itself unless a configuration is given
-            cut = {"feature_cls": "list", "flatten_sequential": True}
-            network = timm.create_model(name, features_only=True, pretrained=pretrained, feature_cfg=cut)
+        return timm.create_model(name, pretrained=pretrained, **options)
     except (OSError, ConnectionError) as error:
         raise _no_weights(name, error) from error
     except (RuntimeError, TypeError, AttributeError, AssertionError) as error:
         if pretrained:
-            _timm_features(name, False)  # raises where the family is the reason, not the weights
+            _timm_network(name, False, **options)  # raises where the family is the reason, not the weights
             raise _no_weights(name, error) from error
-        raise ConfigError(unusable + remedy) from error
-    if not hasattr(network, "return_layers") or str(getattr(network, "output_fmt", "NCHW")) not in (
-        "NCHW",
-        "Format.NCHW",
-    ):
-        raise ConfigError(unusable + remedy)
-    return network
+        raise _unusable(name) from error
+
+
+def _unusable(name: str) -> ConfigError:
+    return ConfigError(
+        f"encoder '{name}' cannot be run stage by stage: its family gives no list of stages; use a hierarchical family "
+        "such as resnet, convnext, efficientnet_lite, swin or mit, or a plain vision transformer"
+    )
+
+
+def _output_format(network: Any) -> str:
+    return str(getattr(network, "output_fmt", "NCHW")).removeprefix("Format.")
 
 
 def _cut(name: str, network: Any) -> StagedEncoder:
@@ -139,10 +116,16 @@ def _cut(name: str, network: Any) -> StagedEncoder:
     stages: list[nn.Module] = []
     widths: list[int] = []
     pending: list[tuple[str, nn.Module]] = []
+    channels_last = _output_format(network) == "NHWC"
+    if channels_last:
+        from torchvision.ops import Permute
     for key, module in network.named_children():
         pending.append((key, module))
         reduction, width = outputs.get(key, (0, 0))
         if reduction in REDUCTIONS:
+            if channels_last:
+                before = [("to_channels_last", Permute((0, 2, 3, 1)))] if stages else []
+                pending = [*before, *pending, ("to_channels_first", Permute((0, 3, 1, 2)))]
             kind = nn.Sequential if stages else _FirstSequential
             stages.append(kind(OrderedDict(pending)))
             widths.append(width)

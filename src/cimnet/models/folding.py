@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cimnet.models.base import RGBTModel
 from cimnet.models.decoder import MLPDecoder
-from cimnet.models.encoder import FirstStage
+from cimnet.models.staged_encoder import FirstStage
 
 _REPLACED = {"forward", "predict"}
 
@@ -91,24 +91,32 @@ class FoldedModel:
 
     def __init__(self, model: RGBTModel) -> None:
         self.model = model
-        self._made_of: list[object] = []
+        self._made_of: tuple[object, ...] = ()
+        self._tensors: list[Tensor] = []  # kept, so that their addresses stay theirs
         self._copy = model
 
     def get(self) -> RGBTModel:
         """The copy; the model itself while it is in training mode or has hooks or replaced methods, which the copy
         would not call."""
-        modules = list(self.model.modules())
-        if any(m.training or m._forward_hooks or m._forward_pre_hooks or _REPLACED & vars(m).keys() for m in modules):
-            return self.model
-        tensors: list[Tensor] = [*self.model.parameters(), *self.model.buffers()]
-        if any(tensor.is_inference() for tensor in tensors):  # torch does not count their changes
+        modules: list[nn.Module] = []
+        tensors: list[Tensor] = []
+        waiting: list[nn.Module] = [self.model]
+        while waiting:  # this runs before each pass; Module.parameters() would take five times as long
+            module = waiting.pop()
+            own = vars(module)
+            if own["training"] or own["_forward_hooks"] or own["_forward_pre_hooks"] or _REPLACED & own.keys():
+                return self.model
+            modules.append(module)
+            tensors += [
+                tensor for tensor in (*own["_parameters"].values(), *own["_buffers"].values()) if tensor is not None
+            ]
+            waiting += [child for child in own["_modules"].values() if child is not None]
+        try:
+            versions = [tensor._version for tensor in tensors]
+        except RuntimeError:  # made in inference mode: torch does not count their changes
             return self.model
         numbers = {key: value for key, value in vars(self.model).items() if isinstance(value, bool | int | float)}
-        made_of = [numbers, [tensor._version for tensor in tensors], *modules, *tensors]
-        if len(made_of) != len(self._made_of) or not all(map(_same, made_of, self._made_of)):
-            self._copy, self._made_of = fold_for_inference(self.model), made_of
+        made_of = (numbers, versions, modules, list(map(id, tensors)))
+        if made_of != self._made_of:
+            self._copy, self._made_of, self._tensors = fold_for_inference(self.model), made_of, tensors
         return self._copy
-
-
-def _same(a: object, b: object) -> bool:
-    return a is b or (not isinstance(a, Tensor | nn.Module) and a == b)

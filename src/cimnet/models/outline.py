@@ -48,7 +48,7 @@ class Outline(TorchFunctionMode):
     def __enter__(self) -> Self:
         for name in _LIBRARIES:
             importlib.import_module(name)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch does not say
         return self
 
     def __torch_function__(

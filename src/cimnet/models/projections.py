@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cimnet.models.base import zero_conv
+from cimnet.models.staged_encoder import StagedEncoder
+from cimnet.models.token_pyramid import PyramidLevel, TokenWriteBack
 
 PAPER_WIDTHS = (64, 128, 320, 512)
 """C of the four stages; those of MiT-B1 to B5, for which nothing is projected."""
@@ -49,3 +51,21 @@ class WriteBack(nn.Module):
         """The encoder's map (B, native, H, W) and the maps (B, width, H, W) before and after rectification, to
         (B, native, H, W)."""
         return rectified if self.back is None else native + self.back(rectified - projected)
+
+
+def input_projections(encoder: StagedEncoder, widths: Sequence[int]) -> nn.ModuleList:
+    """What brings each stage's output to a map of that stage's width: :func:`input_projection`, or, for a plain vision
+    transformer, a :class:`cimnet.models.token_pyramid.PyramidLevel`."""
+    tokens, pairs = encoder.tokens, pair_widths(encoder.channels, widths)
+    if tokens is None:
+        return nn.ModuleList(input_projection(*pair) for pair in pairs)
+    return nn.ModuleList(PyramidLevel(*pair, level, tokens) for level, pair in enumerate(pairs))
+
+
+def write_backs(encoder: StagedEncoder, widths: Sequence[int]) -> nn.ModuleList:
+    """The way back into an encoder after each stage except the last: :class:`WriteBack`, or, for a plain vision
+    transformer, :class:`cimnet.models.token_pyramid.TokenWriteBack`."""
+    tokens, pairs = encoder.tokens, pair_widths(encoder.channels, widths)[:3]
+    if tokens is None:
+        return nn.ModuleList(WriteBack(*pair) for pair in pairs)
+    return nn.ModuleList(TokenWriteBack(*pair, level, tokens) for level, pair in enumerate(pairs))

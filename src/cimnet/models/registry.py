@@ -19,7 +19,7 @@ from cimnet.models.encoder import MIT_ENCODERS
 ENCODERS = {
     **{name: name for name in ("resnet18", "resnet34", "resnet50", "resnet101")},
     **{name: name for name in MIT_ENCODERS},
-    **{name: name for name in ("convnext_nano", "convnext_tiny")},
+    **{name: name for name in ("convnext_nano", "convnext_tiny", "convnext_tiny.dinov3_lvd1689m")},
     "efficientnet_lite0": "tf_efficientnet_lite0",
 }
 LIGHT: dict[str, Any] = {"widths": (32, 64, 160, 256), "decoder_channels": 128}
@@ -100,7 +100,8 @@ def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
     """Build a model by name.
 
     Args:
-        name: one of :func:`list_models`; also ``FAMILY_ENCODER`` with any encoder that timm can cut into four stages.
+        name: one of :func:`list_models`; also ``FAMILY_ENCODER`` with any encoder that
+            :func:`cimnet.models.encoder.create_encoder` takes.
         num_classes: K, at least 2.
         options: arguments of the model's class, for example ``pretrained=True``, ``widths``, ``offset_update``. They
             override the defaults of the name (light widths for the two smallest encoders, the paper's for all others).

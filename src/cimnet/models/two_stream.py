@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from cimnet.models.adapters import adapt_encoder
 from cimnet.models.base import EncoderInputs, RGBTModel, run_on_present
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
-from cimnet.models.projections import PAPER_WIDTHS, WriteBack, input_projection, pair_widths
+from cimnet.models.projections import PAPER_WIDTHS, input_projections, write_backs
 
 
 class Streams(NamedTuple):
-    """The maps of both streams at one stage, (B, C, H, W) each."""
+    """The maps of both streams at one stage, (B, C, H, W) each; of the encoders, what their stages give."""
 
     rgb: Tensor
     thermal: Tensor
@@ -35,9 +36,10 @@ class TwoStream(RGBTModel):
         pretrained: ImageNet weights for both encoders.
         input_scale, explicit_alignment: see :class:`cimnet.models.base.RGBTModel`.
         dropout: in the decoder.
+        encoder_options: what of the encoders is trained, by the names of
+            :class:`cimnet.models.adapters.EncoderOptions`; None: all of it.
 
     Attributes:
-        stages: (the encoder's width, C) of each stage.
         project_rgb, project_thermal: from :meth:`add_projections`.
         write_back_rgb, write_back_thermal: from :meth:`add_write_backs`.
         decoder: from :meth:`add_decoder`.
@@ -68,24 +70,24 @@ class TwoStream(RGBTModel):
         input_scale: float = 1.0,
         dropout: float = 0.1,
         explicit_alignment: bool = False,
+        encoder_options: Mapping[str, Any] | None = None,
     ) -> None:
-        encoder_rgb, encoder_thermal = create_encoder(encoder, pretrained), create_encoder(encoder, pretrained)
+        encoder_rgb = adapt_encoder(create_encoder(encoder, pretrained), encoder_options)
+        encoder_thermal = adapt_encoder(create_encoder(encoder, pretrained), encoder_options)
         super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
-        self.stages = pair_widths(encoder_rgb.channels, widths)
         self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
         self.widths = tuple(widths)
         self._build_decoder = partial(MLPDecoder, self.widths, decoder_channels, num_classes, dropout)
 
     def add_projections(self) -> None:
         """Add the input projections of all four stages."""
-        self.project_rgb = nn.ModuleList(input_projection(*stage) for stage in self.stages)
-        self.project_thermal = nn.ModuleList(input_projection(*stage) for stage in self.stages)
+        self.project_rgb = input_projections(self.encoder_rgb, self.widths)
+        self.project_thermal = input_projections(self.encoder_thermal, self.widths)
 
     def add_write_backs(self, used: bool = True) -> None:
         """Add the way back into the encoders, after all stages except the last; none if it is not ``used``."""
-        stages = self.stages[:3] if used else []
-        self.write_back_rgb = nn.ModuleList(WriteBack(*stage) for stage in stages)
-        self.write_back_thermal = nn.ModuleList(WriteBack(*stage) for stage in stages)
+        self.write_back_rgb = write_backs(self.encoder_rgb, self.widths) if used else nn.ModuleList()
+        self.write_back_thermal = write_backs(self.encoder_thermal, self.widths) if used else nn.ModuleList()
 
     def add_decoder(self) -> None:
         """Add what turns four maps, one of each of ``widths``, into logits."""
@@ -107,7 +109,8 @@ class TwoStream(RGBTModel):
         )
 
     def write_back(self, n: int, maps: Streams, projected: Streams, rectified: Streams) -> Streams:
-        """What the encoders' next stages get: see :class:`WriteBack`. ``maps`` themselves where there is no way back.
+        """What the encoders' next stages get: see :class:`cimnet.models.projections.WriteBack` and
+        :class:`cimnet.models.token_pyramid.TokenWriteBack`. ``maps`` themselves where there is no way back.
 
         Args:
             maps: the encoders' own maps of stage ``n``.

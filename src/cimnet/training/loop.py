@@ -19,6 +19,7 @@ from cimnet.data.class_pixels import check_splits
 from cimnet.errors import CheckpointError, ConfigError, Stopped
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.models import RGBTModel
+from cimnet.models.complexity import describe_trained
 from cimnet.training.data_record import check_record, mark_run, record_of, write_record
 from cimnet.training.guards import LossGuard, explain_failures
 from cimnet.training.loss import Loss
@@ -55,8 +56,8 @@ def train(
         changed_data: resume although pairs were added, removed or changed; see :mod:`cimnet.training.data_record`.
         report: called after each optimiser step with epoch, step, steps, loss, cross_entropy, mutual_information,
             lambda, gradient_norm and rate (the learning rate), and after each evaluation with ``miou`` too.
-        note: called before the first step with a sentence on the labels, where there is something to say: which
-            classes have no pixel, which share is ignored.
+        note: called before the first step with a sentence on the labels, where there is something to say (which
+            classes have no pixel, which share is ignored), and with one on how many parameters are trained.
 
     Returns:
         Path of ``best.safetensors``.
@@ -84,6 +85,8 @@ def train(
             accelerator.wait_for_everyone()  # every process has read what the first one may now change
             set_seed(recipe.training.seed)
             model, info = build_model(recipe, train_set)
+            if note is not None and accelerator.is_main_process:
+                note(describe_trained(model))
             trainer = Trainer(accelerator, recipe, model, build_loss(recipe, pixel_counts), train_set)
             state = TrainerState() if saved is None else trainer.load_state_dict(saved)
             if changes:

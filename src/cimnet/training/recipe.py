@@ -49,11 +49,36 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
+PUBLISHED_OPTIONS = frozenset({"channel_order", "head_eps", "gate", "use_se"})
+"""Fields of :class:`ModelConfig` that published networks alone have."""
+
+
+class EncoderConfig(_Section):
+    """What of a pretrained encoder is trained, see :class:`cimnet.models.adapters.EncoderOptions`."""
+
+    freeze: bool = Field(False, description="train none of the pretrained weights")
+    adapter: Annotated[Literal["none", "bottleneck", "lora"], _yaml_false("none")] = Field(
+        "none", description="with freeze: small modules inside the encoder that are trained"
+    )
+    adapter_width: PositiveInt = Field(16, description="width of the bottleneck, or rank of the LoRA change")
+
+    @model_validator(mode="after")
+    def _adapter_of_frozen(self) -> EncoderConfig:
+        if self.adapter != "none" and not self.freeze:
+            raise ValueError("adapter needs freeze: true; without it, all weights are trained")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The argument ``encoder_options`` of models."""
+        return self.model_dump() | {"adapter": None if self.adapter == "none" else self.adapter}
+
+
 class ModelConfig(_Section):
     """Which model. Options left out keep the defaults of the model's name."""
 
     name: str = "cimnet_resnet101"
     pretrained: bool = True
+    encoder: EncoderConfig = EncoderConfig()
     input_scale: float | None = Field(
         None, gt=0, le=4, description="resize factor inside the model; logits keep input size"
     )
@@ -69,6 +94,11 @@ class ModelConfig(_Section):
     offset_update: Literal["replace", "residual"] | None = None
     modulation: bool | None = None
     channel_order: Literal["rgb", "bgr"] | None = Field(None, description="of published networks")
+    head_eps: float | None = Field(None, gt=0, description="of CMX: its authors train with 1e-3, default 1e-5")
+    gate: Literal["image", "batch"] | None = Field(None, description="of EAEFNet: batch is its authors' training")
+    use_se: bool | Literal["training"] | None = Field(
+        None, description="of EAEFNet: weigh channels in the aggregations, see docs/models.md"
+    )
     explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
     exchange_dropout: float | None = Field(
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
@@ -81,7 +111,9 @@ class ModelConfig(_Section):
 
     def options(self) -> dict[str, Any]:
         """Arguments for :func:`cimnet.create_model` besides name and classes."""
-        options = self.model_dump(exclude={"name"}, exclude_none=True)
+        options = self.model_dump(exclude={"name", "encoder"}, exclude_none=True)
+        if self.encoder.freeze:
+            options["encoder_options"] = self.encoder.options()
         if options.get("mutual_information") == "off":
             options["mutual_information"] = None
         return options

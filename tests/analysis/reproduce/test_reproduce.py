@@ -17,10 +17,12 @@ from cimnet.analysis.reproduce import _variants, reproduce
 from cimnet.analysis.reproduce.paper_tables import Measured, table2
 from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.errors import CimnetError, ConfigError
+from cimnet.models import create_model
 from cimnet.models.complexity import measure_budget
 from cimnet.models.zoo import PUBLICATIONS
 from cimnet.models.zoo.network import ZooNetwork
-from cimnet.training.recipe import load_recipe
+from cimnet.training.recipe import ModelConfig, load_recipe, parse_recipe
+from cimnet.training.recipe_files import apply_override
 from cimnet.training.states import state_files
 from cimnet.utils.locks import OutputLock
 from tests.conftest import write_recipe
@@ -122,8 +124,7 @@ def test_a_finished_run_without_its_state_is_scored_not_repeated(
 def test_rows_switch_their_parts(kust4k: Path, recipe: str) -> None:
     """Each row's settings build a model that has what the row marks, and nothing else."""
     from cimnet.analysis.paper_values import TABLE3
-    from cimnet.models import CIMNet, create_model
-    from cimnet.training.recipe import load_recipe
+    from cimnet.models import CIMNet
 
     for row in TABLE3:
         settings = load_recipe(recipe, row.overrides())
@@ -210,6 +211,20 @@ def test_models_to_train(tmp_path: Path, kust4k: Path, recipe: str) -> None:
     with pytest.raises(ConfigError, match="model 'cmx_mit_b9' is unknown"):
         reproduce("table2", kust4k, tmp_path / "out", budget=recipe, models=["cmx_mit_b9"])
     assert not list((tmp_path / "out").glob("*_seed*"))
+
+
+def test_options_of_a_published_network_stay_with_it() -> None:
+    model = ModelConfig(name="small_cmx_mit_b0", pretrained=False, channel_order="bgr", head_eps=1e-3)
+    others = ["addition_resnet18", "small_eaefnet_resnet18"]
+    variants = _variants(model, [model.name, *others])
+    assert variants[model.name].overrides == ()
+    for name in others:
+        recipe = parse_recipe({"data": {"root": "x"}, "model": model.model_dump()}, "x").model_dump()
+        for override in variants[name].overrides:
+            apply_override(recipe, override)
+        options = parse_recipe(recipe, "x").model.options()
+        assert ("channel_order" in options) == name.startswith("small_")
+        assert create_model(name, 3, **options)
 
 
 @pytest.mark.slow

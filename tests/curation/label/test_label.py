@@ -190,6 +190,13 @@ def test_results_that_do_not_fit_change_nothing(data: Path, tmp_path: Path) -> N
     refused(annotate(tasks, made, {"type": "polygonlabels"}), "polygonlabels")
     refused(annotate(tasks, made, {"original_height": 21}), "task 1: a brush label holds")
     refused(annotate(tasks, made, {"image_rotation": 90}), "turned image")
+    refused(
+        annotate(tasks, made, {"value": {"format": "rle", "rle": [1], "brushlabels": ["car", "tree"]}}), "has 2 labels"
+    )
+    refused(annotate(tasks, made, {"original_width": "wide"}), "task 1: is damaged")
+    twice = json.loads(annotate(tasks, made).read_text())
+    made.write_text(json.dumps([*twice, twice[0]]))  # imported twice into the tool: which one is meant?
+    refused(made, "'c' comes twice, the second time as '0001_c'")
     refused(tasks, "has no 'annotations'")
     refused(data / "classes.yaml", "cannot be opened")
     made.write_text("<html>")
@@ -212,6 +219,15 @@ def test_results_that_do_not_fit_change_nothing(data: Path, tmp_path: Path) -> N
         Image.new("RGB", (31, 20), (1, 2, 3)).save(tmp_path / "wrong.png")
         file.write(tmp_path / "wrong.png", "SegmentationClass/0001_c.png")
     refused(tmp_path / "r.zip", "a mask of 31x20, but .* is 30x20")
+
+
+def test_the_least_certain_come_before_those_with_labels(data: Path, tmp_path: Path) -> None:
+    export_for_labelling(data, tmp_path / "all", "cvat", prelabel=guess, labelled=True)
+    assert list(read_table(tmp_path / "all" / "names.csv").values()) == ["c", "flight 2/a", "d e", "a", "b"]
+    export_for_labelling(data, tmp_path / "few", "label-studio", prelabel=guess, labelled=True, most=2)
+    assert list(read_table(tmp_path / "few" / "names.csv").values()) == ["c", "flight 2/a"]
+    tasks = json.loads((tmp_path / "few" / "tasks.json").read_text())
+    assert all(task["predictions"] for task in tasks)
 
 
 def test_what_cannot_be_exported(data: Path, tmp_path: Path) -> None:

@@ -64,6 +64,17 @@ def test_progress_and_lines(run: Any, tmp_path: Path) -> None:
     assert said == ["classes: a.tif"]
 
 
+def test_names_of_every_language_come_through(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """QGIS may run where text is ASCII; a sign that cannot be read must not stop the reading of what follows."""
+    said: list[str] = []
+    monkeypatch.setenv("LC_ALL", "C")
+    python = python_that_says(tmp_path, f"exec {sys.executable} -c 'print(\"größe 熱\")'")
+    assert run.run_cimnet(python, [], no, said.append, no)
+    python = python_that_says(tmp_path, r"printf 'gr\337e\n'; echo end")
+    assert run.run_cimnet(python, [], no, said.append, no)
+    assert said == ["größe 熱", "gr\ufffde", "end"]
+
+
 def test_what_goes_wrong_is_one_line(run: Any, tmp_path: Path) -> None:
     def reason(python: str, words: list[str]) -> str:
         with pytest.raises(run.CimnetError) as caught:

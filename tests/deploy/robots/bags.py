@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
@@ -88,3 +89,10 @@ def drive(ros: int, seconds: float = 1.0, late: float = 0.0, fps: tuple[int, int
         stamp = 1_700_000_000 * SECOND + round((number / fps[1] + late) * SECOND)
         found.append((THERMAL, stamp, image(store, look(number / fps[1], GROUND, True), "mono8", stamp)))
     return sorted(found, key=lambda entry: entry[1])
+
+
+def read(bag: Path, topic: str) -> list[Any]:
+    """All messages of a topic, by rosbags."""
+    with AnyReader([bag], default_typestore=typestore(1 if bag.suffix == ".bag" else 2)) as reader:
+        connections = [c for c in reader.connections if c.topic == topic]
+        return [reader.deserialize(raw, c.msgtype) for c, _, raw in reader.messages(connections=connections)]

@@ -11,7 +11,6 @@ import pytest
 
 pytest.importorskip("rosbags")
 
-from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
 
 from cimnet.deploy.robots import ApproximateTime, Segmented, predict_bag
@@ -24,19 +23,12 @@ from cimnet.inference.alarms.alarm import Alarm
 from tests.conftest import Trained
 
 from ..video.films import look
-from .bags import GROUND, RGB, SECOND, THERMAL, compressed, drive, image, write_bag
+from .bags import GROUND, RGB, SECOND, THERMAL, compressed, drive, image, read, write_bag
 
 
 @pytest.fixture(scope="module")
 def predictor(trained: Trained) -> Predictor:
     return load(trained.best, "cpu")
-
-
-def read(bag: Path, topic: str) -> list[Any]:
-    """All messages of a topic, by rosbags."""
-    with AnyReader([bag], default_typestore=typestore(1 if bag.suffix == ".bag" else 2)) as reader:
-        connections = [c for c in reader.connections if c.topic == topic]
-        return [reader.deserialize(raw, c.msgtype) for c, _, raw in reader.messages(connections=connections)]
 
 
 class TestApproximateTime:
@@ -59,11 +51,32 @@ class TestApproximateTime:
     def test_the_oldest_fall_out(self) -> None:
         pairs = ApproximateTime[int](0.05, 3)
         for number in range(5):
-            pairs.add(0, number * SECOND, number)
+            pairs.add(0, number * SECOND // 5, number)
         assert sorted(pairs.queues[0].values()) == [2, 3, 4]
         assert pairs.unpaired == [2, 0]
         assert pairs.add(0, 0, 9) is None  # older than all that wait
         assert pairs.add(1, 0, 1) is None
+
+    def test_a_clock_that_goes_back_pairs_on(self) -> None:
+        """A bag that is played again: what waits lies in the future and must not push out all that comes."""
+        pairs = ApproximateTime[int](0.05, 3)
+        for number in range(5):
+            pairs.add(0, (100 + number) * SECOND, number)
+        assert pairs.add(1, 90 * SECOND, 0) is None
+        assert pairs.add(0, 10 * SECOND, 7) is None
+        assert pairs.add(1, 10 * SECOND, 8) == (7, 8)
+        assert pairs.jumps == [1, 1]
+        assert pairs.unpaired == [5, 1]
+        assert pairs.add(0, 10 * SECOND - 1000, 9) is None  # out of order by a little: no jump
+        assert pairs.jumps == [1, 1]
+
+    def test_of_two_messages_with_one_stamp_the_later_waits(self) -> None:
+        """As in message_filters; the one that it replaces is counted."""
+        pairs = ApproximateTime[str](0.05, 10)
+        assert pairs.add(0, 5, "a") is None
+        assert pairs.add(0, 5, "b") is None
+        assert pairs.add(1, 5, "x") == ("b", "x")
+        assert pairs.unpaired == [1, 0]
 
 
 @pytest.mark.parametrize(("name", "storage"), [("in.bag", None), ("mcap", "MCAP"), ("sqlite", "SQLITE3")])

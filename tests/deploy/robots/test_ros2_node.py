@@ -127,6 +127,50 @@ def test_the_newest_pair_replaces_the_one_that_waits() -> None:
     worker.stop()
 
 
+def test_the_worker_survives_any_failure() -> None:
+    """A publisher or the device may fail with whatever they like: the next pair has its turn."""
+    found: list[Any] = []
+    said: list[str] = []
+
+    def publish(result: Any, rgb: Any) -> None:
+        if rgb == 0:
+            raise RuntimeError("out of memory")
+        found.append(rgb)
+
+    worker = NewestPair(lambda rgb, thermal: rgb, publish, said.append)  # type: ignore[arg-type,return-value]
+    worker.offer(0, None)
+    wait_for(lambda: said == ["RuntimeError: out of memory"])
+    worker.offer(1, None)
+    wait_for(lambda: found == [1])
+    worker.stop()
+
+
+def test_images_without_a_stamp_pair_by_when_they_come(ros: Bus, node_module: Any, trained: Trained) -> None:
+    ros.parameters = {"checkpoint": str(trained.best), "rgb_topic": "/rgb", "thermal_topic": "/heat", "offset": 0.5}
+    node = node_module.SegmentNode()
+    rgb, heat = picture(0.0, False), picture(0.0, True)
+    rgb.header.stamp = heat.header.stamp = Time()
+    ros.now = 100.0
+    ros.send("/rgb", rgb)
+    ros.now = 103.0
+    ros.send("/heat", heat)
+    assert not node.worker._waiting
+    assert node.pairs.gap() == pytest.approx(2.5)  # less the offset
+    node.destroy_node()
+
+
+def test_the_node_ends_quietly_when_ros_shuts_down(
+    ros: Bus, node_module: Any, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spin(_: Any) -> None:
+        raise node_module.ExternalShutdownException
+
+    ros.parameters = {"checkpoint": str(trained.best)}
+    monkeypatch.setattr(node_module.rclpy, "spin", spin, raising=False)
+    node_module.main()
+    assert not ros.callbacks
+
+
 def test_the_package_is_laid_out_for_colcon() -> None:
     """`colcon build` was run on it with colcon's own packages; this holds what it reads."""
     manifest = ET.parse(PACKAGE / "package.xml").getroot()

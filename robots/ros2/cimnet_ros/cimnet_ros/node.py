@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -14,12 +15,14 @@ from vision_msgs.msg import LabelInfo, VisionClass
 from cimnet import CimnetError, load
 from cimnet.deploy.robots import ApproximateTime, NewestPair, PairSegmenter, Segmented
 from cimnet.deploy.robots.images import image_fields
+from cimnet.deploy.robots.ros_types import stamp_of
 
 PARAMETERS = {
     "checkpoint": "",
     "rgb_topic": "/camera/image_raw",
     "thermal_topic": "/thermal/image_raw",
     "slop": 0.05,
+    "offset": 0.0,
     "queue_size": 10,
     "calibration": "",
     "device": "",
@@ -53,6 +56,7 @@ class SegmentNode(Node):
         self.labels = self.create_publisher(LabelInfo, "~/label_info", latched)
         self.diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10) if given["alarms"] else None
         self.labels.publish(self._label_info(predictor.classes))
+        self.offset = round(given["offset"] * 1e9)
         self.pairs = ApproximateTime(given["slop"], given["queue_size"])
         self.worker = NewestPair(segment, self.publish, log.error)
         for side, topic in enumerate(topics):
@@ -63,8 +67,8 @@ class SegmentNode(Node):
 
     def take(self, side: int, message: Image) -> None:
         """An image has come: 0 RGB, 1 thermal."""
-        stamp = message.header.stamp
-        pair = self.pairs.add(side, stamp.sec * 10**9 + stamp.nanosec, message)
+        stamp = stamp_of(message) or self.get_clock().now().nanoseconds
+        pair = self.pairs.add(side, stamp - side * self.offset, message)
         if pair is not None:
             self.worker.offer(*pair)
 
@@ -118,7 +122,7 @@ def main() -> None:
         raise SystemExit(f"cimnet_ros: {error}") from None
     try:
         rclpy.spin(node)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExternalShutdownException):  # Ctrl-C, or ros2 launch ends
         pass
     finally:
         node.destroy_node()

@@ -19,7 +19,7 @@ from cimnet.models.complexity import CONVENTION, measure_budget
 from cimnet.models.outline import Outline, outline_model
 from cimnet.models.registry import list_networks
 from cimnet.training.loop import Report
-from cimnet.training.recipe import ModelConfig
+from cimnet.training.recipe import PUBLISHED_OPTIONS, ModelConfig
 from cimnet.utils.files import require_writable, write_text
 from cimnet.utils.locks import OutputLock
 
@@ -164,11 +164,13 @@ def _require_buildable(plan: Plan, variants: Mapping[str, Variant]) -> None:
 
 def _variants(model: ModelConfig, names: Sequence[str]) -> dict[str, Variant]:
     """What to train, by the model's name: the recipe's own as ``cimnet``, others by the same recipe. The recipe's
-    options of its model do not hold for networks that have their own."""
+    options of its model do not hold for networks that have their own, nor theirs for the models of this package."""
     variants = {}
+    options = set(model.options())
     for name in names or [model.name]:
-        of_model = set(model.options()) - {"pretrained", "input_scale", "channel_order"}
-        cleared = [f"model.{option}=null" for option in sorted(of_model)] if name in list_networks() else []
+        published = name in list_networks()
+        foreign = options - {"pretrained", "input_scale", "channel_order"} if published else options & PUBLISHED_OPTIONS
+        cleared = [f"model.{option}=null" for option in sorted(foreign)]
         own = name == model.name
         variants[name] = Variant("cimnet") if own else Variant(name, (f"model.name={name}", *cleared))
     return variants

@@ -54,7 +54,8 @@ def export_for_labelling(
     Args:
         tool: a name in `TOOLS`.
         prelabel: gives masks to start from; the most uncertain pairs come first. None: without masks, by name.
-        labelled: take the pairs that have labels, too; their own labels are the masks to start from.
+        labelled: take the pairs that have labels, too; their own labels are the masks to start from. They come last
+            where there is a model.
         most: at most so many pairs, the first ones.
         layout, classes: as in `open_dataset`.
         progress: called with the numbers of pairs done and in all.
@@ -100,7 +101,15 @@ def _look(
             elif prelabel is not None:
                 masks[pair.id], uncertainty = prelabel(arrays, pair)
         order.append((pair, uncertainty))
+        if most is not None and len(order) > most:  # masks that are not exported are not kept
+            order.sort(key=_urgency)
+            masks.pop(order.pop()[0].id, None)
         if progress is not None:
             progress(number, len(pairs))
-    order.sort(key=lambda entry: -1.0 if entry[1] is None else -entry[1])
-    return masks, order[:most]
+    order.sort(key=_urgency)
+    return masks, order
+
+
+def _urgency(entry: tuple[Pair, float | None]) -> float:
+    """Least certain first; pairs of which nothing is known (they have labels, or there is no model) come last."""
+    return 1.0 if entry[1] is None else -entry[1]

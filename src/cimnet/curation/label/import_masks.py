@@ -58,7 +58,7 @@ def import_masks(
 
     Raises:
         DataError: a result that cannot be read, labels that are no classes of the data set, an image or pair that is
-            not known, or a mask of another size.
+            not known or comes twice, or a mask of another size.
         CimnetError: labels are there and differ, or cannot be written.
     """
     root, result, names = Path(root), Path(result), Path(names)
@@ -76,6 +76,10 @@ def import_masks(
         pair = contents.pairs.get(table.get(file, ""))
         if pair is None:
             raise DataError(f"{result}: the image {file!r} is not in {names}, or its pair no longer in {root}")
+        if pair.id in seen:
+            raise DataError(
+                f"{result}: the pair {pair.id!r} comes twice, the second time as {file!r}; keep one of them"
+            )
         _check_size(result, file, mask, contents, pair.id)
         seen.add(pair.id)
         place = pair.label or _place(contents, pair.id)

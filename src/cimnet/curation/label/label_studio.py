@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cimnet.curation.label.brush_rle import decode_mask, encode_mask
 from cimnet.curation.label.pictures import LabelTask
 from cimnet.curation.label.tool_classes import ToolClasses
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 from cimnet.utils.files import resolved, write_text
 
 _FROM, _TO = "classes", "rgb"
@@ -103,10 +103,9 @@ def read_label_studio(path: Path, known: ToolClasses) -> Iterator[tuple[str, npt
             if annotations:
                 newest = max(annotations, key=lambda a: str(a.get("updated_at", "")))
                 yield name, _mask(newest["result"], ids, known.unpainted, where)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{where}: has no {error}; export as JSON, and keep the config that cimnet wrote"
-            ) from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            fault = f"has no {error}" if isinstance(error, KeyError) else f"is damaged ({one_line(error)})"
+            raise DataError(f"{where}: {fault}; export as JSON, and keep the config that cimnet wrote") from error
 
 
 def _name(data: dict[str, Any]) -> str:
@@ -128,7 +127,10 @@ def _mask(result: list[dict[str, Any]], ids: dict[str, int], unpainted: int, whe
     mask = np.full((height, width), unpainted, np.uint8)
     for brush in brushes:
         value = brush["value"]
-        [label] = value["brushlabels"]
+        labels = value["brushlabels"]
+        if len(labels) != 1:
+            raise DataError(f"{where}: a brush has {len(labels)} labels ({', '.join(map(str, labels))}); give it one")
+        label = labels[0]
         if label not in ids:
             raise DataError(
                 f"{where}: the label {label!r} is no class of the data set ({', '.join(ids)}); rename it, or add it to "

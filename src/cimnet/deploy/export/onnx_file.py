@@ -167,7 +167,7 @@ def _core(network: TiledModel, tiles: Tensor, deformable: Implementation) -> Any
                 output_names=["scores"],
                 dynamic_axes={"tiles": {0: "batch", 2: "rows", 4: "columns"}},
             )
-    except (RuntimeError, ValueError, TypeError, torch.onnx.OnnxExporterError) as error:
+    except (RuntimeError, ValueError, TypeError, AssertionError, torch.onnx.OnnxExporterError) as error:
         raise ConfigError(f"this model has no form in ONNX: {one_line(error)}") from error
     return onnx_scan.write_scans(onnx.load_from_string(buffer.getvalue()), OPSET)
 

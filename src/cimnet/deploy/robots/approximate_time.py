@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+JUMP = 10**9
+"""Nanoseconds that a stamp may lie before the newest one of its side; further back, the clock was set."""
 
 
 class ApproximateTime(Generic[T]):
     """Two queues of messages by stamp. A message that comes is paired with the one of the other queue whose stamp is
     nearest, if it is within `slop`; both are taken out. Otherwise it waits, until `queue_size` newer ones have come.
+
+    Of two messages with one stamp the later one waits, as in message_filters. A clock that goes back (a bag that is
+    played again, a clock that is set) empties the queue of its side: all that comes then would be older than what
+    waits, and would fall out at once.
 
     Args:
         slop: largest difference of stamps, seconds.
@@ -17,12 +23,15 @@ class ApproximateTime(Generic[T]):
 
     Attributes:
         unpaired: messages of each side that fell out of their queue.
+        jumps: how often the clock of each side went back.
     """
 
     def __init__(self, slop: float, queue_size: int) -> None:
         self.slop, self.queue_size = round(slop * 1e9), queue_size
         self.queues: tuple[dict[int, T], dict[int, T]] = ({}, {})
         self.unpaired = [0, 0]
+        self.jumps = [0, 0]
+        self._newest: list[int | None] = [None, None]
 
     def add(self, side: int, stamp: int, message: T) -> tuple[T, T] | None:
         """Take a message in.
@@ -35,6 +44,8 @@ class ApproximateTime(Generic[T]):
             The pair that it makes, side 0 first; None: none yet.
         """
         mine, others = self.queues[side], self.queues[1 - side]
+        self._note_jump(side, stamp)
+        self.unpaired[side] += stamp in mine
         mine[stamp] = message
         while len(mine) > self.queue_size:
             del mine[min(mine)]
@@ -47,6 +58,15 @@ class ApproximateTime(Generic[T]):
         partner = others.pop(near)
         del mine[stamp]
         return (message, partner) if side == 0 else (partner, message)
+
+    def _note_jump(self, side: int, stamp: int) -> None:
+        newest = self._newest[side]
+        if newest is not None and stamp < newest - JUMP:
+            self.jumps[side] += 1
+            self.unpaired[side] += len(self.queues[side])
+            self.queues[side].clear()
+            newest = None
+        self._newest[side] = stamp if newest is None else max(newest, stamp)
 
     def gap(self) -> float | None:
         """The smallest difference of stamps that wait, side 1 − side 0 in seconds; None: one side is empty."""

@@ -36,6 +36,10 @@ _THERMAL = ("mono8", "8UC1", "mono16", "16UC1", "32FC1", "rgb8", "bgr8")
 _MOST_PIXELS = 100_000_000
 
 
+class DamagedImageError(DataError):
+    """The data of one message are no picture; the next one's may be."""
+
+
 def read_image(message: Any, kind: Kind, where: str) -> Array:
     """The picture of a message.
 
@@ -48,7 +52,8 @@ def read_image(message: Any, kind: Kind, where: str) -> Array:
         RGB (H, W, 3) uint8, or raw thermal values (H, W) uint8, uint16 or float32.
 
     Raises:
-        DataError: an encoding that is not read, or data that do not fit what the message says of itself.
+        DamagedImageError: data that do not fit what the message says of itself, or cannot be decoded.
+        DataError: an encoding that is not read.
     """
     array, encoding = _compressed(message, where) if hasattr(message, "format") else _raw(message, where)
     known = _RGB if kind == "rgb" else _THERMAL
@@ -77,7 +82,7 @@ def _raw(message: Any, where: str) -> tuple[Array, str]:
     data = np.frombuffer(memoryview(message.data).cast("B"), np.uint8)
     row = width * channels * dtype.itemsize
     if height < 1 or width < 1 or step < row or len(data) < step * (height - 1) + row:
-        raise DataError(
+        raise DamagedImageError(
             f"{where}: an image of {width}x{height} {encoding} with step {step} has {len(data)} bytes, which is too "
             "few; the recording is damaged"
         )
@@ -93,14 +98,17 @@ def _compressed(message: Any, where: str) -> tuple[Array, str]:
     try:
         with Image.open(io.BytesIO(bytes(message.data)), formats=("JPEG", "PNG")) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
-                raise DataError(f"{where}: an image of {picture.width}x{picture.height}; the recording is damaged")
+                raise DamagedImageError(
+                    f"{where}: an image of {picture.width}x{picture.height}; the recording is damaged"
+                )
             if picture.mode.startswith("I;16") or picture.mode == "I":
                 return np.array(picture).astype(np.uint16), "mono16"
             if picture.mode in ("L", "1"):
                 return np.array(picture.convert("L")), "mono8"
             return np.array(picture.convert("RGB")), "rgb8"
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{where}: a compressed image ({form}) cannot be decoded ({one_line(error)})") from error
+        reason = f"a compressed image ({form}) cannot be decoded ({one_line(error)})"
+        raise DamagedImageError(f"{where}: {reason}") from error
 
 
 def _grey(array: Array, where: str) -> Array:

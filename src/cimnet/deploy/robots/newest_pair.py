@@ -63,7 +63,9 @@ class NewestPair:
             try:
                 self.publish(self.segment(*pair), pair[0])
                 self._said = ""
-            except CimnetError as error:
-                if one_line(error) != self._said:
-                    self._said = one_line(error)
-                    self.complain(self._said)
+            except Exception as error:  # whatever it is (memory of the device, a publisher), the next pair has its turn
+                known = isinstance(error, CimnetError)
+                text = one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
+                if text != self._said:
+                    self._said = text
+                    self.complain(text)

@@ -6,16 +6,19 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cimnet.deploy.robots.approximate_time import ApproximateTime
 from cimnet.deploy.robots.bag_output import BagWriter, Overlay
-from cimnet.deploy.robots.pair_segmenter import PairSegmenter
+from cimnet.deploy.robots.images import DamagedImageError
+from cimnet.deploy.robots.pair_segmenter import PairSegmenter, Segmented
 from cimnet.deploy.robots.ros_types import rosbags, stamp_of, typestore
 from cimnet.errors import CimnetError, ConfigError, DataError, one_line
 from cimnet.inference.predictor import Predictor
 from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
+from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import Progress
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -29,11 +32,15 @@ class BagResult:
         pairs: predicted.
         unpaired: messages of the RGB and of the thermal topic without a partner.
         problem: why the bag could not be read to its end. Empty: it was.
+        damaged: pairs left out, as one of their images cannot be decoded.
+        damage: what is wrong with the first of them.
     """
 
     pairs: int = 0
     unpaired: tuple[int, int] = (0, 0)
     problem: str = ""
+    damaged: int = 0
+    damage: str = ""
 
 
 class _Logged(NamedTuple):
@@ -49,6 +56,7 @@ def predict_bag(
     out: str | Path,
     *,
     slop: float = 0.05,
+    offset: float = 0.0,
     queue_size: int = 10,
     overlay: Overlay = "jpeg",
     calibration: Path | None = None,
@@ -65,6 +73,7 @@ def predict_bag(
         out: ``.bag``: ROS 1; ``.mcap``: one file, as Foxglove opens it; else a rosbag2 folder. It appears when it is
             whole; of a bag that is cut short it holds what could be read.
         slop, queue_size: see :class:`ApproximateTime`; stamps are those of the headers.
+        offset: thermal stamp − RGB stamp of the same moment, seconds: positive where the thermal clock is ahead.
         overlay, calibration, alarms: see :class:`BagWriter` and :class:`PairSegmenter`.
         overwrite: replace `out`.
         note: called with each sentence that a user should know.
@@ -76,24 +85,29 @@ def predict_bag(
         CimnetError: `out` exists or cannot be written.
     """
     bag, out = Path(bag), Path(out)
-    if not slop >= 0 or queue_size < 1:
-        raise ConfigError(f"slop {slop}, queue_size {queue_size}: at least 0 seconds and 1 message")
+    if not slop >= 0 or queue_size < 1 or not isfinite(offset):
+        raise ConfigError(
+            f"slop {slop}, queue_size {queue_size}, offset {offset}: at least 0 seconds, 1 message, and a number of "
+            "seconds"
+        )
     if rgb_topic == thermal_topic:
         raise ConfigError(f"rgb_topic and thermal_topic are both {rgb_topic}; give two topics")
     segment = PairSegmenter(predictor, rgb_topic, thermal_topic, calibration, alarms, note=note)
     result = BagResult()
     with _opened(bag) as reader, _output(out, bag, overwrite) as place:
-        connections = [_connection(reader, topic, bag) for topic in (rgb_topic, thermal_topic)]
+        connections = [c for topic in (rgb_topic, thermal_topic) for c in _connections(reader, topic, bag)]
         pairs = ApproximateTime[_Logged](slop, queue_size)
         total, read, unstamped = sum(c.msgcount for c in connections), 0, 0
         with BagWriter(place, predictor.classes, overlay, alarms) as writer:
             for connection, logged, raw in _messages(reader, connections, result, bag):
                 message = _unpack(reader, connection, raw, bag)
                 unstamped += stamp_of(message) == 0
-                side = 0 if connection is connections[0] else 1
-                pair = pairs.add(side, stamp_of(message) or logged, _Logged(message, logged))
-                if pair is not None:
-                    writer.add(segment(pair[0].message, pair[1].message), pair[0].message, pair[0].time)
+                side = 0 if connection.topic == rgb_topic else 1
+                stamp = (stamp_of(message) or logged) - side * round(offset * 1e9)
+                pair = pairs.add(side, stamp, _Logged(message, logged))
+                found = None if pair is None else _segmented(segment, *pair, result)
+                if pair is not None and found is not None:
+                    writer.add(found, pair[0].message, pair[0].time)
                     result.pairs += 1
                 read += 1
                 if progress is not None:
@@ -102,13 +116,30 @@ def predict_bag(
             pairs.unpaired[0] + len(pairs.queues[0]),
             pairs.unpaired[1] + len(pairs.queues[1]),
         )
+        if not result.pairs and result.damaged:
+            raise DataError(f"{bag}: all {pluralize(result.damaged, 'pair')} are damaged; {result.damage}")
         if not result.pairs:
             raise DataError(_why_none(bag, pairs, connections, result, slop))
+    for topic, jumps in zip((rgb_topic, thermal_topic), pairs.jumps, strict=True):
+        if jumps:
+            note(f"{bag}: the stamps of {topic} jump back {pluralize(jumps, 'time')}; pairs are made anew from there")
+    if result.damaged:
+        note(f"{bag}: {pluralize(result.damaged, 'damaged pair')} left out; the first: {result.damage}")
     if unstamped:
         note(f"{bag}: {unstamped} messages have no stamp; the times at which they were recorded were used")
     if result.problem:
         note(f"{bag}: {result.problem}; what came before is kept")
     return result
+
+
+def _segmented(segment: PairSegmenter, rgb: _Logged, thermal: _Logged, result: BagResult) -> Segmented | None:
+    """None: one of both images is damaged, which `result` counts; a long recording is not given up for it."""
+    try:
+        return segment(rgb.message, thermal.message)
+    except DamagedImageError as error:
+        result.damaged += 1
+        result.damage = result.damage or one_line(error)
+        return None
 
 
 @contextmanager
@@ -130,14 +161,16 @@ def _opened(bag: Path) -> Iterator[Any]:
         reader.close()
 
 
-def _connection(reader: Any, topic: str, bag: Path) -> Any:
+def _connections(reader: Any, topic: str, bag: Path) -> list[Any]:
+    """All of a topic: each publisher, and each start of one, has its own."""
     found = [c for c in reader.connections if c.topic == topic]
     if not found:
         listed = sorted({f"{c.topic} ({c.msgtype.replace('/msg/', '/')})" for c in reader.connections})
         raise DataError(f"{bag}: no topic {topic}; there are {', '.join(listed) or 'none'}")
-    if found[0].msgtype not in _IMAGES:
-        raise DataError(f"{bag}: {topic} is of {found[0].msgtype}; give a topic of Image or CompressedImage")
-    return found[0]
+    for connection in found:
+        if connection.msgtype not in _IMAGES:
+            raise DataError(f"{bag}: {topic} is of {connection.msgtype}; give a topic of Image or CompressedImage")
+    return found
 
 
 def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path) -> Iterator[tuple[Any, int, bytes]]:
@@ -151,7 +184,7 @@ def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path)
         except Exception as error:  # a damaged chunk raises whatever the format's reader meets
             result.problem = f"cannot be read on after {result.pairs} pairs ({one_line(error)})"
             return
-        yield next(c for c in connections if c.topic == connection.topic), logged, raw
+        yield connection, logged, raw
 
 
 def _unpack(reader: Any, connection: Any, raw: bytes, bag: Path) -> Any:
@@ -168,7 +201,7 @@ def _output(out: Path, bag: Path, overwrite: bool) -> Iterator[Path]:
         raise CimnetError(f"{out}: exists; choose another name, or --overwrite to replace it")
     if out.is_dir() and not (out / "metadata.yaml").is_file() and any(out.iterdir()):
         raise CimnetError(f"{out}: a folder that is no bag; choose another name")
-    refuse_inputs_as_outputs([out], [bag])
+    refuse_inputs_as_outputs([out], [bag, *bag.absolute().parents])
     require_writable_file(out)
     with hidden_folder(out) as work:
         place = work / (out.name if out.suffix == ".bag" else (out.stem or "bag"))
@@ -183,6 +216,9 @@ def _why_none(
 ) -> str:
     gap = pairs.gap()
     near = "" if gap is None else f", the nearest at the end are {gap:+.3f} s apart"
-    counts = ", ".join(f"{c.topic} has {c.msgcount} messages" for c in connections)
+    topics = dict.fromkeys(c.topic for c in connections)
+    messages = {topic: sum(c.msgcount for c in connections if c.topic == topic) for topic in topics}
+    counts = ", ".join(f"{topic} has {pluralize(count, 'message')}" for topic, count in messages.items())
     cut = f"; the bag {result.problem}" if result.problem else ""
-    return f"{bag}: no pair within {slop:g} s ({counts}{near}{cut}); give a larger --slop"
+    remedy = "give a larger --slop or an --offset" if all(messages.values()) else "give a topic that was recorded"
+    return f"{bag}: no pair within {slop:g} s ({counts}{near}{cut}); {remedy}"

@@ -52,8 +52,8 @@ def compile_openvino(core: Any, model: Any, bfloat16: bool) -> Callable[[list[np
     """A model of two inputs made ready for the CPU; gives what its first output is.
 
     In bfloat16 the encoders' first stages, and what leads to them, stay in float32 (see
-    :class:`cimnet.models.encoder.FirstStage`). OpenVINO has no such mark, so the graph is cut there in two; the second
-    part asks once more which images are there.
+    :class:`cimnet.models.staged_encoder.FirstStage`). OpenVINO has no such mark, so the graph is cut there in two; the
+    second part asks once more which images are there.
 
     Raises:
         RuntimeError: if OpenVINO cannot compile it, or it is not a model of this package.

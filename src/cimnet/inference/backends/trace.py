@@ -81,9 +81,17 @@ def trace(model: RGBTModel, normalization: bool) -> ExportedProgram:
         with torch.no_grad(), use_implementation("torchvision"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tiled = TiledModel(model, normalization)
-            return torch.export.export(tiled, (example(),), dynamic_shapes=(free,), strict=False)
+            program = torch.export.export(tiled, (example(),), dynamic_shapes=(free,), strict=False)
     except Exception as error:  # torch.export has no common class for what it cannot do
-        raise ConfigError(f"this model cannot be exported by torch {torch.__version__}: {one_line(error)}") from error
+        raise ConfigError(
+            f"this model cannot be exported to pt2 by torch {torch.__version__}: {one_line(error)}; try onnx"
+        ) from error
+    if getattr(program, "_guards_code", None):  # such a file would be refused when it is opened
+        raise ConfigError(
+            f"this model cannot be exported to pt2 by torch {torch.__version__}: its graph would hold only under "
+            "conditions on the image's size; export it to onnx"
+        )
+    return program
 
 
 def example() -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from cimnet.models.base import Output
-from cimnet.models.projections import input_projection
+from cimnet.models.projections import input_projections
 from cimnet.models.two_stream import Streams, TwoStream
 
 
@@ -20,7 +20,7 @@ class Addition(TwoStream):
 
     def __init__(self, encoder: str, num_classes: int, **options: Any) -> None:
         super().__init__(encoder, num_classes, **options)
-        self.project_sum = nn.ModuleList(input_projection(*stage) for stage in self.stages)
+        self.project_sum = input_projections(self.encoder_rgb, self.widths)
         self.add_decoder()
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:

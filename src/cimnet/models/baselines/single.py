@@ -4,15 +4,17 @@ nothing between them."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from cimnet.models.adapters import adapt_encoder
 from cimnet.models.base import Output, RGBTModel
 from cimnet.models.decoder import MLPDecoder
-from cimnet.models.encoder import StagedEncoder, create_encoder
-from cimnet.models.projections import PAPER_WIDTHS, input_projection, pair_widths
+from cimnet.models.encoder import create_encoder
+from cimnet.models.projections import PAPER_WIDTHS, input_projections
+from cimnet.models.staged_encoder import StagedEncoder
 
 
 class SingleStream(RGBTModel):
@@ -39,6 +41,7 @@ class SingleStream(RGBTModel):
         input_scale: float = 1.0,
         dropout: float = 0.1,
         explicit_alignment: bool = False,
+        encoder_options: Mapping[str, Any] | None = None,
     ) -> None:
         if modality not in ("rgb", "thermal", "stacked"):
             raise ValueError(f"modality is '{modality}', choose rgb, thermal or stacked")
@@ -47,13 +50,13 @@ class SingleStream(RGBTModel):
                 f"explicit_alignment brings two images together, and a model of {modality} alone sees one; take "
                 "early_fusion, or leave it out"
             )
-        network = create_encoder(encoder, pretrained)
+        network = adapt_encoder(create_encoder(encoder, pretrained), encoder_options)
         super().__init__(network.mean, network.std, input_scale, explicit_alignment)
         if modality == "stacked":
             add_channel(network)
         self.modality = modality
         self.encoder = network
-        self.project = nn.ModuleList(input_projection(*stage) for stage in pair_widths(network.channels, widths))
+        self.project = input_projections(network, widths)
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
@@ -76,4 +79,5 @@ def add_channel(encoder: StagedEncoder) -> None:
     first = next(module for module in encoder.modules() if isinstance(module, nn.Conv2d))
     weight = first.weight.detach()
     first.in_channels = 4
-    first.weight = nn.Parameter(0.75 * torch.cat((weight, weight.mean(1, keepdim=True)), dim=1))
+    widened = 0.75 * torch.cat((weight, weight.mean(1, keepdim=True)), dim=1)
+    first.weight = nn.Parameter(widened, requires_grad=first.weight.requires_grad)

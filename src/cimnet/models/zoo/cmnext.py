@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 
-from cimnet.models.encoder import IMAGENET_MEAN, IMAGENET_STD, StagedEncoder, create_encoder
+from cimnet.models.encoder import IMAGENET_MEAN, IMAGENET_STD, create_encoder
 from cimnet.models.registry import register_network
+from cimnet.models.staged_encoder import StagedEncoder
 from cimnet.models.zoo.network import IMAGENET
 from cimnet.models.zoo.official_names import Renames
 from cimnet.models.zoo.publication import ChannelOrder, Publication, Score

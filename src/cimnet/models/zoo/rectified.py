@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from cimnet.models.base import Output
 from cimnet.models.decoder import MLPDecoder
-from cimnet.models.encoder import StagedEncoder
 from cimnet.models.ffm import FFM
 from cimnet.models.frm import FRM
 from cimnet.models.projections import HEADS
+from cimnet.models.staged_encoder import StagedEncoder
 from cimnet.models.zoo.network import InputStatistics, ZooNetwork
 from cimnet.models.zoo.official_names import Renames
 from cimnet.models.zoo.publication import ChannelOrder

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from cimnet.inference import Predictor, load
 from tests.conftest import Trained
 
 from ..films import film, look, world, write_video
+from .waiting import wait_for
 
 pytest.importorskip("av")
 ROOT = Path(__file__).parents[4]
@@ -167,21 +168,21 @@ def test_two_cameras_one_of_them_killed_and_started_again(
     try:
         senders(rgb, "rgb", 15)
         camera = senders(thermal, "thermal", 9)
-        page = _wait(lambda: next((s.removeprefix("page: ") for s in said if s.startswith("page: ")), None))
+        page = wait_for(lambda: next((s.removeprefix("page: ") for s in said if s.startswith("page: ")), None))
 
         def status() -> Any:
             states.append(httpx.get(f"{page}/status.json").json())
             return states[-1]
 
-        _wait(lambda: status()["from"]["both"] >= 5)
+        wait_for(lambda: status()["from"]["both"] >= 5)
         camera.kill()
         camera.wait()
-        _wait(lambda: any("going on with rgb alone" in s for s in said))
+        wait_for(lambda: any("going on with rgb alone" in s for s in said))
         alone = status()["from"]["rgb"]
-        _wait(lambda: status()["from"]["rgb"] > alone + 3)
+        wait_for(lambda: status()["from"]["rgb"] > alone + 3)
         both = status()["from"]["both"]
         senders(thermal, "thermal", 9)
-        _wait(lambda: status()["from"]["both"] > both + 3)
+        wait_for(lambda: status()["from"]["both"] > both + 3)
         with httpx.stream("GET", f"{page}/stream.mjpg", timeout=20) as stream:
             body = b""
             for part in stream.iter_raw():
@@ -199,19 +200,6 @@ def test_two_cameras_one_of_them_killed_and_started_again(
     assert result["rgb"]["received"] >= result["from"]["both"] + result["from"]["rgb"]
     assert result["thermal"]["clock_jumps"] + result["thermal"]["reconnects"] >= 1
     assert (tmp_path / "out.mkv").is_file()
-
-
-def _wait(ready: Callable[[], Any], seconds: float = 90) -> Any:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            found = ready()
-        except httpx.HTTPError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not happen")
 
 
 def test_a_stream_that_never_sends(predictor: Predictor) -> None:

@@ -59,6 +59,19 @@ def test_the_newest_frame_that_has_a_partner() -> None:
     assert least_gap([], thermal, 0.0) is None
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://admin:p@ss/w:rd@10.0.0.2:554/1", "rtsp://…@10.0.0.2:554/1"),
+        ("rtsp://10.0.0.2/user=admin&password=x1&channel=1", "rtsp://10.0.0.2/user=…&password=…&channel=1"),
+        ("rtsp://10.0.0.2/live?token=abc&stream=0", "rtsp://10.0.0.2/live?token=…&stream=0"),
+        ("udp://10.0.0.2:5000?fifo_size=10", "udp://10.0.0.2:5000?fifo_size=10"),
+    ],
+)
+def test_no_password_is_shown(address: str, shown: str) -> None:
+    assert parse_address(address, "--rgb").text == shown
+
+
 def test_kinds_of_addresses(tmp_path: Path) -> None:
     film = tmp_path / "a.mp4"
     film.write_bytes(b"0")

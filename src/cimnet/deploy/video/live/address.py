@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import stat
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +24,9 @@ _NETWORK: dict[str, dict[str, str]] = {
         "fflags": "nobuffer",
     },
 }
+_SECRET = re.compile(
+    r"\b((?:user|usr|username|login|pass|passwd|password|pwd|psw|token|auth|key|secret)=)[^&;?/\s]*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Address:
 
         file: Any = self.target
         if self.medium == "pipe":
-            file = sys.stdin.buffer if self.target == "-" else io.FileIO(self.target)
+            # not sys.stdin: a thread that waits in it makes the interpreter abort at its end
+            file = io.FileIO(0, closefd=False) if self.target == "-" else io.FileIO(self.target)
         timeout = (OPEN_SECONDS, READ_SECONDS) if self.medium == "network" else None
         return pyav().open(file, format=self.format, options=self.options, timeout=timeout)
 
@@ -101,5 +104,9 @@ def parse_address(text: str, option: str) -> Address:
 
 
 def hide_password(address: str) -> str:
-    """The address without user name and password, for messages and the page."""
-    return re.sub(r"(//)[^/@]*@", r"\1…@", address)
+    """The address without user name and password, for messages and the page.
+
+    A password may hold any sign, "@" and "/" too. Some cameras take it in the path or query instead, as
+    ``/user=NAME&password=…``.
+    """
+    return _SECRET.sub(r"\1…", re.sub(r"//.*@", "//…@", address))

@@ -38,7 +38,7 @@ class Feed:
     Attributes:
         frames: the newest `KEPT` ones, oldest first; times are seconds of ``time.monotonic``.
         state: ``connecting`` until the first frame, ``lost`` while it is opened again, ``ended`` for good, ``failed``
-            where it can never be read.
+            where it can never be read, or not any further.
         received, reconnects: counts.
         problem: why it was lost or failed.
         news: notified with each frame and each change; shared by both feeds.
@@ -93,8 +93,10 @@ class Feed:
                     self._add(frame)
                 self._change("lost" if self.address.returns else "ended", "the stream has ended")
             except CimnetError as error:
-                self._change("failed", one_line(error))
-                return
+                if not (self.address.returns and self.received):  # it was right before: it may be again
+                    self._change("failed", one_line(error))
+                    return
+                self._change("lost", one_line(error))
             except Exception as error:  # PyAV's errors and Python's: whatever it is, the other stream goes on
                 silent = isinstance(error, pyav().error.ExitError)
                 reason = f"nothing came for {READ_SECONDS:g} s" if silent else one_line(error)
@@ -152,16 +154,24 @@ class Feed:
         return Frame(self.received, f"{self.received:06d}", taken, read)
 
     def _folder(self) -> Iterator[Frame]:
-        """Images that are written to a folder from now on. One that cannot be read yet is tried again."""
+        """Images that are written to a folder from now on. One that cannot be read yet is tried again.
+
+        A listing takes longer the more images there are; at most a fifth of the time goes into it.
+        """
         folder = Path(self.address.target)
         kinds = IMAGE_EXTENSIONS if self.kind == "rgb" else THERMAL_EXTENSIONS
         seen = {path.name for path in folder.iterdir()}
         patience: dict[str, int] = {}
-        while not self._stop.wait(_POLL):
+        pause = _POLL
+        while not self._stop.wait(pause):
+            began = time.monotonic()
             try:
-                new = sorted(p for p in folder.iterdir() if p.name not in seen and not p.name.startswith("."))
+                names = {path.name for path in folder.iterdir()}
             except OSError as error:
                 raise DataError(f"{folder}: cannot be read ({error.strerror}); is it still there?") from error
+            pause = max(_POLL, 4 * (time.monotonic() - began))
+            seen &= names  # what was deleted may come again, and need not be remembered
+            new = (folder / name for name in sorted(names - seen) if not name.startswith("."))
             for path in [p for p in new if p.suffix.lower() in kinds]:
                 try:
                     image = self._read(path)

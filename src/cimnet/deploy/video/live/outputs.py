@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +14,7 @@ from PIL import Image
 from cimnet.deploy.video.live.session import LiveResult
 from cimnet.deploy.video.output import VIDEO_SUFFIXES, VideoWriter
 from cimnet.errors import CimnetError, ConfigError, DataError
-from cimnet.utils.files import require_writable, require_writable_file, write_atomically
+from cimnet.utils.files import refuse_inputs_as_outputs, require_writable, require_writable_file, write_atomically
 from cimnet.utils.locks import OutputLock
 
 
@@ -25,13 +26,14 @@ class LiveOutputs:
         masks: a folder for PNG files of class ids, named by number and milliseconds since the run began; ``-``: each
             mask's bytes (H·W, uint8, row by row) go to standard output. None: none.
         overwrite: replace what is there.
+        inputs: files and folders that are read.
 
     Raises:
         CimnetError: something is there already, or cannot be written.
-        ConfigError: the recording is no name of a video.
+        ConfigError: the recording is no name of a video, or an input would be overwritten.
     """
 
-    def __init__(self, record: Path | None, masks: Path | None, overwrite: bool) -> None:
+    def __init__(self, record: Path | None, masks: Path | None, overwrite: bool, inputs: Sequence[Path] = ()) -> None:
         self.record, self.raw = record, str(masks) == "-"
         self.masks = None if self.raw else masks
         if record is not None:
@@ -44,6 +46,7 @@ class LiveOutputs:
             if self.masks.is_dir() and any(self.masks.glob("*.png")) and not overwrite:
                 raise CimnetError(f"{self.masks}: has images in it; choose another folder, or --overwrite")
             require_writable(self.masks)
+        refuse_inputs_as_outputs([path for path in (record, self.masks) if path is not None], inputs)
         self._lock = None if record is None else OutputLock.beside(record)
         self._folder_lock = None if self.masks is None else OutputLock(self.masks)
         self._writer = None if record is None else VideoWriter(record, 25)

@@ -90,7 +90,8 @@ class LivePage:
         from cimnet.utils.hosts import is_loopback
 
         # a web page elsewhere must not read this one through a name that leads here
-        names = ["localhost", "127.0.0.1", "[::1]", host] if is_loopback(host) else ["*"]
+        here = is_loopback(self._socket.getsockname()[0])  # where a host's name leads
+        names = ["localhost", "127.0.0.1", "::1", "[::1]", host.lower()] if here else ["*"]
         routes = [
             Route("/", self._page),
             Route("/status.json", self._state),

@@ -75,7 +75,9 @@ def run_live(
     )
     session = LiveSession(predictor, *feeds, news, asked, note)
     with ExitStack() as stack:
-        outputs = stack.enter_context(LiveOutputs(record, masks, overwrite))
+        inputs = [Path(address.text) for address in addresses if address.medium in ("file", "folder")]
+        inputs += [] if asked.calibration is None else [asked.calibration]
+        outputs = stack.enter_context(LiveOutputs(record, masks, overwrite, inputs))
         shown = None
         if page is not None:
             shown = stack.enter_context(LivePage(predictor.classes, predictor.colors, session.status, *page))

@@ -99,13 +99,14 @@ class LiveSession:
 
     def status(self) -> dict[str, Any]:
         """Counts, rates and states, plain JSON."""
-        latencies = np.array(self.latencies) * 1000
-        spent = self._ends[-1] - self._ends[0] if len(self._ends) > 1 else 0.0
+        latencies = np.array(list(self.latencies)) * 1000
+        ends = list(self._ends)  # the page asks from its own thread
+        spent = ends[-1] - ends[0] if len(ends) > 1 else 0.0
         return {
             "seconds": round(time.monotonic() - self.began, 1),
             "predicted": self.predicted,
             "from": dict(self.by_sensors),
-            "frames_per_second": round((len(self._ends) - 1) / spent, 2) if spent else None,
+            "frames_per_second": round((len(ends) - 1) / spent, 2) if spent else None,
             "latency_ms": round(float(np.median(latencies)), 1) if len(latencies) else None,
             "latency_p95_ms": round(float(np.percentile(latencies, 95)), 1) if len(latencies) else None,
             **{feed.kind: self._feed_status(feed) for feed in (self.rgb, self.thermal)},
@@ -113,9 +114,10 @@ class LiveSession:
 
     def _feed_status(self, feed: Feed) -> dict[str, Any]:
         used = self.by_sensors["both"] + self.by_sensors[feed.kind]
+        silent = feed.state == "live" and not self._alive(feed, time.monotonic())  # nobody has hung up
         return {
             "source": feed.address.text,
-            "state": feed.state,
+            "state": "lost" if silent else feed.state,
             "received": feed.received,
             "dropped": max(feed.received - used, 0),
             "reconnects": feed.reconnects,
@@ -126,16 +128,16 @@ class LiveSession:
     def _watch(self, now: float) -> None:
         """Say what has changed; give up where nothing can come."""
         for feed, other in ((self.rgb, self.thermal), (self.thermal, self.rgb)):
-            if feed.state == "failed":
+            if feed.state == "failed" and not feed.received:
                 raise DataError(f"{feed.kind}, {feed.address.text}: {feed.problem}")
             alive = self._alive(feed, now)
             if alive:
                 self._say(feed, "live", "" if feed.kind not in self._said else "is back")
-            elif feed.received:
+            elif feed.received or (other.received and now - self.began > self.asked.lost_after):
+                since = f"for {self.asked.lost_after:g} s" if feed.received else "yet"
                 why = f" ({feed.problem})" if feed.problem else ""
-                self._say(
-                    feed, "lost", f"no frame for {self.asked.lost_after:g} s{why}; going on with {other.kind} alone"
-                )
+                then = f"going on with {other.kind} alone" if self._alive(other, now) else "waiting for a frame"
+                self._say(feed, "lost", f"no frame {since}{why}; {then}")
             elif now - self.began > self.asked.wait and not other.received:
                 problem = feed.problem or other.problem or "no answer"
                 raise DataError(
@@ -164,7 +166,7 @@ class LiveSession:
         return feed.silent_for(now) <= self.asked.lost_after
 
     def _over(self) -> bool:
-        return all(feed.state == "ended" for feed in (self.rgb, self.thermal))
+        return all(feed.state in ("ended", "failed") for feed in (self.rgb, self.thermal))
 
     def _held(self, feed: Feed) -> list[Frame]:
         with self.news:

@@ -1,0 +1,159 @@
+"""`cimnet live` when cameras fall silent, folders vanish or somebody presses Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from cimnet.deploy.video.live import LiveSettings, run_live
+from cimnet.deploy.video.live.address import parse_address
+from cimnet.deploy.video.live.feed import Feed
+from cimnet.deploy.video.live.page import LivePage
+from cimnet.errors import ConfigError
+from cimnet.inference import Predictor, load
+from tests.conftest import Trained
+
+from ..films import film, look, world
+from .waiting import wait_for
+
+pytest.importorskip("av")
+
+
+@pytest.fixture(scope="module")
+def predictor(trained: Trained) -> Predictor:
+    return load(trained.best, "cpu")
+
+
+def _folders(tmp_path: Path) -> tuple[Path, Path]:
+    places = tmp_path / "rgb", tmp_path / "thermal"
+    for place in places:
+        place.mkdir()
+    return places
+
+
+def _put(place: Path, name: str) -> None:
+    """An image that appears whole."""
+    hidden = place / f".{name}.png"
+    Image.fromarray(look(0, world(), place.name == "thermal")).save(hidden)
+    hidden.rename(place / f"{name}.png")
+
+
+def test_a_camera_that_never_sends_is_said(predictor: Predictor, tmp_path: Path) -> None:
+    """One sensor alone is never used without a word; one that falls silent without hanging up counts as lost."""
+    rgb, thermal = _folders(tmp_path)
+    notes: list[str] = []
+    threading.Timer(0.3, _put, (rgb, "0")).start()
+    asked = LiveSettings(duration=2.5, lost_after=0.8)
+    status = run_live(predictor, str(rgb), str(thermal), asked, note=notes.append)
+    assert status["from"] == {"both": 0, "rgb": 1, "thermal": 0}
+    assert [note for note in notes if note.startswith("thermal,") and "no frame yet; going on with rgb alone" in note]
+    assert [note for note in notes if note.startswith("rgb,") and note.endswith("waiting for a frame")]
+    assert status["rgb"]["state"] == "lost"
+    assert status["thermal"]["state"] == "connecting"
+
+
+def test_a_folder_that_vanishes_leaves_the_other_sensor(predictor: Predictor, tmp_path: Path) -> None:
+    rgb, thermal = _folders(tmp_path)
+    notes: list[str] = []
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in range(200):
+            if ended.wait(0.1):
+                return
+            _put(rgb, str(number))
+            if number == 2:
+                _put(thermal, "0")
+            if number == 8:
+                shutil.rmtree(thermal)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        asked = LiveSettings(duration=3.5, lost_after=0.5, tolerance=0.3)
+        status = run_live(predictor, str(rgb), str(thermal), asked, note=notes.append)
+    finally:
+        ended.set()
+        writer.join()
+    assert status["thermal"]["received"] == 1
+    assert status["thermal"]["state"] == "failed"
+    assert "is it still there?" in status["thermal"]["problem"]
+    assert status["from"]["rgb"] >= 3
+    assert any("going on with rgb alone" in note for note in notes)
+
+
+def test_a_name_that_comes_again_is_read_again(tmp_path: Path) -> None:
+    """Cameras that keep the newest few images delete and reuse names."""
+    feed = Feed(parse_address(str(tmp_path), "--rgb"), "rgb", threading.Condition(), time.monotonic())
+    feed.start()
+    try:
+        for count in (1, 2):
+            wait_for(lambda: not (tmp_path / "0.png").exists(), 10)
+            time.sleep(0.3)
+            _put(tmp_path, "0")
+            wait_for(lambda count=count: feed.received == count, 10)
+            (tmp_path / "0.png").unlink()
+    finally:
+        feed.stop()
+        feed.join(5)
+
+
+def test_ctrl_c_while_a_pipe_is_silent(trained: Trained, tmp_path: Path) -> None:
+    """The recording is whole, the counts are written, and the process ends as it should: not by an abort."""
+    _, thermal = film(tmp_path, seconds=30.0, fps=(10, 10))
+    words = ["live", str(trained.best), "--rgb", "-", "--thermal", str(thermal), "--no-page", "--lost-after", "0.5"]
+    words += ["--record", str(tmp_path / "out.mp4"), "--json", str(tmp_path / "live.json")]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cimnet.cli", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    assert any("frames/s" in line for line in running.stdout)  # it has recorded for some seconds
+    running.send_signal(signal.SIGINT)
+    running.stdout.read()
+    assert running.wait(30) == 0
+    assert running.stdin is not None
+    running.stdin.close()
+    status = json.loads((tmp_path / "live.json").read_text())
+    assert status["from"]["thermal"] == status["predicted"] > 5
+    import av
+
+    with av.open(str(tmp_path / "out.mp4")) as written:
+        assert len(list(written.decode(video=0))) == status["predicted"]
+    assert not list(tmp_path.glob(".*part*"))
+
+
+def test_inputs_are_no_outputs(predictor: Predictor, tmp_path: Path) -> None:
+    """Masks in the folder that is watched would come back as images, and a recording would replace a film."""
+    rgb, thermal = film(tmp_path)
+    before = rgb.read_bytes()
+    with pytest.raises(ConfigError, match="is also an input"):
+        run_live(predictor, str(rgb), str(thermal), LiveSettings(), record=rgb, overwrite=True)
+    assert rgb.read_bytes() == before
+    images, others = _folders(tmp_path)
+    with pytest.raises(ConfigError, match="is also an input"):
+        run_live(predictor, str(images), str(others), LiveSettings(duration=1), masks=images, overwrite=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST", "::1"])
+def test_the_page_answers_to_its_own_names_alone(host: str) -> None:
+    """However its host is written: a page elsewhere must not read it through a name that leads here."""
+    if host == "::1" and not socket.has_ipv6:
+        pytest.skip("no IPv6")
+    try:
+        page = LivePage(["a"], [(1, 2, 3)], dict, host, 0)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    with page:
+        assert wait_for(lambda: httpx.get(f"{page.address}/status.json"), 20).status_code == 200
+        assert httpx.get(page.address, headers={"Host": "evil.example"}).status_code == 400
