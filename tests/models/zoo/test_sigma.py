@@ -245,7 +245,7 @@ def test_other_weights_are_refused(fault: str) -> None:
         state[name] = state[name][:-1]
     else:
         state["layers.0.blocks.7.ln_1.weight"] = torch.ones(8)
-    with pytest.raises(ConfigError, match="not the ImageNet weights of this encoder: 1 of"):
+    with pytest.raises(ConfigError, match=r"not the ImageNet weights of this encoder: .*\(1 of"):
         model.load_vmamba(state)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 

@@ -46,7 +46,7 @@ def decode_mask(packed: list[int], height: int, width: int) -> npt.NDArray[np.bo
     except (ValueError, IndexError, TypeError) as error:
         raise DataError(f"a brush label cannot be unpacked ({error})") from error
     if len(values) != 4 * height * width:
-        raise DataError(f"a brush label holds {len(values)} values, where {width}x{height} pixels need four each")
+        raise DataError(f"a brush label of length {len(values)}, where {width}x{height} pixels need four values each")
     return values.reshape(height, width, 4)[..., 3] > 127
 
 

@@ -129,7 +129,7 @@ def _mask(result: list[dict[str, Any]], ids: dict[str, int], unpainted: int, whe
         value = brush["value"]
         labels = value["brushlabels"]
         if len(labels) != 1:
-            raise DataError(f"{where}: a brush has {len(labels)} labels ({', '.join(map(str, labels))}); give it one")
+            raise DataError(f"{where}: a brush needs one label and has {', '.join(map(str, labels)) or 'none'}")
         label = labels[0]
         if label not in ids:
             raise DataError(

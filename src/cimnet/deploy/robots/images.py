@@ -83,8 +83,8 @@ def _raw(message: Any, where: str) -> tuple[Array, str]:
     row = width * channels * dtype.itemsize
     if height < 1 or width < 1 or step < row or len(data) < step * (height - 1) + row:
         raise DamagedImageError(
-            f"{where}: an image of {width}x{height} {encoding} with step {step} has {len(data)} bytes, which is too "
-            "few; the recording is damaged"
+            f"{where}: an image of {width}x{height} {encoding} with step {step} and data of length {len(data)}, which "
+            "is too few; the recording is damaged"
         )
     rows = np.lib.stride_tricks.as_strided(data, (height, row), (step, 1), writeable=False)
     array = np.ascontiguousarray(rows).view(dtype).astype(dtype.newbyteorder("="))

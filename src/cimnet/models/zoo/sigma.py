@@ -278,8 +278,8 @@ class Sigma(ZooNetwork):
         wrong = sorted({name for name, _ in given ^ wanted})
         if wrong:
             raise ConfigError(
-                f"these are not the ImageNet weights of this encoder: {len(wrong)} of {len(expected)} weights do not "
-                f"fit, the first is '{wrong[0]}'; take the file of the same variant from the authors' repository"
+                f"these are not the ImageNet weights of this encoder: '{wrong[0]}' does not fit ({len(wrong)} of "
+                f"{len(expected)} do not); take the file of the same variant from the authors' repository"
             )
         self.encoder.load_state_dict(own, strict=False)
 
