@@ -1,6 +1,7 @@
-"""Try every fault and write docs/faults.md: ``python -m tests.faults --write docs/faults.md``.
+"""Try every fault: ``python -m tests.faults --write docs/faults.md --tables FILE``.
 
-What stands in the page outside the marks is kept: text above, other sections below.
+``--write`` puts the counts between the marks of the page, whose other text is kept. ``--tables`` writes a page of its
+own with a row for each fault: what happens, in the words of the message. It is made when wanted and not committed.
 """
 
 from __future__ import annotations
@@ -21,32 +22,36 @@ LONGEST = 220
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path, required=True)
+    parser.add_argument("--write", type=Path, help="page to put the counts into")
+    parser.add_argument("--tables", type=Path, help="page of all rows to write")
     options = parser.parse_args()
     rows = {fault.name: row(fault) for fault in FAULTS}
     wrong = [name for name, (_, right) in rows.items() if not right]
-    before, _, rest = options.write.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    lines = page({name: text for name, (text, _) in rows.items()})
-    options.write.write_text(f"{before}{BEGIN}\n\n{lines}\n{END}{after}", encoding="utf-8")
+    if options.tables is not None:
+        options.tables.write_text(tables({name: text for name, (text, _) in rows.items()}), encoding="utf-8")
+    if options.write is not None:
+        before, _, rest = options.write.read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        options.write.write_text(f"{before}{BEGIN}\n\n{summary()}\n{END}{after}", encoding="utf-8")
     print(f"{len(rows)} faults, {len(wrong)} with another outcome than expected: {wrong}")
     sys.exit(bool(wrong))
 
 
-def page(rows: dict[str, str]) -> str:
-    """Counts and tables, in Markdown."""
+def summary() -> str:
+    """How many faults there are of each group, in Markdown."""
     counts = Counter(fault.group for fault in FAULTS)
     refused = Counter(fault.group for fault in FAULTS if fault.error is not None)
     right = len(FAULTS) - refused.total()
-    lines = [
-        f"**{len(FAULTS)} faults**, {refused.total()} of which must be refused and {right} come out right.\n",
-        markdown_table(
-            ["group", "faults", "refused", "come out right"],
-            [(group, count, refused[group], count - refused[group]) for group, count in counts.items()],
-        ),
-    ]
-    for group in counts:
-        lines.append(f"### {group[0].upper()}{group[1:]}\n")
+    head = f"**{len(FAULTS)} faults**, {refused.total()} of which must be refused and {right} come out right.\n\n"
+    rows = [(group, count, refused[group], count - refused[group]) for group, count in counts.items()]
+    return head + markdown_table(["group", "faults", "refused", "come out right"], rows)
+
+
+def tables(rows: dict[str, str]) -> str:
+    """A page with a table for each group."""
+    lines = ["# Bad input, row by row\n"]
+    for group in dict.fromkeys(fault.group for fault in FAULTS):
+        lines.append(f"## {group[0].upper()}{group[1:]}\n")
         found = [(_cell(f.name), rows[f.name]) for f in FAULTS if f.group == group]
         lines.append(markdown_table(["fault", "what happens"], found, "l"))
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -1,9 +1,10 @@
-"""Addresses that servers listen at."""
+"""Addresses that servers listen at, and requests that no server should take."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterable
 
 from cimnet.errors import ConfigError
 
@@ -35,3 +36,14 @@ def bind(host: str, port: int) -> socket.socket:
         reason = error.strerror or error
         raise ConfigError(f"--host {host} --port {port}: cannot be used ({reason}); choose another") from error
     return listener
+
+
+def has_two_lengths(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request says two lengths of its body: a proxy that goes by Content-Length and a server that goes by
+    chunks would see different requests (RFC 9112, section 6.1). Such a request is refused, and its connection ends.
+
+    Args:
+        headers: as ASGI gives them, names in lower case.
+    """
+    names = {name for name, _ in headers}
+    return {b"transfer-encoding", b"content-length"} <= names

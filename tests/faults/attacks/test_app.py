@@ -255,3 +255,18 @@ def test_other_routes_of_an_application_pass(trained: Trained, tmp_path: Path, m
         assert client.get("/segment/config").status_code == 200
         assert client.get("/segment/gradio_api/file=http://127.0.0.1:9/x").status_code == 404
         assert client.post("/segment/gradio_api/queue/join", content=b"{").status_code == 422
+
+
+def test_two_lengths_of_one_body(client: httpx.Client) -> None:
+    """Behind a proxy, such a request could hide another one; the connection ends."""
+    host, port = client.base_url.host, client.base_url.port
+    assert port
+    with socket.create_connection((host, port), timeout=30) as link:
+        head = f"POST /gradio_api/queue/join HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 4\r\n"
+        smuggled = b"0\r\n\r\nGET /config HTTP/1.1\r\nHost: x\r\n\r\n"
+        link.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + smuggled)
+        answer = b""
+        while part := link.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cimnet.deploy.app.uploads import Limits
+from cimnet.utils.hosts import has_two_lengths
 
 _API = r"/gradio_api"
 _READ = re.compile(
@@ -61,6 +62,10 @@ class Guard:
             await self.app(scope, receive, send)
             return
         inner = path.removeprefix(self.prefix)
+        if has_two_lengths(scope.get("headers", ())):
+            answer = {"detail": "the request has a Content-Length and a Transfer-Encoding"}
+            await JSONResponse(answer, 400, {"Connection": "close"})(scope, receive, send)
+            return
         try:
             if scope["method"] in ("GET", "HEAD") and _READ.fullmatch(inner):
                 await self.app(scope, receive, send)
