@@ -10,7 +10,7 @@ from benchmarks.model_table import CLASSES, PAGE, SIZE, page_with_table
 from cimnet.analysis.model_list import COSTS, DATA_SETS, entries, published_names, to_json, to_markdown
 from cimnet.analysis.paper_values import TABLE2, TABLE6
 from cimnet.models import create_model, list_models
-from cimnet.models.complexity import measure_budget
+from cimnet.models.complexity import TRAINING_ONLY, measure_budget
 from cimnet.models.outline import Outline, outline_model
 from cimnet.models.registry import list_networks
 from cimnet.models.zoo import PUBLICATIONS
@@ -68,7 +68,7 @@ def test_the_page_is_current() -> None:
 def test_parameters(name: str) -> None:
     with Outline(10**9, 10**5):
         model = outline_model(name, CLASSES)
-    left_out = sum(p.numel() for key, p in model.named_parameters() if key.startswith("mi_head."))
+    left_out = sum(p.numel() for key, p in model.named_parameters() if TRAINING_ONLY.search(key))
     [entry] = entries(name)
     assert sum(p.numel() for p in model.parameters()) - left_out == entry.parameters
 

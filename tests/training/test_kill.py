@@ -99,8 +99,8 @@ def never_killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 2, 5, 6])  # their first kills are of both kinds
-def test_twenty_kills(never_killed: tuple[Path, Path], tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", [0, 5])  # their first kills are of both kinds
+def test_many_kills(never_killed: tuple[Path, Path], tmp_path: Path, seed: int) -> None:
     """While steps are taken, while a state is written, with dataloader workers, before the first state."""
     recipe, whole = never_killed
     dice = random.Random(seed)
