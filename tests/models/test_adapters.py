@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -19,6 +20,9 @@ from cimnet.models.encoder import create_encoder
 from tests.fakes.small_timm import small_networks
 
 from .tester import SMALL, images
+
+if not timm.is_model("vit_small_patch16_dinov3"):
+    pytest.skip("this timm has no DINOv3", allow_module_level=True)
 
 FROZEN: dict[str, Any] = {"freeze": True}
 BOTTLENECK = FROZEN | {"adapter": "bottleneck", "adapter_width": 4}

@@ -41,7 +41,8 @@ class TokenEmbedding(nn.Module):
     def __init__(self, network: Any, tokens: TokenGrid) -> None:
         super().__init__()
         self.tokens = tokens
-        self.patch_embed, self.norm_pre = network.patch_embed, network.norm_pre
+        self.patch_embed = network.patch_embed
+        self.norm_pre = getattr(network, "norm_pre", nn.Identity())  # EVA of timm before 1.0.20 has none
         self.grid_size: tuple[int, int] = network.patch_embed.grid_size
         self.positions_are_of_patches = network.no_embed_class
         for name in ("pos_embed", "cls_token", "reg_token"):
