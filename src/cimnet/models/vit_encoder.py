@@ -42,7 +42,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.tokens = tokens
         self.patch_embed = network.patch_embed
-        self.norm_pre = getattr(network, "norm_pre", nn.Identity())  # EVA of timm before 1.0.20 has none
+        self.norm_pre = getattr(network, "norm_pre", nn.Identity())  # EVA of older timm has none
         self.grid_size: tuple[int, int] = network.patch_embed.grid_size
         self.positions_are_of_patches = network.no_embed_class
         for name in ("pos_embed", "cls_token", "reg_token"):
