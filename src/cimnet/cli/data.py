@@ -17,20 +17,14 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from cimnet.cli.shared import console, counter, say
+from cimnet.cli.shared import Classes, Layout, console, counter, parse_classes, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
 
 data_app = typer.Typer(no_args_is_help=True, help="Make, fetch, check, convert, divide and align data sets.")
 
 Root = Annotated[Path, typer.Argument(help="Folder of a data set.")]
-Layout = Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")]
-Classes = Annotated[str | None, typer.Option(help="Built-in class list, or names with commas, if the folder has none.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
-
-
-def _classes(given: str | None) -> str | list[str] | None:
-    return [name.strip() for name in given.split(",")] if given and "," in given else given
 
 
 def _refuse_inputs(outputs: list[Path], root: Path, layout: str) -> None:
@@ -139,7 +133,7 @@ def check(
         report = check_dataset(
             root,
             layout=layout,
-            classes=_classes(classes),
+            classes=parse_classes(classes),
             estimate=pair_offset if offsets else None,
             estimate_pairs=offsets,
             workers=workers,
@@ -190,7 +184,7 @@ def stats(
         found = dataset_stats(
             root,
             layout=layout,
-            classes=_classes(classes),
+            classes=parse_classes(classes),
             splits=split or (),
             sample=sample,
             workers=workers or cores(),
@@ -238,7 +232,7 @@ def convert(
             target,
             to,
             layout=layout,
-            classes=_classes(classes),
+            classes=parse_classes(classes),
             class_map=_pairs(map_ or [], "--map"),
             thermal=thermal,
             thermal_range=range_,
@@ -282,7 +276,7 @@ def split_(
             parts=shares or PARTS,
             of=of,
             layout=layout,
-            classes=_classes(classes),
+            classes=parse_classes(classes),
             seed=seed,
             groups=groups,
             overwrite=overwrite,

@@ -7,17 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cimnet.cli.shared import Device, Trust, counter, say
+from cimnet.cli.shared import Classes, Device, Layout, Trust, counter, parse_classes, say
 from cimnet.utils.numbers import pluralize
 
 label_app = typer.Typer(no_args_is_help=True, help="To a labelling tool with prelabels, and back.")
-_Classes = Annotated[
-    str | None, typer.Option(help="Built-in class list, or names with commas, if the folder has none.")
-]
-
-
-def _classes(given: str | None) -> str | list[str] | None:
-    return [name.strip() for name in given.split(",")] if given and "," in given else given
 
 
 @label_app.command("export")
@@ -30,8 +23,8 @@ def export_command(
     ] = None,
     labelled: Annotated[bool, typer.Option("--labelled", help="Pairs that have labels, too.")] = False,
     most: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
-    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
-    classes: _Classes = None,
+    layout: Layout = "auto",
+    classes: Classes = None,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
@@ -40,7 +33,7 @@ def export_command(
     from cimnet.data.classes import choose_classes
 
     prelabel: Any = None
-    chosen = _classes(classes)
+    chosen = parse_classes(classes)
     if model is not None:
         from cimnet.inference import load
         from cimnet.inference.uncertainty import predict_with_uncertainty
@@ -76,12 +69,12 @@ def import_command(
     ],
     names: Annotated[Path, typer.Option(help="names.csv of the export, or the export's folder.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace labels that are there and differ.")] = False,
-    classes: _Classes = None,
+    classes: Classes = None,
 ) -> None:
     """Write the masks that a tool exported as labels into a data set: all of them, or none."""
     from cimnet.curation.label import import_masks
 
-    done = import_masks(root, result, names, overwrite=overwrite, classes=_classes(classes))
+    done = import_masks(root, result, names, overwrite=overwrite, classes=parse_classes(classes))
     parts = [f"{pluralize(done.written, 'label')} written"]
     parts += [f"{done.replaced} of them replaced others"] if done.replaced else []
     parts += [f"{done.same} were the same"] if done.same else []

@@ -22,6 +22,8 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Open a .pt2 file, which can run code: only one that you made yourself.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
+Layout = Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")]
+Classes = Annotated[str | None, typer.Option(help="Built-in class list, or names with commas, if the folder has none.")]
 ProgressLines = Annotated[bool, typer.Option("--progress-lines", hidden=True, help="Print progress for a program.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override of the recipe, e.g. training.epochs=3. Repeatable.")
@@ -66,6 +68,11 @@ def parse_scales(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--scales {text}: expected numbers with commas between, e.g. 0.75,1,1.25") from error
+
+
+def parse_classes(given: str | None) -> str | list[str] | None:
+    """What `Classes` gives, as data sets take it: the name of a built-in list, or names."""
+    return [name.strip() for name in given.split(",")] if given and "," in given else given
 
 
 def say(text: str, style: str = "") -> None:

@@ -63,7 +63,7 @@ class Outline(TorchFunctionMode):
             self._count(args[0] if args and isinstance(args[0], list | tuple) else args)
             kwargs["device"] = "meta"
         elif getattr(func, "__name__", "") in _FILLS:
-            filled = args[0] if args else kwargs.get("tensor")  # torch.nn.init passes it by name
+            filled = _first(args, kwargs)
             if isinstance(filled, torch.Tensor) and filled.is_meta:
                 return filled
         return func(*args, **kwargs)
@@ -88,8 +88,13 @@ class SkipInit(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         if getattr(func, "__name__", "") in _RANDOM_FILLS:
-            return args[0] if args else kwargs["tensor"]  # torch.nn.init passes it by name
+            return _first(args, kwargs)
         return func(*args, **kwargs)
+
+
+def _first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The tensor that a function fills; torch.nn.init passes it by name."""
+    return args[0] if args else kwargs.get("tensor")
 
 
 def outline_model(name: str, num_classes: int, **options: Any) -> RGBTModel:

@@ -58,12 +58,8 @@ class ImageSource:
     def frames(self) -> Iterator[Frame]:
         """All images."""
         for index, (file, time) in enumerate(zip(self.files, self.times, strict=True)):
-            yield Frame(index, file.stem, time, partial(self._read, file))
-
-    def _read(self, file: Path) -> Image:
-        rgb = self.kind == "rgb"
-        image: Image = read_rgb(file, self.bands, of_pair=True) if rgb else read_thermal_counts(file, self.wanted)
-        return image if self.crop is None else self.crop.cut(image, file)
+            read = partial(read_frame, file, self.kind, self.crop, self.wanted, self.bands)
+            yield Frame(index, file.stem, time, read)
 
     def _count(self, names: list[str], fps: float | None) -> None:
         if fps is None or not 0 < fps <= 10_000:
@@ -93,6 +89,16 @@ class ImageSource:
             lost = int(np.round(wide / self.interval - 1).sum())
             longest = f"the longest of {wide.max():.2f} s"
             self.problems.append(f"{self.path}: by the times in the names, about {lost} images are missing, {longest}")
+
+
+def read_frame(file: Path, kind: Kind, crop: Crop | None, wanted: Wanted | None, bands: Bands | None = None) -> Image:
+    """An image file as a frame: RGB (H, W, 3) uint8 or raw thermal values (H, W), cropped.
+
+    Raises:
+        DataError: it cannot be read, or the crop does not lie in it.
+    """
+    image: Image = read_rgb(file, bands, of_pair=True) if kind == "rgb" else read_thermal_counts(file, wanted)
+    return image if crop is None else crop.cut(image, file)
 
 
 def _gaps(names: list[str]) -> int:

@@ -235,31 +235,26 @@ class EAEFNetPST(EAEFNet):
         return output._replace(auxiliary=(Auxiliary(first, weight=0.4 / 0.5),))
 
 
-def _publication(network: str, checkpoint: str = "", **scores: Score) -> Publication:
-    return Publication(
-        network=network,
-        paper="Liang et al., IEEE RA-L 8(7)",
-        year=2023,
-        link="https://arxiv.org/abs/2303.15710",
-        code="https://github.com/FreeformRobotics/EAEFNet",
-        licence="none (the README shows an MIT badge)",
-        checkpoint=checkpoint,
-        scores=scores,
-    )
-
-
+_PUBLISHED = partial(
+    Publication,
+    paper="Liang et al., IEEE RA-L 8(7)",
+    year=2023,
+    link="https://arxiv.org/abs/2303.15710",
+    code="https://github.com/FreeformRobotics/EAEFNet",
+    licence="none (the README shows an MIT badge)",
+)
 PUBLICATIONS = {
-    "eaefnet_resnet50": _publication("EAEFNet-50"),
-    "eaefnet_resnet152": _publication(
+    "eaefnet_resnet50": _PUBLISHED("EAEFNet-50"),
+    "eaefnet_resnet152": _PUBLISHED(
         "EAEFNet-152",
-        "https://drive.google.com/drive/folders/12ONwVaaO35VbW7rZ83P-pSVWp_bFiPhv",
-        mfnet=Score(58.91, "the original's README"),
+        checkpoint="https://drive.google.com/drive/folders/12ONwVaaO35VbW7rZ83P-pSVWp_bFiPhv",
+        scores={"mfnet": Score(58.91, "the original's README")},
     ),
-    "eaefnet_pst_resnet50": _publication("EAEFNet-50 (PST900)"),
-    "eaefnet_pst_resnet152": _publication(
+    "eaefnet_pst_resnet50": _PUBLISHED("EAEFNet-50 (PST900)"),
+    "eaefnet_pst_resnet152": _PUBLISHED(
         "EAEFNet-152 (PST900)",
-        "https://drive.google.com/drive/folders/1Czm7vtmaW6fTCk4fBAfO2OAWoHrJry9Z",
-        pst900=Score(85.56, "the original's README, at 480×640"),
+        checkpoint="https://drive.google.com/drive/folders/1Czm7vtmaW6fTCk4fBAfO2OAWoHrJry9Z",
+        scores={"pst900": Score(85.56, "the original's README, at 480×640")},
     ),
 }
 register_depths("eaefnet", EAEFNet, (50, 152))

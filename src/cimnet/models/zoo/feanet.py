@@ -10,6 +10,7 @@ layer 3 the channel attention of the thermal stream acts through the spatial one
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -92,26 +93,21 @@ class FEANet(RTFNet):
         return fused, thermal_attended if stage == 1 else thermal
 
 
-def _publication(depth: int, checkpoint: str = "", **scores: Score) -> Publication:
-    return Publication(
-        network=f"FEANet-{depth}",
-        paper="Deng et al., IROS",
-        year=2021,
-        link="https://arxiv.org/abs/2110.08988",
-        code="https://github.com/matrixgame2018/FEANet",
-        licence="MIT",
-        checkpoint=checkpoint,
-        scores=scores,
-    )
-
-
+_PUBLISHED = partial(
+    Publication,
+    paper="Deng et al., IROS",
+    year=2021,
+    link="https://arxiv.org/abs/2110.08988",
+    code="https://github.com/matrixgame2018/FEANet",
+    licence="MIT",
+)
 PUBLICATIONS = {
-    "feanet_resnet50": _publication(50),
-    "feanet_resnet101": _publication(101),
-    "feanet_resnet152": _publication(
-        152,
-        "https://drive.google.com/file/d/1hT4ah8D3wjB1nlUjhSmCEYxFx_vC78ki/view",
-        mfnet=Score(55.3, "the paper's Table II"),
+    "feanet_resnet50": _PUBLISHED("FEANet-50"),
+    "feanet_resnet101": _PUBLISHED("FEANet-101"),
+    "feanet_resnet152": _PUBLISHED(
+        "FEANet-152",
+        checkpoint="https://drive.google.com/file/d/1hT4ah8D3wjB1nlUjhSmCEYxFx_vC78ki/view",
+        scores={"mfnet": Score(55.3, "the paper's Table II")},
     ),
 }
 register_depths("feanet", FEANet, DEPTHS)

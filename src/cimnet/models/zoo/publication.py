@@ -45,6 +45,6 @@ class Publication:
     link: str
     code: str
     licence: str
-    checkpoint: str
+    checkpoint: str = ""
     channel_order: ChannelOrder = "rgb"
     scores: Mapping[str, Score] = field(default_factory=dict)

@@ -9,6 +9,7 @@ The paper says that the thermal stem starts at random; the original's code takes
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -80,28 +81,27 @@ def decoder(channels: int, num_classes: int) -> nn.ModuleDict:
     return nn.ModuleDict({f"stage{n + 1}": up_stage(widths[n], widths[n + 1]) for n in range(5)})
 
 
-def _publication(depth: int, checkpoint: str = "", **scores: Score) -> Publication:
-    return Publication(
-        network=f"RTFNet-{depth}",
-        paper="Sun, Zuo, Liu, IEEE RA-L 4(3)",
-        year=2019,
-        link="https://doi.org/10.1109/LRA.2019.2904733",
-        code="https://github.com/yuxiangsun/RTFNet",
-        licence="MIT",
-        checkpoint=checkpoint,
-        scores=scores,
-    )
-
-
+_PUBLISHED = partial(
+    Publication,
+    paper="Sun, Zuo, Liu, IEEE RA-L 4(3)",
+    year=2019,
+    link="https://doi.org/10.1109/LRA.2019.2904733",
+    code="https://github.com/yuxiangsun/RTFNet",
+    licence="MIT",
+)
 PUBLICATIONS = {
-    "rtfnet_resnet18": _publication(18),
-    "rtfnet_resnet34": _publication(34),
-    "rtfnet_resnet50": _publication(50, "http://gofile.me/4jm56/9VygmBgPR", mfnet=Score(51.7, "the paper's Table III")),
-    "rtfnet_resnet101": _publication(101),
-    "rtfnet_resnet152": _publication(
-        152,
-        "http://gofile.me/4jm56/ODE2fxJKG",
-        mfnet=Score(53.2, "the paper's Table III"),
+    "rtfnet_resnet18": _PUBLISHED("RTFNet-18"),
+    "rtfnet_resnet34": _PUBLISHED("RTFNet-34"),
+    "rtfnet_resnet50": _PUBLISHED(
+        "RTFNet-50",
+        checkpoint="http://gofile.me/4jm56/9VygmBgPR",
+        scores={"mfnet": Score(51.7, "the paper's Table III")},
+    ),
+    "rtfnet_resnet101": _PUBLISHED("RTFNet-101"),
+    "rtfnet_resnet152": _PUBLISHED(
+        "RTFNet-152",
+        checkpoint="http://gofile.me/4jm56/ODE2fxJKG",
+        scores={"mfnet": Score(53.2, "the paper's Table III")},
     ),
 }
 register_depths("rtfnet", RTFNet, DEPTHS)

@@ -13,11 +13,11 @@ from typing import Any, Literal
 from PIL import UnidentifiedImageError
 
 from cimnet.data.io.name_times import times_of
-from cimnet.data.io.readers import read_rgb
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS
-from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
+from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.crop import Crop
 from cimnet.deploy.video.frames import Frame, Image, Kind
+from cimnet.deploy.video.image_source import read_frame
 from cimnet.deploy.video.live.address import READ_SECONDS, Address
 from cimnet.deploy.video.live.clock import StreamClock
 from cimnet.deploy.video.sources import frame_image, pyav
@@ -174,7 +174,7 @@ class Feed:
             new = (folder / name for name in sorted(names - seen) if not name.startswith("."))
             for path in [p for p in new if p.suffix.lower() in kinds]:
                 try:
-                    image = self._read(path)
+                    image = read_frame(path, self.kind, self.crop, self.wanted)
                 except (CimnetError, UnidentifiedImageError, OSError) as error:
                     patience[path.name] = patience.get(path.name, 0) + 1
                     if patience[path.name] < 2.0 / _POLL:
@@ -185,10 +185,6 @@ class Feed:
                 seen.add(path.name)
                 if image is not None:
                     yield Frame(self.received, path.stem, self._taken(path), partial(_itself, image))
-
-    def _read(self, path: Path) -> Image:
-        image: Image = read_rgb(path, of_pair=True) if self.kind == "rgb" else read_thermal_counts(path, self.wanted)
-        return image if self.crop is None else self.crop.cut(image, path)
 
     def _taken(self, path: Path) -> float:
         """By the time in the name, else by when it was written."""

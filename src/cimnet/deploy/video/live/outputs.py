@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -47,28 +48,26 @@ class LiveOutputs:
                 raise CimnetError(f"{self.masks}: has images in it; choose another folder, or --overwrite")
             require_writable(self.masks)
         refuse_inputs_as_outputs([path for path in (record, self.masks) if path is not None], inputs)
-        self._lock = None if record is None else OutputLock.beside(record)
-        self._folder_lock = None if self.masks is None else OutputLock(self.masks)
+        self._locks = [OutputLock.beside(record)] if record is not None else []
+        self._locks += [OutputLock(self.masks)] if self.masks is not None else []
+        self._held = ExitStack()
         self._writer = None if record is None else VideoWriter(record, 25)
         self._size: tuple[int, int] | None = None
         self._raw_size: tuple[int, ...] | None = None
 
     def __enter__(self) -> LiveOutputs:
-        for lock in (self._lock, self._folder_lock):
-            if lock is not None:
-                lock.__enter__()
+        with ExitStack() as stack:
+            for lock in self._locks:
+                stack.enter_context(lock)
+            if self._writer is not None:
+                stack.callback(self._writer.close)
+            self._held = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if self._writer is not None:
-                self._writer.close()
-        finally:
-            for lock in (self._folder_lock, self._lock):
-                if lock is not None:
-                    lock.__exit__(kind, error, trace)
+        self._held.close()
 
     def add(self, result: LiveResult) -> None:
         """Write one result.

@@ -72,7 +72,6 @@ class LiveSession:
         self.latencies: deque[float] = deque(maxlen=_RECENT)
         self._ends: deque[float] = deque(maxlen=_RECENT)
         self._fitter: Fitter | None = None
-        self._size: tuple[int, int] | None = None
         self._after = {"rgb": float("-inf"), "thermal": float("-inf")}
         self._last_pair = time.monotonic()
         self._said: dict[str, str] = {}
@@ -200,10 +199,9 @@ class LiveSession:
         """Thermal values at the size of the RGB frame, or of the last one where there is none now."""
         if image is not None:
             size = (image.shape[0], image.shape[1])
-            if self._size not in (None, size):
+            if self._fitter is not None and self._fitter.size != size:
                 self.note(f"rgb, {self.rgb.address.text}: frames are {size[1]}x{size[0]} now")
-            if self._fitter is None or self._size != size:
-                self._size = size
+            if self._fitter is None or self._fitter.size != size:
                 self._fitter = Fitter(size, self.asked.calibration, "resize", self.note)
         elif self._fitter is None:
             return model_values(frame.image, self.predictor, self.thermal.address.text)
