@@ -1,4 +1,4 @@
-"""Count parameters and MACs of the published networks, and write the table of docs/models.md.
+"""Count parameters and MACs of the published networks, and write the table of docs/models/index.md.
 
 python benchmarks/model_table.py                 # both; takes some minutes and two gigabytes
 python benchmarks/model_table.py --only 'cmx_*'  # count these anew
@@ -16,7 +16,7 @@ from cimnet.analysis.model_list import COSTS, entries, published_names, to_markd
 from cimnet.models import create_model
 from cimnet.models.complexity import measure_budget
 
-PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+PAGE = Path(__file__).parents[1] / "docs" / "models" / "index.md"
 BEGIN, END = "<!-- table: written by python benchmarks/model_table.py -->\n", "<!-- end of table -->\n"
 CLASSES, SIZE = 9, (480, 640)
 

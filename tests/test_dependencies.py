@@ -131,6 +131,6 @@ def test_every_requirement_has_its_reason_beside_it() -> None:
 
 
 def test_every_requirement_has_its_licence_in_the_decisions() -> None:
-    page = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "paper" / "decisions.md").read_text(encoding="utf-8")
     listed = {canonical(word) for word in re.findall(r"[\w-]+", page[page.index("Licences, as the") :])}
     assert {name for _, name, _ in required() if canonical(name.partition("[")[0]) not in listed} == set()

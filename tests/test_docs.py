@@ -42,5 +42,5 @@ def test_no_page_leads_out_of_the_checkout(page: Path) -> None:
 
 
 def test_the_strip_width_in_the_guide_is_that_of_the_code() -> None:
-    guide = (ROOT / "docs" / "predict.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guides" / "predict.md").read_text(encoding="utf-8")
     assert f"strips of {STRIP:,} columns" in " ".join(guide.split())

@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md run as written."""
+"""The examples of docs/contributing/extending.md run as written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from cimnet.models.zoo import PUBLICATIONS
 from tests import ROOT
 from tests.fakes.layouts import make_folder
 
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), re.DOTALL)
+EXAMPLES = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs" / "contributing" / "extending.md").read_text(encoding="utf-8"), re.DOTALL
+)
 
 
 def test_a_data_set_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

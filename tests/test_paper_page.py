@@ -1,4 +1,4 @@
-"""docs/paper.md names files and tests: all of them must exist. (Its links: ``test_docs.py``.)"""
+"""docs/paper/index.md names files and tests: all of them must exist. (Its links: ``test_docs.py``.)"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from tests import ROOT
 
-LEDGER = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+LEDGER = (ROOT / "docs" / "paper" / "index.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`([\w./]*(?:::\w+)?)`", LEDGER)
 FOLDERS = ("src/", "tests/", "recipes/", "benchmarks/", "docs/")
 

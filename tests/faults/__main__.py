@@ -1,4 +1,4 @@
-"""Try every fault: ``python -m tests.faults --write docs/faults.md --tables FILE``.
+"""Try every fault: ``python -m tests.faults --write docs/reference/faults.md --tables FILE``.
 
 ``--write`` puts the counts between the marks of the page, whose other text is kept. ``--tables`` writes a page of its
 own with a row for each fault: what happens, in the words of the message. It is made when wanted and not committed.
@@ -16,7 +16,10 @@ from cimnet.utils.tables import markdown_table
 from tests.faults.bench import Fault, Skipped, try_fault
 from tests.faults.table import FAULTS
 
-BEGIN, END = "<!-- faults: written by python -m tests.faults --write docs/faults.md -->", "<!-- end of faults -->"
+BEGIN, END = (
+    "<!-- faults: written by python -m tests.faults --write docs/reference/faults.md -->",
+    "<!-- end of faults -->",
+)
 LONGEST = 220
 
 

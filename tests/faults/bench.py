@@ -54,7 +54,7 @@ class Fault:
     """Something that a user's files or settings have wrong, and what must come of it.
 
     Attributes:
-        name: unique; it stands in docs/faults.md.
+        name: unique; it stands in docs/reference/faults.md.
         group: the section there.
         run: makes the fault in the bench's folder and does what a user would do. Its result in words is the outcome,
             unless it raises.

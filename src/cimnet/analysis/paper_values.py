@@ -97,7 +97,7 @@ TABLE5 = {"CMX": (64.1, 43.4), "Sigma": (66.8, 44.9), "CIMNet": (69.1, 46.2)}
 
 
 class Ablation(NamedTuple):
-    """A row of Table III. ``inferred``: which switches are on was worked out, see docs/paper.md."""
+    """A row of Table III. ``inferred``: which switches are on was worked out, see docs/paper/index.md."""
 
     number: int
     mir: bool
@@ -113,7 +113,7 @@ class Ablation(NamedTuple):
         return switches if self.mir else ("model.mutual_information=off", *switches)
 
 
-# The marks of the columns were lost. The number of marks in each row is known; docs/paper.md says how the rest follows.
+# The marks of the columns were lost. The number of marks in each row is known; docs/paper/index.md says how the rest follows.
 TABLE3 = (
     Ablation(1, False, False, False, False, 70.5, False),
     Ablation(2, True, False, False, False, 73.6, True),

@@ -11,7 +11,7 @@ from cimnet.cli.shared import Checkpoint, Device, Precision, Trust, say
 
 def serve(
     checkpoint: Checkpoint,
-    host: Annotated[str, typer.Option(help="Address to listen on. There is no password: see docs/serve.md.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen on. There is no password: see docs/deploy/serve.md.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8000,

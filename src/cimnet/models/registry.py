@@ -1,4 +1,4 @@
-"""Models by name. Adding one is a file and a decorator; see docs/extending.md."""
+"""Models by name. Adding one is a file and a decorator; see docs/contributing/extending.md."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class FirstStage(nn.Module):
     """Mixed into the stage that sees the image. In evaluation (where frozen encoders always are) it runs in float32,
     also where autocast holds for the rest: rounded to bfloat16, it moves more pixels to another class than all other
-    layers (docs/export.md)."""
+    layers (docs/deploy/export.md)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """What the stage gives."""

@@ -97,7 +97,7 @@ class ModelConfig(_Section):
     head_eps: float | None = Field(None, gt=0, description="of CMX: its authors train with 1e-3, default 1e-5")
     gate: Literal["image", "batch"] | None = Field(None, description="of EAEFNet: batch is its authors' training")
     use_se: bool | Literal["training"] | None = Field(
-        None, description="of EAEFNet: weigh channels in the aggregations, see docs/models.md"
+        None, description="of EAEFNet: weigh channels in the aggregations, see docs/models/index.md"
     )
     explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
     exchange_dropout: float | None = Field(
@@ -132,7 +132,7 @@ class DataConfig(_Section):
     """Where the pairs lie and how they are read."""
 
     root: Path
-    layout: str = Field("auto", description="auto or a layout's name, see docs/data.md")
+    layout: str = Field("auto", description="auto or a layout's name, see docs/guides/data.md")
     train: str = "train"
     val: str = "val"
     classes: str | tuple[str, ...] | None = Field(None, description="names, or a built-in list: kust4k, mfnet")
@@ -231,7 +231,9 @@ class TrainingConfig(_Section):
     sharding: Literal["none", "fsdp"] = Field(
         "none", description="fsdp: weights, gradients and optimiser are sharded over processes"
     )
-    channels_last: bool = Field(True, description="memory format of weights and maps; measured in docs/benchmarks.md")
+    channels_last: bool = Field(
+        True, description="memory format of weights and maps; measured in docs/notebook/benchmarks.md"
+    )
     gradient_checkpointing: bool = Field(False, description="compute stages twice to save memory")
     deterministic: bool = Field(False, description="deterministic kernels only, where torch has them")
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)

@@ -1,4 +1,4 @@
-"""examples/robustness_of_your_model.py runs as it is, and docs/robustness.md shows its heart."""
+"""examples/robustness_of_your_model.py runs as it is, and docs/guides/robustness.md shows its heart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests import ROOT
 from .conftest import make_columns
 
 EXAMPLE = ROOT / "examples" / "robustness_of_your_model.py"
-DOCS = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs" / "guides" / "robustness.md").read_text(encoding="utf-8")
 
 
 def test_the_example_runs(tmp_path, capsys) -> None:

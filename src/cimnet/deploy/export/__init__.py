@@ -1,4 +1,4 @@
-"""Trained models for other runtimes: ONNX, OpenVINO, torch.export. See docs/export.md."""
+"""Trained models for other runtimes: ONNX, OpenVINO, torch.export. See docs/deploy/export.md."""
 
 from __future__ import annotations
 
