@@ -113,7 +113,8 @@ class Ablation(NamedTuple):
         return switches if self.mir else ("model.mutual_information=off", *switches)
 
 
-# The marks of the columns were lost. The number of marks in each row is known; docs/paper/index.md says how the rest follows.
+# The marks of the columns were lost. The number of marks in each row is known;
+# docs/paper/index.md says how the rest follows.
 TABLE3 = (
     Ablation(1, False, False, False, False, 70.5, False),
     Ablation(2, True, False, False, False, 73.6, True),

@@ -25,7 +25,8 @@ Probabilities = Callable[[Tensor, Tensor], Tensor]
 
 STRIP = 4096
 STRIDE = 32
-"""Windows start at multiples of it, the encoders' stride: else their masks differ more (docs/notebook/benchmarks.md)."""
+"""Windows start at multiples of it, the encoders' stride.
+Else their masks differ more (docs/notebook/benchmarks.md)."""
 
 
 class Block(NamedTuple):

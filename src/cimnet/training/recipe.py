@@ -231,9 +231,7 @@ class TrainingConfig(_Section):
     sharding: Literal["none", "fsdp"] = Field(
         "none", description="fsdp: weights, gradients and optimiser are sharded over processes"
     )
-    channels_last: bool = Field(
-        True, description="memory format of weights and maps; measured in docs/notebook/benchmarks.md"
-    )
+    channels_last: bool = Field(True, description="memory format of weights and maps")
     gradient_checkpointing: bool = Field(False, description="compute stages twice to save memory")
     deterministic: bool = Field(False, description="deterministic kernels only, where torch has them")
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)

@@ -19,8 +19,8 @@ from cimnet.utils.numbers import spread_evenly
 PAIRS = 32
 """Pairs that set the ranges, spread over the training split."""
 SENSITIVE = ("stages.0", "alignment", "offset", "modulation", "classify")
-"""Parts that stay in float32: the encoders' first stages (in 8 bits they cost 9 to 13 points of mIoU, docs/deploy/export.md),
-positions, and the last layer."""
+"""Parts that stay in float32: the encoders' first stages (in 8 bits they cost 9 to 13 points of mIoU,
+docs/deploy/export.md), positions, and the last layer."""
 
 
 def quantize(file: Path, predictor: Predictor, root: Path, details: Details) -> None:
