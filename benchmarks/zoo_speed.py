@@ -1,11 +1,13 @@
 """The published networks and CIMNet side by side on one CPU: seconds, memory and share of the machine's peak.
 
-    python benchmarks/zoo_speed.py [--networks 'cmx*,cimnet_resnet101'] [--rounds 2]
+    OMP_NUM_THREADS=2 python benchmarks/zoo_speed.py [--networks 'cmx*,cimnet_resnet101'] [--forms eager,step]
 
-480×640, batch 1, float32, random weights, the predictor's own copy (folded, channels last). Each network runs in a
-process of its own, CIMNet-R101 before and after each, so that a machine that is busier for one is busier for both:
-seconds are given as a share of CIMNet-R101's in the same minute. Writes docs/evidence/zoo_speed.json after each
-network; networks that stand there are left out unless --again is given.
+The forms: `eager` is one pair of 480×640 in float32 with random weights, by the predictor's own copy (folded, channels
+last); `onnx`, `openvino` and `bfloat16` are the same by the files that `cimnet export` writes (bfloat16: OpenVINO, with
+float32 first stages); `step` is a training step at 240×320, batch 2. Each runs in a process of its own, between two
+eager runs (steps: two steps) of CIMNet-R101, so that a machine that is busier for one is busier for both: seconds are
+given as a share of CIMNet-R101's in the same minute. Writes docs/evidence/zoo_speed.json after each; what stands there
+is left out unless --again is given.
 """
 
 from __future__ import annotations
@@ -17,13 +19,19 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from evidence import circumstances
 
+if TYPE_CHECKING:
+    from cimnet.models.base import RGBTModel
+
 OUT = Path(__file__).resolve().parent.parent / "docs" / "evidence" / "zoo_speed.json"
+FORMS = ("eager", "onnx", "openvino", "bfloat16", "step")
 YARDSTICK = "cimnet_resnet101"
 OURS = (YARDSTICK, "cimnet_mit_b2", "cimnet_mit_b4", "cimnet_efficientnet_lite0")
 
@@ -31,72 +39,127 @@ OURS = (YARDSTICK, "cimnet_mit_b2", "cimnet_mit_b4", "cimnet_efficientnet_lite0"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default="*", help="patterns with commas")
+    parser.add_argument("--forms", default="eager", help=f"of {', '.join(FORMS)}, with commas")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--again", action="store_true")
-    parser.add_argument("--one", help="run this network here and print JSON (used by the script itself)")
+    parser.add_argument("--one", nargs=2, help="run this network in this form here and print JSON (used by the script)")
     asked = parser.parse_args()
     if asked.one:
-        print(json.dumps(run_one(asked.one, asked.rounds)))
+        print(json.dumps(run_one(asked.one[0], asked.one[1], asked.rounds)))
         return
     from cimnet.models.zoo import PUBLICATIONS
 
     patterns = asked.networks.split(",")
     names = [name for name in (*OURS, *PUBLICATIONS) if any(fnmatch.fnmatch(name, p) for p in patterns)]
+    for form in asked.forms.split(","):
+        for name in names:
+            compare(name, form, asked)
+    print(table(json.loads(OUT.read_text())))
+
+
+def compare(name: str, form: str, asked: argparse.Namespace) -> None:
+    """Measure one network in one form, between two runs of the yardstick, and write what came out."""
     known: dict[str, Any] = json.loads(OUT.read_text()) if OUT.is_file() else {}
-    for name in names:
-        if name in known and not asked.again:
-            continue
-        before, found, after = (_child(one, asked.rounds) for one in (YARDSTICK, name, YARDSTICK))
-        yardstick = (before["seconds"] + after["seconds"]) / 2
-        share = found["macs_run"] / found["seconds"] / found["peak_macs_per_second"]
-        known[name] = {
-            "of_cimnet_resnet101": round(found["seconds"] / yardstick, 3),
-            "peak_memory_mib": found["peak_memory_mib"],
-            "gmacs": round(found["macs"] / 1e9, 1),
-            "share_of_matrix_peak": round(share, 3),
-            "seconds": round(found["seconds"], 2),
-            "measured": circumstances(),
-        }
-        OUT.parent.mkdir(parents=True, exist_ok=True)
-        OUT.write_text(json.dumps(known, indent=2) + "\n")
-        print(name, known[name]["of_cimnet_resnet101"], flush=True)
-    print(table(known))
+    if form in known.get(name, {}) and not asked.again:
+        return
+    yardform = "step" if form == "step" else "eager"
+    before, found, after = (
+        _child(one, how, asked.rounds) for one, how in ((YARDSTICK, yardform), (name, form), (YARDSTICK, yardform))
+    )
+    if found is None or before is None or after is None:
+        return
+    entry = {
+        "of_cimnet_resnet101": round(2 * found["seconds"] / (before["seconds"] + after["seconds"]), 3),
+        "seconds": round(found["seconds"], 2),
+        "peak_memory_mib": found["peak_memory_mib"],
+    }
+    if form != "step":
+        peak = statistics.mean(one["peak_macs_per_second"] for one in (before, found, after))
+        entry["gmacs"] = round(found["macs"] / 1e9, 1)
+        entry["share_of_matrix_peak"] = round(found["macs_run"] / found["seconds"] / peak, 3)
+    entry["measured"] = circumstances()
+    known.setdefault(name, {})[form] = entry
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(known, indent=2) + "\n")
+    print(name, form, entry["of_cimnet_resnet101"], flush=True)
 
 
-def _child(name: str, rounds: int) -> dict[str, Any]:
-    words = [sys.executable, __file__, "--one", name, "--rounds", str(rounds)]
-    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+def _child(name: str, form: str, rounds: int) -> dict[str, Any] | None:
+    """What :func:`run_one` gives in a process of its own; None, with its last line, if it fails."""
+    words = [sys.executable, __file__, "--one", name, form, "--rounds", str(rounds)]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        print(f"{name} {form}: {(ran.stderr.strip() or 'killed').splitlines()[-1]}", flush=True)
+        return None
     result: dict[str, Any] = json.loads(ran.stdout.strip().splitlines()[-1])
     return result
 
 
-def run_one(name: str, rounds: int) -> dict[str, Any]:
+def run_one(name: str, form: str, rounds: int) -> dict[str, Any]:
     """Fastest of some passes after one to warm up, with what they take."""
     import torch
 
-    from cimnet.checkpoint import ModelInfo
-    from cimnet.inference import Predictor
     from cimnet.models import create_model
     from cimnet.models.complexity import measure_budget
 
+    torch.manual_seed(0)
     classes = 5 if "pst" in name else 9
     model = create_model(name, classes)
-    info = ModelInfo(name, {}, tuple(map(str, range(classes))), ((0, 0, 0),) * classes)
-    budget = measure_budget(model, (480, 640)).to_dict()
-    predictor = Predictor(model.eval(), info, torch.device("cpu"))
-    rgb, thermal = torch.rand(3, 480, 640), torch.rand(1, 480, 640)
-    times = []
-    for _ in range(rounds + 1):
-        started = time.perf_counter()
-        predictor.predict(rgb, thermal)
-        times.append(time.perf_counter() - started)
+    budget = {} if form == "step" else measure_budget(model, (480, 640)).to_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        call = step(model, classes) if form == "step" else prepare(model, name, classes, form, Path(folder))
+        times = []
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - started)
     return {
         "seconds": min(times[1:]),
-        "macs": budget["macs"],
-        "macs_run": budget.get("macs_run", budget["macs"]),
+        "macs": budget.get("macs"),
+        "macs_run": budget.get("macs_run", budget.get("macs")),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "peak_macs_per_second": matrix_peak(),
     }
+
+
+def prepare(model: RGBTModel, name: str, classes: int, form: str, folder: Path) -> Callable[[], object]:
+    """A pass of one pair in a form."""
+    import torch
+
+    import cimnet
+    from cimnet.checkpoint import ModelInfo
+    from cimnet.deploy.export.write import SUFFIXES, export
+    from cimnet.inference import Predictor
+
+    info = ModelInfo(name, {}, tuple(map(str, range(classes))), ((0, 0, 0),) * classes)
+    predictor: Any = Predictor(model.eval(), info, torch.device("cpu"))
+    if form != "eager":
+        kind: Literal["onnx", "openvino"] = "onnx" if form == "onnx" else "openvino"
+        file = (folder / "model").with_suffix(SUFFIXES[kind])
+        export(predictor, file, kind, precision="bfloat16" if form == "bfloat16" else "float32")
+        predictor = cimnet.load(file)
+    rgb, thermal = torch.rand(3, 480, 640), torch.rand(1, 480, 640)
+    return lambda: predictor.predict(rgb, thermal)
+
+
+def step(model: RGBTModel, classes: int) -> Callable[[], object]:
+    """A training step as the training makes it: channels last, all losses of the model, AdamW."""
+    import torch
+
+    from cimnet.training.loss import SegmentationLoss
+
+    model = model.train().to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
+    rgb, thermal = torch.rand(2, 3, 240, 320), torch.rand(2, 1, 240, 320)
+    label = torch.randint(classes, (2, 240, 320))
+    loss = SegmentationLoss()
+
+    def run() -> None:
+        optimiser.zero_grad()
+        loss(model(rgb, thermal), label).total.backward()
+        optimiser.step()
+
+    return run
 
 
 def matrix_peak() -> float:
@@ -113,14 +176,19 @@ def matrix_peak() -> float:
 
 
 def table(known: dict[str, Any]) -> str:
-    """The figures as Markdown."""
+    """The figures as Markdown: eager passes with all columns, the other forms by their time alone."""
+    others = FORMS[1:]
     rows = [
-        "| network | time, CIMNet-R101 = 1 | GMACs | share of the matrix peak | peak memory, MiB |",
-        "|---|---:|---:|---:|---:|",
+        f"| network | GMACs | share of the matrix peak | peak memory, MiB | {' | '.join(FORMS)} |",
+        "|---|---:|---:|---:|" + "---:|" * len(FORMS),
     ]
-    for name, found in known.items():
-        figures = f"{found['of_cimnet_resnet101']:.2f} | {found['gmacs']} | {found['share_of_matrix_peak']:.2f}"
-        rows.append(f"| {name} | {figures} | {found['peak_memory_mib']:,} |")
+    for name, forms in known.items():
+        eager = forms.get("eager")
+        figures = ["–"] * 3
+        if eager:
+            figures = [f"{eager['gmacs']}", f"{eager['share_of_matrix_peak']:.2f}", f"{eager['peak_memory_mib']:,}"]
+        times = [f"{forms[form]['of_cimnet_resnet101']:.2f}" if form in forms else "–" for form in ("eager", *others)]
+        rows.append(f"| {' | '.join([name, *figures, *times])} |")
     return "\n".join(rows)
 
 
