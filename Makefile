@@ -6,7 +6,7 @@ EXTRAS := offline,align,thermal,geo,video,export,openvino,app,serve,robots,clust
 # A process per core, up to eight, each with one thread of torch; a file's tests stay together and share what they make.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 UV := $(shell command -v uv 2>/dev/null)
-# Keeping freed memory saves a fifth of a training step on Linux (docs/notebook/benchmarks.md); harmless elsewhere.
+# Keeping freed memory saves a fifth of a training step on Linux (docs/notebook/training-cost.md); harmless elsewhere.
 export MALLOC_MMAP_MAX_ ?= 0
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 

@@ -1,6 +1,6 @@
 """Train and score variants of a recipe over seeds, resumable.
 
-The tables of docs/notebook/benchmarks.md are made from such runs.
+Tables of docs/notebook (mutual-information.md, offsets.md) are made from such runs.
 
 python benchmarks/train_variants.py small_scenes --data data/late --out runs/variants \
     --variant mi_off model.mutual_information=off --variant residual model.offset_update=residual

@@ -26,7 +26,7 @@ Probabilities = Callable[[Tensor, Tensor], Tensor]
 STRIP = 4096
 STRIDE = 32
 """Windows start at multiples of it, the encoders' stride.
-Else their masks differ more (docs/notebook/benchmarks.md)."""
+Else their masks differ more (docs/notebook/deployment.md)."""
 
 
 class Block(NamedTuple):

@@ -1,7 +1,7 @@
 """Explicit alignment of the thermal image, by name; not in the paper.
 
 In the paper's form, offsets move the samples of a map into which both streams are already mixed (eq. 11, 12): they
-cannot bring one stream to the other, and nothing rewards them for it (docs/notebook/benchmarks.md). Here the thermal
+cannot bring one stream to the other, and nothing rewards them for it (docs/notebook/offsets.md). Here the thermal
 image is brought to the RGB image before the encoders. Both become maps of edge directions, which sensors share
 whatever their contrast (:func:`cimnet.ops.edges.orientation`); a cost volume holds how well they agree at all
 displacements within reach, around each place and over the whole image. Nothing in it is learned, so it works from the

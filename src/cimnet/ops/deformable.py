@@ -1,7 +1,7 @@
 """Deformable convolution with one interface and two implementations.
 
 On a CPU the samples are gathered with ``grid_sample`` and mixed with one matrix product, which is several times
-faster there than torchvision's kernel (docs/notebook/benchmarks.md); on CUDA torchvision's kernel is used. Both give
+faster there than torchvision's kernel (docs/notebook/training-cost.md); on CUDA torchvision's kernel is used. Both give
 the same values and gradients. Source: Dai et al., ICCV 2017, and Zhu et al., CVPR 2019 (DCN v2, the optional mask).
 """
 

@@ -255,5 +255,5 @@ def _disagreement(images: Images, matrix: Matrix, model: Model, zoom: float) -> 
 
 def _confidence(similarity: float, error: float) -> float:
     """Probability that the endpoint error is below 3 pixels: a logistic regression on 289 pairs (synthetic scenes,
-    sound and broken; real pairs shifted by known maps; images of different scenes), see docs/notebook/benchmarks.md."""
+    sound and broken; real pairs shifted by known maps; images of different scenes), see docs/notebook/alignment.md."""
     return 1 / (1 + math.exp(1.14 - 23.9 * similarity + 2.23 * math.log(max(error, 0.1))))

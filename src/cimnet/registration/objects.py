@@ -137,5 +137,5 @@ def _vertex(values: torch.Tensor) -> float:
 
 def _confidence(peak: float, second: float, pixels: int) -> float:
     """Probability that the error is below 3 pixels: a logistic regression on 815 objects of synthetic scenes, see
-    docs/notebook/benchmarks.md."""
+    docs/notebook/alignment.md."""
     return 1 / (1 + math.exp(5.13 + 0.92 * peak - 19.96 * (peak - second) - 0.89 * math.log(pixels)))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 DARK_NIGHT, NIGHT = 25.0, 60.0
 """Mean luma (0..255) below which an image counts as a dark night, and as a night. On synthetic scenes the three classes
 lie at 11..22, 33..67 and 93..134; of 210 MSRS pictures 95% of the nights lie below 50 and 95% of the days above 60
-(docs/notebook/benchmarks.md)."""
+(docs/notebook/data-tools.md)."""
 
 
 def mean_luma(rgb: npt.NDArray[Any]) -> float:
