@@ -1,4 +1,4 @@
-"""What happens inside CIMNet for one pair: the panels of the paper's Fig. 3 and 14, offsets, weights and errors.
+"""A view inside CIMNet for one pair: the panels of the paper's Fig. 3 and 14, offsets, weights and errors.
 
 One PNG figure with all panels, and one HTML page with the same panels and what they mean. Features and weights are
 drawn in cividis and errors in one dark tone, which read alike in grey print and for people who confuse red and green.
@@ -45,7 +45,7 @@ class Drawn(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Panels that belong together, and what they show."""
+    """Panels that belong together, with an explanation."""
 
     title: str
     note: str
@@ -88,7 +88,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
 
     Raises:
         ConfigError: if the model is not a CIMNet, or an input would be overwritten.
-        DataError: if a file cannot be read, the sizes differ, or the label has ids that the model has not.
+        DataError: if a file cannot be read, the sizes differ, or the label has ids that the model does not have.
     """
     model = predictor.network
     if not isinstance(model, CIMNet):
@@ -138,9 +138,7 @@ def _images(predictor: Predictor, image: Image8, grey: Image8, prediction: Any, 
         wrong = float((prediction != truth)[truth != 255].mean()) if (truth != 255).any() else math.nan
         errors = pictures.paint_errors(truth, prediction, [WRONG] * len(predictor.classes))
         panels.append(Drawn(f"errors, {100 * wrong:.1f} % of pixels", errors))
-    note = (
-        "What goes in and what comes out. Wrong pixels of the error map are dark, the lines are the label's outlines."
-    )
+    note = "Input and output. In the error map, wrong pixels are dark and lines are the outlines of the label."
     return Section("The pair", note, panels)
 
 
@@ -160,8 +158,8 @@ def _features(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
     note = "Mean size of the features over channels, each panel from its own 1st to 99th percentile; bright is large."
     return [
         Section("Stage 1 through CIPA", note, panels[:4]),
-        Section("Stage 1 after SCSFR", "The same after the two streams have exchanged what each lacks.", panels[4:]),
-        Section("Fused features", "What FFM makes of the two streams, and the decoder gets.", fused),
+        Section("Stage 1 after SCSFR", "The same after the two streams have exchanged features.", panels[4:]),
+        Section("Fused features", "The maps that FFM makes of the two streams, the input of the decoder.", fused),
     ]
 
 
@@ -180,9 +178,7 @@ def _weights(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
             rgb, thermal = torch.sigmoid(seen[f"channel{n}"][1].float())[0].cpu().chunk(2)
             title = f"channel weights, stage {n}, λ {stage.channel.scale.item():.2f}"
             channel.append(Drawn(title, _curves(rgb, thermal, size)))
-    note = (
-        "How much of a stream, times λ, is added to the other at each place (eq. 14–18), from 0 (dark) to 1 (bright)."
-    )
+    note = "The share of a stream, times λ, that is added to the other one at each position (eq. 14–18), 0 (dark) to 1 (bright)."
     return [
         *(Section(f"Spatial weights of {name}", note, panels) for name, panels in spatial.items()),
         Section("Channel weights", "The same by channel (eq. 19–23), sorted from the largest weight.", channel),

@@ -1,4 +1,4 @@
-"""Which models there are: paper, cost, published scores, licence and where the official weights lie."""
+"""The list of models: paper, cost, published scores, licence and where to find the official weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Entry:
 
     Attributes:
         name: for :func:`cimnet.create_model`.
-        publication: what is known of a published network. None: a model of this package's families.
+        publication: facts about a published network. None: a model of this package's families.
         scores: published mIoU by data set.
         parameters, macs: of 9 classes, MACs of a pair of 480×640. None: not stored, see ``cimnet info``.
     """
@@ -103,7 +103,7 @@ def to_markdown(found: Sequence[Entry]) -> str:
 
 
 def to_json(found: Sequence[Entry]) -> str:
-    """All that is known, a list of objects."""
+    """Everything, as a list of objects."""
     return json.dumps([asdict(entry) for entry in found], indent=2)
 
 

@@ -1,4 +1,4 @@
-"""How the offsets that a model learned compare with true ones, where a data set knows them."""
+"""Compare the offsets that a model learned with true ones, where a data set has them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the paper prints in its Tables II to VI, in per cent (TGRS 2026, doi 10.1109/TGRS.2026.3654044).
+"""The figures printed in the paper's Tables II to VI, in per cent (TGRS 2026, doi 10.1109/TGRS.2026.3654044).
 
-None of these figures was measured here. Everything that prints them puts them into columns marked "paper".
+None of these figures was measured here. All code that prints them marks them "paper".
 """
 
 from __future__ import annotations

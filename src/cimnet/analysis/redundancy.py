@@ -1,4 +1,5 @@
-"""How much two feature maps say the same: probes that know nothing of the training loss (paper III-B claims a fall)."""
+"""How redundant two feature maps are, by probes that are independent of the training loss (paper III-B claims a
+fall)."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ class Redundancy:
         r2: share of the thermal features' variance that ridge regression from the RGB features predicts on images that
             it was not fitted to, see :func:`ridge_r2`.
         r2_reverse: the same from thermal to RGB.
-        estimate: what the model's own head says, nats; NaN without a head.
+        estimate: the estimate of the model's own head, nats; NaN without a head.
         entropy_rgb, entropy_thermal: H(V_r), H(V_t) of the head, nats. A head that ignores its input has the
             estimate 0 whatever its entropies; entropies near 0: it knows one category only.
     """

@@ -1,4 +1,4 @@
-"""Pictures for the HTML reports, each as a data URI that holds the pixels."""
+"""Figures for the HTML reports, each as a data URI with all its pixels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Picture(NamedTuple):
 
     Attributes:
         light: for every page; `dark`: for dark ones, where it differs.
-        alt: what it shows, in words.
+        alt: its content, in words.
     """
 
     light: str

@@ -20,8 +20,8 @@ class Card(NamedTuple):
     """Captioned pictures of one pair in a row.
 
     Attributes:
-        chips: what is said about the pair in a word each; empty ones are left out.
-        aside: what stands at the right of the title.
+        chips: one-word facts about the pair; empty ones are left out.
+        aside: the text at the right of the title.
     """
 
     title: str
@@ -44,8 +44,8 @@ def render_report(
         template: name of a file in ``html/`` that extends ``page.html``.
         tiles: the numbers at the top: each and what it is.
         facts: name and value.
-        command: what to type to get these numbers, or where they are.
-        content: what else the template names.
+        command: the command that gives these numbers, or where they are.
+        content: other values that the template names.
     """
     page = load_templates("cimnet.analysis", "html").get_template(template)
     return page.render(tiles=tiles, facts=facts, command=command, **content)

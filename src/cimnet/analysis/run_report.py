@@ -59,7 +59,7 @@ def write_report(
         history: one row an epoch, as in a run's ``log.jsonl``; may be empty.
         facts: name and value of what else to state at the top, in this order (date, machine, versions …); the entry
             ``training time`` is shown beside the scores.
-        command: what to type to repeat the run.
+        command: the command that repeats the run.
         max_samples: number of test images to show.
 
     Raises:
@@ -123,7 +123,7 @@ def choose_samples(scenes: list[str], flags: list[frozenset[str]], count: int) -
 
 
 def _largest_class_everywhere(evaluation: Evaluation) -> dict[str, Any]:
-    """What the mIoU means: name and scores of the simplest answer of all."""
+    """A baseline for the mIoU: name and scores of the answer that is the largest class everywhere."""
     largest = int(evaluation.matrix.sum(1).argmax())
     matrix = np.zeros_like(evaluation.matrix)
     matrix[:, largest] = evaluation.matrix.sum(1)
@@ -189,7 +189,7 @@ def _groups(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _offsets(predictor: Predictor, dataset: RGBTDataset) -> dict[str, Any] | None:
-    """How far the model's offsets agree with the true ones, and some drawn; None where there are none to compare."""
+    """How far the model's offsets agree with the true ones, with some drawn; None where there are none to compare."""
     found: dict[str, list[np.ndarray]] = {}
     true, moving = [], []
     cards: list[Card] = []

@@ -1,4 +1,4 @@
-"""Pictures of results."""
+"""The confusion matrix as a figure."""
 
 from __future__ import annotations
 

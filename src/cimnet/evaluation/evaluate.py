@@ -56,7 +56,7 @@ class Evaluation:
         return scores(self.matrix, self.absent)
 
     def to_dict(self) -> dict[str, object]:
-        """What ``--json`` writes: numbers in 0..1, null where a class cannot be judged."""
+        """The content that ``--json`` writes: numbers in 0..1, null where a class cannot be judged."""
         total = self.scores
         return {
             "miou": json_number(total.miou),

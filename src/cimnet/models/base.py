@@ -21,7 +21,7 @@ class Alone(NamedTuple):
 
     Attributes:
         logits: (M, K, H, W), M may be 0.
-        pairs: (M,) int64, which pair of the batch each of them is of.
+        pairs: (M,) int64, index in the batch of each one's pair.
     """
 
     logits: Tensor
@@ -71,8 +71,8 @@ class EncoderInputs(NamedTuple):
         rgb, thermal: (B, 3, h, w), normalised; the thermal image aligned where the model does that.
         size: (H, W) of the images as they came.
         padded: (h, w), multiples of ``stride``.
-        has_rgb, has_thermal, has_both: which show anything, (B,) bool, or None for all; see
-            :meth:`RGBTModel.find_present`. None where that was not asked.
+        has_rgb, has_thermal, has_both: which images and whole pairs show anything, (B,) bool, or None for all; see
+            :meth:`RGBTModel.find_present`. None where the caller did not ask.
         flow: see :class:`Output`.
     """
 
@@ -95,8 +95,8 @@ def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.C
 
 
 def class_ids(scores: Tensor, dim: int = 1) -> Tensor:
-    """Where the largest score is along ``dim``, the first of equals: int64. On a CPU torch's argmax takes three to ten
-    times as long."""
+    """Index of the largest score along ``dim``, int64; the first one of equals. On a CPU, torch's argmax takes three to
+    ten times as long."""
     return scores.max(dim).indices
 
 
@@ -106,7 +106,7 @@ def present_mask(image: Tensor) -> Tensor:
 
 
 def run_on_present(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, training: bool) -> Tensor:
-    """Run a module on the images (B, …) that are there, None: all of them; the maps of missing ones are zero.
+    """Run a module on the images (B, …) that are present (None: all); the maps of missing ones are zero.
 
     In training, missing ones are left out of the batch, so that they do not take part in batch statistics either.
     """
@@ -130,7 +130,8 @@ def _recompute(module: nn.Module, *inputs: Any) -> Any:
 
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Inside, batch normalisation leaves its running statistics alone: the first pass has counted the batch."""
+    """Context in which batch normalisation does not update its running statistics: the first pass has counted the
+    batch."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm, (_, count) in zip(norms, before, strict=True):
@@ -144,10 +145,10 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 class RGBTModel(nn.Module):
-    """Base of all models: takes images in 0..1 and does the rest itself.
+    """Base of all models: takes images in 0..1 and normalises, scales and pads them itself.
 
-    A missing image (None) is one that shows nothing: black. In models of two streams, the stream of an image that shows
-    nothing (all pixels alike) holds zeros, see :func:`run_on_present`.
+    A missing image (None) counts as a black one. In two-stream models, the stream of an image that shows nothing (all
+    pixels alike) holds zeros, see :func:`run_on_present`.
 
     The statistics for normalisation are buffers, so they travel with the weights. Images are scaled by
     ``input_scale``, padded to a multiple of ``stride`` by repeating the border, and the logits are cropped and
@@ -161,9 +162,9 @@ class RGBTModel(nn.Module):
             :class:`cimnet.models.explicit_alignment.ThermalAlignment`; for models that take both through :meth:`begin`.
 
     Attributes:
-        checkpointing: in training, keep only what goes into the stages and compute the rest a second time for the
-            gradient: less memory, more time.
-        former_names: modules that version 0.1 saved under another name: that name to today's.
+        checkpointing: in training, keep only the inputs of the stages and compute the rest again for the gradient: less
+            memory, more time.
+        former_names: modules that were renamed since version 0.1: the name there to today's.
     """
 
     stride = 32
@@ -252,7 +253,7 @@ class RGBTModel(nn.Module):
         return rgb_mask, thermal_mask, both_mask
 
     def recomputed(self, module: nn.Module) -> Callable[..., Any]:
-        """The module, to be called as such; with ``checkpointing`` it runs a second time in the backward pass."""
+        """The module as a callable; with ``checkpointing``, it runs a second time in the backward pass."""
         return partial(_recompute, module) if self.checkpointing and self.training else module
 
     def prepare(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,8 +66,8 @@ class CIPA(nn.Module):
             self.offset = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), last)
 
     def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> CIPAOutput:
-        """Two maps (B, C, H, W) of stage 1 to :class:`CIPAOutput`. The head runs only in training mode; only the
-        pairs count of which ``both`` (B,) images are there."""
+        """Two maps (B, C, H, W) of stage 1 to :class:`CIPAOutput`. The head runs only in training mode; only pairs that
+        have ``both`` (B,) images count."""
         estimate = None
         if self.training and self.mi_head is not None:
             estimate = self.mi_head(rgb, thermal, both)  # eq. 1–5

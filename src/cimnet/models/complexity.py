@@ -37,9 +37,9 @@ class Budget:
         size: (height, width) of the images.
         parameters, macs: totals of the layers as published; the modules' values add up to them.
         macs_run: MACs of what runs: the same numbers with less arithmetic, see :mod:`cimnet.models.decoder`.
-        modules: by module, (parameters, MACs); the numbers of list entries in their names read ``*``.
+        modules: by module, (parameters, MACs); numbers of list entries in the names are written ``*``.
         training_parameters: parameters of what was left out.
-        trained_parameters: parameters that training changes: all, or those outside frozen encoders.
+        trained_parameters: parameters that training changes: all of them, or those outside frozen encoders.
     """
 
     size: tuple[int, int]
@@ -105,7 +105,7 @@ def describe_trained(model: nn.Module) -> str:
 
 
 def _count(model: RGBTModel, size: tuple[int, int]) -> dict[str, int]:
-    """MACs by module, of each with all that it calls; the total under the empty name."""
+    """MACs by module, including all that it calls; the total has an empty name."""
     counter = FlopCounterMode(display=False)
     # Fused attention has kernels that the counter does not know; written out, it is two matrix products.
     written_out = sdpa_kernel(SDPBackend.MATH)
@@ -117,8 +117,8 @@ def _count(model: RGBTModel, size: tuple[int, int]) -> dict[str, int]:
 
 
 def _own(inclusive: dict[str, int]) -> dict[str, int]:
-    """From MACs of modules with all they call, named ``Model.a.b``, to those each does itself, named ``a.b``; those of
-    the model's own ``forward`` are named ``forward``."""
+    """Turn MACs of modules including all they call, named ``Model.a.b``, into those of each module itself, named
+    ``a.b``; those of the model's own ``forward`` are named ``forward``."""
     own = dict(inclusive)
     for name, macs in inclusive.items():
         parent = name.rpartition(".")[0]
@@ -139,7 +139,7 @@ def measure_run(model: RGBTModel, size: tuple[int, int], device: torch.device, r
 
     Returns:
         ``latency_ms``: the fastest of ``repeats`` runs after one to warm up, in milliseconds; ``peak_memory_mib``: on
-        CUDA what torch held at most, elsewhere the largest resident size of this process so far, weights and
+        CUDA the most that torch held, elsewhere the largest resident size of this process so far, weights and
         libraries included.
     """
     model = model.to(device).eval()

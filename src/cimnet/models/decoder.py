@@ -2,7 +2,7 @@
 
 The paper embeds each map with a 1×1 convolution Lₙ, upsamples it, concatenates the four and mixes them with another
 1×1 convolution M = [W₁ W₂ W₃ W₄]. Up to the normalisation all of this is linear, and bilinear upsampling commutes with
-a 1×1 convolution: it is the same for every channel, and its weights sum to 1, so that a bias goes through. Hence
+a 1×1 convolution: it is the same for every channel, and its weights sum to 1, so a bias passes through. Hence
 
     M · concat(up(Lₙ xₙ + bₙ)) = Σₙ up((Wₙ Lₙ) xₙ) + Σₙ Wₙ bₙ
 
@@ -102,7 +102,7 @@ class MLPDecoder(nn.Module):
 
 
 class FoldedDecoder(nn.Module):
-    """What :meth:`MLPDecoder.folded` gives; called as that one.
+    """The decoder that :meth:`MLPDecoder.folded` returns; it is called in the same way.
 
     Args:
         weights, bias: from :meth:`MLPDecoder.products`.

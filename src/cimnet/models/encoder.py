@@ -1,7 +1,7 @@
 """Encoders by name, to be run one stage at a time.
 
-The networks come from timm and, for MiT, from segmentation_models_pytorch; what is here cuts hierarchical ones into
-four stages. Plain vision transformers are cut in :mod:`cimnet.models.vit_encoder`, Hiera in
+The networks come from timm and, for MiT, from segmentation_models_pytorch; this module cuts hierarchical ones into four
+stages. Plain vision transformers are cut in :mod:`cimnet.models.vit_encoder`, Hiera in
 :mod:`cimnet.models.hiera_encoder`. The libraries are imported where a network is built: they take seconds, and exported
 models need neither.
 """
@@ -38,13 +38,13 @@ def create_encoder(name: str, pretrained: bool = False) -> StagedEncoder:
 
     Args:
         name: for example ``resnet101``, ``convnext_tiny.dinov3_lvd1689m``, ``vit_small_patch14_dinov2.lvd142m``,
-            ``mit_b4``. What follows the dot says which weights.
+            ``mit_b4``. The part after the dot names the weights.
         pretrained: load the weights of pretraining. Those of EfficientNet-Lite0 come from the package of the extra
             ``offline`` where it is installed, all others from the Hugging Face Hub or, if it does not answer, from its
             cache.
 
     Raises:
-        ConfigError: if the name is unknown, the family cannot be run stage by stage, or the weights cannot be had.
+        ConfigError: if the name is unknown, the family cannot be run stage by stage, or the weights cannot be loaded.
     """
     if name in MIT_ENCODERS:
         return _mit_encoder(name, pretrained)
@@ -174,7 +174,7 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
     """ImageNet weights of a timm network by its name there, without its classifier.
 
     Raises:
-        ConfigError: if the weights cannot be had.
+        ConfigError: if the weights cannot be loaded.
     """
     import timm
 

@@ -1,12 +1,11 @@
-"""Explicit alignment of the thermal image, by name; not in the paper.
+"""Explicit alignment of the thermal image: an option that is not in the paper.
 
 In the paper's form, offsets move the samples of a map into which both streams are already mixed (eq. 11, 12): they
 cannot bring one stream to the other, and nothing rewards them for it (docs/notebook/offsets.md). Here the thermal
 image is brought to the RGB image before the encoders. Both become maps of edge directions, which sensors share
 whatever their contrast (:func:`cimnet.ops.edges.orientation`); a cost volume holds how well they agree at all
 displacements within reach, around each place and over the whole image. Nothing in it is learned, so it works from the
-first step on and cannot be taught by mistake: a network that refined the displacements was tried
-and made masks worse."""
+first step on, and training cannot harm it. A network that refined the displacements was tried and made masks worse."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ def sample_at(x: Tensor, flow: Tensor) -> Tensor:
 
 
 class AlignmentOutput(NamedTuple):
-    """The thermal image (B, C, H, W) as RGB sees it; the flow (B, 2, h, w), (dy, dx) in cells of four pixels."""
+    """The thermal image (B, C, H, W) in the frame of RGB; the flow (B, 2, h, w), (dy, dx) in cells of four pixels."""
 
     thermal: Tensor
     flow: Tensor
@@ -44,7 +43,7 @@ class ThermalAlignment(nn.Module):
     Args:
         reach: largest displacement along an axis, in cells of four pixels.
 
-    The cost volume takes 2 · (2·reach + 1)² numbers a cell: 26 MB for 480×640 at the default.
+    The cost volume takes 2 · (2·reach + 1)² numbers per cell: 26 MB for 480×640 at the default.
     """
 
     around = 6.0  # cells, standard deviation of the Gaussian window in which costs are summed
@@ -74,8 +73,9 @@ class ThermalAlignment(nn.Module):
 
     @torch.no_grad()
     def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> AlignmentOutput:
-        """Images (B, C, H, W), H and W multiples of four, to :class:`AlignmentOutput`; where not ``both`` (B,) images
-        are there, the flow is zero. The flow is the expected displacement under a softmax over the agreement."""
+        """Images (B, C, H, W), H and W multiples of four, to :class:`AlignmentOutput`; where a pair does not have
+        ``both`` (B,) images, the flow is zero. The flow is the expected displacement under a softmax over the
+        agreement."""
         with torch.autocast(rgb.device.type, enabled=False):
             around, overall = self.agreement(rgb.float(), thermal[:, :1].float())
             flow = self._expected(self.sharpness[0] * around + self.sharpness[1] * overall)

@@ -54,7 +54,7 @@ def fold_for_inference(model: RGBTModel) -> RGBTModel:
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """(module, name of a convolution in it, name of the normalisation that alone takes what the convolution gives)."""
+    """(module, name of a convolution in it, name of the normalisation that is the only user of its output)."""
     try:
         graph = _Tracer(module).trace(module)
     except Exception:  # what cannot be traced, for one of many reasons, may hold modules that can
@@ -73,7 +73,7 @@ def _pairs(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 
 
 def _fold(module: nn.Module, conv: str, norm: str) -> None:
-    """Put a normalisation into a convolution. Of timm's normalisations the activation stays."""
+    """Fold a normalisation into a convolution. The activation of timm's normalisations is kept."""
     old: Any = module.get_submodule(norm)
     before: Any = module.get_submodule(conv)
     module.set_submodule(conv, fuse_conv_bn_eval(before, old))
@@ -82,8 +82,8 @@ def _fold(module: nn.Module, conv: str, norm: str) -> None:
 
 
 class FoldedModel:
-    """The folded copy of a model that may still change. It is made when it is first asked for, and again after weights
-    or modules have changed. (Writes through ``tensor.data`` are not seen: torch does not count them.)
+    """The folded copy of a model that may still change. It is made when it is first needed, and again after weights or
+    modules have changed. (Writes through ``tensor.data`` are not seen: torch does not count them.)
 
     Args:
         model: in evaluation mode.

@@ -1,4 +1,5 @@
-"""Feature rectification module, FRM, of CMX (Zhang et al., T-ITS 2023): both streams correct each other at once."""
+"""Feature rectification module, FRM, of CMX (Zhang et al., T-ITS 2023): both streams correct each other at the same
+time."""
 
 from __future__ import annotations
 
@@ -7,10 +8,10 @@ from torch import Tensor, nn
 
 
 class FRM(nn.Module):
-    """Weights by channel and weights by place, both from the same two maps; each stream gets half of the other one
-    weighed by either.
+    """Weights by channel and weights by position, both from the same two maps; each stream gets half of the other one,
+    weighted by each.
 
-    With a and b the maps of the two streams, w and u the weights in 0..1 by channel and by place:
+    With a and b the maps of the two streams, w and u the weights in 0..1 by channel and by position:
 
         a' = a + ½ w_b ⊙ b + ½ u_b ⊙ b,   b' = b + ½ w_a ⊙ a + ½ u_a ⊙ a
 

@@ -69,7 +69,7 @@ def reverse_gradient(x: Tensor) -> Tensor:
 
 
 class MutualInformationHead(nn.Module):
-    """Map stage-1 features to two latent vectors a cell and estimate their mutual information. Used in training only.
+    """Map stage-1 features to two latent vectors per cell and estimate their mutual information. Used in training only.
 
     Args:
         channels: C of both feature maps.
@@ -107,7 +107,7 @@ class MutualInformationHead(nn.Module):
     def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> Tensor:
         """Two maps (B, C, H, W) to the estimate in nats, a scalar whose gradient follows ``mode``.
 
-        Only pairs of which ``both`` (B,) images are there count, None: all do; without any the estimate is 0."""
+        Only pairs that have ``both`` (B,) images count (None: all); without any, the estimate is 0."""
         counts = None if both is None else both.repeat_interleave(self.cells**2)
         if self.mode == "adversarial":
             rgb, thermal = reverse_gradient(rgb), reverse_gradient(thermal)

@@ -1,5 +1,5 @@
-"""Models whose numbers do not matter: outlines, for comparing before anything is allocated, and models whose weights
-are read next."""
+"""Models built without values: outlines, to compare shapes before anything is allocated, and models whose weights are
+loaded next."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _RANDOM_FILLS = {"uniform_", "normal_", "erfinv_", "trunc_normal_"} | {
     f"{scheme}_{kind}_" for scheme in ("kaiming", "xavier") for kind in ("uniform", "normal")
 }
 _LIBRARIES = ("timm", "segmentation_models_pytorch", "cimnet.models.zoo")
-"""What builders import. It is imported before an outline begins: tensors that a module makes must have their data."""
+"""Modules that builders import. They are imported before an outline begins: tensors that they make must have their
+data."""
 _MORE_NUMBERS, _LEAST_NUMBERS = 8, 20_000_000
 _MORE_TENSORS, _LEAST_TENSORS = 8, 2_000
 
 
 class Outline(TorchFunctionMode):
-    """Inside, new tensors have a shape and no data (the device ``meta``), and filling them does nothing.
+    """Context in which new tensors have a shape but no data (the device ``meta``), and filling them does nothing.
 
-    A model that makes many times more or larger tensors than `numbers` and `tensors` say is given up early: while it is
-    built, a network may make some that it throws away, and few of its kinds make more than eight times as many.
+    Building stops early if a model makes many times more or larger tensors than `numbers` and `tensors` say. While it
+    is built, a network may make some that it discards, but few kinds make more than eight times as many.
 
     Args:
         numbers: elements of all tensors that are expected.
@@ -76,8 +77,8 @@ class Outline(TorchFunctionMode):
 
 
 class SkipInit(TorchFunctionMode):
-    """Inside, random initialisation does nothing: for models whose weights are all read from a file next. A third to a
-    half of the time in which a large model is built goes into it."""
+    """Context in which random initialisation does nothing, for models whose weights are all loaded from a file next.
+    Initialisation takes a third to a half of the time in which a large model is built."""
 
     def __torch_function__(
         self,

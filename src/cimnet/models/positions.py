@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def resample_positions(positions: Tensor, height: int, width: int) -> Tensor:
-    """Bring position embeddings (1, C, h, w) to another grid, (1, C, height, width).
+    """Resample position embeddings (1, C, h, w) to another grid, (1, C, height, width).
 
     Bicubic with antialiasing, which equals ``torch.nn.functional.interpolate(mode="bicubic", antialias=True)`` up to
     rounding. Written as two matrix products, because ONNX has no form of that function for a grid of free size.
@@ -18,7 +18,7 @@ def resample_positions(positions: Tensor, height: int, width: int) -> Tensor:
 
 
 def _cubic_weights(old: int, new: int, like: Tensor) -> Tensor:
-    """(new, old): the share of each old place in each new one; rows add up to 1. Keys' cubic with a = −1/2."""
+    """(new, old): the share of each old position in each new one; rows sum to 1. Keys' cubic with a = −1/2."""
     centers = torch.arange(new, device=like.device, dtype=torch.float32) + 0.5
     scale = old / torch.ones_like(centers).sum()  # a tensor: a traced graph keeps it free
     places = torch.arange(old, device=like.device, dtype=torch.float32) + 0.5

@@ -1,4 +1,4 @@
-"""From an encoder's own widths to those at which the modules between two encoders work, and back."""
+"""Project from an encoder's own widths to those of the modules between two encoders, and back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def input_projection(native: int, width: int) -> nn.Module:
 
 
 class WriteBack(nn.Module):
-    """From a rectified map back to what the encoder's next stage gets.
+    """Turn a rectified map into the input of the encoder's next stage.
 
     Where the widths agree, that is the rectified map itself. Elsewhere, the *change* that rectification made (after
     stage 1 also CIPA's attention) is added to the encoder's own map through a 1×1 convolution. It starts at zero, so
@@ -54,8 +54,8 @@ class WriteBack(nn.Module):
 
 
 def input_projections(encoder: StagedEncoder, widths: Sequence[int]) -> nn.ModuleList:
-    """What brings each stage's output to a map of that stage's width: :func:`input_projection`, or, for a plain vision
-    transformer, a :class:`cimnet.models.token_pyramid.PyramidLevel`."""
+    """The modules that bring each stage's output to a map of that stage's width: :func:`input_projection`, or, for a
+    plain vision transformer, a :class:`cimnet.models.token_pyramid.PyramidLevel`."""
     tokens, pairs = encoder.tokens, pair_widths(encoder.channels, widths)
     if tokens is None:
         return nn.ModuleList(input_projection(*pair) for pair in pairs)
@@ -63,8 +63,8 @@ def input_projections(encoder: StagedEncoder, widths: Sequence[int]) -> nn.Modul
 
 
 def write_backs(encoder: StagedEncoder, widths: Sequence[int]) -> nn.ModuleList:
-    """The way back into an encoder after each stage except the last: :class:`WriteBack`, or, for a plain vision
-    transformer, :class:`cimnet.models.token_pyramid.TokenWriteBack`."""
+    """The modules that write back into an encoder after each stage except the last: :class:`WriteBack`, or, for a plain
+    vision transformer, :class:`cimnet.models.token_pyramid.TokenWriteBack`."""
     tokens, pairs = encoder.tokens, pair_widths(encoder.channels, widths)[:3]
     if tokens is None:
         return nn.ModuleList(WriteBack(*pair) for pair in pairs)

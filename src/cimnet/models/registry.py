@@ -1,4 +1,4 @@
-"""Models by name. Adding one is a file and a decorator; see docs/contributing/extending.md."""
+"""Models by name. To add one, write a file with a decorator; see docs/contributing/extending.md."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Builder = Callable[..., RGBTModel]
 _FAMILIES: dict[str, Builder] = {}
 _NETWORKS: dict[str, Builder] = {}
 _ZOO = "cimnet.models.zoo"
-"""Registers the published networks. It is imported when they are asked for: timm and torchvision come with it, which
-take seconds, and an exported file needs neither."""
+"""The module that registers the published networks. It is imported when they are asked for, because it imports timm and
+torchvision: these take seconds, and an exported file needs neither."""
 
 
 def register_model(family: str) -> Callable[[Builder], Builder]:

@@ -14,7 +14,8 @@ OffsetUpdate = Literal["replace", "residual"]
 
 
 def halve_offset(offset: Tensor, size: tuple[int, int]) -> Tensor:
-    """Carry offsets to the next stage: resize the map to half, and halve the values, which count larger pixels there.
+    """Carry offsets to the next stage: resize the map to half, and halve the values, because the pixels there are twice
+    as large.
 
     Args:
         offset: (B, 2·K², H, W) in pixels of its own map.
@@ -35,8 +36,8 @@ class SpatialRectification(nn.Module):
     """Offsets, alignment and the exchange of spatially weighted features (eq. 11–18).
 
     The deformable convolution samples a map into which both streams are already mixed, and only the two weight maps
-    come from it. What a stream gets from the other one is not warped, so the offsets cannot undo a misalignment; for
-    that see :mod:`cimnet.models.explicit_alignment`.
+    come from it. The features that a stream gets from the other one are not warped, so the offsets cannot undo a
+    misalignment; for that, see :mod:`cimnet.models.explicit_alignment`.
     """
 
     def __init__(self, channels: int, kernel_size: int, offset_update: OffsetUpdate, modulation: bool) -> None:

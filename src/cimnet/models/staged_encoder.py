@@ -1,4 +1,5 @@
-"""What every encoder is here: four stages that run one at a time, so that rectified features go on into the next."""
+"""The form of every encoder: four stages that run one at a time, so that rectified features can enter the next
+stage."""
 
 from __future__ import annotations
 
@@ -11,24 +12,24 @@ from torch import Tensor, nn
 
 
 class FirstStage(nn.Module):
-    """Mixed into the stage that sees the image. In evaluation (where frozen encoders always are) it runs in float32,
-    also where autocast holds for the rest: rounded to bfloat16, it moves more pixels to another class than all other
+    """Mixin of the stage that sees the image. In evaluation mode (in which frozen encoders always are), it runs in
+    float32 even if autocast applies to the rest: in bfloat16, it would change the class of more pixels than all other
     layers (docs/deploy/export.md)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the stage gives."""
+        """Output of the stage."""
         if self.training or not torch.is_autocast_enabled(x.device.type):
             return self.compute(x)
         with torch.autocast(x.device.type, enabled=False):
             return self.compute(x.float())
 
     def compute(self, x: Tensor) -> Tensor:
-        """The stage itself, in the precision that holds."""
+        """The stage itself, in the current precision."""
         return super().forward(x)
 
 
 class TokenGrid(NamedTuple):
-    """How a plain vision transformer holds an image. All four of its stages give tensors of one shape
+    """How a plain vision transformer holds an image. All four stages return tensors of one shape
     (B, C, h, w + ``prefix``): the grid of patch tokens, and right of it, one column each, the tokens that belong to no
     place (class token, registers), with the same value in every row.
 
@@ -51,8 +52,8 @@ class StagedEncoder(nn.Module):
     transformer, all four give its tokens (see :class:`TokenGrid`), and
     :class:`cimnet.models.token_pyramid.PyramidLevel` makes maps at these strides of them.
 
-    A stage has no memory: stage ``n + 1`` depends on what it is given alone, which is the output of stage ``n`` or, in
-    models that write back, a tensor of the same shape.
+    A stage has no memory: stage ``n + 1`` depends only on its input, which is the output of stage ``n`` or, in models
+    that write back, a tensor of the same shape.
 
     Args:
         stages: modules from the image, or from the previous stage's output, to this stage's output.
@@ -85,7 +86,7 @@ class StagedEncoder(nn.Module):
         return self.stages[index](x)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to what the four stages give; H and W are multiples of 32."""
+        """(B, 3, H, W) to the outputs of the four stages; H and W are multiples of 32."""
         maps = []
         for index in range(4):
             x = self.forward_stage(index, x)

@@ -1,4 +1,4 @@
-"""Names of weights that have changed since version 0.1: its checkpoints and run folders still load."""
+"""Names of weights that have changed since version 0.1, so that its checkpoints and run folders still load."""
 
 from __future__ import annotations
 

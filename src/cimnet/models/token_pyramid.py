@@ -59,12 +59,12 @@ class PyramidLevel(nn.Module):
 
 
 class TokenWriteBack(nn.Module):
-    """From a rectified map back to the tokens that the encoder's next stage gets.
+    """Turn a rectified map into the tokens that the encoder's next stage gets.
 
-    The map cannot replace the tokens, as it is another size and width. So the *change* that rectification made is
+    The map cannot replace the tokens, because its size and width differ. So the *change* that rectification made is
     averaged over each patch and added to the patch's token through a 1×1 convolution, which starts at zero: training
-    starts from an intact pretrained encoder. Tokens that belong to no place are left as they are; the next blocks'
-    attention takes the change to them.
+    starts from an intact pretrained encoder. Tokens that belong to no place are left as they are; the attention of the
+    next blocks carries the change to them.
 
     Args:
         native: the encoder's width.

@@ -1,4 +1,4 @@
-"""What models of two encoders share: a stream for each sensor, which runs stage by stage beside the other one."""
+"""Base of models with two encoders: a stream for each sensor, run stage by stage beside the other one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cimnet.models.projections import PAPER_WIDTHS, input_projections, write_bac
 
 
 class Streams(NamedTuple):
-    """The maps of both streams at one stage, (B, C, H, W) each; of the encoders, what their stages give."""
+    """The maps of both streams at one stage, (B, C, H, W) each; for the encoders, the outputs of their stages."""
 
     rgb: Tensor
     thermal: Tensor
@@ -25,7 +25,7 @@ class Streams(NamedTuple):
 class TwoStream(RGBTModel):
     """Base of models with an encoder for each sensor; the two share no weights.
 
-    A subclass adds its modules in the order in which they run, the decoder last. That order decides which numbers a
+    A subclass adds its modules in the order in which they run, the decoder last. That order decides the weights that a
     seed gives them, and the order of the optimiser's state in a run folder.
 
     Args:
@@ -36,7 +36,7 @@ class TwoStream(RGBTModel):
         pretrained: ImageNet weights for both encoders.
         input_scale, explicit_alignment: see :class:`cimnet.models.base.RGBTModel`.
         dropout: in the decoder.
-        encoder_options: what of the encoders is trained, by the names of
+        encoder_options: which part of the encoders is trained, by the names of
             :class:`cimnet.models.adapters.EncoderOptions`; None: all of it.
 
     Attributes:
@@ -85,16 +85,16 @@ class TwoStream(RGBTModel):
         self.project_thermal = input_projections(self.encoder_thermal, self.widths)
 
     def add_write_backs(self, used: bool = True) -> None:
-        """Add the way back into the encoders, after all stages except the last; none if it is not ``used``."""
+        """Add the modules that write back into the encoders after all stages except the last; none if not ``used``."""
         self.write_back_rgb = write_backs(self.encoder_rgb, self.widths) if used else nn.ModuleList()
         self.write_back_thermal = write_backs(self.encoder_thermal, self.widths) if used else nn.ModuleList()
 
     def add_decoder(self) -> None:
-        """Add what turns four maps, one of each of ``widths``, into logits."""
+        """Add the decoder, which turns four maps, one of each of ``widths``, into logits."""
         self.decoder = self._build_decoder()
 
     def encode(self, n: int, maps: Streams, images: EncoderInputs) -> Streams:
-        """Run stage ``n`` (0..3) of both encoders on the images or on what stage ``n - 1`` got back."""
+        """Run stage ``n`` (0..3) of both encoders on the images, or on what was written back after stage ``n - 1``."""
         rgb, thermal = self.recomputed(self.encoder_rgb.stages[n]), self.recomputed(self.encoder_thermal.stages[n])
         return Streams(
             run_on_present(rgb, maps.rgb, images.has_rgb, self.training),
@@ -109,8 +109,8 @@ class TwoStream(RGBTModel):
         )
 
     def write_back(self, n: int, maps: Streams, projected: Streams, rectified: Streams) -> Streams:
-        """What the encoders' next stages get: see :class:`cimnet.models.projections.WriteBack` and
-        :class:`cimnet.models.token_pyramid.TokenWriteBack`. ``maps`` themselves where there is no way back.
+        """The input of the encoders' next stages: see :class:`cimnet.models.projections.WriteBack` and
+        :class:`cimnet.models.token_pyramid.TokenWriteBack`. ``maps`` themselves where nothing is written back.
 
         Args:
             maps: the encoders' own maps of stage ``n``.

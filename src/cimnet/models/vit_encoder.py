@@ -1,6 +1,6 @@
 """Plain vision transformers of timm (ViT, DeiT III, DINOv2, DINOv3, EVA, CLIP, SigLIP) as encoders of four stages.
 
-A stage is a quarter of the blocks. What it gives is the residual stream: the tokens as they are, without a norm, so
+A stage is a quarter of the blocks. Its output is the residual stream: the tokens as they are, without a norm, so
 that the four stages one after another compute what the whole network computes. Between two stages the tokens have the
 layout of :class:`cimnet.models.staged_encoder.TokenGrid`, class token and registers included. The network's last norm
 and its head are left out.
@@ -69,10 +69,10 @@ class TokenEmbedding(nn.Module):
 
 
 def rotary_positions(rope: Any, height: int, width: int) -> Tensor:
-    """What a rotary embedding of timm gives for a grid: (height · width, 2 · width of a head).
+    """Output of a rotary embedding of timm for a grid: (height · width, 2 · width of a head).
 
-    That of DINOv3 makes Python numbers of the sizes, which would fix them in a graph of :mod:`torch.export`. There, its
-    coordinates are computed here: the centres of the patches, each axis scaled to −1..1.
+    That of DINOv3 turns the sizes into Python numbers, which would fix them in a graph of :mod:`torch.export`. In that
+    case, its coordinates are computed here: the centres of the patches, each axis scaled to −1..1.
     """
     known = type(rope).__name__ == "RotaryEmbeddingDinoV3" and rope.normalize_coords == "separate"
     if not (known and torch.compiler.is_exporting()):

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SEGMENT = 64
-"""Steps on a CPU from one state that is kept for the backward pass to the next."""
+"""Steps between two states that are kept for the backward pass, on a CPU."""
 CACHED = 2**18
 """Values of one block of states on a CPU: with its decays 2 MiB in float32."""
 LANES = 32
@@ -132,7 +132,7 @@ def _recur(factor: Tensor, value: Tensor, first: Tensor, lanes: int, reverse: bo
     """In place: value[t] += factor[t] · value[t−1], with ``first`` before the first. Returns the last value.
 
     Args:
-        lanes: pieces that advance side by side; steps that they leave over follow one by one.
+        lanes: pieces that advance side by side; the remaining steps follow one by one.
         reverse: value[t] += factor[t] · value[t+1] from the last to the first.
     """
     whole = len(value) - len(value) % lanes
@@ -152,7 +152,7 @@ def _recur_pieces(factor: Tensor, value: Tensor, first: Tensor, pieces: int, rev
         now.addcmul_(by, before)
     if pieces == 1:
         return values[-1][0]
-    through = factor.clone()  # what becomes of the value before a piece
+    through = factor.clone()  # the factor of the value before a piece
     for before, now in pairwise(through.unbind(1)[::order]):
         now.mul_(before)
     joined = value.unbind(0)[::order]

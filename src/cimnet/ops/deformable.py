@@ -23,7 +23,7 @@ _CHOSEN: ContextVar[Implementation | None] = ContextVar("implementation", defaul
 
 @contextmanager
 def use_implementation(implementation: Implementation) -> Iterator[None]:
-    """Inside, deformable convolutions that ask for nothing else run by this implementation: an exporter needs
+    """Context in which deformable convolutions use this implementation unless they name another one: an exporter needs
     ``torchvision``, whose kernel is one operator."""
     token = _CHOSEN.set(implementation)
     try:
@@ -75,14 +75,14 @@ def deform_conv2d(
     with torch.autocast(x.device.type, enabled=False):
         if implementation == "grid_sample":
             return _by_grid_sample(x, offset, weight, bias, mask)
-        from torchvision import ops  # here: it takes two seconds, and on a CPU few need it
+        from torchvision import ops  # imported here: it takes two seconds, and on a CPU few need it
 
         padding = (weight.shape[-2] // 2, weight.shape[-1] // 2)
         return ops.deform_conv2d(x, offset, weight, bias, padding=padding, mask=mask)
 
 
 def _by_grid_sample(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Sampling and mixing channels commute, so the cheaper order is taken: few maps are sampled, not many."""
+    """Sampling and mixing channels commute, so the cheaper order is used: it samples few maps instead of many."""
     batch, channels, height, width = x.shape
     taps = weight.shape[-2] * weight.shape[-1]
     x = x.contiguous()  # else the nine times larger samples would have to be copied
@@ -128,7 +128,7 @@ def grid_coordinates(y: Tensor, x: Tensor, height: int, width: int) -> Tensor:
 
 
 class DeformConv2d(nn.Module):
-    """A deformable convolution's weights; the offsets come from outside (eq. 12 and 13 share this form).
+    """The weights of a deformable convolution; the caller gives the offsets (eq. 12 and 13 share this form).
 
     Args:
         in_channels, out_channels: C and O.

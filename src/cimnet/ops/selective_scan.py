@@ -32,7 +32,7 @@ _CHOSEN: ContextVar[Implementation | None] = ContextVar("implementation", defaul
 
 @contextmanager
 def use_implementation(implementation: Implementation) -> Iterator[None]:
-    """Inside, scans that ask for nothing else run by this implementation."""
+    """Context in which scans use this implementation unless they name another one."""
     token = _CHOSEN.set(implementation)
     try:
         yield
@@ -60,7 +60,7 @@ def selective_scan(
         delta: step sizes before bias and softplus, (N, G·R, L).
         A: (G·R, S), negative, S states.
         B, C: what goes into the states and what is read out, (N, G, S, L).
-        D: (G·R,), what goes past the states.
+        D: (G·R,), the direct path from input to output.
         delta_bias: (G·R,).
         implementation: by default that of :func:`use_implementation`, else ``mamba_ssm`` on CUDA where the package is
             installed, and ``blocked`` elsewhere.

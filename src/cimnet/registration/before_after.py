@@ -1,4 +1,4 @@
-"""A pair before and after its alignment, as a person can judge it."""
+"""A figure of a pair before and after its alignment, for a person to judge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plot_pair(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any], matrix: Matrix |
 
     Args:
         rgb, thermal: (H, W, 3) and (H, W).
-        matrix: 2×3; None: the left picture alone.
+        matrix: 2×3; None: only the left picture.
     """
     size = (rgb.shape[0], rgb.shape[1])
     given = resize(size, (thermal.shape[0], thermal.shape[1]))

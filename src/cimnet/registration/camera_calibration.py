@@ -1,4 +1,4 @@
-"""How two cameras lie relative to each other, given by a user: matched points, or a calibration file."""
+"""The relative position of two cameras as a user gives it: matched points, or a calibration file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class PointFit:
     Attributes:
         matrix: 2×3, thermal pixel of an RGB pixel.
         residual: root mean square distance of the points to the fit, in thermal pixels.
-        left_out: the same when each point is predicted from the others: how far off elsewhere; None with too few.
+        left_out: the same when each point is predicted from the others: the error to expect elsewhere; None with too
+            few points.
     """
 
     matrix: Matrix
@@ -39,7 +40,7 @@ class PointFit:
 
 def read_points(path: Path) -> npt.NDArray[np.float64]:
     """Matched points (N, 4): rgb_x, rgb_y, thermal_x, thermal_y in pixels, from a CSV file with these four columns; a
-    line of their names at the top may be there.
+    header line is optional.
 
     Raises:
         DataError: not such a file.
@@ -63,10 +64,11 @@ def read_points(path: Path) -> npt.NDArray[np.float64]:
 
 
 def fit_points(points: npt.NDArray[np.float64], where: str = "points") -> PointFit:
-    """The matrix that fits matched points best: a translation to one point, a similarity to two, an affine map to more.
+    """The matrix that fits matched points best: a translation for one point, a similarity for two, an affine map for
+    more.
 
     Raises:
-        DataError: no point, or points that do not determine a map (all on one line, or twice the same).
+        DataError: no point, or points that do not determine a map (all on one line, or the same twice).
     """
     matrix = _fit(points, where)
     residual = float(np.sqrt(np.mean(_distances(matrix, points) ** 2)))
@@ -109,7 +111,7 @@ def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
 
     Either `matrix`, 2×3 or 3×3 (a homography), that leads from RGB to thermal pixels; the file that `cimnet data align
     --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera, `K2`, `D2` of the
-    thermal camera, `R`, `T` from the first to the second, and `distance`, how far the scene is (in the unit of T).
+    thermal camera, `R`, `T` from the first to the second, and `distance`, the distance of the scene (in the unit of T).
     The latter need the extra align.
 
     Args:
@@ -198,7 +200,7 @@ def pick_points(
 
     try:
         figure, axes = plt.subplots(1, 2, figsize=(15, 6), layout="constrained")
-    except ImportError as error:  # a window system is asked for that is not there
+    except ImportError as error:  # a window system is requested that is not available
         raise DataError(_NO_SCREEN) from error
     axes[0].imshow(rgb)
     axes[1].imshow(thermal, cmap="gray")

@@ -19,7 +19,7 @@ from cimnet.registration.prepare import COARSE, Images, prepare
 
 Model = Literal["translation", "affine"]
 SURE = 0.6
-VERY_SURE = 0.98  # for what is rare: an offset of more than NEAR times the width, or one of several fields of view
+VERY_SURE = 0.98  # for rare cases: an offset of more than NEAR times the width, or one of several fields of view
 NEAR = 0.05
 _STARTS = 5
 

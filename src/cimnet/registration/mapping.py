@@ -21,8 +21,9 @@ class Mapping:
     positions: npt.NDArray[np.float64] | None = None
 
     def apply(self, thermal: Counts, size: tuple[int, int]) -> tuple[Counts, npt.NDArray[np.bool_]]:
-        """The thermal image in the frame of an RGB image (height, width), of the same type, where it has nothing the
-        nearest value that it has (zeros would widen the range of 16-bit and float images); and where it has any.
+        """Bring the thermal image into the frame of an RGB image (height, width). Returns the image, of the same type,
+        and a mask of where it has values. Elsewhere its nearest value is repeated (zeros would widen the range of
+        16-bit and float images).
 
         Raises:
             DataError: positions for another size.

@@ -34,7 +34,7 @@ def resize(old: tuple[int, int], new: tuple[int, int]) -> Matrix:
 
 
 def offset(matrix: Matrix, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """(2, H, W), (dy, dx) in pixels: how far from (y, x) the matrix leads."""
+    """(2, H, W), (dy, dx) in pixels: the displacement by the matrix at each (y, x)."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     dx = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] - x
     dy = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] - y
@@ -56,8 +56,8 @@ def warp(image: Tensor, matrix: Matrix, size: tuple[int, int], edge: bool = Fals
         size: (height, width) of the RGB image.
 
     Returns:
-        (B, C, height, width), bilinear, where the thermal image has nothing 0, or with `edge` the nearest value that it
-        has; and (height, width) bool: where it has any.
+        (B, C, height, width), bilinear; where the thermal image has no values, 0, or with `edge` its nearest value. And
+        (height, width) bool: where it has values.
     """
     m = torch.as_tensor(matrix, dtype=torch.float32)
     y, x = torch.meshgrid(torch.arange(size[0]) * 1.0, torch.arange(size[1]) * 1.0, indexing="ij")

@@ -1,4 +1,4 @@
-"""Offsets of single objects: what moved between the two exposures is displaced by more than the cameras are."""
+"""Offsets of single objects: a thing that moved between the two exposures has an offset beyond that of the cameras."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ObjectOffset:
         box: left, top, right, bottom in RGB pixels (right and bottom exclusive).
         pixels: its area.
         dx, dy: whole offset, thermal minus RGB position, in pixels; None where unknown.
-        own_dx, own_dy: what goes beyond the offset of the pair (dynamic offset).
+        own_dx, own_dy: the part beyond the offset of the pair (dynamic offset).
         confidence: 0..1, estimated probability that the error is below 3 pixels; "ok" from 0.8.
     """
 
@@ -57,8 +57,8 @@ def object_offsets(
 ) -> list[ObjectOffset]:
     """Offsets of the connected regions of some classes, largest first.
 
-    The edges inside and around an object are looked for in the thermal image, brought into the frame of the RGB image
-    by the pair's matrix, within `reach` pixels.
+    The edges inside and around an object are searched within `reach` pixels in the thermal image, which the pair's
+    matrix brings into the frame of the RGB image.
 
     Args:
         rgb, thermal, label: (H, W, 3), (h, w) and (H, W) class ids.
@@ -119,7 +119,8 @@ def _look(
 
 
 def _correlation(rgb: torch.Tensor, thermal: torch.Tensor, mask: torch.Tensor, reach: int) -> torch.Tensor:
-    """As `structure.correlation`, with the thermal map's energy taken under the shifted mask (H, W) of the object."""
+    """As `cimnet.ops.edges.correlation`, with the thermal map's energy taken under the shifted mask (H, W) of the
+    object."""
     size = [2 * length for length in mask.shape]
     spectrum = (torch.fft.rfft2(thermal, s=size) * torch.fft.rfft2(rgb, s=size).conj()).sum((0, 1))
     power = torch.fft.rfft2((thermal**2).sum((0, 1)), s=size) * torch.fft.rfft2(mask, s=size).conj()

@@ -1,4 +1,4 @@
-"""Images of pairs at one working size, for the estimate; those that cannot tell anything left out."""
+"""Images of pairs at one working size, for the estimate, without those that carry no information."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Images(NamedTuple):
 
 
 def prepare(pairs: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Images | None:
-    """The pairs of which neither image is flat and the thermal image is not blurred; None if there are none, or if they
+    """The pairs in which neither image is flat and the thermal image is not blurred; None if there are none, or if they
     are too small.
 
     Raises:

@@ -1,1 +1,1 @@
-"""How sure a model may be of a pair: calibrated probabilities, and alarms for broken sensors and misaligned pairs."""
+"""How far to trust a model on a pair: calibrated probabilities, and alarms for broken sensors and misaligned pairs."""

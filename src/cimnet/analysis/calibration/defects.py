@@ -21,7 +21,7 @@ DEFECTS = tuple(name for name in CORRUPTIONS if name not in DROPPED)
 MOST_PAIRS = 200
 _SHORTEST = 4 / 320  # of the width: an offset that misaligns
 _LONGEST = 16 / 320
-_COPIES = 4  # with each kind of defect, of each pair; fewer of many pairs
+_COPIES = 4  # copies of each pair with each kind of defect; fewer if there are many pairs
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Case:
 
     Attributes:
         sample: the pair.
-        truth: by alarm, whether it should be raised; without an entry where that cannot be said.
+        truth: by alarm, whether it should be raised; no entry if that is not known.
         pair: index in the data set.
         defect: name of the corruption, empty for a pair as it is.
     """
@@ -69,8 +69,8 @@ def alarm_of(defect: str) -> str:
 
 
 def corrupt_pair(pairs: Pairs, index: int, sample: RGBTSample, name: str, rng: np.random.Generator) -> Case | None:
-    """Pair number `index` with one defect, severity from 2 to 5 or offset drawn; None if the offset that came of it is
-    too short."""
+    """Pair number `index` with one defect, with a random severity from 2 to 5 or a random offset; None if the resulting
+    offset is too short."""
     corruption = CORRUPTIONS[name]
     width = sample.rgb.shape[-1]
 

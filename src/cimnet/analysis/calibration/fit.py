@@ -37,7 +37,7 @@ _TEST_SEED = 1  # defects of the test split are others than those of the fit
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted, and how it does on the other split.
+    """The fitted temperature and alarms, and their scores on the other split.
 
     Attributes:
         temperature: logits are divided by it.
@@ -55,11 +55,11 @@ class Calibration:
     false_alarms: dict[str, float]
 
     def added_to(self, info: ModelInfo) -> ModelInfo:
-        """The description of the model with what was fitted."""
+        """The description of the model with the fitted temperature and alarms."""
         return replace(info, temperature=self.temperature, alarm=self.alarm.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON; None where there was nothing to judge by."""
+        """Plain JSON; None where nothing could be judged."""
         alarms = {
             name: {
                 "auc": json_number(self.curves[name][2]),
@@ -89,13 +89,13 @@ class Calibration:
         return "\n".join([f"Temperature {self.temperature:.3f}\n", *tables])
 
     def doubts(self) -> list[str]:
-        """Why this should not be relied on, in sentences; none where nothing is odd."""
+        """Reasons not to rely on this, as sentences; none if nothing is odd."""
         found = []
         if self.temperature > 0.99 * TEMPERATURES[1]:
             found.append("the temperature is at the end of its range: the model's masks are hardly better than chance")
         false = [name for name in ALARMS if self.false_alarms[name] > 0.5]
         if false:
-            found.append(f"{', '.join(false)}: more than half of the sound pairs raise the alarm; it is of no use")
+            found.append(f"{', '.join(false)}: more than half of the sound pairs raise the alarm, so it is useless")
         return found
 
 
@@ -138,7 +138,7 @@ def calibrate(
 def measure_cases(
     model: RGBTModel, pairs: Pairs, *, device: torch.device, seed: int, defects: Collection[str] = DEFECTS
 ) -> list[MeasuredCase]:
-    """The numbers of pairs as they are and with defects, see `cimnet.analysis.calibration.defects.cases`."""
+    """Features of pairs as they are and with defects, see `cimnet.analysis.calibration.defects.cases`."""
     return [
         MeasuredCase(measure(model, c.sample.rgb, c.sample.thermal, device), c.truth, c.pair, c.defect, c.sound)
         for c in cases(pairs, seed, defects)
@@ -146,7 +146,7 @@ def measure_cases(
 
 
 def curve_of(alarm: AlarmModel, measured: Collection[MeasuredCase], name: str) -> tuple[Array, Array, float]:
-    """False and true alarms and the area below, over the cases of which it is known whether the alarm is right."""
+    """False and true alarms and the area below, over the cases for which it is known whether the alarm is right."""
     known = [case for case in measured if name in case.truth]
     scores = [alarm.detectors[name].probability(case.numbers) for case in known]
     truth = [case.truth[name] for case in known]
@@ -154,7 +154,7 @@ def curve_of(alarm: AlarmModel, measured: Collection[MeasuredCase], name: str) -
 
 
 def store(path: Path, model: RGBTModel, info: ModelInfo, calibration: Calibration) -> None:
-    """Write the checkpoint with what was fitted, atomically; the weights are the same.
+    """Write the checkpoint with the fitted temperature and alarms, atomically; the weights stay the same.
 
     Raises:
         CimnetError: the file cannot be written.

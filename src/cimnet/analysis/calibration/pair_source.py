@@ -1,4 +1,4 @@
-"""What calibration needs of a data set."""
+"""The part of a data set that calibration needs."""
 
 from __future__ import annotations
 

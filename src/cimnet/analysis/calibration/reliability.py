@@ -1,5 +1,5 @@
 """How far probabilities can be trusted: expected calibration error, negative log likelihood, and the temperature that
-makes them more honest (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
+makes them better calibrated (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
 
 from __future__ import annotations
 

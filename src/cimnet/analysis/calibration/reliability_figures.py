@@ -1,4 +1,4 @@
-"""Pictures of a calibration."""
+"""Figures of a calibration."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cimnet.analysis.calibration.roc import Array
 
 
 def plot_reliability(curves: Mapping[str, Reliability]) -> Figure:
-    """Accuracy over confidence, a diagram for each entry side by side; bars are bins, the line is what they should
-    reach. The pixels of each bin are drawn below."""
+    """Accuracy over confidence, one diagram per entry, side by side. Bars are bins; the line is perfect calibration.
+    The share of pixels in each bin is drawn below."""
     figure = Figure(figsize=(4.2 * len(curves), 5), layout="constrained")
     grid = figure.subplots(2, len(curves), squeeze=False, sharex=True, height_ratios=(4, 1))
     for (title, curve), upper, lower in zip(curves.items(), grid[0], grid[1], strict=True):

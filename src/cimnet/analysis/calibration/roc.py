@@ -13,7 +13,7 @@ Array = npt.NDArray[np.float64]
 def roc(scores: Sequence[float], truth: Sequence[bool]) -> tuple[Array, Array]:
     """Share of false and of true alarms as the threshold falls, both from 0 to 1; equal scores are one step.
 
-    Where there is nothing false, or nothing true, to raise an alarm at, its share is NaN.
+    If no case is negative, or none is positive, the respective share is NaN.
     """
     values, true = np.asarray(scores, np.float64), np.asarray(truth, np.bool_)
     order = np.argsort(-values, kind="stable")

@@ -47,7 +47,7 @@ def reproduce(
 ) -> str:
     """Run a table of the paper on a data set and write ``out/TABLE.md`` and ``out/TABLE.json``.
 
-    Runs that are finished in ``out`` are not done again: an interrupted table goes on, Table III gains rows and seeds
+    Runs that are finished in ``out`` are not repeated: an interrupted table resumes, Table III gains rows and seeds
     (its files are written after each run), and Tables II, IV and V share their runs where they share ``out``.
 
     Args:
@@ -66,11 +66,11 @@ def reproduce(
         The table as Markdown.
 
     Raises:
-        CimnetError: bad data, recipe or folder; a table asked for what it does not have; or another process works in
+        CimnetError: bad data, recipe or folder; an option that the table does not have; or another process works in
             ``out``.
     """
     if table not in NOTES:
-        raise ConfigError(f"'{table}' is no table that can be run; choose {', '.join(NOTES)}")
+        raise ConfigError(f"'{table}' is not a table that can be run; choose {', '.join(NOTES)}")
     of_training = {"--budget": budget, "--seeds": seeds, "--model": models or None, "--set": overrides or None}
     _check_options(table, rows, checkpoints, of_training)
     recipe = PAPER_RECIPES.get(table, "kust4k_resnet101") if budget in (None, "paper") else budget
@@ -144,7 +144,7 @@ def _run(
 
 
 def _measure(name: str, scores: Sequence[Scores], network: RGBTModel) -> Measured:
-    """Scores of a model with what it costs."""
+    """Scores of a model, with its cost."""
     cost = measure_budget(network, (480, 640))
     return Measured(name, scores, cost.parameters / 1e6, cost.macs / 1e9)
 
@@ -163,8 +163,9 @@ def _require_buildable(plan: Plan, variants: Mapping[str, Variant]) -> None:
 
 
 def _variants(model: ModelConfig, names: Sequence[str]) -> dict[str, Variant]:
-    """What to train, by the model's name: the recipe's own as ``cimnet``, others by the same recipe. The recipe's
-    options of its model do not hold for networks that have their own, nor theirs for the models of this package."""
+    """The variants to train, by the model's name: the recipe's own as ``cimnet``, others by the same recipe. Published
+    networks have their own model options: those of the recipe do not apply to them, nor theirs to this package's
+    models."""
     variants = {}
     options = set(model.options())
     for name in names or [model.name]:
@@ -194,7 +195,7 @@ def _ablation(plan: Plan, rows: Sequence[int], checkpoints: Sequence[str | Path]
 
 
 def _check_switches(plan: Plan, full: Ablation, variant: Variant) -> None:
-    """Refuse settings that would make a row something else than its marks say."""
+    """Refuse settings that would contradict the marks of a row."""
     model = plan.settings(variant, 0).model
     if not model.name.startswith("cimnet_"):
         raise ConfigError(f"table3: model.name is '{model.name}', but the ablation needs a cimnet model")
@@ -205,7 +206,7 @@ def _check_switches(plan: Plan, full: Ablation, variant: Variant) -> None:
 
 
 def _check(table: str, test_set: RGBTDataset) -> None:
-    """Refuse a data set that lacks what the table shows, before anything is trained.
+    """Refuse a data set that lacks classes or subsets of the table, before anything is trained.
 
     Raises:
         DataError: naming the class, or the list that would hold the pairs of a subset.

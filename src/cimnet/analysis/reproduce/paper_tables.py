@@ -27,7 +27,7 @@ Scores = dict[str, Any]  # what `cimnet eval --json` writes
 
 
 class Measured(NamedTuple):
-    """What was measured of one model: its name, scores by run, millions of parameters, G MACs of a pair."""
+    """The measurements of one model: its name, scores by run, millions of parameters, G MACs of a pair."""
 
     model: str
     scores: Sequence[Scores]
@@ -111,7 +111,7 @@ def table3(scores: Mapping[int, Mapping[int, Scores]]) -> str:
 
 
 def table4(scores: Sequence[Scores]) -> str:
-    """IoU of five classes over the weakly aligned pairs of the test split, and what they lose against all pairs."""
+    """IoU of five classes over the weakly aligned pairs of the test split, and the loss against all pairs."""
     weak = [s["groups"]["weakly_aligned"] for s in scores]
     whole = dict(zip(KUST4K, TABLE2[-1].iou, strict=True))
     names = list(TABLE4)[::-1]

@@ -1,4 +1,4 @@
-"""Train and score variants of a recipe over seeds, one folder each; what is finished is not done again."""
+"""Train and score variants of a recipe over seeds, one folder each; finished runs are not repeated."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Plan:
         return load_recipe(self.recipe, [root, *self.overrides, *variant.overrides, f"training.seed={seed}"])
 
     def run(self, variants: Sequence[Variant], after: Callable[[], object] = lambda: None) -> None:
-        """Train and score all variants with all seeds, seed by seed, calling ``after`` each time. Called again, it goes
-        on: with a run that was interrupted from its newest state, past those that are scored.
+        """Train and score all variants with all seeds, seed by seed, calling ``after`` each time. Called again, it
+        resumes an interrupted run from its newest state and skips those that are scored.
 
         Raises:
             CimnetError: bad data or recipe, or a folder in ``out`` that was made by another recipe.
@@ -74,7 +74,7 @@ class Plan:
                 after()
 
     def found(self, variant: Variant) -> dict[int, Scores]:
-        """What is scored already, by seed.
+        """Scores that exist already, by seed.
 
         Raises:
             ConfigError: if a run folder of this name was made by another recipe.

@@ -1,4 +1,4 @@
-"""What a model is put through: a corruption at one level, or a subset of the pairs as it is."""
+"""The conditions that a model is measured under: a corruption at one level, or a subset of the pairs as it is."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def preset(name: str, dataset: RGBTDataset | None = None) -> tuple[Condition, ..
     """The conditions of a preset: full, quick, misalignment, failure, table4 or table5.
 
     Args:
-        dataset: what table5 is asked for: a failure that no pair of it is flagged with is imitated on the sound pairs.
+        dataset: the data set of table5: if no pair of it is flagged with a failure, the failure is imitated on the
+            sound pairs.
 
     Raises:
         ConfigError: there is no preset of that name.
@@ -98,7 +99,7 @@ def parse_corruption(text: str) -> tuple[Condition, ...]:
     """``fog`` to its five severities, ``translation=0,5,10`` to levels in the corruption's unit.
 
     Raises:
-        ConfigError: an unknown corruption, or levels that are no numbers.
+        ConfigError: an unknown corruption, or levels that are not numbers.
     """
     name, given, levels = text.partition("=")
     if name == CLEAN:

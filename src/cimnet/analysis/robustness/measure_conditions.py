@@ -17,7 +17,7 @@ from cimnet.utils.pool import run_in_processes
 
 @dataclass(frozen=True)
 class Work:
-    """What every process needs to measure a condition."""
+    """Everything that a process needs to measure a condition."""
 
     suite: Suite
     model: Model
@@ -48,7 +48,7 @@ def measure_all(
     measure = _Measure(work, model)
     if workers > 1:
         bare = copy(work.pairs.dataset)
-        bare.transform = None  # it is not applied, and may be a thing that no other process can be given
+        bare.transform = None  # it is not applied, and may not be picklable
         work = replace(work, pairs=replace(work.pairs, dataset=bare))
         measure = _Measure(work, None, max(1, torch.get_num_threads() // workers))
     run_in_processes(
@@ -63,7 +63,7 @@ def measure_all(
 
 @dataclass
 class _Measure:
-    """Measures one condition after the other. Without a model it opens one for itself, with so many threads."""
+    """Measures one condition after the other. Without a model, it opens one itself, with this number of threads."""
 
     work: Work
     model: ModelUnderTest | None

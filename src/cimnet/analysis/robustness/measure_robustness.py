@@ -49,7 +49,7 @@ def measure_robustness(
 ) -> RobustnessReport:
     """Score a model on pairs that are corrupted on purpose; write ``robustness.json``, ``.md`` and ``.html``.
 
-    Every finished condition is a file in `out`: interrupted, the same call goes on where it was left.
+    Every finished condition is a file in `out`: after an interruption, the same call resumes.
 
     Args:
         model: path of a checkpoint or run folder, or any callable: rgb (B, 3, H, W) and thermal (B, 1, H, W), float32
@@ -65,11 +65,12 @@ def measure_robustness(
         moving: names of the classes whose things move; None: `cimnet.data.classes.MOVING_CLASSES`.
         absent: a class absent from truth and prediction is left out of means ("ignore") or counts as 0 ("zero").
         broken: "drop" leaves out pairs flagged as broken, except where a condition asks for them.
-        name: of the model in the report. A callable goes on with earlier results only if both have the same name, so
-            give other weights another name.
+        name: of the model in the report. A callable resumes earlier results only if both have the same name, so give
+            other weights another name.
         trust: of a checkpoint, see :func:`cimnet.load`.
         progress: called with the conditions done and the number of all.
-        opened: what `load(model, device)` gave, if the data set was opened with it: the checkpoint is not loaded again.
+        opened: the result of `load(model, device)`, if the data set was opened with it: the checkpoint is not loaded
+            again.
 
     Raises:
         ConfigError: arguments that do not fit each other, `out` holds results of something else, or a report would

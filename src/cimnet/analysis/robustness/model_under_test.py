@@ -1,4 +1,4 @@
-"""A model as it is judged here: images in 0..1 in, class ids out, whoever made it."""
+"""A model as it is measured here, whatever its origin: images in 0..1 in, class ids out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ModelUnderTest:
     """Gives class ids (B, H, W) of a model for the classes of a data set.
 
     Raises:
-        ConfigError: when called, if what the model returns are no logits for these classes and images.
+        ConfigError: when called, if the model does not return logits for these classes and images.
     """
 
     def __init__(self, call: Callable[[Tensor, Tensor], Any], classes: Sequence[str], device: torch.device) -> None:

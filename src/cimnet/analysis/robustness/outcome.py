@@ -1,4 +1,4 @@
-"""What came out of one condition, as counts; one JSON file each."""
+"""The result of one condition, as counts; one JSON file each."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def _corruption(curve: Curve) -> dict[str, Any]:
 
 
 def _group(scores: RobustnessScores, group: str) -> dict[str, Any]:
-    """The curves of the corruptions that corrupt the same thing, all on one scale."""
+    """The curves of the corruptions of one group, all on one scale."""
     curves = [curve for curve in scores.curves.values() if curve.group == group]
     points = [scores.clean, *(point for curve in curves for point in curve.points)]
     values = [getattr(point, key) for point in points for key in LINES]
@@ -73,7 +73,7 @@ def _group(scores: RobustnessScores, group: str) -> dict[str, Any]:
 
 
 def _by_class(scores: RobustnessScores) -> dict[str, Any]:
-    """The table of classes with what each score lost of the clean one, 0..1."""
+    """The table of classes with the loss of each score against the clean one, 0..1."""
     table, clean = tables.classes(scores), scores.clean
     rows = []
     for point in (clean, *(curve.worst for curve in scores.curves.values())):

@@ -12,7 +12,7 @@ from cimnet.utils.numbers import json_number
 
 @dataclass(frozen=True)
 class RobustnessReport(RobustnessScores):
-    """Results of a suite: all scores, and the texts that tell them.
+    """Results of a suite: all scores, and the texts that report them.
 
     Attributes:
         facts: model, data, conventions.

@@ -1,4 +1,4 @@
-"""What a suite says about a model in numbers: scores by corruption, group, class and scene."""
+"""The scores of a suite: by corruption, group, class and scene."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def mean(values: Iterable[float]) -> float:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was measured on.
+    """The data and conventions of a measurement.
 
     Attributes:
         model: its name in the report.
         dataset, split: the folder and the list.
         pairs, left_out: pairs scored, and those left out because a sensor is broken.
         moving: names of the moving classes.
-        notes: what else a reader must know.
+        notes: further facts that a reader must know.
     """
 
     model: str
@@ -111,7 +111,7 @@ class Curve:
 
     @property
     def group(self) -> Group:
-        """What it corrupts: geometry, rgb or thermal."""
+        """What the corruption changes: geometry, rgb or thermal."""
         return CORRUPTIONS[self.name].group
 
     @property
@@ -121,7 +121,7 @@ class Curve:
 
     @property
     def drop(self) -> float:
-        """What is lost of the clean score, as a share of it: 0 for nothing, 1 for all."""
+        """The loss as a share of the clean score: 0 for no loss, 1 for all of it."""
         return 1 - self.mean / self.clean if self.clean else math.nan
 
     @property
@@ -188,7 +188,7 @@ class RobustnessScores:
         return self.mean_corruption_score / self.clean.miou if self.clean.miou else math.nan
 
     def subset(self, flag: str) -> Point | None:
-        """Scores of the pairs with a flag, or of what imitates them; None where neither was measured."""
+        """Scores of the pairs with a flag, or of the condition that imitates them; None where neither was measured."""
         return next((p for p in self.points if flag in (p.condition.flag, p.condition.stands_for)), None)
 
 

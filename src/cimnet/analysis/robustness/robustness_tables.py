@@ -128,7 +128,7 @@ def _paper(methods: Sequence[str]) -> list[str]:
 
 
 def summary(scores: RobustnessScores) -> list[tuple[str, str]]:
-    """The numbers that come first: value and what it is."""
+    """The summary numbers: value and meaning."""
     found = [(scores.clean.miou, "mIoU, clean")]
     if scores.curves:
         found += [
@@ -140,7 +140,7 @@ def summary(scores: RobustnessScores) -> list[tuple[str, str]]:
 
 
 def facts(scores: RobustnessScores) -> list[tuple[str, str]]:
-    """What the numbers hold for."""
+    """The data and settings behind the numbers."""
     about = scores.facts
     left = f", {about.left_out} with a broken sensor left out" if about.left_out else ""
     convention = "left out of means" if about.absent == "ignore" else "counted as 0"

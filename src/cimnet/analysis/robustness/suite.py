@@ -1,4 +1,4 @@
-"""The folder of a suite: what it was made with, one file a finished condition, and how a later call resumes."""
+"""The folder of a suite: what it was made with, one file per finished condition, and how a later call resumes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ class Suite:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Make the folder, or see that what lies in it was made with the same, and keep other processes away meanwhile.
+        """Create the folder, or check that its results were made with the same settings, and lock it for other
+        processes.
 
         Raises:
-            ConfigError: it was not; names what differs.
+            ConfigError: the settings differ; the message names them.
             CimnetError: the folder cannot be written, or another process measures into it.
         """
         if self.out.exists() and not self.out.is_dir():
@@ -59,11 +60,11 @@ class Suite:
             ledger.write()
 
     def path(self, condition: Condition) -> Path:
-        """Where the result of a condition lies."""
+        """The file of a condition's result."""
         return self.out / "conditions" / f"{condition.key}.json"
 
     def read(self, condition: Condition, num_classes: int) -> Outcome | None:
-        """The result of a condition; None if there is none. A damaged file counts as none and brings a warning."""
+        """The result of a condition; None if there is none. A damaged file counts as none and gives a warning."""
         path = self.path(condition)
         if not path.is_file():
             return None

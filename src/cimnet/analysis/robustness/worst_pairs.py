@@ -32,7 +32,8 @@ class Example(NamedTuple):
 
 
 def choose_worst(report: RobustnessScores, count: int = 6) -> list[tuple[Condition, str]]:
-    """Of the corruptions that cost most, the condition and the id of the pair that lost most there; no pair twice."""
+    """For each of the most costly corruptions, the condition and the id of the pair that lost most; no pair appears
+    twice."""
     curves = sorted(report.curves.values(), key=lambda curve: _known(curve.worst.miou))
     clean = report.outcomes[report.clean.condition].images
     chosen: list[tuple[Condition, str]] = []

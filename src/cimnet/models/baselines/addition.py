@@ -13,8 +13,8 @@ from cimnet.models.two_stream import Streams, TwoStream
 
 
 class Addition(TwoStream):
-    """After every stage, the thermal map is added to the RGB map, which goes on and is decoded; the thermal stream
-    stays what it is. Arguments are those of :class:`cimnet.models.two_stream.TwoStream`."""
+    """After every stage, the thermal map is added to the RGB map, which enters the next stage and the decoder; the
+    thermal stream does not change. Arguments are those of :class:`cimnet.models.two_stream.TwoStream`."""
 
     former_names: ClassVar[Mapping[str, str]] = {"enter": "project_sum"}
 

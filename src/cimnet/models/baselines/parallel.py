@@ -15,7 +15,7 @@ from cimnet.models.two_stream import Streams, TwoStream
 
 
 class ParallelRectification(FRM):
-    """CMX's rectification; what is pooled comes in another order, in which this package's checkpoints hold it."""
+    """CMX's rectification, with the pooled values in another order: that of this package's checkpoints."""
 
     def pool(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         """Two maps (B, C, H, W) to their largest values and means over all places, (B, 4·C)."""

@@ -1,4 +1,4 @@
-"""Reference points of one encoder: one sensor, or both stacked (early fusion); CIMNet's encoder and decoder with
+"""Reference models with one encoder: one sensor, or both stacked (early fusion); CIMNet's encoder and decoder with
 nothing between them."""
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Lv, Liu and Li, IEEE Transactions on Multimedia 26, 2024, doi 10.1109/TMM.2023.3
 Original: github.com/YingLv1106/CAINet, Apache-2.0. Parameters with 9 classes: 13,796,091, of which 9,461,931 are used;
 the paper says 12.16 M.
 
-Like the original's code, this is the network that its published scores come from. The heads that its training adds
+As in the original code, this is the network behind the published scores. The heads that its training adds
 (global context, one for each sensor, masks and boundaries) were never published; here the network trains with its one
 output.
 """
@@ -68,8 +68,8 @@ class ComplementaryReasoning(nn.Module):
         V = θ(x) φ(x)ᵀ / L,  V' = V + ReLU(W_n V),  U = ReLU(W_c V'ᵀ)
         out = x + W_o reshape(θ(x)ᵀ Uᵀ)
 
-    The last product is (L, S), pixels by channels; the original reads its memory as (S, H, W) without turning it, which
-    mixes places and channels. Its weights were trained with that, so it is kept.
+    The last product is (L, S), pixels by channels; the original reads its memory as (S, H, W) without a transposition,
+    which mixes positions and channels. Its weights were trained that way, so it is kept.
 
     Args:
         channels: C of both maps together; N = C/4 and S = C/2.
@@ -118,7 +118,7 @@ class GlobalContext(nn.Module):
 
 
 class AuxiliaryRefinement(nn.Module):
-    """Auxiliary refinement (ARLM): a level's map, refined by what the level above gave.
+    """Auxiliary refinement (ARLM): a level's map, refined by the results of the level above.
 
     Args:
         channels: of this level's map and of both results.
@@ -155,7 +155,7 @@ class CAINet(ZooNetwork):
         pretrained: load ImageNet weights into both trunks, as the original did.
 
     Raises:
-        ConfigError: if the ImageNet weights cannot be had.
+        ConfigError: if the ImageNet weights cannot be loaded.
     """
 
     stride = 16

@@ -4,8 +4,8 @@ Zhang, Liu, Shi, Yang, Reiß, Peng, Fu, Wang, Stiefelhagen, CVPR 2023, arXiv 230
 Apache-2.0; its README asks commercial users to contact the authors. Parameters with 9 classes: 58.69 M (MiT-B2),
 116.56 M (B4), 148.97 M (B5).
 
-With one further sensor, what chooses between sensors does not exist, and CMNeXt is CMX with a stream of convolutions in
-the place of the second transformer.
+With one further sensor, the module that chooses between sensors does not exist, and CMNeXt is CMX with a stream of
+convolutions in place of the second transformer.
 """
 
 from __future__ import annotations
@@ -165,17 +165,17 @@ def _pooling_names() -> Renames:
 
 class CMNeXt(RectifiedStreams):
     """CMNeXt of two sensors: a MiT encoder for RGB, a stream of pooling blocks for thermal; FRM and FFM after each
-    stage; the MLP head of SegFormer. Thermal images are taken in 0..1, without mean and deviation.
+    stage; the MLP head of SegFormer. Thermal images stay in 0..1, without mean and deviation.
 
     Args:
         encoder: ``mit_b0`` … ``mit_b5``, of the RGB stream; the thermal one has its widths and depths.
         num_classes: K.
         channel_order, input_scale: see :class:`cimnet.models.zoo.network.ZooNetwork`.
-        pretrained: ImageNet weights for the RGB stream, as the original has it.
+        pretrained: ImageNet weights for the RGB stream, as in the original.
         embedding: width of the head.
 
     Raises:
-        ConfigError: the ImageNet weights cannot be had.
+        ConfigError: the ImageNet weights cannot be loaded.
     """
 
     renames: ClassVar[Renames] = (

@@ -26,7 +26,7 @@ DROP_PATH = 0.1
 
 
 class CMX(RectifiedStreams):
-    """CMX: a MiT encoder a sensor; FRM and FFM after each stage; the MLP head of SegFormer.
+    """CMX: a MiT encoder per sensor; FRM and FFM after each stage; the MLP head of SegFormer.
 
     Args:
         encoder: ``mit_b0`` … ``mit_b5``, of both streams.
@@ -37,7 +37,7 @@ class CMX(RectifiedStreams):
         embedding: width of the head.
 
     Raises:
-        ConfigError: the ImageNet weights cannot be had.
+        ConfigError: the ImageNet weights cannot be loaded.
     """
 
     renames: ClassVar[Renames] = (
@@ -77,7 +77,7 @@ class CMX(RectifiedStreams):
 
     def _set_drop_paths(self) -> None:
         """In stage 2 all blocks of a stream have one rate, those of the next blocks after stage 1; elsewhere it rises
-        from block to block, as the encoders have it."""
+        from block to block, as in the encoders."""
         depths = [len(blocks) for blocks in blocks_of(self.encoder_rgb)]
         rates = torch.linspace(0, DROP_PATH, sum(depths), device="cpu").tolist()
         for encoder, rate in ((self.encoder_rgb, rates[depths[0]]), (self.encoder_thermal, rates[depths[0] + 1])):

@@ -103,7 +103,7 @@ class EAEFNet(ZooNetwork):
         channel_order, input_scale: see :class:`ZooNetwork`.
 
     Raises:
-        ConfigError: if the ImageNet weights cannot be had.
+        ConfigError: if the ImageNet weights cannot be loaded.
         ValueError: if an argument is not valid.
     """
 
@@ -154,7 +154,7 @@ class EAEFNet(ZooNetwork):
         return features
 
     def sum_of_contexts(self, features: list[Tensor], h2: Tensor, h3: Tensor, h4: Tensor) -> Tensor:
-        """The large maps, attended to by what the small ones show, and the small ones: (B, 64, h/4, w/4)."""
+        """The large maps, weighted by what the small ones show, plus the small ones: (B, 64, h/4, w/4)."""
         attention = torch.sigmoid(self.recomputed(self.attention)(h4, h3, h2))
         doubled = 1 + resize(attention, 2)
         l0 = self.recomputed(self.low["0"])(features[0] * doubled)

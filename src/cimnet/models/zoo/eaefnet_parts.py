@@ -38,11 +38,11 @@ class ChannelMLP(nn.Module):
 
 
 class ExplicitFusion(nn.Module):
-    """Splits each channel by a gate into what both sensors show and what one alone does, and weighs both parts.
+    """Split each channel by a gate into what both sensors show and what only one shows, and weigh both parts.
 
     Args:
         channels: C.
-        shared_descriptor: one layer describes both streams and the temperature is learned. Otherwise there is one a
+        shared_descriptor: one layer describes both streams and the temperature is learned. Otherwise there is one per
             stream and the temperature is C.
         gate: ``image`` or ``batch``, see :class:`cimnet.models.zoo.eaefnet.EAEFNet`.
     """
@@ -72,7 +72,7 @@ class ExplicitFusion(nn.Module):
         return torch.sigmoid(products.t().reshape(t.shape))
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """Two maps (B, C, h, w) to those that go on."""
+        """Two maps (B, C, h, w) to those that enter the next layers."""
         g = self.gate(rgb, thermal)[:, :, None, None]
         mixed = self.mix(torch.cat((rgb * g, thermal * g), dim=1))
         v = torch.sigmoid(self.channel_weights(mixed.amax((2, 3))))[:, :, None, None]
@@ -137,7 +137,7 @@ class Context(nn.Module):
 
 
 class Aggregation(nn.Module):
-    """Brings maps at 1/32, 1/16 and 1/8 together: each larger one is multiplied by the smaller ones and joined to them.
+    """Bring maps at 1/32, 1/16 and 1/8 together: each larger one is multiplied by the smaller ones and joined to them.
 
     Args:
         out_channels: C.

@@ -4,7 +4,7 @@ F. Deng et al., IROS 2021, arXiv 2110.08988. The original code is under the MIT 
 Parameters with 9 classes: 185.9 M (ResNet-50), 223.9 M (101), 255.2 M (152).
 
 It is RTFNet with a channel and a spatial attention before each sum. Two stages of the original's code differ from the
-others, and its weights were trained so: after layer 1 the thermal stream goes on with its channel attention, and after
+others, and its weights were trained that way: after layer 1, the thermal stream keeps its channel attention, and after
 layer 3 the channel attention of the thermal stream acts through the spatial one alone.
 """
 

@@ -4,10 +4,10 @@ Zhou, Liu, Lei, Yu and Hwang, IEEE Transactions on Image Processing 30, 2021, do
 Original: github.com/Jinfu0913/GMNet, without a licence. Parameters with 9 classes: 153,472,410, of which 152,658,272
 are used for the classes and 356,066 more for the two heads of training.
 
-Deep maps of both sensors say what is where, shallow ones where it ends. Three heads learn three labels: the classes,
-the foreground, and the borders between classes. The classes do not depend on the other two heads, nor on the shallow
-maps, so these are left out in evaluation mode. The authors published no training code: that the three losses count
-alike is an assumption.
+Deep maps of both sensors say what is where, and shallow ones say where it ends. Three heads learn three labels: the
+classes, the foreground, and the borders between classes. The classes do not depend on the other two heads, nor on the
+shallow maps, so these are left out in evaluation mode. The authors published no training code: that the three losses
+count alike is an assumption.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class GMNet(ZooNetwork):
         pretrained: load ImageNet weights into both trunks; the thermal stem takes the mean of the RGB kernels.
 
     Raises:
-        ConfigError: if the ImageNet weights cannot be had.
+        ConfigError: if the ImageNet weights cannot be loaded.
     """
 
     stride = 32
@@ -240,7 +240,7 @@ class GMNet(ZooNetwork):
 
 
 def _leftover(num_classes: int, shallow: int) -> nn.ModuleDict:
-    """What the original's files hold besides, of versions of the network before the published one."""
+    """Further weights in the original's files, from versions of the network before the published one."""
 
     def strips(first: tuple[int, int], second: tuple[int, int]) -> nn.Sequential:
         layers: list[nn.Module] = []

@@ -12,7 +12,7 @@ def load_imagenet(network: nn.Module, weights: WeightsEnum) -> None:
     """Fetch ``weights``, or take them from torch's cache, and load them into the torchvision ``network``.
 
     Raises:
-        ConfigError: if they cannot be had.
+        ConfigError: if they cannot be loaded.
     """
     try:
         state = weights.get_state_dict(progress=False, check_hash=True)

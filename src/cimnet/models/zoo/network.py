@@ -39,13 +39,13 @@ class ZooNetwork(RGBTModel):
 
     Two things differ from the models of this package. The statistics of thermal images are part of the network, so
     :meth:`set_thermal_statistics` keeps them. And the streams of a blank or missing image are computed like any other,
-    because the original knows nothing else.
+    because the original does so.
 
     Args:
         num_classes: K.
         statistics: of the original's input.
-        channel_order: ``bgr`` for weights that were trained on images in the order blue, green, red. The images are
-            given as RGB all the same; the network turns them.
+        channel_order: ``bgr`` for weights that were trained on images in the order blue, green, red. Callers still pass
+            RGB; the network reverses the order.
         input_scale: see :class:`cimnet.models.RGBTModel`.
 
     Attributes:

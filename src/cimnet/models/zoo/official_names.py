@@ -1,4 +1,5 @@
-"""Names of weights in the original's files, and those in this package: one table a network, read in both directions."""
+"""Names of weights in the original's files, and those in this package: one table per network, read in both
+directions."""
 
 from __future__ import annotations
 

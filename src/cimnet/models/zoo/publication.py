@@ -1,4 +1,4 @@
-"""What is known of a published network: facts for ``cimnet models`` and the docs."""
+"""Facts about a published network, for ``cimnet models`` and the docs."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from cimnet.models.zoo.publication import ChannelOrder
 
 
 class RectifiedStreams(ZooNetwork):
-    """Two streams of four stages. After each one FRM rectifies both maps, which go on in their streams; FFM fuses them,
-    and the fused map goes to the head alone.
+    """Two streams of four stages. After each stage, FRM rectifies both maps, which enter the next stage of their
+    streams; FFM fuses them, and only the head gets the fused map.
 
     Args:
         encoder_rgb, encoder_thermal: of equal widths.

@@ -1,4 +1,4 @@
-"""The ResNets of published networks: torchvision's layers, one trunk a sensor, run stage by stage."""
+"""The ResNets of published networks: torchvision's layers, one trunk per sensor, run stage by stage."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def resnet_pair(depth: int, pretrained: bool = False) -> tuple[ResNetTrunk, ResN
             RGB kernels over the input channels.
 
     Raises:
-        ConfigError: if the weights cannot be had.
+        ConfigError: if the weights cannot be loaded.
         ValueError: if the depth is none of ResNet's.
     """
     rgb, thermal = ResNetTrunk(depth), ResNetTrunk(depth, 1)

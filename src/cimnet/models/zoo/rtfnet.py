@@ -25,7 +25,7 @@ DEPTHS = (18, 34, 50, 101, 152)
 
 
 class RTFNet(ZooNetwork):
-    """Two ResNets; the RGB stream takes up the thermal one after the stem and after every layer.
+    """Two ResNets; the thermal stream is added to the RGB stream after the stem and after every layer.
 
     Args:
         num_classes: K.
@@ -34,7 +34,7 @@ class RTFNet(ZooNetwork):
         channel_order, input_scale: see :class:`ZooNetwork`.
 
     Raises:
-        ConfigError: if the ImageNet weights cannot be had.
+        ConfigError: if the ImageNet weights cannot be loaded.
         ValueError: if the depth or another argument is not valid.
     """
 
@@ -55,9 +55,10 @@ class RTFNet(ZooNetwork):
         self.decoder = decoder(self.encoder_rgb.channels[-1], num_classes)
 
     def fuse(self, stage: int, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """Both streams after the stem (``stage`` 0) or after layer 1 to 4, (B, C, h, w): what goes on in each.
+        """Both streams after the stem (``stage`` 0) or after layer 1 to 4, (B, C, h, w): the input of each stream's
+        next layer.
 
-        The sum goes on in the RGB stream alone.
+        Only the RGB stream gets the sum.
         """
         return rgb + thermal, thermal
 

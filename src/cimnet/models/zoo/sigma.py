@@ -4,7 +4,7 @@ Wan, Zhang, Wang, Yong, Stepputtis, Sycara, Xie: "Sigma: Siamese Mamba network f
 WACV 2025 (arXiv 2404.04256). Original code: MIT licence. Parameters with 9 classes: tiny 48,287,360, small 69,811,328,
 base 121,414,820.
 
-What the paper does not say and the original code does: its images have the channel order blue, green, red, while the
+Two things are in the original code but not in the paper: its images have the channel order blue, green, red, while the
 statistics are those of red, green, blue by position; and its optimiser leaves the scans' own parameters (13 % of tiny)
 as they are initialised. Here all parameters learn.
 """

@@ -162,7 +162,7 @@ def scan_sequences(
         u: (L, B, G, D).
         x_proj: (G, R + 2·S, D), what gives the step's R numbers, B and C of each position.
         dt_proj, dt_bias: (G, D, R) and (G, D), from these numbers to Δ before softplus.
-        A_log, D: (G·D, S) and (G·D,), the decay −exp(A_log) and what goes past the states.
+        A_log, D: (G·D, S) and (G·D,), the decay −exp(A_log) and the direct path from input to output.
         crossed: the two sequences take each other's C.
 
     Returns:
