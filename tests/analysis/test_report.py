@@ -220,11 +220,11 @@ def test_says_what_the_largest_class_alone_would_score(shared: Shared) -> None:
     assert expected in "".join(page.texts)
 
 
-def test_made_up_scenes_are_called_so(predictor: Predictor, shared: Shared, root: Path, tmp_path: Path) -> None:
-    assert "made up" not in "".join(shared.page.texts)
+def test_synthetic_scenes_are_called_so(predictor: Predictor, shared: Shared, root: Path, tmp_path: Path) -> None:
+    assert "synthetic" not in "".join(shared.page.texts)
     (root / "synth.json").write_text("{}", encoding="utf-8")
     page, _ = report(predictor, open_dataset(root, "test"), tmp_path / "b.html", max_samples=1, history=[])
-    assert "These scenes are made up" in "".join(page.texts)
+    assert "These scenes are synthetic" in "".join(page.texts)
     assert "cannot be compared with published" in "".join(page.texts)
 
 

@@ -178,7 +178,9 @@ def _weights(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
             rgb, thermal = torch.sigmoid(seen[f"channel{n}"][1].float())[0].cpu().chunk(2)
             title = f"channel weights, stage {n}, λ {stage.channel.scale.item():.2f}"
             channel.append(Drawn(title, _curves(rgb, thermal, size)))
-    note = "The share of a stream, times λ, that is added to the other one at each position (eq. 14–18), 0 (dark) to 1 (bright)."
+    note = (
+        "The share of a stream, times λ, that is added to the other one at each position (eq. 14–18): 0 dark, 1 bright."
+    )
     return [
         *(Section(f"Spatial weights of {name}", note, panels) for name, panels in spatial.items()),
         Section("Channel weights", "The same by channel (eq. 19–23), sorted from the largest weight.", channel),

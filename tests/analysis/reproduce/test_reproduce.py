@@ -315,7 +315,7 @@ def test_a_users_folder_is_not_deleted(tmp_path: Path, kust4k: Path, recipe: str
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"table": "table1"}, "no table"),
+        ({"table": "table1"}, "not a table"),
         ({"table": "table3", "rows": [9]}, "no row 9"),
         ({"table": "table3", "rows": []}, "has no rows"),
         ({"table": "table3", "checkpoints": [Path("x")]}, "no checkpoints"),
