@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Overrides, Trust, console, say, training_progress
+from cimnet.cli.shared import Checkpoint, Device, Overrides, Trust, console, parse_size, say, training_progress
 from cimnet.errors import CimnetError, ConfigError
 
 paper_app = typer.Typer()
@@ -37,10 +36,7 @@ def info(
     from cimnet.models.complexity import CONVENTION, describe_trained, measure_budget, measure_run
     from cimnet.utils.tables import markdown_table
 
-    matched = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", size)
-    if not matched:
-        raise ConfigError(f"--size {size}: write it as HEIGHTxWIDTH, for example 480x640")
-    shape = int(matched[1]), int(matched[2])
+    shape = parse_size(size)
     if adapter != "none" and not freeze:
         raise ConfigError(f"--adapter {adapter}: needs --freeze; without it, all weights are trained")
     chosen = {"freeze": True, "adapter": None if adapter == "none" else adapter, "adapter_width": adapter_width}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,18 @@ def parse_scales(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--scales {text}: expected numbers with commas between, e.g. 0.75,1,1.25") from error
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from HEIGHTxWIDTH.
+
+    Raises:
+        ConfigError: if it is not written so.
+    """
+    matched = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)
+    if not matched:
+        raise ConfigError(f"--size {text}: write it as HEIGHTxWIDTH, for example 480x640")
+    return int(matched[1]), int(matched[2])
 
 
 def parse_classes(given: str | None) -> str | list[str] | None:

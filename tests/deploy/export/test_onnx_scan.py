@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.deploy.export import write
-from cimnet.deploy.export.onnx_file import OPSET
+from cimnet.deploy.export.onnx_options import OPSET
 from cimnet.deploy.export.onnx_scan import BLOCK, DOMAIN, NAME, write_scans
 from cimnet.deploy.export.parity import compare
 from cimnet.deploy.export.write import SUFFIXES, Format, export

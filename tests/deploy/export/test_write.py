@@ -31,7 +31,7 @@ from .conftest import untrained
         ("a.onnx", {"precision": "bfloat16"}, "for --format openvino"),
         ("a.onnx", {"precision": "int8"}, "needs --calibration"),
         ("a.onnx", {"calibration": "data"}, "is for int8"),
-        ("a.onnx", {"precision": "int4"}, "choose float32, bfloat16, int8"),
+        ("a.onnx", {"precision": "int4"}, "choose float32, float16, bfloat16, int8"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path: Path, name: str, options: dict[str, str], message: str) -> None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cimnet.errors import ConfigError
+
 DOMAIN, NAME = "cimnet", "SelectiveScan"
+OLDEST_OPSET = 18
 BLOCK = 16
 """Steps of a block. Each is two nodes, so a larger block makes a larger file; a smaller one has more overhead."""
 
@@ -88,11 +91,19 @@ advance (float[n, g, s, r] state, float[g, s, r] rate, float[{block}, n, g, r] s
 
 
 def write_scans(model: Any, opset: int) -> Any:
-    """Replace the operator `DOMAIN`::`NAME` in an ``onnx.ModelProto`` by what it stands for."""
+    """Replace the operator `DOMAIN`::`NAME` in an ``onnx.ModelProto`` by what it stands for.
+
+    Raises:
+        ConfigError: the opset is too old for it.
+    """
     from onnx import inliner, parser
 
     if not any(node.domain == DOMAIN for node in model.graph.node):
         return model
+    if opset < OLDEST_OPSET:
+        raise ConfigError(
+            f"opset {opset} cannot write this model's selective scan; choose --opset {OLDEST_OPSET} or more"
+        )
     steps = range(1, BLOCK + 1)
     recurrence = "\n    ".join(
         f"kept_{n} = Mul (decay_{n}, state_{n - 1})\n    state_{n} = Add (kept_{n}, inside_{n})" for n in steps

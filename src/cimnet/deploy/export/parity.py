@@ -45,8 +45,12 @@ def random_pair(size: tuple[int, int, int] = SIZE, seed: int = 0) -> tuple[Tenso
     return rgb, thermal
 
 
-def compare(model: RGBTModel, exported: ExportedModel, size: tuple[int, int, int] = SIZE, seed: int = 0) -> Parity:
-    """Run both on :func:`random_pair`."""
+def compare(
+    model: RGBTModel, exported: ExportedModel, size: tuple[int, int, int] | None = None, seed: int = 0
+) -> Parity:
+    """Run both on :func:`random_pair`, by default of `SIZE`, or of the one size that the file takes."""
+    fixed = exported.details.size
+    size = size or (SIZE if fixed is None else (SIZE[0], *fixed))
     rgb, thermal = random_pair(size, seed)
     with torch.inference_mode():
         wanted = model.eval()(rgb, thermal).logits

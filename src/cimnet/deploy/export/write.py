@@ -10,7 +10,11 @@ from typing import Literal, get_args
 import torch
 
 from cimnet.checkpoint import checkpoint_file
+from cimnet.deploy.export import tensorrt
+from cimnet.deploy.export.float16 import to_float16
 from cimnet.deploy.export.onnx_file import to_onnx
+from cimnet.deploy.export.onnx_fold import fold
+from cimnet.deploy.export.onnx_options import Deformable, OnnxOptions, Target
 from cimnet.deploy.export.parity import Parity, compare, require
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor, load
@@ -19,11 +23,9 @@ from cimnet.inference.backends.openvino_file import save_openvino
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.inference.backends.trace import TILE, trace
 from cimnet.models import RGBTModel
-from cimnet.ops.deformable import Implementation
 from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
 
 Format = Literal["onnx", "openvino", "pt2"]
-Deformable = Literal["operator", "grid-sample"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 
 
@@ -36,21 +38,30 @@ def export(
     normalization: bool = True,
     precision: Precision = "float32",
     calibration: str | Path | None = None,
-    deformable: Deformable = "operator",
+    target: Target = "any",
+    deformable: Deformable | None = None,
+    opset: int | None = None,
+    size: tuple[int, int] | None = None,
+    batch: int | None = None,
     trust: bool = False,
 ) -> Parity:
-    """Write a model for another runtime; it takes any batch and any size. The file comes into being only if it gives
-    the same classes as the model.
+    """Write a model for another runtime; it takes any batch and any size where none are fixed. The file comes into
+    being only if it gives the same classes as the model.
 
     Args:
         source: what :func:`cimnet.load` opens (a checkpoint, not an exported file), or a predictor.
         out: ``.onnx``, ``.xml`` for OpenVINO (a ``.bin`` goes beside it), ``.pt2`` for torch.export.
         argmax: class ids (B, H, W) int64 come out instead of logits (B, K, H, W) float32.
         normalization: inside; images (B, 3, H, W) and (B, 1, H, W) in 0..1 go in. False: normalised ones.
-        precision: ``bfloat16`` is a wish to the runtime, OpenVINO only; ``int8``, not for .pt2, needs ``calibration``.
+        precision: ``float16``, ONNX only: weights and features; images and logits stay float32. ``bfloat16`` is a wish
+            to the runtime, OpenVINO only. ``int8``, not for .pt2, needs ``calibration``.
         calibration: folder of a data set; some pairs of its training split set the ranges for int8.
-        deformable: how ONNX writes deformable convolutions: as one ``DeformConv``, or with ``GridSample``, for runtimes
-            that lack the former (TensorRT).
+        target: ``tensorrt``, ONNX only: with the operators that TensorRT has, see docs/deploy/tensorrt.md.
+        deformable: how ONNX writes deformable convolutions: as one ``operator`` (``DeformConv``), or with
+            ``grid-sample``, for runtimes that lack the former. None: what the target has.
+        opset: of ONNX, 16 to 20. None: 20, for TensorRT 17.
+        size: (height, width), ONNX and OpenVINO: the file takes images of this size alone.
+        batch: likewise the number of pairs.
         trust: of the source, see :func:`cimnet.load`.
 
     Returns:
@@ -64,10 +75,8 @@ def export(
     """
     out = Path(out)
     _check(out, format, precision, calibration)
-    if deformable not in get_args(Deformable):
-        raise ConfigError(f"deformable is '{deformable}', choose {' or '.join(get_args(Deformable))}")
-    if deformable == "grid-sample" and format != "onnx":
-        raise ConfigError(f"deformable grid-sample is for --format onnx; {format} has the operator, leave it out")
+    options = OnnxOptions.of(target, deformable, opset, size, batch)
+    _check_options(options, format, precision, opset)
     if not isinstance(source, Predictor):
         written = [out, out.with_suffix(".bin")] if format == "openvino" else [out]
         refuse_inputs_as_outputs(written, [checkpoint_file(source)])
@@ -79,10 +88,10 @@ def export(
             "file has to normalise; leave the option out"
         )
     model.stride = max(model.stride, TILE)  # the graph's images are whole tiles
-    details = Details.of(model, argmax, normalization, precision)
+    details = Details.of(model, argmax, normalization, precision, size, batch)
     with hidden_folder(out) as folder:
         file = folder / out.name
-        _write(file, model, predictor, details, format, calibration, deformable)
+        _write(file, model, predictor, details, format, calibration, options)
         exported, _ = load_exported(file, trust=True)
         assert isinstance(exported, ExportedModel)
         parity = compare(model, exported)
@@ -100,6 +109,8 @@ def _check(out: Path, format: Format, precision: str, calibration: str | Path | 
         raise ConfigError(f"{out}: the name of an export to {format} ends in {suffix}")
     if precision not in get_args(Precision):
         raise ConfigError(f"precision is '{precision}', choose {', '.join(get_args(Precision))}")
+    if precision == "float16" and format != "onnx":
+        raise ConfigError(f"precision float16 is for --format onnx, not {format}; other runtimes choose it themselves")
     if precision == "bfloat16" and format != "openvino":
         raise ConfigError("precision bfloat16 is for --format openvino; other runtimes choose it when they run")
     if precision == "int8" and (format == "pt2" or calibration is None):
@@ -109,6 +120,20 @@ def _check(out: Path, format: Format, precision: str, calibration: str | Path | 
     require_writable_file(out)
 
 
+def _check_options(options: OnnxOptions, format: Format, precision: str, opset: int | None) -> None:
+    """Refuse what the format or the precision has not."""
+    if options.tensorrt and format != "onnx":
+        raise ConfigError(f"--for tensorrt is for --format onnx, which TensorRT reads; {format} it does not")
+    if options.tensorrt and precision == "int8":
+        raise ConfigError("--int8 gives zero points that TensorRT lacks; quantise the float32 file with its own tools")
+    if options.deformable == "grid-sample" and format != "onnx":
+        raise ConfigError(f"deformable grid-sample is for --format onnx; {format} has the operator, leave it out")
+    if opset is not None and format != "onnx":
+        raise ConfigError(f"--opset is for --format onnx, not {format}; leave it out")
+    if format == "pt2" and (options.size or options.batch):
+        raise ConfigError("a .pt2 file takes tiles, any number of them; leave --size and --batch out")
+
+
 def _write(
     file: Path,
     model: RGBTModel,
@@ -116,7 +141,7 @@ def _write(
     details: Details,
     format: Format,
     calibration: str | Path | None,
-    deformable: Deformable,
+    options: OnnxOptions,
 ) -> None:
     metadata = to_metadata(predictor.info, details)
     if format == "pt2":
@@ -125,8 +150,14 @@ def _write(
         file.write_bytes(content.getbuffer())
         return
     target = file.with_suffix(".onnx")
-    implementation: Implementation = "grid_sample" if deformable == "grid-sample" else "torchvision"
-    target.write_bytes(to_onnx(model, details, metadata, implementation).SerializeToString())
+    graph = to_onnx(model, details, metadata, options)
+    if options.size is not None and format == "onnx":  # OpenVINO does it by itself
+        graph = fold(graph, file.parent)
+    if details.precision == "float16":
+        graph = to_float16(graph)
+    if options.tensorrt:
+        tensorrt.check(graph)
+    target.write_bytes(graph.SerializeToString())
     if calibration is not None:  # int8, _check saw to it
         from cimnet.deploy.export.quantize import quantize
 

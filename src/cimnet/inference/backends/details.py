@@ -12,7 +12,7 @@ from cimnet.checkpoint import INFO_KEY, ModelInfo, read_info, write_info
 from cimnet.errors import CheckpointError
 from cimnet.models import RGBTModel
 
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
 EXPORT_KEY = "cimnet_export"
 KEYS = INFO_KEY, EXPORT_KEY
 REMEDY = "make it with `cimnet export CHECKPOINT --out FILE`"
@@ -25,9 +25,12 @@ class Details:
     Attributes:
         argmax: the file gives class ids (B, H, W) int64, not logits (B, K, H, W) float32.
         normalization: the file takes images in 0..1; else normalised ones, (image − mean) / std.
-        precision: ``bfloat16``: ask the runtime for it (OpenVINO); ``int8``: weights and features are quantised.
+        precision: ``float16``: weights and features are; ``bfloat16``: ask the runtime for it (OpenVINO); ``int8``:
+            weights and features are quantised.
         input_scale: factor on height and width before the encoders.
         rgb_mean, rgb_std, thermal_mean, thermal_std: per channel, of images in 0..1.
+        size: the one (height, width) that the file takes; None: any.
+        batch: the one number of pairs that a pass takes; None: any.
     """
 
     argmax: bool
@@ -38,12 +41,23 @@ class Details:
     rgb_std: tuple[float, ...]
     thermal_mean: tuple[float, ...]
     thermal_std: tuple[float, ...]
+    size: tuple[int, int] | None = None
+    batch: int | None = None
 
     @classmethod
-    def of(cls, model: RGBTModel, argmax: bool, normalization: bool, precision: Precision) -> Details:
+    def of(
+        cls,
+        model: RGBTModel,
+        argmax: bool,
+        normalization: bool,
+        precision: Precision,
+        size: tuple[int, int] | None = None,
+        batch: int | None = None,
+    ) -> Details:
         """Those of a model about to be exported."""
         buffers = (model.rgb_mean, model.rgb_std, model.thermal_mean, model.thermal_std)
-        return cls(argmax, normalization, precision, model.input_scale, *(tuple(b.flatten().tolist()) for b in buffers))
+        statistics = (tuple(b.flatten().tolist()) for b in buffers)
+        return cls(argmax, normalization, precision, model.input_scale, *statistics, size, batch)
 
 
 def to_metadata(info: ModelInfo, details: Details) -> dict[str, str]:
@@ -68,6 +82,15 @@ def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Deta
             raise ValueError("means and deviations are one finite number a channel")
         if not 0 < float(content["input_scale"]) < inf:
             raise ValueError(f"input_scale is {content['input_scale']}")
-        return info, Details(**{**content, **statistics})
+        fixed: dict[str, Any] = {"size": None, "batch": None}
+        if content.get("size") is not None:
+            fixed["size"] = height, width = tuple(map(int, content["size"]))
+            if min(height, width) < 1:
+                raise ValueError(f"size is {height}x{width}")
+        if content.get("batch") is not None:
+            fixed["batch"] = int(content["batch"])
+            if fixed["batch"] < 1:
+                raise ValueError(f"batch is {fixed['batch']}")
+        return info, Details(**{**content, **statistics, **fixed})
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: its description is damaged or of another version; {REMEDY}") from error

@@ -92,11 +92,25 @@ class ExportedModel:
             raise ValueError(
                 f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and (B, 1, H, W)"
             )
+        size = self.details.size
+        if size is not None and size != tuple(rgb.shape[2:]):
+            raise CheckpointError(
+                f"{self.path}: exported for images of {size[0]}x{size[1]}, these have {rgb.shape[2]}x{rgb.shape[3]}; "
+                "export it again without --size, or give images of that size"
+            )
         rgb, thermal = rgb.detach().cpu().float(), thermal.detach().cpu().float()
         if not self.details.normalization:
             rgb_mean, rgb_std, thermal_mean, thermal_std = self._statistics
             rgb, thermal = (rgb - rgb_mean) / rgb_std, (thermal - thermal_mean) / thermal_std
-        return self._run(rgb, thermal)
+        return self._run_batches(rgb, thermal)
+
+    def _run_batches(self, rgb: Tensor, thermal: Tensor) -> Tensor:
+        """One pass; for a file of a fixed batch, one for each such batch, the last one filled with its last pair."""
+        batch = self.details.batch
+        if batch is None:
+            return self._run(rgb, thermal)
+        filled = torch.arange(-(-len(rgb) // batch) * batch).clamp(max=len(rgb) - 1).split(batch)
+        return torch.cat([self._run(rgb[places], thermal[places]) for places in filled])[: len(rgb)]
 
 
 def _open_onnx(path: Path) -> tuple[Run, ModelInfo, Details]:

@@ -1,0 +1,177 @@
+"""What stands around the network in an ONNX file: padding and scaling before it, cropping and argmax behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cimnet.deploy.export.onnx_options import OnnxOptions
+from cimnet.errors import ConfigError
+from cimnet.inference.backends.details import Details
+from cimnet.inference.backends.trace import TILE
+
+BEFORE = """
+<ir_version: 9, opset_import: ["" : {opset}]>
+before (float[{batch}, 3, {height}, {width}] rgb, float[{batch}, 1, {height}, {width}] thermal)
+    => (float[{tiles}] tiles, int64[2] size, int64[2] inner)
+{{
+    pair = Concat <axis = 1> (rgb, thermal)
+    {sizes}
+    {scaling}
+    padded = Pad <mode = "edge"> (scaled, pads)
+    tiles = Reshape (padded, shape)
+}}
+"""
+
+FREE_SIZES = """
+    size = Shape <start = 2> (pair)
+    batch_size = Shape <end = 1> (pair)
+    {inner}
+    tile = Constant <value_ints = [{tile}]> ()
+    most_missing = Constant <value_ints = [{most_missing}]> ()
+    enough = Add (inner, most_missing)
+    number = Div (enough, tile)
+    whole = Mul (number, tile)
+    missing = Sub (whole, inner)
+    none = Constant <value_ints = [0, 0, 0, 0, 0, 0]> ()
+    pads = Concat <axis = 0> (none, missing)
+    first = Constant <value_ints = [0]> ()
+    second = Constant <value_ints = [1]> ()
+    rows_of = Gather <axis = 0> (number, first)
+    columns_of = Gather <axis = 0> (number, second)
+    channels = Constant <value_ints = [4]> ()
+    shape = Concat <axis = 0> (batch_size, channels, rows_of, tile, columns_of, tile)
+"""
+
+FIXED_SIZES = """
+    size = Constant <value_ints = [{height}, {width}]> ()
+    inner = Constant <value_ints = [{inner[0]}, {inner[1]}]> ()
+    pads = Constant <value_ints = [0, 0, 0, 0, 0, 0, {missing[0]}, {missing[1]}]> ()
+    shape = Constant <value_ints = [{batch}, 4, {number[0]}, {tile}, {number[1]}, {tile}]> ()
+"""
+
+INNER_UNSCALED = "inner = Identity (size)"
+INNER_SCALED = """
+    factor = Constant <value = double[1] {{{scale!r}}}> ()
+    exact = Cast <to = 11> (size)
+    product = Mul (exact, factor)
+    rounded = Round (product)
+    integer = Cast <to = 7> (rounded)
+    least = Constant <value_ints = [1]> ()
+    inner = Max (integer, least)
+"""
+
+# A resized constant image is constant only up to rounding, so its first pixel is taken off before and added behind.
+SCALED = """
+    from = Constant <value_ints = [0, 0]> ()
+    to = Constant <value_ints = [1, 1]> ()
+    axes = Constant <value_ints = [2, 3]> ()
+    first_pixel = Slice (pair, from, to, axes)
+    shifted = Sub (pair, first_pixel)
+    kept_sizes = Shape <end = 2> (pair)
+    scaled_sizes = Concat <axis = 0> (kept_sizes, inner)
+    resized = Resize <antialias = 1, exclude_outside = 1, mode = "linear"> (shifted, , , scaled_sizes)
+    scaled = Add (resized, first_pixel)
+"""
+
+AFTER = """
+<ir_version: 9, opset_import: ["" : {opset}]>
+after (float[{batch}, classes, padded_height, padded_width] scores, int64[2] size, int64[2] inner)
+    => ({result} {name})
+{{
+    start = Constant <value_ints = [0, 0]> ()
+    axes = Constant <value_ints = [2, 3]> ()
+    cropped = Slice (scores, start, inner, axes)
+    {scaling}
+    {last}
+}}
+"""
+
+RESTORED = """
+    kept = Shape <end = 2> (cropped)
+    to = Concat <axis = 0> (kept, size)
+    whole = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (cropped, , , to)
+"""
+
+
+def inner_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """What the encoders see of images of a size, before padding."""
+    height, width = (max(1, round(n * scale)) for n in size)
+    return height, width
+
+
+def tiles_along(inner: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of tiles that hold an image of a size."""
+    return -(-inner[0] // TILE), -(-inner[1] // TILE)
+
+
+def before(details: Details, options: OnnxOptions) -> Any:
+    """``onnx.ModelProto``: images to tiles, see :mod:`cimnet.inference.backends.trace`.
+
+    Raises:
+        ConfigError: the model scales images, which opsets below 18 and TensorRT cannot do as it does.
+    """
+    from onnx import parser
+
+    scaled = details.input_scale != 1
+    if scaled and (options.tensorrt or options.opset < 18):
+        lacking = "TensorRT" if options.tensorrt else f"opset {options.opset}"
+        raise ConfigError(
+            f"this model scales images by {details.input_scale:g} with antialiasing, which {lacking} lacks; "
+            f"{'leave --for tensorrt out' if options.tensorrt else 'choose --opset 18 or more'}, or train with "
+            "input_scale 1"
+        )
+    batch = "batch" if options.batch is None else options.batch
+    if options.size is None:
+        height: str | int = "height"
+        width: str | int = "width"
+        inner = INNER_SCALED.format(scale=details.input_scale) if scaled else INNER_UNSCALED
+        sizes = FREE_SIZES.format(tile=TILE, most_missing=TILE - 1, inner=inner)
+        tiles: tuple[str | int, str | int] = ("rows", "columns")
+    else:
+        height, width = options.size
+        small = inner_size(options.size, details.input_scale)
+        number = tiles_along(small)
+        missing = [n * TILE - length for n, length in zip(number, small, strict=True)]
+        sizes = FIXED_SIZES.format(
+            height=height,
+            width=width,
+            batch=options.batch or -1,
+            inner=small,
+            missing=missing,
+            number=number,
+            tile=TILE,
+        )
+        tiles = number
+    text = BEFORE.format(
+        opset=options.opset,
+        batch=batch,
+        height=height,
+        width=width,
+        tiles=f"{batch}, 4, {tiles[0]}, {TILE}, {tiles[1]}, {TILE}",
+        sizes=sizes,
+        scaling=SCALED if scaled else "scaled = Identity (pair)",
+    )
+    return parser.parse_model(text)
+
+
+def after(details: Details, options: OnnxOptions) -> Any:
+    """``onnx.ModelProto``: the network's scores to what comes out of the file."""
+    from onnx import parser
+
+    batch = "batch" if options.batch is None else options.batch
+    height, width = options.size or ("height", "width")
+    outside = f"{batch}, {height}, {width}" if details.argmax else f"{batch}, classes, {height}, {width}"
+    text = AFTER.format(
+        opset=options.opset,
+        batch=batch,
+        result=f"{'int64' if details.argmax else 'float'}[{outside}]",
+        name=output_name(details),
+        scaling=RESTORED if details.input_scale != 1 else "whole = Identity (cropped)",
+        last="mask = ArgMax <axis = 1, keepdims = 0> (whole)" if details.argmax else "logits = Identity (whole)",
+    )
+    return parser.parse_model(text)
+
+
+def output_name(details: Details) -> str:
+    """Of the file's one output."""
+    return "mask" if details.argmax else "logits"
