@@ -15,6 +15,7 @@ from cimnet.deploy.export.onnx_options import OPSET
 from cimnet.deploy.export.onnx_scan import BLOCK, DOMAIN, NAME, write_scans
 from cimnet.deploy.export.parity import compare
 from cimnet.deploy.export.write import SUFFIXES, Format, export
+from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
 from cimnet.models.zoo.sigma import Sigma
 from cimnet.ops.blocked_scan import scan
@@ -35,6 +36,10 @@ SHAPES = {
 @pytest.fixture(scope="module")
 def model() -> Any:
     """A model of one scan, length and batch free."""
+    return _one_scan(OPSET)
+
+
+def _one_scan(opset: int) -> Any:
     onnx = pytest.importorskip("onnx")
     kind = onnx.TensorProto.FLOAT
     described = [
@@ -43,15 +48,20 @@ def model() -> Any:
     ]
     y = onnx.helper.make_tensor_value_info("y", kind, ["length", "batch", SIZES["groups"], SIZES["rows"]])
     node = onnx.helper.make_node(NAME, list(SHAPES), ["y"], domain=DOMAIN)
-    versions = [onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid(DOMAIN, 1)]
+    versions = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid(DOMAIN, 1)]
     graph = onnx.helper.make_graph([node], "one_scan", described, [y])
-    return write_scans(onnx.helper.make_model(graph, opset_imports=versions, ir_version=9), OPSET)
+    return write_scans(onnx.helper.make_model(graph, opset_imports=versions, ir_version=9), opset)
 
 
 def _inputs(length: int, batch: int) -> dict[str, Tensor]:
     sizes = {**SIZES, "length": length, "batch": batch}
     values = {name: torch.randn([sizes[size] for size in shape]) for name, shape in SHAPES.items()}
     return {**values, "A": -values["A"].abs()}
+
+
+def test_an_opset_that_is_too_old_is_refused() -> None:
+    with pytest.raises(ConfigError, match="opset 17 cannot write this model's selective scan; choose --opset 18 or"):
+        _one_scan(17)
 
 
 def test_only_standard_operators_remain(model: Any) -> None:

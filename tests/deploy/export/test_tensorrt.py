@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def test_a_fixed_size_is_not_only_for_tensorrt(tmp_path: Path) -> None:
 
 
 @pytest.mark.export
+@pytest.mark.slow
 def test_a_selective_scan_is_refused_by_name(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     classes = ("a", "b")
@@ -112,8 +114,6 @@ def test_a_selective_scan_is_refused_by_name(tmp_path: Path) -> None:
     predictor = Predictor(model, ModelInfo("small_sigma", {}, classes, ((0, 0, 0),) * 2), torch.device("cpu"))
     with pytest.raises(ConfigError, match=r"TensorRT: the operator SelectiveScan of \w.* is not on TensorRT's list"):
         export(predictor, tmp_path / "model.onnx", target="tensorrt")
-    with pytest.raises(ConfigError, match="selective scan; choose --opset 18"):
-        export(predictor, tmp_path / "model.onnx", opset=17, deformable="grid-sample")
     assert not list(tmp_path.iterdir())
 
 
@@ -180,17 +180,10 @@ def test_the_median_by_search_is_the_median(opset: int, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
     file, options = tmp_path / "median.onnx", OnnxOptions.of("tensorrt", None, opset, None, None)
-    axes = {"x": {0: "batch", 1: "values"}}
-    with added_operators(options):
-        torch.onnx.export(
-            _Median(),
-            (torch.rand(2, 5),),
-            file,
-            dynamo=False,
-            opset_version=opset,
-            input_names=["x"],
-            dynamic_axes=axes,
-        )
+    names: dict[str, Any] = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch", 1: "values"}}}
+    with added_operators(options), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the way of exporting that the package uses
+        torch.onnx.export(_Median(), (torch.rand(2, 5),), file, dynamo=False, opset_version=opset, **names)
     assert "TopK" not in {node.op_type for node in onnx.load(file).graph.node}
     tensorrt.check(onnx.load(file))
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import cimnet
 from cimnet.cli import export as cli_export
 from cimnet.deploy.export.triton import configuration, export_triton
 from cimnet.errors import ConfigError
@@ -92,7 +93,7 @@ def test_a_repository_says_what_the_file_takes_and_gives(trained: Trained, tmp_p
     ]
     assert _tensors(config) == found
     labels = (folder / config.output[0].label_filename).read_text().splitlines()
-    assert labels == list(__import__("cimnet").load(trained.best).classes)
+    assert labels == list(cimnet.load(trained.best).classes)
     assert "DeformConv" not in {node.op_type for node in model.graph.node}
 
     (folder / "2").mkdir()  # a version that the user has put there
