@@ -6,8 +6,6 @@ from one to the other.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -124,15 +122,9 @@ def _narrow(tensor: Any, name: str) -> Any:
 
 def _drop_unused(graph: Any) -> None:
     """Leave out constants that were read in float32 alone."""
-    used = _counts(name for node in graph.node for name in node.input)
-    for items, name_of in ((graph.initializer, lambda tensor: tensor.name), (graph.node, lambda node: node.output[0])):
-        kept = [item for item in items if used[name_of(item)] or getattr(item, "op_type", "") not in ("", "Constant")]
+    used = {name for node in graph.node for name in node.input}
+    nodes = [node for node in graph.node if node.op_type != "Constant" or node.output[0] in used]
+    initializers = [tensor for tensor in graph.initializer if tensor.name in used]
+    for items, kept in ((graph.node, nodes), (graph.initializer, initializers)):
         del items[:]
         items.extend(kept)
-
-
-def _counts(names: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = defaultdict(int)
-    for name in names:
-        found[name] += 1
-    return found

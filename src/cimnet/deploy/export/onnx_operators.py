@@ -67,8 +67,8 @@ def _median_by_sorting(g: Any, x: Any, dim: int, keepdim: bool) -> Any:
 
 
 def _median_by_search(opset: int) -> Callable[..., Any]:
-    """A median that is the same value to 2⁻⁴⁰ of the range of ``x`` and to rounding, without ``TopK``, which TensorRT
-    runs for fewer than 3,840 values only. Where the value stands is not told.
+    """A median that is the same value to 2⁻⁴⁰ of the range of ``x`` and to rounding, without ``TopK``, which in
+    TensorRT gives fewer than 3,840 values. Where the value stands is not told.
 
     The interval from ``low`` on, ``step`` long, holds the median all along. A round counts the values up to each of
     `WAYS` steps in it and keeps the step at which half of the values are reached.
@@ -86,7 +86,9 @@ def _median_by_search(opset: int) -> Callable[..., Any]:
             found = g.op(name, x, axis, keepdims_i=1) if opset >= 18 else g.op(name, x, axes_i=[dim], keepdims_i=1)
             return g.op("Unsqueeze", found, last)
 
-        dim %= symbolic_helper._get_tensor_rank(x)
+        rank = symbolic_helper._get_tensor_rank(x)
+        assert rank is not None  # of what the package takes medians of, it is known
+        dim %= rank
         axis, last = constant([dim]), constant([-1])
         number = g.op("Gather", g.op("Shape", x), axis)
         half = as_float(g.op("Div", g.op("Add", number, constant([1])), constant([2])))

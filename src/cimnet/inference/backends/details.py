@@ -56,8 +56,19 @@ class Details:
     ) -> Details:
         """Those of a model about to be exported."""
         buffers = (model.rgb_mean, model.rgb_std, model.thermal_mean, model.thermal_std)
-        statistics = (tuple(b.flatten().tolist()) for b in buffers)
-        return cls(argmax, normalization, precision, model.input_scale, *statistics, size, batch)
+        rgb_mean, rgb_std, thermal_mean, thermal_std = (tuple(b.flatten().tolist()) for b in buffers)
+        return cls(
+            argmax,
+            normalization,
+            precision,
+            model.input_scale,
+            rgb_mean,
+            rgb_std,
+            thermal_mean,
+            thermal_std,
+            size,
+            batch,
+        )
 
 
 def to_metadata(info: ModelInfo, details: Details) -> dict[str, str]:

@@ -109,7 +109,8 @@ class ExportedModel:
         batch = self.details.batch
         if batch is None:
             return self._run(rgb, thermal)
-        filled = torch.arange(-(-len(rgb) // batch) * batch).clamp(max=len(rgb) - 1).split(batch)
+        passes = -(-len(rgb) // batch)
+        filled = torch.arange(passes * batch).clamp(max=len(rgb) - 1).view(passes, batch)
         return torch.cat([self._run(rgb[places], thermal[places]) for places in filled])[: len(rgb)]
 
 
