@@ -97,6 +97,7 @@ def test_recall_by_hand(three: BoxEvaluation) -> None:
         (Group("person", seen_in="thermal"), 0.1): (3, 3),
         (Group("person", "night", "thermal"), 0.3): (1, 2),
         (Group("person", "day"), 0.5): (1, 2),
+        (Group("person", seen_in="one"), 0.3): (1, 3),
         (Group("car"), 0.1): (0, 1),
     }
     for (group, share), counts in found.items():

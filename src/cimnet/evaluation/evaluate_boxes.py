@@ -24,11 +24,17 @@ from cimnet.utils.tables import markdown_table
 SHARES = (0.1, 0.3, 0.5)
 """A box counts as found where at least this share of it is predicted as its class."""
 ALL = "all"
-_SENSORS = ("both", "rgb", "thermal", "unsure")
+ONE = "one"
+_SEEN_IN = {
+    ALL: ("both", "rgb", "thermal", "unsure", ""),
+    ONE: ("rgb", "thermal"),
+    **{sensor: (sensor,) for sensor in ("both", "rgb", "thermal", "unsure")},
+}
+"""What a row of the report counts: objects that one sensor alone shows are those of rgb and thermal together."""
 
 
 class Group(NamedTuple):
-    """Objects of one class, in one scene, seen by one sensor; "all" stands for any."""
+    """Objects of one class, in one scene, with one `seen_in`; "all" stands for any, "one" for rgb and thermal."""
 
     class_name: str
     scene: str = ALL
@@ -84,7 +90,7 @@ class BoxEvaluation:
         scenes = [ALL, *self.scenes] if len(self.scenes) > 1 else [ALL]
         for class_name in self.boxed:
             for scene in scenes:
-                for seen_in in (ALL, *_SENSORS):
+                for seen_in in _SEEN_IN:
                     group = Group(class_name, scene, seen_in)
                     if any(self._shares(image, group) for image in self.images):
                         yield group
@@ -131,7 +137,7 @@ class BoxEvaluation:
         if group.scene not in (ALL, image.scene):
             return ()
         k = self.classes.index(group.class_name)
-        return [o.share for o in image.objects if o.class_id == k and group.seen_in in (ALL, o.seen_in)]
+        return [o.share for o in image.objects if o.class_id == k and o.seen_in in _SEEN_IN[group.seen_in]]
 
 
 def evaluate_boxes(
@@ -200,4 +206,4 @@ def _cell(ratio: Ratio) -> str:
     return f"{format_percent(ratio.value)} [{format_percent(ratio.interval[0])}, {format_percent(ratio.interval[1])}]"
 
 
-__all__ = ["ALL", "SHARES", "BoxEvaluation", "Group", "evaluate_boxes"]
+__all__ = ["ALL", "ONE", "SHARES", "BoxEvaluation", "Group", "evaluate_boxes"]
