@@ -5,7 +5,8 @@
         --alignment data/registered/alignment.json
 
 Only objects with a rectangle in either image count. A matrix is asked where it leads the middle of the RGB rectangle;
-what it leaves over in the rows around (`left_over`) is added in a column of its own.
+what it leaves over in the rows around (`left_over`) is added in a column of its own. With --objects each object is also
+looked for on its own (`object_offsets`), with its RGB rectangle as mask and the matrix of its pair.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ import numpy as np
 
 from cimnet.data import find_layout
 from cimnet.data.boxes import ObjectBox, Rect, read_boxes
+from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.split_lists import parse_names, scenes_of
+from cimnet.data.io.thermal_files import read_pair
+from cimnet.registration.objects import object_offsets
 from cimnet.utils.tables import markdown_table
 
 Offset = tuple[float, float]
@@ -32,6 +36,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("boxes", type=Path)
     parser.add_argument("--alignment", type=Path, help="alignment.json of a registered copy")
+    parser.add_argument("--objects", action="store_true", help="look for each object on its own, too")
     options = parser.parse_args()
     found = json.loads(options.alignment.read_text(encoding="utf-8")) if options.alignment else {}
     index = find_layout(options.data).index(options.data)
@@ -41,10 +46,31 @@ def main() -> None:
     groups: dict[tuple[str, str], list[tuple[ObjectBox, str]]] = {}
     for box, name, scene in zip(boxes, names, scenes, strict=True):
         groups.setdefault((box.class_name, scene), []).append((box, name))
-    print(table(groups, found))
+    single = {}
+    for name in sorted(set(names)) if options.objects else ():
+        mine = [box for box, its in zip(boxes, names, strict=True) if its == name]
+        single |= single_objects(index, name, found["pairs"][name]["matrix"], mine)
+    print(table(groups, found, single))
 
 
-def table(groups: dict[tuple[str, str], list[tuple[ObjectBox, str]]], found: dict[str, Any]) -> str:
+def single_objects(
+    index: FileIndex, name: str, matrix: list[list[float]] | None, boxes: Sequence[ObjectBox]
+) -> dict[str, Offset]:
+    """Offsets of the objects of a pair by their place in the box file, of those that are found."""
+    if matrix is None or index.thermal is None:
+        return {}
+    rgb, thermal = read_pair(index.rgb.files[name], index.thermal.files[name])
+    label = np.zeros(rgb.shape[:2], np.int64)
+    for number, box in enumerate(boxes, start=1):
+        assert box.rgb is not None
+        label[box.rgb.clipped(*rgb.shape[:2]).pixels] = number
+    seen = object_offsets(rgb, thermal, label, range(1, len(boxes) + 1), np.array(matrix))
+    return {boxes[o.class_id - 1].place: (o.dx, o.dy) for o in seen if o.dx is not None and o.dy is not None}
+
+
+def table(
+    groups: dict[tuple[str, str], list[tuple[ObjectBox, str]]], found: dict[str, Any], single: dict[str, Offset]
+) -> str:
     """Markdown: a row for each class and scene, (dx, dy) in pixels."""
     columns: dict[str, Callable[[ObjectBox, str], Offset | None]] = {"boxes": lambda box, _: middle_offset(box)}
     if found.get("rig"):
@@ -52,6 +78,9 @@ def table(groups: dict[tuple[str, str], list[tuple[ObjectBox, str]]], found: dic
         columns["with what it leaves over"] = lambda box, _: with_left_over(found, box)
     if found.get("pairs"):
         columns["pair by pair"] = lambda box, name: by_matrix(found["pairs"][name]["matrix"], box)
+    if single:
+        columns["single objects"] = lambda box, _: single.get(box.place)
+        columns["boxes of those"] = lambda box, _: middle_offset(box) if box.place in single else None
     rows = []
     for (class_name, scene), members in sorted(groups.items()):
         cells = []
