@@ -22,6 +22,7 @@ from cimnet.registration.mapping import Mapping
 from cimnet.registration.matrices import warp
 from tests.fakes.layouts import make_folder, make_mfnet
 from tests.fakes.matrices import invert
+from tests.registration.test_bands import banded_pair
 
 APPLIED = np.array([[1.0, 0.0, 9.0], [0.0, 1.0, -6.0]])
 SHIFT = Mapping(np.array([[1.0, 0, 3], [0, 1, 2]]))
@@ -250,3 +251,19 @@ def test_labels_keep_their_palette_when_cropped(tmp_path: Path) -> None:
         assert after.mode == "P"
         np.testing.assert_array_equal(np.asarray(after), np.asarray(before)[:-2, :-3])
         np.testing.assert_array_equal(np.asarray(after.convert("RGB")), np.asarray(before.convert("RGB"))[:-2, :-3])
+
+
+def test_what_one_matrix_leaves_over_is_said(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    """The middle third lies six pixels lower than one matrix can say; with nothing left over, nothing is said."""
+    for name, middle in (("deep", 6), ("flat", 0)):
+        for number in range(3):
+            for kind, image in zip(("rgb", "thermal"), banded_pair(number, middle), strict=True):
+                (tmp_path / name / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(tmp_path / name / kind / f"{number}.png")
+    ran = cli("data", "align", tmp_path / "deep", tmp_path / "out")
+    assert ran.code == 0, ran
+    assert "what this matrix leaves over, px: rows 0 to 31 dx" in ran.out
+    content = json.loads((tmp_path / "out" / "alignment.json").read_text())
+    rows = [band["dy"] for band in content["left_over"]]
+    assert np.mean(rows[2:4]) - np.mean([*rows[:2], *rows[4:]]) == pytest.approx(6, abs=1)
+    assert "leaves over" not in cli("data", "align", tmp_path / "flat", tmp_path / "again").out

@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from cimnet.cli.shared import Classes, Layout, console, counter, parse_classes, say
+from cimnet.cli.shared import Classes, Layout, console, counter, parse_classes, parse_pairs, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
 
@@ -233,7 +233,7 @@ def convert(
             to,
             layout=layout,
             classes=parse_classes(classes),
-            class_map=_pairs(map_ or [], "--map"),
+            class_map=parse_pairs(map_ or [], "--map"),
             thermal=thermal,
             thermal_range=range_,
             splits=splits,
@@ -265,7 +265,7 @@ def split_(
     from cimnet.curation.split import PARTS, split_dataset
 
     shares = {}
-    for name, share in _pairs(part or [], "--part").items():
+    for name, share in parse_pairs(part or [], "--part").items():
         try:
             shares[name] = float(share)
         except ValueError as error:
@@ -285,14 +285,3 @@ def split_(
         )
     division.write()
     console.print(Markdown(division.to_markdown()))
-
-
-def _pairs(given: list[str], option: str) -> dict[str, str]:
-    """name=value options as a mapping."""
-    found = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not sign or not name or not value:
-            raise ConfigError(f"{option} {text}: write it as name=value")
-        found[name.strip()] = value.strip()
-    return found

@@ -128,6 +128,7 @@ def _data_set(
     from cimnet.data import find_layout
     from cimnet.data.io.open_image import image_size
     from cimnet.errors import DataError
+    from cimnet.registration.bands import NOTABLE
     from cimnet.registration.camera_calibration import fit_points, read_calibration, read_points
     from cimnet.registration.mapping import Mapping
 
@@ -154,6 +155,12 @@ def _data_set(
         )
     if done.rig is not None:
         say(f"cameras: dx {done.rig.dx:.2f}, dy {done.rig.dy:.2f} px, confidence {done.rig.confidence:.2f}")
+        known = [band for band in done.left_over if band.dx is not None and band.dy is not None]
+        worst = max((max(abs(band.dx or 0), abs(band.dy or 0)) for band in known), default=0.0)
+        if worst > NOTABLE:
+            parts = [f"rows {band.top} to {band.bottom} dx {band.dx:.1f}, dy {band.dy:.1f}" for band in known]
+            say(f"what this matrix leaves over, px: {'; '.join(parts)}", "yellow")
+            say("objects at other distances lie elsewhere; --rgb, --thermal and --label tell where single ones do")
     if per_pair:
         own = pluralize(len(done.pairs) - len(done.fallback), "pair")
         say(f"{own} by their own matrix, {len(done.fallback)} by the cameras'")

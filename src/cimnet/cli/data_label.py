@@ -1,4 +1,4 @@
-"""The commands ``cimnet data label export`` and ``import``."""
+"""The commands ``cimnet data label export``, ``import`` and ``boxes``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cimnet.cli.shared import Classes, Device, Layout, Trust, counter, parse_classes, say
+from cimnet.cli.shared import Classes, ClassMap, Device, Layout, Trust, counter, parse_classes, parse_pairs, say
 from cimnet.utils.numbers import pluralize
 
-label_app = typer.Typer(no_args_is_help=True, help="To a labelling tool with prelabels, and back.")
+label_app = typer.Typer(no_args_is_help=True, help="To a labelling tool with prelabels, and back; labels from boxes.")
 
 
 @label_app.command("export")
@@ -79,4 +79,41 @@ def import_command(
     parts += [f"{done.replaced} of them replaced others"] if done.replaced else []
     parts += [f"{done.same} were the same"] if done.same else []
     parts += [f"{pluralize(done.waiting, 'pair')} of the export came back without a mask"] if done.waiting else []
+    say("; ".join(parts))
+
+
+@label_app.command("boxes")
+def boxes_command(
+    root: Annotated[Path, typer.Argument(help="Folder of a data set of the layout folder.")],
+    boxes: Annotated[Path, typer.Argument(help="Boxes around objects, .csv or COCO .json.")],
+    split: Annotated[str, typer.Option(help="Pairs to label; all: every pair.")] = "all",
+    fill: Annotated[
+        Literal["otsu", "box"], typer.Option(help="otsu: by the contrast inside a box; box: all of its pixels.")
+    ] = "otsu",
+    outside: Annotated[
+        str, typer.Option(help="Pixels outside the boxes: ignore, the name of a class, or keep (the pair's label).")
+    ] = "ignore",
+    map_: ClassMap = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace labels that are there and differ.")] = False,
+    classes: Classes = None,
+) -> None:
+    """Write labels made from boxes into a data set: all of them, or none."""
+    from cimnet.curation.label import label_from_boxes
+
+    with counter("label boxes") as progress:
+        done = label_from_boxes(
+            root,
+            boxes,
+            split=split,
+            fill=fill,
+            outside=outside,
+            overwrite=overwrite,
+            classes=parse_classes(classes),
+            class_map=parse_pairs(map_ or [], "--map"),
+            progress=progress,
+        )
+    parts = [f"{pluralize(done.written, 'label')} written from {pluralize(done.objects, 'box', 'boxes')}"]
+    parts += [f"{done.replaced} of them replaced others"] if done.replaced else []
+    parts += [f"{done.same} were the same"] if done.same else []
+    parts += [f"{pluralize(done.whole, 'box', 'boxes')} without contrast filled as a whole"] if done.whole else []
     say("; ".join(parts))

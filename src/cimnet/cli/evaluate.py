@@ -10,6 +10,7 @@ from rich.markdown import Markdown
 
 from cimnet.cli.shared import (
     Checkpoint,
+    ClassMap,
     Device,
     Flip,
     ForceRange,
@@ -18,9 +19,11 @@ from cimnet.cli.shared import (
     Trust,
     bar,
     console,
+    parse_pairs,
     parse_scales,
     say,
 )
+from cimnet.errors import ConfigError
 
 
 def evaluate(
@@ -34,6 +37,10 @@ def evaluate(
         Literal["keep", "drop", "only", "rgb", "thermal"],
         typer.Option(help="Pairs whose lists say that a sensor is broken: keep, drop, only, or one sensor's."),
     ] = "keep",
+    boxes: Annotated[
+        Path | None, typer.Option(help="Score objects by boxes, .csv or COCO .json; labels are not needed.")
+    ] = None,
+    map_: ClassMap = None,
     layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
     json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
@@ -45,8 +52,9 @@ def evaluate(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Score a checkpoint on a labelled split: per class, by scene and by flag."""
+    """Score a checkpoint on a labelled split: per class, by scene and by flag; or by boxes around objects."""
     from cimnet.checkpoint import checkpoint_file
+    from cimnet.cli.evaluate_boxes import score_boxes
     from cimnet.data.class_pixels import check_scorable
     from cimnet.evaluation import evaluate as run
     from cimnet.evaluation.confusion_figure import plot_confusion
@@ -54,6 +62,10 @@ def evaluate(
     from cimnet.utils.figures import check_figure_path, save_figure
     from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, write_text
 
+    if map_ and boxes is None:
+        raise ConfigError("--map is for the classes of --boxes")
+    if boxes is not None and (figure is not None or absent != "ignore"):
+        raise ConfigError("--figure and --absent are for labels; leave them out with --boxes")
     if figure is not None:
         check_figure_path(figure)
     for path in (json_, markdown, figure):
@@ -61,6 +73,19 @@ def evaluate(
             require_writable_file(path)
     views = {"flip": flip, "scales": parse_scales(scales), "precision": precision}
     predictor = load(checkpoint, device, trust=trust, force_range=force_range, **views)
+    if boxes is not None:
+        score_boxes(
+            predictor,
+            dataset,
+            split,
+            boxes,
+            parse_pairs(map_ or [], "--map"),
+            layout=layout,
+            broken=broken,
+            outputs={"json": json_, "markdown": markdown},
+            inputs=[checkpoint_file(checkpoint)],
+        )
+        return
     data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
     refuse_inputs_as_outputs(
         [path for path in (json_, markdown, figure) if path is not None], [checkpoint_file(checkpoint), *data.files]

@@ -40,6 +40,10 @@ Scales = Annotated[str, typer.Option(help="See each image at these sizes, e.g. 0
 Precision = Annotated[
     Literal["float32", "bfloat16", "float16"], typer.Option(help="bfloat16 or float16: autocast, for speed.")
 ]
+ClassMap = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="Class in the box file=class of the data set, or =ignore. Repeatable."),
+]
 ForceRange = Annotated[
     bool,
     typer.Option("--force-range", help="Take thermal images with half of their values outside the range of training."),
@@ -86,6 +90,21 @@ def parse_size(text: str) -> tuple[int, int]:
 def parse_classes(given: str | None) -> str | list[str] | None:
     """What `Classes` gives, as data sets take it: the name of a built-in list, or names."""
     return [name.strip() for name in given.split(",")] if given and "," in given else given
+
+
+def parse_pairs(given: list[str], option: str) -> dict[str, str]:
+    """name=value options as a mapping.
+
+    Raises:
+        ConfigError: naming what has another form.
+    """
+    found = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name or not value:
+            raise ConfigError(f"{option} {text}: write it as name=value")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def say(text: str, style: str = "") -> None:

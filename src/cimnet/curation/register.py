@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from cimnet.data.io.readers import read_label, read_rgb
 from cimnet.data.io.thermal_files import read_pair, thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
+from cimnet.registration.bands import BandOffset, band_offsets
 from cimnet.registration.estimate import Alignment, align_pair, align_rig
 from cimnet.registration.mapping import Mapping
 from cimnet.utils.files import require_apart, require_stageable, staged_folder
@@ -42,12 +43,14 @@ class Registration:
         rig: the estimate for the rig, where there is one.
         pairs: each pair's own estimate by name, where these were asked for.
         fallback: pairs that took the mapping for want of a matrix of their own.
+        left_over: what the rig's matrix leaves, by height in the image; empty where the mapping was given.
     """
 
     mapping: Mapping | None
     rig: Alignment | None = None
     pairs: dict[str, Alignment] = field(default_factory=dict)
     fallback: list[str] = field(default_factory=list)
+    left_over: list[BandOffset] = field(default_factory=list)
 
     def to_json(self) -> str:
         """Everything but positions."""
@@ -55,6 +58,7 @@ class Registration:
         rig = None if self.rig is None else self.rig.to_dict()
         pairs = {name: found.to_dict() for name, found in self.pairs.items()}
         content = {"matrix": matrix, "rig": rig, "pairs": pairs, "fallback": self.fallback}
+        content["left_over"] = [asdict(band) for band in self.left_over]
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
@@ -64,9 +68,13 @@ def estimate_rig(index: FileIndex, sample: int = SAMPLE) -> Alignment:
     Raises:
         DataError: no pairs, or images of several sizes.
     """
+    return align_rig(_sample(index, sample))
+
+
+def _sample(index: FileIndex, count: int = SAMPLE) -> Iterator[tuple[npt.NDArray[np.uint8], Counts]]:
+    """Pairs, evenly spaced, as they are read."""
     names = _names(index)
-    chosen = [names[i] for i in spread_evenly(len(names), sample)]
-    return align_rig(_read(index, name) for name in chosen)
+    return (_read(index, names[i]) for i in spread_evenly(len(names), count))
 
 
 def register_dataset(
@@ -143,6 +151,7 @@ def _mappings(
                 "a calibration (--calibration)"
             )
         done.mapping = mapping = Mapping(done.rig.matrix)
+        done.left_over = band_offsets(_sample(index), done.rig.matrix)
     return done, {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
 
 

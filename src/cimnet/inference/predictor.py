@@ -121,9 +121,17 @@ class Predictor:
         return self.info.colors
 
     def open_dataset(
-        self, root: str | Path, split: str, *, layout: str = "auto", broken: Broken = "keep"
+        self,
+        root: str | Path,
+        split: str,
+        *,
+        layout: str = "auto",
+        broken: Broken = "keep",
+        require_labels: bool = True,
     ) -> RGBTDataset:
         """Open a split to be scored with this model: its classes and thermal scaling are the checkpoint's.
+
+        `require_labels` False: pairs without a label, too, to be scored by boxes.
 
         Raises:
             DataError: if the data cannot be used or names other classes than the model was trained on.
@@ -134,6 +142,7 @@ class Predictor:
             layout=layout,
             classes=self.classes,
             thermal_range=self.info.scaling,
+            require_labels=require_labels,
             broken=broken,
             thermal_dtype=self.info.thermal_dtype,
             check_range="force" if self.settings.force_range else True,

@@ -103,7 +103,7 @@ def _look(
     window = (slice(top, min(box[3] + _MARGIN + reach, height)), slice(left, min(box[2] + _MARGIN + reach, width)))
     near = torch.from_numpy(ndimage.binary_dilation(mask[window], iterations=_MARGIN).astype(np.float32))
     rgb, thermal = maps[0][..., window[0], window[1]] * near, maps[1][..., window[0], window[1]]
-    scores = _correlation(rgb, thermal, near, reach)
+    scores = masked_correlation(rgb, thermal, near, reach)
     y, x = divmod(int(scores.argmax()), 2 * reach + 1)
     peak = float(scores[y, x])
     rest = scores.clone()
@@ -112,15 +112,14 @@ def _look(
     at_edge = min(x, y) == 0 or max(x, y) == 2 * reach
     if confidence < SURE or at_edge:
         return ObjectOffset(class_id, box, pixels, "unknown", None, None, None, None, confidence)
-    own_dx = x - reach + _vertex(scores[y, x - 1 : x + 2])
-    own_dy = y - reach + _vertex(scores[y - 1 : y + 2, x])
+    own_dx = x - reach + peak_vertex(scores[y, x - 1 : x + 2])
+    own_dy = y - reach + peak_vertex(scores[y - 1 : y + 2, x])
     dy, dx = (float(v) for v in static[:, mask].mean(axis=1))
     return ObjectOffset(class_id, box, pixels, "ok", dx + own_dx, dy + own_dy, own_dx, own_dy, confidence)
 
 
-def _correlation(rgb: torch.Tensor, thermal: torch.Tensor, mask: torch.Tensor, reach: int) -> torch.Tensor:
-    """As `cimnet.ops.edges.correlation`, with the thermal map's energy taken under the shifted mask (H, W) of the
-    object."""
+def masked_correlation(rgb: torch.Tensor, thermal: torch.Tensor, mask: torch.Tensor, reach: int) -> torch.Tensor:
+    """As `cimnet.ops.edges.correlation`, with the thermal map's energy taken under the shifted mask (H, W)."""
     size = [2 * length for length in mask.shape]
     spectrum = (torch.fft.rfft2(thermal, s=size) * torch.fft.rfft2(rgb, s=size).conj()).sum((0, 1))
     power = torch.fft.rfft2((thermal**2).sum((0, 1)), s=size) * torch.fft.rfft2(mask, s=size).conj()
@@ -129,7 +128,7 @@ def _correlation(rgb: torch.Tensor, thermal: torch.Tensor, mask: torch.Tensor, r
     return (torch.fft.irfft2(spectrum, s=size) / norm)[picked][:, picked]
 
 
-def _vertex(values: torch.Tensor) -> float:
+def peak_vertex(values: torch.Tensor) -> float:
     """Where the parabola through three neighbours has its peak, -0.5..0.5 from the middle one."""
     before, middle, after = (float(v) for v in values)
     bend = before - 2 * middle + after

@@ -10,16 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.curation.label.cvat import is_cvat, read_cvat
+from cimnet.curation.label.label_files import LabelFiles
 from cimnet.curation.label.label_studio import read_label_studio
 from cimnet.curation.label.names import TABLE, read_table
-from cimnet.curation.label.pictures import png
 from cimnet.curation.label.tool_classes import ToolClasses
 from cimnet.curation.label.zips import Entries
 from cimnet.data.contents import Contents, read_contents
 from cimnet.data.io.open_image import image_size
-from cimnet.errors import CimnetError, DataError
-from cimnet.utils.file_sets import write_together
-from cimnet.utils.numbers import pluralize
+from cimnet.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -64,14 +62,9 @@ def import_masks(
     root, result, names = Path(root), Path(result), Path(names)
     table = read_table(names / TABLE if names.is_dir() else names)
     contents = read_contents(root, layout="folder", classes=classes)
-    if not contents.dataset.plain_ids:
-        raise DataError(
-            f"{contents.dataset.file.path}: its label files hold other values than class ids (label_table, "
-            "ignore_index or label_format); import into a data set without these keys"
-        )
+    labels = LabelFiles(contents.dataset)
     known = ToolClasses.of(contents.dataset.classes, contents.dataset.colors)
-    files: dict[Path, bytes] = {}
-    replaced, same, seen = [], 0, set()
+    seen = set()
     for file, mask in _masks(result, known):
         pair = contents.pairs.get(table.get(file, ""))
         if pair is None:
@@ -82,21 +75,9 @@ def import_masks(
             )
         _check_size(result, file, mask, contents, pair.id)
         seen.add(pair.id)
-        place = pair.label or _place(contents, pair.id)
-        if pair.label is not None:
-            before = contents.dataset.decode(pair).label
-            if before is not None and np.array_equal(before, mask):
-                same += 1
-                continue
-            replaced.append(place)
-        files[place] = png(mask)
-    if replaced and not overwrite:
-        raise CimnetError(
-            f"{replaced[0]}: is there and differs ({pluralize(len(replaced), 'label')} in all); nothing was written. "
-            "--overwrite replaces them"
-        )
-    write_together(files)
-    return Imported(len(files), len(replaced), same, len(set(table.values()) - seen))
+        labels.add(pair, mask)
+    labels.write(overwrite)
+    return Imported(len(labels.files), len(labels.replaced), labels.same, len(set(table.values()) - seen))
 
 
 def _masks(result: Path, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
@@ -124,15 +105,3 @@ def _check_size(result: Path, file: str, mask: npt.NDArray[np.uint8], contents: 
         raise DataError(
             f"{result}: {file}: a mask of {mask.shape[1]}x{mask.shape[0]}, but {pair.rgb} is {width}x{height}"
         )
-
-
-def _place(contents: Contents, pair_id: str) -> Path:
-    """Where the label of a pair goes that has none."""
-    dataset = contents.dataset
-    pattern = dataset.file.files.get("labels", "labels/{name}")
-    if pattern.count("{") != 1 or "{name}" not in pattern:
-        raise DataError(
-            f"{dataset.file.path}: files: labels: {pattern!r}: a new label's name cannot be told from it; use one with "
-            "{name} alone"
-        )
-    return dataset.root / f"{pattern.replace('{name}', pair_id)}.png"

@@ -1,0 +1,78 @@
+"""Masks on their way into a data set: all of them become label files, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cimnet.curation.label.pictures import png
+from cimnet.data.dataset import RGBTDataset
+from cimnet.data.pairs import Pair
+from cimnet.errors import CimnetError, DataError
+from cimnet.utils.file_sets import write_together
+from cimnet.utils.numbers import pluralize
+
+
+class LabelFiles:
+    """Label files of class ids for the pairs of a data set of the layout ``folder``.
+
+    Attributes:
+        files: what is to be written, by place.
+        replaced: of these places, those that hold a label with other content.
+        same: masks that are there already, pixel by pixel.
+
+    Raises:
+        DataError: the data set's label files hold other values than class ids.
+    """
+
+    def __init__(self, dataset: RGBTDataset) -> None:
+        if not dataset.plain_ids:
+            raise DataError(
+                f"{dataset.file.path}: its label files hold other values than class ids (label_table, ignore_index or "
+                "label_format); write labels into a data set without these keys"
+            )
+        self.dataset = dataset
+        self.files: dict[Path, bytes] = {}
+        self.replaced: list[Path] = []
+        self.same = 0
+
+    def add(self, pair: Pair, mask: npt.NDArray[np.uint8]) -> None:
+        """Remember the mask (H, W) of a pair.
+
+        Raises:
+            DataError: its place cannot be told, or the label that is there cannot be read.
+        """
+        place = pair.label or self._place(pair.id)
+        if pair.label is not None:
+            if np.array_equal(self.dataset.class_ids(pair.label), mask):
+                self.same += 1
+                return
+            self.replaced.append(place)
+        self.files[place] = png(mask)
+
+    def write(self, overwrite: bool) -> None:
+        """Write what was added.
+
+        Raises:
+            CimnetError: labels are there and differ and `overwrite` is False, or a file cannot be written; nothing was
+                written then.
+        """
+        if self.replaced and not overwrite:
+            raise CimnetError(
+                f"{self.replaced[0]}: is there and differs ({pluralize(len(self.replaced), 'label')} in all); nothing "
+                "was written. --overwrite replaces them"
+            )
+        write_together(self.files)
+
+    def _place(self, pair_id: str) -> Path:
+        """Where the label of a pair goes that has none."""
+        dataset = self.dataset
+        pattern = dataset.file.files.get("labels", "labels/{name}")
+        if pattern.count("{") != 1 or "{name}" not in pattern:
+            raise DataError(
+                f"{dataset.file.path}: files: labels: {pattern!r}: a new label's name cannot be told from it; use one "
+                "with {name} alone"
+            )
+        return dataset.root / f"{pattern.replace('{name}', pair_id)}.png"
