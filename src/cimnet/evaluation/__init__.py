@@ -2,5 +2,14 @@
 
 from cimnet.evaluation.evaluate import Evaluation, evaluate
 from cimnet.evaluation.metrics import Scores, confusion_matrix, scores
+from cimnet.evaluation.paired import PairedDifference, paired_difference
 
-__all__ = ["Evaluation", "Scores", "confusion_matrix", "evaluate", "scores"]
+__all__ = [
+    "Evaluation",
+    "PairedDifference",
+    "Scores",
+    "confusion_matrix",
+    "evaluate",
+    "paired_difference",
+    "scores",
+]
