@@ -35,6 +35,7 @@ from cimnet.training.seeds import require_seeds
 from cimnet.utils.files import require_new_folder, require_writable, write_text
 from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import OutputLock
+from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import map_in_threads
 
 _OF_FOLDS = frozenset({"data.train", "data.val", "training.seed"})
@@ -141,7 +142,7 @@ class _Work:
                     f"stopped in {name}; everything is saved in {self.out}; repeat the command to go on", stopped.signal
                 ) from stopped
         scored = self.score(folder, self.lists.split(fold, "test"))
-        self.note(f"{name}: {len(scored.ids)} images tested")
+        self.note(f"{name}: {pluralize(len(scored.ids), 'image')} tested")
         return scored
 
     def score(self, folder: Path, split: str) -> HeldOut:
