@@ -80,7 +80,7 @@ def _print(folders: list[Path], group: bool = False, sort: str = "name", json_: 
 
     found = find_runs(folders)
     if sort == "miou":
-        found.sort(key=lambda run: -(run.miou or 0.0))
+        found.sort(key=lambda run: -(run.miou or run.test or 0.0))  # a cross-validation has no score on one val
     elif sort == "started":
         found.sort(key=lambda run: run.started or "")
     header, rows = table(found, group)

@@ -66,6 +66,9 @@ def test_what_cannot_be_compared(runs: list[Path], root: Path, recipe: Recipe, t
     HeldOut(images.ids[1:], images.matrices[:, 1:]).write(runs[1] / "images.npz")
     with pytest.raises(DataError, match=r"not the tested images of .*good"):
         compare_runs(runs)
+    HeldOut(images.ids, images.matrices.repeat(2, axis=0)).write(runs[1] / "images.npz")
+    with pytest.raises(DataError, match=r"images\.npz: holds 2 seeds, the record 1; repeat the command"):
+        compare_runs(runs)
     wrong = images.matrices.copy()
     wrong[0, 0, 0, 0] += 1
     HeldOut(images.ids, wrong).write(runs[1] / "images.npz")

@@ -85,6 +85,10 @@ def test_it_goes_on_where_it_was_stopped(recipe: Recipe, tmp_path: Path, monkeyp
     assert again.to_dict() == whole
     cross_validate(recipe, out)
     assert len(begun) == 4
+    (out / "images.npz").unlink()
+    cross_validate(recipe, out)
+    assert read_held_out(out / "images.npz", "").matrices.shape[0] == 1
+    assert len(begun) == 4
     more = cross_validate(recipe, out, seeds=[5])
     assert more.complete == (0, 5)
     assert more.by_seed()[0].miou == again.by_seed()[0].miou

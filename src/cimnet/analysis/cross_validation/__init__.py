@@ -95,16 +95,21 @@ def cross_validate(
         result = CrossResult(tested[0].classes, groups, untrained, tuple(seeds))
         work = _Work(recipe, out, lists, report, note)
         work.collect(result)
-        ledger.write(**result.to_dict())
+        _write(result, out, ledger)
         for seed in seeds:
             for fold in result.folds:
                 if (seed, fold) not in result.found:
                     result.found[seed, fold] = work.run(seed, fold)
-                    ledger.write(**result.to_dict())
-        images = result.held_out()
-        if images is not None:
-            images.write(out / FILE)
+                    _write(result, out, ledger)
     return result
+
+
+def _write(result: CrossResult, out: Path, ledger: Ledger) -> None:
+    """Images first: what the record calls complete is there."""
+    images = result.held_out()
+    if images is not None:
+        images.write(out / FILE)
+    ledger.write(**result.to_dict())
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
         raise ConfigError("--compare: give the folders of two cross-validations or more; all are compared to the first")
     records = [read_record(folder) for folder in folders]
     _require_same_folds(folders, records)
-    matrices = [_by_image(folder) for folder in folders]
+    matrices = [_by_image(folder, len(record.miou)) for folder, record in zip(folders, records, strict=True)]
     names = list(matrices[0])
     groups = [records[0].content["group_of"][name] for name in names]
     first = np.stack([matrices[0][name] for name in names])
@@ -106,7 +106,10 @@ def _require_same_folds(folders: Sequence[Path], records: Sequence[CrossRecord])
             raise DataError(f"{folder}: its folds are not those of {folders[0]}; compare runs on the same lists")
 
 
-def _by_image(folder: Path) -> dict[str, npt.NDArray[np.float64]]:
+def _by_image(folder: Path, seeds: int) -> dict[str, npt.NDArray[np.float64]]:
     """Confusion matrix of each image, mean over the seeds."""
-    images = read_held_out(folder / FILE, "repeat the command of the cross-validation to write it again")
+    remedy = "repeat the command of the cross-validation to write it again"
+    images = read_held_out(folder / FILE, remedy)
+    if len(images.matrices) != seeds:
+        raise DataError(f"{folder / FILE}: holds {len(images.matrices)} seeds, the record {seeds}; {remedy}")
     return dict(zip(images.ids, images.matrices.mean(0), strict=True))
