@@ -29,6 +29,7 @@ from cimnet.curation.split.folds import FOLDER, Folds, divide_into_folds
 from cimnet.data.io.split_lists import index_images
 from cimnet.errors import ConfigError
 from cimnet.evaluation.spread import spread
+from cimnet.training.cross_record import FILE, read_record
 from cimnet.training.recipe import load_recipe
 from cimnet.utils.files import csv_text, write_text
 from cimnet.utils.locks import OutputLock
@@ -204,7 +205,10 @@ class Benchmark:
         """Put what is finished into the files."""
         path: Path = self.options.json
         found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        found[self.options.task] = self.to_dict()
+        before, content = found.get(self.options.task, {}), self.to_dict()
+        if all(before.get(name) == value for name, value in content.items() if name != "models"):
+            content["models"] = {**before["models"], **content["models"]}  # of the same folds and length
+        found[self.options.task] = content
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(found, indent=2) + "\n")
         write_text(path.with_suffix(".md"), "\n".join(table(name, content) for name, content in found.items()))
@@ -230,7 +234,8 @@ class Benchmark:
         row = {key: content[key] for key in ("seeds", "miou", "miou_over_folds", "iou")}
         row["miou_by_seed"] = {seed: scores["miou"] for seed, scores in content["by_seed"].items()}
         row["on_val_by_epoch"] = curve(self.options.out / name)
-        if against in self.results:
+        record = self.options.out / against / FILE if against else None
+        if record is not None and record.is_file() and read_record(record.parent).miou:
             found = compare_runs([self.options.out / against, self.options.out / name])[0].to_dict()
             paths = ("run", "against", "model")  # of this machine
             row["against"] = {"model": against, **{key: value for key, value in found.items() if key not in paths}}

@@ -66,8 +66,13 @@ def test_it_goes_on_and_refuses_other_folds(
     script["main"]([*arguments, "--models", "cimnet"])
     kept = (tmp_path / "runs" / "cimnet" / "seed0" / "fold0" / "best.safetensors").stat().st_mtime_ns
     capsys.readouterr()
+    script["main"]([*arguments, "--models", "other"])
+    models = json.loads((tmp_path / "evidence" / "folds.json").read_text())["apple"]["models"]
+    assert list(models) == ["cimnet", "other"]
+    assert models["other"]["against"]["groups"] == 6
+    assert "seed 0, fold 0 of 6" in capsys.readouterr().out
     script["main"](arguments)
-    assert "seed 0, fold 0 of 6" in capsys.readouterr().out.partition("other …")[2]
+    assert "seed 0, fold" not in capsys.readouterr().out  # nothing is left to do
     assert (tmp_path / "runs" / "cimnet" / "seed0" / "fold0" / "best.safetensors").stat().st_mtime_ns == kept
     with pytest.raises(ConfigError, match="holds other folds than these options give; choose another --out"):
         script["main"]([*arguments, "--folds", "3"])
