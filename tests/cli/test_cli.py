@@ -67,6 +67,8 @@ VERBS = [
     "import",
     "data",
     "data synth",
+    "data split",
+    "cross-validate",
     "info",
     "reproduce",
     "explain",

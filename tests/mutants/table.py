@@ -268,4 +268,13 @@ MUTANTS: tuple[Mutant, ...] = (
          "if min(height, width) < LEAST_SIDE:", "if max(height, width) < LEAST_SIDE:", "deploy/app/test_uploads.py"),
     _src("app: the legend says left for right", "deploy/app/html.py",
          "'right' if dx >= 0 else 'left'", "'left' if dx >= 0 else 'right'", "deploy/app/test_page.py"),
+    # ---- cross-validation
+    _src("split: the tested groups of a fold are trained on, too", "curation/split/folds.py",
+         "np.flatnonzero(tested != number)", "np.flatnonzero(tested >= 0)", "curation/split/test_folds.py"),
+    _src("cross-validation: each model is scored on its val", "analysis/cross_validation/__init__.py",
+         'self.lists.split(fold, "test"))', 'self.lists.split(fold, "val"))',
+         "analysis/cross_validation/test_cross_validate.py"),
+    _src("evaluation: the two models of a comparison are drawn apart", "evaluation/paired.py",
+         "_miou(np.tensordot(times, counts[1], 1))", "_miou(np.tensordot(times[::-1], counts[1], 1))",
+         "evaluation/test_paired.py"),
 )  # fmt: skip

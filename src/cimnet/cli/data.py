@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markdown import Markdown
@@ -20,6 +20,10 @@ from rich.progress import (
 from cimnet.cli.shared import Classes, Layout, console, counter, parse_classes, parse_pairs, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
+
+if TYPE_CHECKING:
+    from cimnet.curation.split.division import Division
+    from cimnet.curation.split.folds import Folds
 
 data_app = typer.Typer(no_args_is_help=True, help="Make, fetch, check, convert, divide and align data sets.")
 
@@ -248,21 +252,38 @@ def convert(
 def split_(
     root: Root,
     part: Annotated[
-        list[str] | None, typer.Option(help="name=share. Repeatable. Default: train=0.7 val=0.1 test=0.2.")
+        list[str] | None,
+        typer.Option(
+            help="name=share. Repeatable. Default: train=0.7 val=0.1 test=0.2. With --folds: train and val, of the "
+            "pairs that a fold does not test; default: train=0.875 val=0.125."
+        ),
+    ] = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            help="Write so many folds for `cimnet cross-validate` instead: every pair is tested in one. groups: each "
+            "group is a fold."
+        ),
     ] = None,
     of: Annotated[str, typer.Option(help="Split to divide; all: every pair.")] = "all",
     layout: Layout = "auto",
     classes: Classes = None,
     groups: Annotated[
         str | None,
-        typer.Option(help="What stays together: auto (by names), near (like frames), or a regular expression."),
+        typer.Option(
+            help="What stays together: auto (by names), near (like frames), a CSV file with the columns name and "
+            "group, or a regular expression."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same lists.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the lists. Default: the data set's.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace lists of these names.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the lists, or for the folder folds. Default: the data set's.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace lists of these names, or all folds.")] = False,
 ) -> None:
     """Divide a data set: sequences stay whole, scenes and classes keep their shares."""
     from cimnet.curation.split import PARTS, split_dataset
+    from cimnet.curation.split.folds import SHARES, divide_into_folds
 
     shares = {}
     for name, share in parse_pairs(part or [], "--part").items():
@@ -271,17 +292,27 @@ def split_(
         except ValueError as error:
             raise ConfigError(f"--part {name}={share}: the share must be a number, for example {name}=0.1") from error
     with counter("split") as progress:
-        division = split_dataset(
-            root,
-            parts=shares or PARTS,
-            of=of,
-            layout=layout,
-            classes=parse_classes(classes),
-            seed=seed,
-            groups=groups,
-            overwrite=overwrite,
-            out=out,
-            progress=progress,
-        )
+        options: dict[str, Any] = {
+            "of": of,
+            "layout": layout,
+            "classes": parse_classes(classes),
+            "seed": seed,
+            "groups": groups,
+            "overwrite": overwrite,
+            "out": out,
+            "progress": progress,
+        }
+        if folds is None:
+            division: Division | Folds = split_dataset(root, parts=shares or PARTS, **options)
+        else:
+            division = divide_into_folds(root, _fold_count(folds), parts=shares or SHARES, **options)
     division.write()
     console.print(Markdown(division.to_markdown()))
+
+
+def _fold_count(text: str) -> int | None:
+    """Number of folds; None: one for each group."""
+    try:
+        return None if text == "groups" else int(text)
+    except ValueError as error:
+        raise ConfigError(f"--folds {text}: give a number such as 5, or groups") from error

@@ -27,7 +27,7 @@ from cimnet.cli.predict import predict
 from cimnet.cli.robustness import robustness
 from cimnet.cli.serve import serve
 from cimnet.cli.shared import console, say, say_warnings
-from cimnet.cli.train import runs, train
+from cimnet.cli.train import cross_validate, runs, train
 from cimnet.cli.video import video
 from cimnet.errors import CimnetError, Stopped, one_line
 from cimnet.utils.gdal import limit_process
@@ -39,6 +39,7 @@ data_app.add_typer(label_app, name="label")
 app.add_typer(data_app, name="data")
 app.add_typer(paper_app)
 app.command()(train)
+app.command("cross-validate")(cross_validate)
 app.command()(runs)
 app.command()(calibrate)
 app.command()(robustness)

@@ -39,13 +39,13 @@ def check_scorable(dataset: RGBTDataset) -> str:
         DataError: a label that cannot be used, masks of 0 and 255 that no label_table explains, or every pixel ignored.
     """
     pairs = [pair for pair in dataset.pairs if pair.label is not None]
-    counts = sum(map_in_threads(partial(_count_label, dataset), pairs), np.zeros(256, dtype=np.int64))
+    counts = sum(map_in_threads(partial(count_label, dataset), pairs), np.zeros(256, dtype=np.int64))
     dataset.ignored = int(counts[IGNORE_INDEX])
     return _describe(dataset, _require_classes(dataset, counts[: len(dataset.classes)]))
 
 
-def _count_label(dataset: RGBTDataset, pair: Pair) -> npt.NDArray[np.int64]:
-    """Pixels by class id, (256,), inside the border."""
+def count_label(dataset: RGBTDataset, pair: Pair) -> npt.NDArray[np.int64]:
+    """Pixels by class id, (256,), of a pair with a label, inside the border."""
     assert pair.label is not None
     ids = dataset.class_ids(pair.label)
     top, right, bottom, left = dataset.file.border

@@ -110,6 +110,7 @@ def evaluate(
     workers: int = 0,
     progress: Callable[[int], None] | None = None,
     indices: list[int] | None = None,
+    each: Callable[[str, Matrix], object] | None = None,
 ) -> Evaluation:
     """Compare predictions with labels, image by image (sizes may differ).
 
@@ -119,6 +120,7 @@ def evaluate(
         absent: convention for classes absent from both, see :class:`cimnet.evaluation.metrics.Scores`.
         progress: called with the number of images done.
         indices: evaluate only these (used to share the work between processes).
+        each: called with the id and the confusion matrix (K, K) of each image.
 
     Raises:
         DataError: if a pair has no label, an id lies outside the classes, or a prediction has another size.
@@ -140,6 +142,8 @@ def evaluate(
             raise DataError(f"{batch.ids[0]}: {error}") from error
         flags = sorted(batch.flags[0]) or (["unflagged"] if any_flag else [])
         result.add(matrix, [*([batch.scenes[0]] if batch.scenes[0] else []), *flags])
+        if each is not None:
+            each(batch.ids[0], matrix)
         if progress is not None:
             progress(done)
     return result

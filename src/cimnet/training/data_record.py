@@ -39,8 +39,8 @@ def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
         "classes": list(train_set.classes),
         "thermal_dtype": train_set.thermal_dtype,
         "scaling": asdict(train_set.scaling),
-        "train": _checksums(train_set.pairs),
-        "val": _checksums(val_set.pairs),
+        "train": checksums(train_set.pairs),
+        "val": checksums(val_set.pairs),
     }
 
 
@@ -96,8 +96,8 @@ def read_mark(folder: Path) -> str | None:
     return mark if isinstance(mark, str) else None
 
 
-def _checksums(pairs: Sequence[Pair]) -> dict[str, str]:
-    """By name, in the order of the split."""
+def checksums(pairs: Sequence[Pair]) -> dict[str, str]:
+    """A digest of the files of each pair, by name, in the order given; see :func:`record_of`."""
     return dict(zip((pair.id for pair in pairs), map_in_threads(_checksum, pairs), strict=True))
 
 

@@ -247,6 +247,10 @@ class Recipe(_Section):
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
 
+    def with_fields(self, section: str, **fields: Any) -> Recipe:
+        """A copy with some fields of a section replaced; their values are not checked again."""
+        return self.model_copy(update={section: getattr(self, section).model_copy(update=fields)})
+
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, with the recipes it builds on, and apply ``section.field=value`` overrides (values are YAML).

@@ -11,6 +11,8 @@ from typing import Any
 
 from cimnet.errors import CimnetError, DataError
 from cimnet.evaluation.spread import spread
+from cimnet.training.cross_record import FILE as CROSS
+from cimnet.training.cross_record import CrossRecord, read_record
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.run_folder import MAY_CHANGE, READING, flat, read_starts, recipe_ledger
 from cimnet.utils.locks import is_locked
@@ -22,16 +24,18 @@ NO_SETTING = READING | {"training.trackers", SEED}
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read.
+    """A run folder, read; or the folder of a cross-validation, whose runs count as one.
 
     Attributes:
         status: ``running``, ``finished``, ``stopped`` or ``begun`` (no epoch is whole).
-        epochs: whole ones.
+        epochs: whole ones; of a cross-validation, those of all its runs.
         miou, best_epoch: best score on val and when, None before the first evaluation.
         seconds: of training, without evaluation.
         started: clock of its first start, UTC.
         starts: how often it was started.
-        test: mIoU in ``test.json`` of the folder, None without one.
+        test: mIoU in ``test.json`` of the folder, None without one; of a cross-validation, the mean over its seeds of
+            the mIoU over all images.
+        cross: record of the cross-validation; None: this is one run.
     """
 
     folder: Path
@@ -44,11 +48,17 @@ class Run:
     started: str | None
     starts: int
     test: float | None
+    cross: CrossRecord | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The recipe's fields, ``section.field`` to value."""
         return flat(self.recipe)
+
+    @property
+    def epochs_planned(self) -> int:
+        """By the recipe, of all runs that count as one."""
+        return self.recipe.training.epochs * (1 if self.cross is None else self.cross.planned)
 
     def to_dict(self, fields: Sequence[str] = ()) -> dict[str, Any]:
         """For JSON, with some fields of the recipe."""
@@ -58,19 +68,20 @@ class Run:
             "seed": self.recipe.training.seed,
             "status": self.status,
             "epochs": self.epochs,
-            "epochs_planned": self.recipe.training.epochs,
+            "epochs_planned": self.epochs_planned,
             "miou": self.miou,
             "best_epoch": self.best_epoch,
             "test": self.test,
             "seconds": round(self.seconds, 1),
             "started": self.started,
             "starts": self.starts,
+            **({} if self.cross is None else self.cross.to_dict()),
             **{field: self.settings[field] for field in fields},
         }
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """All runs at or below some folders, by path.
+    """All runs at or below some folders, by path. The runs of a cross-validation are one.
 
     Raises:
         DataError: a folder does not exist, or there is no run in any.
@@ -79,8 +90,10 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder")
-    found = {path.parent for folder in folders for path in folder.rglob("recipe.yaml")}
-    runs = [read_run(folder) for folder in sorted(found)]
+    crossed = {path.parent for folder in folders for path in folder.rglob(CROSS)}
+    single = {path.parent for folder in folders for path in folder.rglob("recipe.yaml")}
+    single = {folder for folder in single if crossed.isdisjoint(folder.parents)}
+    runs = [read_crossed(folder) if folder in crossed else read_run(folder) for folder in sorted(single | crossed)]
     if not runs:
         raise DataError(f"{', '.join(map(str, folders))}: no runs in it; `cimnet train` makes one")
     return runs
@@ -117,6 +130,30 @@ def read_run(folder: Path) -> Run:
     )
 
 
+def read_crossed(folder: Path) -> Run:
+    """A cross-validation as one run.
+
+    Raises:
+        CimnetError: its record, or the recipe or log of one of its runs, cannot be read.
+    """
+    record = read_record(folder)
+    runs = [read_run(path.parent) for path in sorted(folder.rglob("recipe.yaml"))]
+    known = [score for score in record.miou if score is not None]
+    return Run(
+        folder,
+        record.recipe,
+        _status(folder, record.done, record.planned),
+        sum(run.epochs for run in runs),
+        None,
+        None,
+        sum(run.seconds for run in runs),
+        min((run.started for run in runs if run.started), default=None),
+        sum(run.starts for run in runs),
+        sum(known) / len(known) if known else None,
+        record,
+    )
+
+
 def is_finished(folder: Path, recipe: Recipe) -> bool:
     """Whether a folder holds a run of this recipe that came to its end."""
     known = (folder / "recipe.yaml").is_file() and (folder / "best.safetensors").is_file()
@@ -146,6 +183,7 @@ def by_seed(runs: Sequence[Run]) -> list[list[Run]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         key = json.dumps({field: value for field, value in run.settings.items() if field not in NO_SETTING})
+        key += "" if run.cross is None else " cross-validated"
         groups.setdefault(key, []).append(run)
     return list(groups.values())
 
@@ -163,20 +201,31 @@ def table(runs: Sequence[Run], group: bool = False) -> tuple[list[str], list[lis
 
 def _row(run: Run, fields: Sequence[str], tested: bool) -> list[str]:
     best = "" if run.miou is None else f"{100 * run.miou:.1f} (epoch {run.best_epoch})"
-    cells = [str(run.folder), run.recipe.model.name, str(run.recipe.training.seed), run.status]
-    cells += [f"{run.epochs}/{run.recipe.training.epochs}", best]
-    cells += [_scores([run.test])] if tested else []
+    cells = [str(run.folder), run.recipe.model.name, _seeds(run), run.status]
+    cross = run.cross
+    cells += [f"{run.epochs}/{run.epochs_planned}" if cross is None else f"{cross.done}/{cross.planned} folds", best]
+    cells += [_scores(_tests(run))] if tested else []
     cells += [f"{run.seconds / 60:.1f}", (run.started or "")[:16].replace("T", " ")]
     return [*cells, *(str(run.settings[field]) for field in fields)]
 
 
 def _group_row(runs: Sequence[Run], fields: Sequence[str], tested: bool) -> list[str]:
     first = runs[0]
-    seeds = ", ".join(str(run.recipe.training.seed) for run in runs)
+    seeds = ", ".join(map(_seeds, runs))
     cells = [str(first.folder if len(runs) == 1 else first.folder.parent), first.recipe.model.name, seeds]
     cells += [_scores([run.miou for run in runs])]
-    cells += [_scores([run.test for run in runs])] if tested else []
+    cells += [_scores([score for run in runs for score in _tests(run)])] if tested else []
     return [*cells, *(str(first.settings[field]) for field in fields)]
+
+
+def _seeds(run: Run) -> str:
+    seeds = [run.recipe.training.seed] if run.cross is None else run.cross.seeds
+    return ", ".join(map(str, seeds))
+
+
+def _tests(run: Run) -> Sequence[float | None]:
+    """mIoU on test, by seed."""
+    return [run.test] if run.cross is None else run.cross.miou
 
 
 def _scores(values: Sequence[float | None]) -> str:

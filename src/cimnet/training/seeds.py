@@ -38,15 +38,12 @@ def train_seeds(
         ConfigError: no seed, or one twice.
         CimnetError: as :func:`cimnet.training.train`.
     """
-    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
-        raise ConfigError(
-            f"--seeds {','.join(map(str, seeds))}: give different numbers from 0 to 4294967295 with commas between"
-        )
+    require_seeds(seeds)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--seeds trains in one process; start each seed with --set training.seed=N instead")
     runs = []
     for seed in seeds:
-        seeded = recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
+        seeded = recipe.with_fields("training", seed=seed)
         folder = out / f"seed{seed}"
         if not (resume and is_finished(folder, seeded)):
             train(seeded, folder, resume=resume, changed_data=changed_data, report=report, note=note)
@@ -59,3 +56,15 @@ def train_seeds(
     }
     write_text(out / "seeds.json", json.dumps(summary, indent=2) + "\n")
     return runs
+
+
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Refuse no seed, one twice, or one out of range.
+
+    Raises:
+        ConfigError: naming the seeds.
+    """
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise ConfigError(
+            f"--seeds {','.join(map(str, seeds))}: give different numbers from 0 to 4294967295 with commas between"
+        )

@@ -19,7 +19,7 @@ def test_regular_expressions(drives: Path) -> None:
     division = split_dataset(drives, groups=r"drive(\d)\d_\d+", parts={"a": 0.5, "b": 0.3, "c": 0.2})
     assert set(division.groups.values()) == {"0", "1", "2"}
     for groups, message in (
-        ("(", r"'\(' is not auto, near or a regular expression"),
+        ("(", r"'\(' is not auto, near, a CSV file or a regular expression"),
         (r"drive\d+_.*", "has no group in brackets"),
         (r"drive(0\d)_\d+", "does not match drive10_0000, drive10_0001 and .* more; write one"),
         (r"drive(\d)", "does not match"),

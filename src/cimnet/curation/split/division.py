@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cimnet.data.io.split_lists import LIST_PLACES, find_list, list_text
+from cimnet.data.contents import SCENE_LISTS
+from cimnet.data.flags import FLAG_LISTS
+from cimnet.data.io.split_lists import ALL, LIST_PLACES, find_list, list_text
 from cimnet.errors import DataError
 from cimnet.utils.file_sets import write_together
 from cimnet.utils.files import require_writable
@@ -120,3 +122,21 @@ def refuse_to_replace(folder: Path, parts: Sequence[str], places: Sequence[str])
     found += [path for path in (folder / RECORD,) if path.is_file()]
     if found:
         raise DataError(f"{found[0]}: is there already; --overwrite replaces it, --out takes another folder")
+
+
+def check_shares(parts: Mapping[str, float]) -> None:
+    """Refuse names that cannot be a list's, and shares that are not positive or whose sum is not 1.
+
+    Raises:
+        DataError: naming part and share.
+    """
+    reserved = (ALL, *SCENE_LISTS, *FLAG_LISTS.values())
+    for name, share in parts.items():
+        if not name.strip() or name in reserved or name.startswith(".") or any(sign in name for sign in "/\\:"):
+            raise DataError(f"parts: {name!r} cannot be the name of a list; give one such as train, val or test")
+        if not 0 < share <= 1:
+            raise DataError(f"parts: {name} {share:g} is not a share; give numbers above 0 whose sum is 1")
+    total = sum(parts.values())
+    if abs(total - 1) > 1e-6:
+        shares = ", ".join(f"{name} {share:g}" for name, share in parts.items()) or "none"
+        raise DataError(f"parts: the sum of {shares} is {total:g}; it must be 1")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from cimnet.data.io.name_order import by_number
 from cimnet.data.io.open_image import opened, upright
 from cimnet.data.io.split_lists import SPLIT_FOLDERS, name_some
 from cimnet.data.pairs import Pair
-from cimnet.errors import DataError
+from cimnet.errors import DataError, one_line
 
 NEAR = 0.05
 """Frames in succession are near if their grey thumbnails differ by less than this on average, of 0..1."""
@@ -23,7 +25,7 @@ _PREFIX = r"(.*[^\W\d_].*?)[\W_]*\d+[A-Za-z]?"  # letters, then a number: flight
 _PATTERNS = ("(.+)/[^/]+", _PREFIX, rf"\d+_{_PREFIX}")  # a folder; what precedes the number; the same after a counter
 PLAIN = (
     "the names tell no sequences: every pair is a group of its own, and frames of one drive or flight may come into "
-    "different parts; --groups near, or a regular expression, keeps them together"
+    "different parts; --groups near, a regular expression or a CSV file keeps them together"
 )
 
 
@@ -34,12 +36,13 @@ def find_groups(pairs: Sequence[Pair], how: str = "auto") -> tuple[dict[str, str
 
     Args:
         how: "auto": by the names, from a folder ("flight 2/0001") or from what precedes the number ("flight2_0001");
-            "near": frames in succession, in the order of the names, whose RGB images look alike (see `NEAR`); else a
-            regular expression that matches every name and whose first group is the sequence ("(.+)_[0-9]+").
+            "near": frames in succession, in the order of the names, whose RGB images look alike (see `NEAR`);
+            the path of a CSV file with the columns name and group; else a regular expression that matches every name
+            and whose first group is the sequence ("(.+)_[0-9]+").
 
     Raises:
-        DataError: a regular expression that is none, has no group or does not match a name; an image that cannot be
-            read.
+        DataError: a regular expression that is none, has no group or does not match a name; a file that cannot be read
+            or has no group for a name; an image that cannot be read.
     """
     originals: dict[str, Pair] = {}
     for pair in pairs:
@@ -50,6 +53,8 @@ def find_groups(pairs: Sequence[Pair], how: str = "auto") -> tuple[dict[str, str
         groups = _near(names, [thumbnail(originals[name]) for name in names])
     elif how == "auto":
         groups, note = _by_names(names)
+    elif how.lower().endswith(".csv"):
+        groups = _by_file(names, Path(how))
     else:
         groups = _by_pattern(names, how)
     return {pair.id: groups[pair.id.removesuffix(FLIP)] for pair in pairs}, note
@@ -85,7 +90,7 @@ def _by_pattern(names: Sequence[str], how: str) -> dict[str, str]:
     try:
         pattern = re.compile(how)
     except re.error as error:
-        raise DataError(f"groups: {how!r} is not auto, near or a regular expression ({error})") from error
+        raise DataError(f"groups: {how!r} is not auto, near, a CSV file or a regular expression ({error})") from error
     if not pattern.groups:
         raise DataError(f"groups: {how!r} has no group in brackets for the sequence, as in (.+)_[0-9]+")
     matches = {name: pattern.fullmatch(name) for name in names}
@@ -93,6 +98,23 @@ def _by_pattern(names: Sequence[str], how: str) -> dict[str, str]:
     if missed:
         raise DataError(f"groups: {how!r} does not match {name_some(missed)}; write one that matches every name")
     return {name: match[1] for name, match in matches.items() if match is not None}
+
+
+def _by_file(names: Sequence[str], path: Path) -> dict[str, str]:
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"groups: {path} cannot be read ({one_line(error)}); give a CSV file in UTF-8") from error
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows, start=2):
+        name, group = (row.get("name") or "").strip(), (row.get("group") or "").strip()
+        if not name or not group:
+            raise DataError(f"groups: {path}, line {number}: needs a name and a group; begin with the line name,group")
+        if found.setdefault(name, group) != group:
+            raise DataError(f"groups: {path}, line {number}: {name} is in group {found[name]} already; keep one")
+    if missed := [name for name in names if name not in found]:
+        raise DataError(f"groups: {path} has no line for {name_some(missed)}; add one for every pair")
+    return {name: found[name] for name in names}
 
 
 def _without_split(name: str) -> str:

@@ -121,7 +121,9 @@ def list_text(names: Sequence[str], resolve: Callable[[str], str] = str) -> str:
 
 
 def find_list(root: Path, name: str, places: Sequence[str] = LIST_PLACES) -> Path | None:
-    """`NAME.txt` in root or in root/splits; None when there is neither. `places`: other patterns below root."""
+    """`NAME.txt` in root or in root/splits; None when there is neither. `places`: other patterns below root.
+
+    A name may hold folders ("folds/0/train"), and be an absolute path, of a list that lies elsewhere."""
     paths = [root / place.replace("{list}", name) for place in places]
     return next((path for path in paths if path.is_file()), None)
 

@@ -1,0 +1,273 @@
+"""Training on folds: every image is tested once by a model that did not see it, and nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cimnet.analysis import cross_validation
+from cimnet.analysis.cross_validation import cross_validate
+from cimnet.analysis.cross_validation.fold_lists import read_fold_lists
+from cimnet.analysis.cross_validation.held_out import read_held_out
+from cimnet.curation.split.folds import divide_into_folds
+from cimnet.data import open_dataset
+from cimnet.errors import CimnetError, ConfigError, DataError, Stopped
+from cimnet.evaluation import confusion_matrix, scores
+from cimnet.inference import load
+from cimnet.training.recipe import Recipe
+from cimnet.training.runs_table import find_runs, table
+from cimnet.utils.locks import OutputLock
+from tests.conftest import Result, pixel_recipe, write_recipe
+from tests.fakes.layouts import make_folder
+
+from .conftest import NAMES
+
+
+def test_the_scores_are_those_of_each_model_on_what_it_did_not_see(recipe: Recipe, root: Path, tmp_path: Path) -> None:
+    out, said = tmp_path / "cross", []
+    result = cross_validate(recipe, out, seeds=[0, 7], note=said.append)
+    images = read_held_out(out / "images.npz", "")
+    assert sorted(images.ids) == sorted(NAMES)
+    assert images.matrices.shape == (2, 12, 3, 3)
+    for number, seed in enumerate((0, 7)):
+        for fold in range(3):
+            folder = out / f"seed{seed}" / f"fold{fold}"
+            used = json.loads((folder / "data.json").read_text())
+            tested = open_dataset(root, f"folds/{fold}/test").ids
+            assert not {*tested} & ({*used["train"]} | {*used["val"]})
+            predictor = load(folder)
+            for sample in predictor.open_dataset(root, f"folds/{fold}/test"):
+                found = predictor.predict(sample.rgb, sample.thermal)
+                assert sample.label is not None
+                own = confusion_matrix(sample.label.numpy(), found.astype(np.int64), 3)
+                np.testing.assert_array_equal(own, images.matrices[number, images.ids.index(sample.id)])
+    content = json.loads((out / "cross_validation.json").read_text())
+    pooled = [scores(images.matrices[number].sum(0)) for number in range(2)]
+    assert [content["by_seed"][seed]["miou"] for seed in ("0", "7")] == pytest.approx([s.miou for s in pooled])
+    assert content["by_seed"]["7"]["confusion"] == images.matrices[1].sum(0).tolist()
+    assert content["miou"]["mean"] == pytest.approx(mean(s.miou for s in pooled))
+    assert content["miou"]["standard_deviation"] == pytest.approx(stdev(s.miou for s in pooled))
+    folds = [mean(content["by_fold"][fold]["miou"].values()) for fold in range(3)]
+    assert content["miou_over_folds"]["standard_deviation"] == pytest.approx(stdev(folds))
+    assert content["iou"]["car"]["mean"] == pytest.approx(mean(s.iou[2] for s in pooled))
+    assert (content["done"], content["planned"], content["images"], content["groups"]) == (6, 6, 12, 6)
+    assert content["group_of"]["drive1_0"] == "drive1"
+    assert len([line for line in said if line.endswith("…")]) == 6
+    text = result.to_markdown()
+    assert f"**{100 * content['miou']['mean']:.1f} ± " in text
+    assert "12 images in 6 groups, each image tested once a seed; 2 seeds" in text
+
+
+def test_it_goes_on_where_it_was_stopped(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cross_validate(recipe, tmp_path / "whole").to_dict()
+    out, real, begun = tmp_path / "cross", cross_validation.train, []
+
+    def train(recipe: Recipe, folder: Path, **options: object) -> Path:
+        begun.append(folder.name)
+        if len(begun) == 2:
+            raise Stopped("stopped by SIGTERM after step 1 of 4; run the same command with --resume to resume", 15)
+        return real(recipe, folder, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cross_validation, "train", train)
+    with pytest.raises(Stopped, match=r"stopped in seed 0, fold 1; everything is saved in .*cross; repeat the command"):
+        cross_validate(recipe, out)
+    content = json.loads((out / "cross_validation.json").read_text())
+    assert (content["done"], content["planned"], content["by_seed"]) == (1, 3, {})
+    assert not (out / "images.npz").exists()
+    again = cross_validate(recipe, out)
+    assert begun == ["fold0", "fold1", "fold1", "fold2"]
+    assert again.to_dict() == whole
+    cross_validate(recipe, out)
+    assert len(begun) == 4
+    (out / "images.npz").unlink()
+    cross_validate(recipe, out)
+    assert read_held_out(out / "images.npz", "").matrices.shape[0] == 1
+    assert len(begun) == 4
+    more = cross_validate(recipe, out, seeds=[5])
+    assert more.complete == (0, 5)
+    assert more.by_seed()[0].miou == again.by_seed()[0].miou
+    assert read_held_out(out / "images.npz", "").matrices.shape[0] == 2
+
+
+def test_a_fold_that_was_trained_is_scored_only(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed between training and scoring, or while it wrote the scores."""
+    out = tmp_path / "cross"
+    first = cross_validate(recipe, out).to_dict()
+    scored = out / "seed0" / "fold1" / "images.npz"
+    scored.write_bytes(scored.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"fold1/images\.npz: cannot be read .*; delete it, and the fold will"):
+        cross_validate(recipe, out)
+    scored.unlink()
+    monkeypatch.setattr(cross_validation, "train", None)
+    assert cross_validate(recipe, out).to_dict() == first
+
+
+def test_other_settings_lists_or_files_are_refused(recipe: Recipe, root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cross"
+    cross_validate(recipe, out)
+    with pytest.raises(ConfigError, match=r"made with another training\.epochs \(1 then, 2 now\)"):
+        cross_validate(recipe.with_fields("training", epochs=2), out)
+    cross_validate(recipe.with_fields("training", save_every=7), out)
+    before = (out / "cross_validation.json").read_bytes()
+    label = root / "labels" / "drive0_0.png"
+    content = label.read_bytes()
+    Image.fromarray(np.full((32, 40), 2, np.uint8)).save(label)
+    with pytest.raises(ConfigError, match=r"made with another data \("):
+        cross_validate(recipe, out)
+    label.write_bytes(content)
+    divide_into_folds(root, 3, seed=1, overwrite=True).write()
+    with pytest.raises(ConfigError, match=r"made with another folds \("):
+        cross_validate(recipe, out)
+    assert (out / "cross_validation.json").read_bytes() == before
+
+
+def test_folders_that_hold_something_else(recipe: Recipe, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(CimnetError, match=r"exists and is not empty; choose another --out"):
+        cross_validate(recipe, root)
+    with OutputLock(tmp_path / "cross"), pytest.raises(CimnetError, match="another process works in it"):
+        cross_validate(recipe, tmp_path / "cross")
+    assert not (tmp_path / "cross" / "cross_validation.json").exists()
+    with pytest.raises(ConfigError, match="different numbers"):
+        cross_validate(recipe, tmp_path / "cross", seeds=[1, 1])
+
+
+def test_lists_outside_of_the_data_set(root: Path, tmp_path: Path, pixel: None) -> None:
+    inside = cross_validate(pixel_recipe(root, training={"epochs": 1}), tmp_path / "a").to_dict()
+    (root / "folds").rename(tmp_path / "lists")
+    recipe = pixel_recipe(root, training={"epochs": 1})
+    with pytest.raises(DataError, match=r"data/folds: no folds .* `cimnet data split .*data --folds 5` writes them"):
+        cross_validate(recipe, tmp_path / "b")
+    outside = cross_validate(recipe, tmp_path / "b", folds=tmp_path / "lists").to_dict()
+    assert outside["by_seed"] == inside["by_seed"]
+
+
+def paint(root: Path, name: str, value: int, instead: int) -> None:
+    path = root / "labels" / f"{name}.png"
+    with Image.open(path) as image:
+        label = np.array(image)
+    label[label == value] = instead
+    Image.fromarray(label).save(path)
+
+
+def test_a_class_that_a_fold_cannot_learn_is_said_and_counted(root: Path, tmp_path: Path, pixel: None) -> None:
+    """Cars stand in drive 0 alone; a label that is ignored as a whole does no harm."""
+    for name in NAMES:
+        paint(root, name, 2, 2 if name.startswith("drive0") else 255)
+    for value in range(3):
+        paint(root, "drive3_1", value, 255)
+    lists = read_fold_lists(root)
+    lacking = [n for n, parts in enumerate(lists.names) if not any(i.startswith("drive0") for i in parts["train"])]
+    recipe, said = pixel_recipe(root, training={"epochs": 1, "learning_rate": 0.1}), []
+    result = cross_validate(recipe, tmp_path / "cross", note=said.append)
+    assert [fold for fold in range(3) if result.untrained[fold]] == lacking != []
+    assert f"fold {lacking[0]}: no label of its training part has a pixel of car: it learns none of it" in said
+    content = json.loads((tmp_path / "cross" / "cross_validation.json").read_text())
+    assert content["by_fold"][lacking[0]]["untrained_classes"] == ["car"]
+    assert content["iou"]["car"]["mean"] is not None  # its pixels are tested all the same
+    tested = next(fold for fold, parts in enumerate(lists.names) if "drive0_0" in parts["test"])
+    others = json.loads((tmp_path / "cross" / "seed0" / f"fold{(tested + 1) % 3}" / "test.json").read_text())
+    assert np.array(others["confusion"])[2].sum() == 0
+
+
+def test_a_class_that_no_label_has_is_refused_or_left_out(tmp_path: Path, pixel: None) -> None:
+    root = make_folder(tmp_path / "data", names=NAMES)
+    (root / "classes.yaml").write_text("classes: [background, person, car, bus]\n")
+    divide_into_folds(root, 3).write()
+    recipe = pixel_recipe(root, training={"epochs": 1})
+    with pytest.raises(DataError, match=r"no label has a pixel of bus; .*--allow-absent"):
+        cross_validate(recipe, tmp_path / "cross")
+    said: list[str] = []
+    allowed = cross_validate(recipe.with_fields("data", allow_absent=True), tmp_path / "cross", note=said.append)
+    assert not [line for line in said if "bus" in line]
+    assert allowed.untrained == (("bus",),) * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("0/val.txt", "drive0_0", "drive0_0"), r"folds/0: drive0_0 in two parts; keep each pair in one"),
+        (("1/test.txt", "", "OTHER"), r"in the test part of two folds; test each pair once"),
+        (("2/test.txt", "", "drive9_0"), r"in the test part of no fold; test each pair once"),
+    ],
+)
+def test_lists_that_do_not_fit_together(root: Path, change: tuple[str, str, str], message: str) -> None:
+    lists = read_fold_lists(root)
+    path = root / "folds" / change[0]
+    if change[2] == "OTHER":
+        text = path.read_text() + lists.names[0]["test"][0] + "\n"
+        for part in ("train", "val"):
+            other = root / "folds" / "1" / f"{part}.txt"
+            other.write_text(other.read_text().replace(lists.names[0]["test"][0] + "\n", ""))
+    else:
+        text = change[2] + "\n"
+    path.write_text(text)
+    if change[0] == "0/val.txt":
+        (root / "folds/0/train.txt").write_text("drive0_0\n")
+    with pytest.raises(DataError, match=message):
+        read_fold_lists(root)
+
+
+def test_groups_that_are_divided(root: Path) -> None:
+    names = read_fold_lists(root).names[0]
+    moved = names["test"][0]
+    (root / "folds/0/test.txt").write_text("".join(f"{name}\n" for name in names["test"][1:]))
+    (root / "folds/0/train.txt").write_text("".join(f"{name}\n" for name in [*names["train"], moved]))
+    other = root / "folds/1/test.txt"
+    other.write_text(other.read_text() + moved + "\n")
+    for part in ("train", "val"):
+        path = root / "folds/1" / f"{part}.txt"
+        path.write_text(path.read_text().replace(f"{moved}\n", ""))
+    with pytest.raises(DataError, match=rf"folds/0: {moved} of group {moved[:-2]} is in train or val, and others"):
+        read_fold_lists(root)
+    (root / "folds/split.json").unlink()
+    lists = read_fold_lists(root)  # nothing says what belongs together
+    assert lists.groups[moved] == moved
+    (root / "folds/split.json").write_text("{")
+    with pytest.raises(DataError, match=r"split\.json: cannot be read; restore it, or remove it"):
+        read_fold_lists(root)
+
+
+def test_one_row_in_the_list_of_runs(recipe: Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    result = cross_validate(recipe, out / "cross", seeds=[0, 1])
+    cross_validation.train(recipe, out / "single")
+    found = find_runs([out])
+    assert [run.folder.name for run in found] == ["cross", "single"]
+    assert found[0].status == "finished"
+    assert found[0].test == pytest.approx(mean(score.miou for score in result.by_seed().values()))
+    header, rows = table(found)
+    row = dict(zip(header, rows[0], strict=True))
+    assert (row["seed"], row["epochs"], row["mIoU on val"]) == ("0, 1", "6/6 folds", "")
+    assert "±" in row["mIoU on test"]
+    assert len(table(found, group=True)[1]) == 2
+    content = found[0].to_dict()
+    assert (content["folds_done"], content["folds_planned"], content["epochs_planned"]) == (6, 6, 6)
+    assert len(find_runs([out / "cross" / "seed0"])) == 3  # looked into, its runs are runs
+    (out / "cross" / "cross_validation.json").write_text("{}")
+    with pytest.raises(CimnetError, match=r"cross_validation\.json: cannot be read"):
+        find_runs([out])
+
+
+def test_the_command(root: Path, tmp_path: Path, pixel: None, cli: Callable[..., Result]) -> None:
+    model = {"name": "pixel_mi", "widths": None, "decoder_channels": None}
+    recipe = write_recipe(tmp_path / "r.yaml", root, model=model, training={"epochs": 1}, data={"root": "elsewhere"})
+    arguments = ("cross-validate", recipe, "--data", root, "--set", "training.ema_decay=0")
+    done = cli(*arguments, "--out", tmp_path / "a", "--seeds", "0,1")
+    assert done.code == 0, done.err
+    assert "12 images in 6 groups" in done.out
+    assert str(tmp_path / "a" / "cross_validation.json") in done.out.replace("\n", "")
+    assert cli(*arguments, "--out", tmp_path / "b", "--set", "training.learning_rate=0.3").code == 0
+    compared = cli("runs", tmp_path / "a", tmp_path / "b", "--compare", "--json", tmp_path / "c.json")
+    assert compared.code == 0, compared.err
+    assert "of 6 (worse:" in compared.out
+    content = json.loads((tmp_path / "c.json").read_text())
+    assert content[0]["low"] <= content[0]["difference"] <= content[0]["high"]
+    assert cli("cross-validate", recipe, "--data", root, "--seeds", "x").code == 2
