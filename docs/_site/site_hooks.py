@@ -12,7 +12,7 @@ from typing import Any
 
 from api_reference import api_pages, plain_roles
 from cli_reference import cli_page
-from model_pages import model_pages
+from model_pages import with_made_parts
 from recipe_reference import recipe_page
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ SECTIONS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Deploying": ("deploy", ["export", "tensorrt", "triton", "serve", "live", "robots", "qgis"]),
-    "Models": ("models", ["index", "cimnet"]),
+    "Models": ("models", ["index", "cimnet", "rtfnet", "feanet", "gmnet", "cmx", "cmnext"]),
     "Paper": ("paper", ["index", "decisions"]),
     "Reference": ("reference", ["cli", "recipe", "files", "corruptions", "faults", "api"]),
     "Evidence": ("evidence", ["index"]),
@@ -49,7 +49,7 @@ FENCE = re.compile(r"^(```.*?^```[ \t]*$)", re.MULTILINE | re.DOTALL)
 
 def generated_pages(repository: str) -> dict[str, str]:
     """Pages that are made from the code and from the root's files: address in the docs to Markdown."""
-    pages = {"reference/cli.md": cli_page(), "reference/recipe.md": recipe_page(), **api_pages(), **model_pages()}
+    pages = {"reference/cli.md": cli_page(), "reference/recipe.md": recipe_page(), **api_pages()}
     for name, address in ROOT_PAGES.items():
         if address != "index.md":
             text = (ROOT / name).read_text(encoding="utf-8")
@@ -122,8 +122,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Turn links to source files into links to the repository."""
-    folder = posixpath.dirname(f"docs/{page.file.src_uri}")
+    """Fill in what the registry of models knows, and turn links to source files into links to the repository."""
+    folder, name = posixpath.split(f"docs/{page.file.src_uri}")
+    if folder == "docs/models":
+        markdown = with_made_parts(name.removesuffix(".md"), markdown)
     return with_site_links(markdown, folder, folder, config.extra["repository"])
 
 
