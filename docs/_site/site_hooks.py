@@ -99,7 +99,8 @@ def navigation(pages: set[str]) -> list[Any]:
         nested = [f"{folder}/{name}.md" for name in ordered if "/" in name]
         menu[title] = entries + ([{"Python, room by room": nested}] if nested else [])
     for title, parent in INSIDE.items():
-        menu[parent].append({title: menu.pop(title)})
+        inner = menu.pop(title)
+        menu[parent] += [{title: inner}] if inner else []
     return [{"Home": "index.md"}, *({title: entries} for title, entries in menu.items() if entries)]
 
 
