@@ -58,7 +58,7 @@ def block_of(claim: dict[str, Any], page: Path) -> str:
     note = f"{_wrapped(claim['note'])}\n\n" if "note" in claim else ""
     commands = "\n".join(measured["commands"])
     return (
-        f"**{claim['claim']}**\n\n{table_of(claim)}\n{note}"
+        f"### {claim['claim'].rstrip('.')}\n\n{table_of(claim)}\n{note}"
         f"Measured on {measured['date']}, {measured['machine']} ([details]({more})):\n\n```bash\n{commands}\n```\n"
     )
 
