@@ -11,7 +11,8 @@ measured; with ``, table`` after the name, the table alone.
 
 A claim in claims.json has ``claim`` (one sentence), ``head``, ``rows`` and ``align`` of its table, ``measured``
 (commands, machine, date), ``more`` (the page with the details) and perhaps a ``note``. In place of ``head`` and
-``rows``, ``from`` names another JSON file, of records by name, and which of their keys become columns.
+``rows``, ``from`` names another JSON file, of records by name, and which of their keys (``eager.gmacs``) become
+columns.
 """
 
 from __future__ import annotations
@@ -47,8 +48,16 @@ def table_of(claim: dict[str, Any]) -> str:
         records = json.loads((ROOT / claim["from"]["file"]).read_text(encoding="utf-8"))
         columns = claim["from"]["columns"]
         head = ["", *columns]
-        rows = [[name, *(record[key] for key in columns.values())] for name, record in records.items()]
+        rows = [[name, *(_value(record, key) for key in columns.values())] for name, record in records.items()]
     return markdown_table(head or [], rows or [], claim["align"])
+
+
+def _value(record: dict[str, Any], key: str) -> object:
+    """A value inside a record, by a key such as ``eager.gmacs``; empty where it was not measured."""
+    value: Any = record
+    for part in key.split("."):
+        value = value.get(part, {}) if isinstance(value, dict) else {}
+    return "" if value == {} else value
 
 
 def block_of(claim: dict[str, Any], page: Path) -> str:

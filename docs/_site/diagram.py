@@ -17,8 +17,7 @@ class Step:
     Attributes:
         scale: size of its maps beside the image, such as ``1/4``.
         exchange: what meets there, in a word or two. Empty: nothing.
-        goes_on: what the next stages get: ``own`` maps, the result in ``rgb`` alone, in ``both`` streams, or their own
-            maps with the change ``added``.
+        goes_on: what the next stages get: their ``own`` maps, or the result in ``rgb`` alone or in ``both`` streams.
         decoded: the result goes to the decoder: ``yes``, ``no``, or in ``training`` alone.
     """
 
@@ -78,7 +77,7 @@ def _step(step: Step, x: float, last: bool) -> list[str]:
         replaced = step.goes_on == "both" or (step.goes_on == "rgb" and stream == "rgb")
         if not replaced:
             parts.append(_arrow(x + WIDTH, row + HEIGHT / 2, after, row + HEIGHT / 2))
-        if replaced or step.goes_on == "added":
+        else:
             side = 10 if stream == "rgb" else HEIGHT - 10
             end = row + HEIGHT - 8 if stream == "rgb" else row + 8
             parts.append(_arrow(x + WIDTH, MIDDLE_ROW + side, after, end))

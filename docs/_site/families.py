@@ -14,7 +14,7 @@ class Family:
     Attributes:
         patterns: shell patterns of the names that belong to it.
         code: the file that holds it, below ``src/cimnet/models``.
-        diagram: None where a family has no two streams.
+        diagram: None where the page has a figure of its own, or none.
     """
 
     patterns: tuple[str, ...]
@@ -38,16 +38,7 @@ def _into_rgb(exchange: str) -> Diagram:
 
 
 FAMILIES = {
-    "cimnet": Family(
-        ("cimnet_*",),
-        "cimnet.py",
-        Diagram(
-            "stage",
-            "stage",
-            (Step("1/4", "CIPA, SCSFR, FFM", "added"), *_steps("1/8 1/16 1/32", "SCSFR, FFM", "added")),
-            "MLP decoder over four fused maps",
-        ),
-    ),
+    "cimnet": Family(("cimnet_*",), "cimnet.py"),
     "rtfnet": Family(("rtfnet_*",), "zoo/rtfnet.py", _into_rgb("sum")),
     "feanet": Family(("feanet_*",), "zoo/feanet.py", _into_rgb("attention, sum")),
     "gmnet": Family(

@@ -25,7 +25,7 @@ SECTIONS: dict[str, tuple[str, list[str]]] = {
             "drone-flight", "geo", "video", "cluster", "app",
         ],
     ),
-    "Deploying": ("deploy", ["export", "tensorrt", "triton", "serve", "live", "robots", "qgis"]),
+    "Deploying": ("deploy", ["index", "export", "tensorrt", "triton", "serve", "live", "robots", "qgis"]),
     "Models": (
         "models",
         ["index", "cimnet", "rtfnet", "feanet", "gmnet", "cmx", "cmnext", "eaefnet", "cainet", "sigma", "baselines"],
