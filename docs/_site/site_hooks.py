@@ -21,8 +21,8 @@ SECTIONS: dict[str, tuple[str, list[str]]] = {
     "Guides": (
         "guides",
         [
-            "data", "labelling", "small-data-sets", "boxes", "training", "predict", "robustness", "confidence",
-            "drone-flight", "geo", "video", "cluster", "app",
+            "data", "labelling", "small-data-sets", "boxes", "training", "predict", "misaligned-cameras",
+            "failing-sensor", "robustness", "confidence", "drone-flight", "geo", "video", "cluster", "app",
         ],
     ),
     "Deploying": ("deploy", ["index", "export", "tensorrt", "triton", "serve", "live", "robots", "qgis"]),
