@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := offline,align,thermal,geo,video,export,openvino,app,serve,robots,cluster,trackers,dev
+EXTRAS := offline,align,thermal,geo,video,export,openvino,app,serve,robots,cluster,trackers,docs,dev
 # A process per core, up to eight, each with one thread of torch; a file's tests stay together and share what they make.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 UV := $(shell command -v uv 2>/dev/null)
@@ -10,12 +10,13 @@ UV := $(shell command -v uv 2>/dev/null)
 export MALLOC_MMAP_MAX_ ?= 0
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 
-.PHONY: demo test test-slow test-all test-lowest lint format plugin clean help
+.PHONY: demo docs test test-slow test-all test-lowest lint format plugin clean help
 
 help:
 	@echo "make demo      train a small CIMNet on synthetic scenes and write runs/demo/report.html (about five minutes)"
+	@echo "make docs      build the documentation site into site/; python -m http.server -d site shows it"
 	@echo "make test      lint, type check, import contracts, fast tests"
-	@echo "make test-slow the others: slow, export, browser, cluster"
+	@echo "make test-slow the others: slow, export, docs, browser, cluster"
 	@echo "make test-all  both"
 	@echo "make test-lowest  the fast tests in two fresh environments without extras: lowest versions, current versions"
 	@echo "make format    format the code"
@@ -24,6 +25,9 @@ help:
 demo: $(VENV)/ready
 	$(BIN)/cimnet demo --out runs/demo
 
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 plugin:
 	mkdir -p dist && cd desktop/qgis && rm -f ../../dist/cimnet-qgis.zip && $(PYTHON) -m zipfile -c ../../dist/cimnet-qgis.zip cimnet
 
@@ -31,7 +35,7 @@ test: lint $(VENV)/ready
 	$(PYTEST)
 
 test-slow: $(VENV)/ready
-	$(PYTEST) -m "(slow or export) and not browser and not cluster and not qgis"
+	$(PYTEST) -m "(slow or export or docs) and not browser and not cluster and not qgis"
 	$(PYTEST) -m "browser or cluster or qgis"  # apart: these start processes of their own
 
 test-all: test test-slow
@@ -61,4 +65,4 @@ endif
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache

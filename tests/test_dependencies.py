@@ -20,7 +20,10 @@ PACKAGES = {  # names to import that are not the package's
     "yaml": "pyyaml",
 }
 BROUGHT = {"affine": "rasterio", "starlette": "fastapi"}  # part of the interface of what brings them
-CAPPED = {"gradio"}  # src/cimnet/deploy/app/gradio_private.py needs what this release keeps to itself
+CAPPED = {
+    "gradio",  # src/cimnet/deploy/app/gradio_private.py needs what this release keeps to itself
+    "mkdocs",  # version 2 is announced without plugins
+}
 LOCKS = ("Pipfile.lock", "conda-lock.yml", "pdm.lock", "pixi.lock", "poetry.lock", "pylock.toml", "uv.lock")
 Rows = set[tuple[str, str, str]]
 """Extra, package, bound."""
