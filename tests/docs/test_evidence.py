@@ -14,8 +14,6 @@ from tests import ROOT
 from tests.docs.shell import commands_of, fault_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-IN_README = ("sensors", "robustness")
-"""Claims whose tables README shows."""
 CELL = re.compile(r"[-+−]?\d[\d,]*\.\d+(?: ± \d+\.\d+)?")
 NOT_MEASURED = re.compile(
     r"10\.\d{4}/[\w.]+|https?://\S+|Apache-2\.0|>=[\d.]+|Python 3\.\d+(?: to 3\.\d+)?|\d+\.\d+\.\d+"
@@ -34,18 +32,12 @@ def test_every_claim_is_shown() -> None:
     assert shown == set(load_claims())
 
 
-@pytest.mark.parametrize("name", IN_README)
-def test_readme_shows_the_figures(name: str) -> None:
-    lines = table_of(load_claims()[name]).replace("|  |", "| |").splitlines()
-    assert [line for line in lines[2:] if line not in README] == []
-
-
 def test_figures_in_the_text_of_readme_are_those_of_the_claims() -> None:
     """Every number with a decimal point outside of code; rounded ones have none."""
     text = re.sub(r"```.*?```|`[^`\n]*`|\]\([^)\s]*\)", " ", README, flags=re.DOTALL)
     figures = set(CELL.findall(NOT_MEASURED.sub(" ", text)))
     known = CLAIMS.read_text(encoding="utf-8")
-    assert len(figures) > 20
+    assert len(figures) > 8
     assert {figure for figure in figures if figure not in known} == set()
 
 
