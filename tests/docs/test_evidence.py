@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.evidence_tables import CLAIMS, MARK, filled, load_claims, pages, table_of
+from benchmarks.evidence_tables import CLAIMS, MARK, filled, load_claims, pages
 
 from tests import ROOT
 from tests.docs.shell import commands_of, fault_of
