@@ -166,7 +166,8 @@ def load_what_fits(
     state = {key: value for key, value in model.state_dict().items() if key.rpartition(".")[2] not in _STATISTICS}
     by_class = _axes_of_classes(name, len(classes), options)
     pairs = _shared_classes(source.classes, classes)
-    taken, partial = {}, {}
+    taken: dict[str, Tensor] = {}
+    partial: dict[str, Tensor] = {}
     for key, own in state.items():
         other = given.get(key)
         if other is None or not _is_like(own, other, by_class.get(key)):
@@ -185,13 +186,11 @@ def load_what_fits(
     model.load_state_dict({**model.state_dict(), **taken, **partial})
     whole = {key: value.numel() for key, value in model.named_parameters()}
     share = {key: len(pairs or ()) / len(classes) for key in partial}
+    done = sum(int(whole[key] * share.get(key, 1.0)) for key in (*taken, *partial) if key in whole)
     return Fit(
         source.given,
         source.digest,
-        (
-            sum(round(whole[key] * share.get(key, 1.0)) for key in (*taken, *partial) if key in whole),
-            sum(whole.values()),
-        ),
+        (done, sum(whole.values())),
         tuple(taken),
         tuple(classes[own] for own, _ in pairs or ()) if any(key in by_class for key in (*taken, *partial)) else (),
         tuple(key for key in state if key not in taken and key not in partial),
