@@ -18,7 +18,7 @@ from torch import Tensor
 
 import cimnet
 from cimnet.analysis.robustness import measure_robustness, parse_corruption
-from cimnet.inference.hub import identity_of
+from cimnet.weights.locate import identity_of
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from cimnet.data import LAYOUTS, open_dataset
-from cimnet.inference.official import from_official
 from cimnet.models import create_model
 from cimnet.models.registry import _FAMILIES, _NETWORKS
 from cimnet.models.zoo import PUBLICATIONS
+from cimnet.weights.official import from_official
 from tests import ROOT
 from tests.fakes.layouts import make_folder
 

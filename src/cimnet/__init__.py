@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from cimnet.data import RGBTSample, open_dataset
     from cimnet.evaluation import evaluate
     from cimnet.inference import load
-    from cimnet.inference.official import from_official
     from cimnet.models import create_model, list_models
     from cimnet.training import train
     from cimnet.training.recipe import load_recipe
+    from cimnet.weights.official import from_official
 
 _HOMES = {
     "RGBTSample": "cimnet.data",
     "create_model": "cimnet.models",
     "evaluate": "cimnet.evaluation",
-    "from_official": "cimnet.inference.official",
+    "from_official": "cimnet.weights.official",
     "list_models": "cimnet.models",
     "load": "cimnet.inference",
     "load_recipe": "cimnet.training.recipe",

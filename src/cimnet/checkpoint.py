@@ -20,6 +20,7 @@ from cimnet.errors import CheckpointError, ConfigError, DataError, one_line
 from cimnet.models import RGBTModel, create_model
 from cimnet.models.outline import Outline, SkipInit, outline_model
 from cimnet.utils.files import write_atomically
+from cimnet.utils.packed_tensors import pack, unpack
 from cimnet.utils.safetensors_header import Header, read_header
 
 FORMAT = 1
@@ -56,9 +57,11 @@ class ModelInfo:
     alarm: dict[str, Any] | None = None
 
 
-def save_checkpoint(path: Path, model: RGBTModel, info: ModelInfo) -> None:
-    """Write weights, normalisation and ``info`` atomically."""
+def save_checkpoint(path: Path, model: RGBTModel, info: ModelInfo, small: bool = False) -> None:
+    """Write weights, normalisation and ``info`` atomically; ``small``: matrices in 8 bits, see
+    :mod:`cimnet.utils.packed_tensors`."""
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    state = pack(state) if small else state
     metadata = {INFO_KEY: write_info(info)}
     write_atomically(path, lambda p: safetensors.torch.save_file(state, p, metadata=metadata))
 
@@ -87,7 +90,7 @@ def identity(path: str | Path) -> str:
     file ``sha256sum`` gives the same. Exports of one model to other formats or precisions differ.
 
     Args:
-        path: a local file or folder; a name on the Hub goes through :func:`cimnet.inference.hub.locate` first.
+        path: a local file or folder; a name goes through :func:`cimnet.weights.locate.locate` first.
 
     Raises:
         CheckpointError: there is no such file, or it cannot be read.
@@ -137,14 +140,14 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     options = {key: value for key, value in info.options.items() if key != "pretrained"}
     try:
         with Outline(header.numbers, len(header.tensors)):  # before anything is allocated
-            _fill(outline_model(info.name, len(info.classes), **options), header.tensors)
-        state = safetensors.torch.load_file(path)
+            _fill(outline_model(info.name, len(info.classes), **options), unpack(header.tensors))
+        state = unpack(safetensors.torch.load_file(path))
         with SkipInit():  # all that it would make is replaced
             model = create_model(info.name, len(info.classes), **options)
         _fill(model, state)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {path}: damaged or not a safetensors file ({error})") from error
-    except (ConfigError, RuntimeError, TypeError, RecursionError) as error:
+    except (ConfigError, RuntimeError, TypeError, ValueError, RecursionError) as error:
         reason = one_line(error)
         raise CheckpointError(
             f"checkpoint {path}: does not fit model '{info.name}' of this version: {reason}"

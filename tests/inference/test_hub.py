@@ -15,7 +15,7 @@ import yaml
 
 import cimnet
 from cimnet.errors import CheckpointError, CimnetError
-from cimnet.inference.hub import locate
+from cimnet.weights.locate import locate
 from tests.conftest import Trained
 from tests.fakes.hub import COMMIT, Hub, hub
 
@@ -61,6 +61,15 @@ def test_pushed_and_loaded(trained: Trained, server: Hub) -> None:
     one, other, pinned = _masks(trained.folder, "lab/model", f"lab/model@{COMMIT}")
     np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(one, pinned)
+
+
+def test_hub_before_a_name_is_the_hub_although_there_is_such_a_path(trained: Trained, server: Hub) -> None:
+    cimnet.load(trained.folder, "cpu").push_to_hub("lab/model", token=server.token)
+    Path("lab").mkdir()
+    assert locate("lab/model") == Path("lab/model")
+    assert locate("hub:lab/model").is_file()
+    with pytest.raises(CheckpointError, match="hub:model: expected hub:USER/NAME"):
+        locate("hub:model")
 
 
 def test_a_wrong_token_is_told(trained: Trained, server: Hub) -> None:

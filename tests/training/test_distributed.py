@@ -264,7 +264,7 @@ def test_shares_are_refused_where_they_cannot_be(
 def test_synchronised_statistics_need_cuda_and_keep_weights_and_answers(tmp_path: Path, pixel: None) -> None:
     recipe = tiny_recipe(make_folder(tmp_path / "data", 12), training={"batch_norm": "synchronised"})
     train_set, _ = open_splits(recipe)
-    model, _ = build_model(recipe, train_set)
+    model, *_ = build_model(recipe, train_set)
     two_on_cpus: Any = SimpleNamespace(device=torch.device("cpu"), num_processes=2)
     with pytest.raises(ConfigError, match="synchronised needs CUDA"):
         Trainer(two_on_cpus, recipe, model, build_loss(recipe, np.ones(3)), train_set)

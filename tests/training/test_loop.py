@@ -308,7 +308,7 @@ def test_missing_sensors_are_added_to_batches_in_training_alone(
 ) -> None:
     recipe = pixel_recipe(root, augmentation={"modality_dropout": 1.0, "misalignment": 3.0, "corruption_prob": 0.5})
     train_set, _ = open_splits(recipe)
-    model, _ = build_model(recipe, train_set)
+    model, *_ = build_model(recipe, train_set)
     step = TrainStep(model, build_loss(recipe, np.array([1, 1, 1])), 1.0)
     sizes: list[int] = []
     model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))

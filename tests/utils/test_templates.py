@@ -42,11 +42,11 @@ def test_no_markup_in_python() -> None:
 
 
 @pytest.mark.slow
-def test_a_wheel_holds_templates_and_styles(tmp_path: Path) -> None:
+def test_a_wheel_holds_templates_styles_and_weights(tmp_path: Path) -> None:
     build = "import sys, hatchling.build; print(hatchling.build.build_wheel(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
-    files = [path for path in (ROOT / "src").rglob("*") if path.suffix in (".html", ".css")]
+    files = [path for path in (ROOT / "src").rglob("*") if path.suffix in (".html", ".css", ".safetensors")]
     assert files
     assert {str(path.relative_to(ROOT / "src")) for path in files} <= packed

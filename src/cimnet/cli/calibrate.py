@@ -33,14 +33,18 @@ def calibrate(
     from cimnet.data.class_pixels import check_scorable
     from cimnet.inference import load
     from cimnet.utils.files import refuse_inputs_as_outputs, require_writable, require_writable_file
+    from cimnet.weights.locate import locate
 
-    if out is None and not checkpoint.exists():
-        raise CheckpointError(f"checkpoint {checkpoint}: no such file or folder here; of a model on the Hub give --out")
-    target = out or checkpoint_file(checkpoint)
+    source = locate(checkpoint)
+    if out is None and (source != checkpoint or not source.exists()):
+        raise CheckpointError(
+            f"checkpoint {checkpoint}: no such file or folder here; of starter or a model on the Hub give --out"
+        )
+    target = out or checkpoint_file(source)
     require_writable_file(target)
     if report is not None:
         require_writable(report)
-    predictor = load(checkpoint, device, trust=trust)
+    predictor = load(source, device, trust=trust)
     fit = predictor.open_dataset(dataset, split, layout=layout)
     test = predictor.open_dataset(dataset, test_split, layout=layout)
     for data in (fit, test):
@@ -48,7 +52,7 @@ def calibrate(
     files = [*fit.files, *test.files]
     refuse_inputs_as_outputs([target], files)  # the checkpoint itself may be the target
     if report is not None:
-        refuse_inputs_as_outputs([report / name for name in REPORT], [*weight_files(checkpoint), target, *files])
+        refuse_inputs_as_outputs([report / name for name in REPORT], [*weight_files(source), target, *files])
     with console.status("calibrate") as status:
         result = run(
             predictor.network,

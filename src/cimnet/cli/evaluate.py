@@ -61,6 +61,7 @@ def evaluate(
     from cimnet.inference import load
     from cimnet.utils.figures import check_figure_path, save_figure
     from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, write_text
+    from cimnet.weights.locate import locate
 
     if map_ and boxes is None:
         raise ConfigError("--map is for the classes of --boxes")
@@ -72,7 +73,8 @@ def evaluate(
         if path is not None:
             require_writable_file(path)
     views = {"flip": flip, "scales": parse_scales(scales), "precision": precision}
-    predictor = load(checkpoint, device, trust=trust, force_range=force_range, **views)
+    source = locate(checkpoint)
+    predictor = load(source, device, trust=trust, force_range=force_range, **views)
     if boxes is not None:
         score_boxes(
             predictor,
@@ -83,12 +85,12 @@ def evaluate(
             layout=layout,
             broken=broken,
             outputs={"json": json_, "markdown": markdown},
-            inputs=[checkpoint_file(checkpoint)],
+            inputs=[checkpoint_file(source)],
         )
         return
     data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
     refuse_inputs_as_outputs(
-        [path for path in (json_, markdown, figure) if path is not None], [checkpoint_file(checkpoint), *data.files]
+        [path for path in (json_, markdown, figure) if path is not None], [checkpoint_file(source), *data.files]
     )
     if said := check_scorable(data):
         say(said, "yellow")

@@ -17,6 +17,9 @@ def publish(
     out: Annotated[Path | None, typer.Option(help="Write weights, JSON and a model card into this new folder.")] = None,
     hub: Annotated[str | None, typer.Option(help="Upload them to this repository of the Hugging Face Hub.")] = None,
     public: Annotated[bool, typer.Option("--public", help="A new repository is open to everybody.")] = False,
+    small: Annotated[
+        bool, typer.Option("--small", help="Store matrices in 8 bits: a quarter of the size, masks change a little.")
+    ] = False,
     trust: Trust = False,
 ) -> None:
     """Make a folder to share of a checkpoint, or push it to the Hugging Face Hub as USER/NAME."""
@@ -26,10 +29,10 @@ def publish(
         raise ConfigError("give --out FOLDER, --hub USER/NAME or both")
     predictor = load(checkpoint, "cpu", trust=trust)
     if out is not None:
-        predictor.save(out)
+        predictor.save(out, small)
         say(f"written: {out}")
     if hub is not None:
-        say(f"pushed: {predictor.push_to_hub(hub, private=not public)}")
+        say(f"pushed: {predictor.push_to_hub(hub, private=not public, small=small)}")
 
 
 def import_checkpoint(
@@ -47,7 +50,7 @@ def import_checkpoint(
 ) -> None:
     """Turn a checkpoint of a published network's original code into one of this package."""
     from cimnet.data.classes import classes_of
-    from cimnet.inference.official import import_official
+    from cimnet.weights.official import import_official
 
     model = import_official(name, file, classes_of(classes), out, channel_order, overwrite)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6

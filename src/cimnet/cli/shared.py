@@ -18,7 +18,12 @@ from cimnet.errors import ConfigError, DataWarning
 
 console = Console()
 
-Checkpoint = Annotated[Path, typer.Argument(help="Run folder, .safetensors, exported file, or USER/NAME on the Hub.")]
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(
+        help="Run folder, .safetensors, exported file, USER/NAME on the Hub, or starter (comes with cimnet)."
+    ),
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Open a .pt2 file, which can run code: only one that you made yourself.")
 ]

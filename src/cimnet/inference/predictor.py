@@ -18,7 +18,7 @@ from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference.alarms.alarm import Alarm, AlarmModel
 from cimnet.inference.alarms.model_features import measure_batch
 from cimnet.inference.backends.segmenter import Segmenter
-from cimnet.inference.hub import EXPORTED, locate, push, save_folder
+from cimnet.inference.hub import push, save_folder
 from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
 from cimnet.inference.prepared import PreparedPair, is_whole, of_one_size
 from cimnet.inference.settings import WHOLE, Settings, choose_device
@@ -26,6 +26,7 @@ from cimnet.inference.windows import Block, Read, Windows, stitch_windows
 from cimnet.models import RGBTModel
 from cimnet.models.base import class_ids
 from cimnet.models.folding import FoldedModel
+from cimnet.weights.locate import EXPORTED, locate
 
 
 def load(
@@ -35,7 +36,9 @@ def load(
 
     Args:
         source: run folder, ``.safetensors`` file or folder that `Predictor.save` wrote; exported ``.onnx``, ``.xml``
-            (OpenVINO) or ``.pt2`` file; or the name of a repository on the Hugging Face Hub, ``user/name``.
+            (OpenVINO) or ``.pt2`` file; the name of a repository on the Hugging Face Hub, ``user/name``; or
+            ``starter``, the checkpoint that comes with the package. A checkpoint of that name in the working folder
+            comes first, with a warning.
         device: by default CUDA where there is one, else the CPU.
         trust: open a ``.pt2`` file, too: torch may run code that such a file holds, so do this for your own files only.
             No other kind needs it.
@@ -305,17 +308,20 @@ class Predictor:
             raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
         return AlarmModel.from_dict(self.info.alarm)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, small: bool = False) -> None:
         """Write a folder to share: weights, JSON, model card. `cimnet.load(folder)` opens it.
+
+        Args:
+            small: store matrices in 8 bits, a quarter of the size; masks change a little, so score the result.
 
         Raises:
             CimnetError: the folder is not empty or cannot be written, or the model was exported.
         """
-        save_folder(Path(folder), self.network, self.info)
+        save_folder(Path(folder), self.network, self.info, small)
 
-    def push_to_hub(self, repository: str, private: bool = True, token: str | None = None) -> str:
+    def push_to_hub(self, repository: str, private: bool = True, token: str | None = None, small: bool = False) -> str:
         """Upload that folder to the Hugging Face Hub, see :func:`cimnet.inference.hub.push`."""
-        return push(self.network, self.info, repository, private, token)
+        return push(self.network, self.info, repository, private, token, small)
 
     def tensors(self, rgb: ImageLike | None, thermal: ImageLike | None) -> tuple[Tensor, Tensor]:
         """What the model gets for one pair, (3, H, W) and (1, H, W) in 0..1; arguments and errors as in predict."""

@@ -57,7 +57,8 @@ def train(
         report: called after each optimiser step with epoch, step, steps, loss, cross_entropy, mutual_information,
             lambda, gradient_norm and rate (the learning rate), and after each evaluation with ``miou`` too.
         note: called before the first step with a sentence on the labels, where there is something to say (which
-            classes have no pixel, which share is ignored), and with one on how many parameters are trained.
+            classes have no pixel, which share is ignored), with one on what was taken of ``model.weights``, and with
+            one on how many parameters are trained.
 
     Returns:
         Path of ``best.safetensors``.
@@ -84,7 +85,9 @@ def train(
             changes = None if saved is None else check_record(run.path, data, changed_data)
             accelerator.wait_for_everyone()  # every process has read what the first one may now change
             set_seed(recipe.training.seed)
-            model, info = build_model(recipe, train_set)
+            model, info, fit = build_model(recipe, train_set, resumed=saved is not None)
+            if note is not None and fit is not None and accelerator.is_main_process:
+                note(fit.sentence())
             if note is not None and accelerator.is_main_process:
                 note(describe_trained(model))
             trainer = Trainer(accelerator, recipe, model, build_loss(recipe, pixel_counts), train_set)
@@ -93,9 +96,11 @@ def train(
                 state.restart_epoch()  # other data make other batches
             _check_length(state, recipe, run)
             _check_best(state, recipe, run)
-            run.mark = run.mark or mark_run(lasting(recipe), data)
+            run.mark = run.mark or mark_run(lasting(recipe) | ({} if fit is None else {"weights": fit.sha256}), data)
             if accelerator.is_main_process:
                 run.describe(recipe, state.step, accelerator.num_processes, changes)
+                if fit is not None:
+                    run.describe_weights(fit)
                 write_record(run.path, data, run.mark)
             start_trackers(accelerator, recipe, out, state.step)
             loop = TrainingLoop(recipe, run, trainer, state, stop, report)

@@ -77,7 +77,13 @@ class ModelConfig(_Section):
     """Which model. Options left out keep the defaults of the model's name."""
 
     name: str = "cimnet_resnet101"
-    pretrained: bool = True
+    pretrained: bool = Field(True, description="begin with ImageNet weights; with weights, nothing is fetched")
+    weights: str | None = Field(
+        None,
+        min_length=1,
+        description="begin with what fits of these: starter, run folder, .safetensors, hub:USER/NAME, or for a "
+        "published network a checkpoint of its original code",
+    )
     encoder: EncoderConfig = EncoderConfig()
     input_scale: float | None = Field(
         None, gt=0, le=4, description="resize factor inside the model; logits keep input size"
@@ -111,11 +117,13 @@ class ModelConfig(_Section):
 
     def options(self) -> dict[str, Any]:
         """Arguments for :func:`cimnet.create_model` besides name and classes."""
-        options = self.model_dump(exclude={"name", "encoder"}, exclude_none=True)
+        options = self.model_dump(exclude={"name", "encoder", "weights"}, exclude_none=True)
         if self.encoder.freeze:
             options["encoder_options"] = self.encoder.options()
         if options.get("mutual_information") == "off":
             options["mutual_information"] = None
+        if self.weights is not None:
+            options["pretrained"] = False
         return options
 
 

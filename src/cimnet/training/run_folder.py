@@ -2,6 +2,7 @@
 
 recipe.yaml  environment.json  log.jsonl  curves.png  tensorboard/
 data.json            what the run was trained on, see data_record.py; `--resume` compares it with what is there
+weights.json         which weights the run began with (`model.weights`), what of them was loaded and what was not
 best.safetensors     the model that scored best on val, complete in one file
 last.pt previous.pt  training states for --resume, see states.py
 bad_batch.json       what a run that lost its way was shown last
@@ -30,6 +31,7 @@ from cimnet.utils.figures import save_figure
 from cimnet.utils.files import require_new_folder, require_writable, write_text
 from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import LOCK, OutputLock
+from cimnet.weights.fit import Fit
 
 READING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
 """Fields that say where the data lie and how they are read: with others, a run is the same."""
@@ -54,6 +56,7 @@ class RunFolder:
         self.bad_batch = path / "bad_batch.json"
         self.recipe = path / "recipe.yaml"
         self.environment = path / "environment.json"
+        self.weights = path / "weights.json"
         self.damaged: list[Path] = []
         self.mark: str | None = None
         """Of the run, see :mod:`cimnet.training.data_record`."""
@@ -116,6 +119,10 @@ class RunFolder:
             "starts": [*starts, start],
         }
         write_text(self.environment, json.dumps(environment, indent=2) + "\n")
+
+    def describe_weights(self, fit: Fit) -> None:
+        """Write which weights the run begins with, and what of them it has taken."""
+        write_text(self.weights, json.dumps(fit.to_dict(), indent=2) + "\n")
 
     def log(self, history: list[dict[str, float]]) -> None:
         """Write one JSON line per epoch and the curves."""

@@ -26,6 +26,7 @@ from cimnet.models import RGBTModel, create_model
 from cimnet.training.loss import SegmentationLoss
 from cimnet.training.recipe import Recipe
 from cimnet.utils.numbers import pluralize
+from cimnet.weights.fit import Fit, create_from, open_source
 
 
 def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDataset]:
@@ -99,10 +100,26 @@ def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
     return v2.Compose([transform, degrade])
 
 
-def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, ModelInfo]:
-    """Create the model with the training set's thermal statistics, and its description for checkpoints."""
-    options = recipe.model.options()
-    model = create_model(recipe.model.name, len(train_set.classes), **options)
+def build_model(
+    recipe: Recipe, train_set: RGBTDataset, resumed: bool = False
+) -> tuple[RGBTModel, ModelInfo, Fit | None]:
+    """Create the model with the training set's thermal statistics, and its description for checkpoints.
+
+    Args:
+        resumed: all weights come from a training state next, so ``model.weights`` is not read.
+
+    Returns:
+        Model, description, and what was taken of ``model.weights``.
+
+    Raises:
+        ConfigError, CheckpointError: the model cannot be built, or the weights cannot be used.
+    """
+    options, fit = recipe.model.options(), None
+    if recipe.model.weights is None or resumed:
+        model = create_model(recipe.model.name, len(train_set.classes), **options)
+    else:
+        source = open_source(recipe.model.weights, recipe.model.name)
+        model, fit = create_from(source, recipe.model.name, train_set.classes, **options)
     model.set_thermal_statistics(*thermal_statistics(train_set))
     if train_set.thermal_dtype == "uint16" and train_set.scaling.low is None:
         low, high = suggest_thermal_range(train_set)
@@ -119,7 +136,7 @@ def build_model(recipe: Recipe, train_set: RGBTDataset) -> tuple[RGBTModel, Mode
         train_set.scaling,
         train_set.thermal_dtype,
     )
-    return model, info
+    return model, info, fit
 
 
 def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:

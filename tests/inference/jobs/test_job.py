@@ -355,7 +355,7 @@ def test_the_pool() -> None:
 
 
 def test_a_worker_gives_up_a_part_that_kills_workers(trained: Trained, tmp_path: Path) -> None:
-    from cimnet.inference.hub import identity_of
+    from cimnet.weights.locate import identity_of
 
     root = make_folder(tmp_path / "data", 2)
     (part,) = _job(trained.folder, root, tmp_path / "out").parts

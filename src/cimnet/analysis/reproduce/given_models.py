@@ -9,11 +9,11 @@ from cimnet.checkpoint import INFO_KEY
 from cimnet.data.classes import BUILT_IN
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference import Predictor, load
-from cimnet.inference.hub import EXPORTED
-from cimnet.inference.official import official_model
 from cimnet.inference.settings import Settings, choose_device
 from cimnet.models.zoo import PUBLICATIONS
 from cimnet.utils.safetensors_header import read_header
+from cimnet.weights.locate import EXPORTED
+from cimnet.weights.official import official_model
 
 CLASSES = {"table2": "kust4k", "table6": "mfnet"}
 """Class list of the data set that a table shows, for official weights, which name no classes."""

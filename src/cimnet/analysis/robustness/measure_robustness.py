@@ -27,6 +27,7 @@ from cimnet.inference import Predictor
 from cimnet.utils.files import refuse_inputs_as_outputs, write_text
 from cimnet.utils.pool import Progress
 from cimnet.version import __version__
+from cimnet.weights.locate import locate
 
 
 def measure_robustness(
@@ -91,7 +92,7 @@ def measure_robustness(
     label, known_by = label_and_identity(model, name)
     suite = Suite(Path(out), _made_with(pairs, known_by, broken))
     reports = [suite.out / f"robustness.{ending}" for ending in ("json", "md", "html")]
-    weights = weight_files(model) if isinstance(model, str | Path) else []
+    weights = weight_files(locate(model)) if isinstance(model, str | Path) else []
     refuse_inputs_as_outputs(reports, [*weights, *dataset.files])
     with suite.open():
         work = Work(suite, model, pairs, batch_size, device, trust)

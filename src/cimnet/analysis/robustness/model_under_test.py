@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from cimnet.data import RGBTDataset
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor, load
-from cimnet.inference.hub import identity_of
 from cimnet.inference.settings import choose_device
 from cimnet.models.base import class_ids
 from cimnet.utils.numbers import pluralize
+from cimnet.weights.locate import identity_of
 
 Model = str | Path | Callable[[Tensor, Tensor], Any]
 """A checkpoint, a run folder, or (rgb (B, 3, H, W), thermal (B, 1, H, W)) in 0..1 to logits (B, K, H, W)."""

@@ -24,6 +24,7 @@ from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.inference.backends.trace import TILE, trace
 from cimnet.models import RGBTModel
 from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
+from cimnet.weights.locate import locate
 
 Format = Literal["onnx", "openvino", "pt2"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
@@ -79,6 +80,7 @@ def export(
     _check_options(options, format, precision, opset)
     if not isinstance(source, Predictor):
         written = [out, out.with_suffix(".bin")] if format == "openvino" else [out]
+        source = locate(source)
         refuse_inputs_as_outputs(written, [checkpoint_file(source)])
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
     model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.hub import identity_of
 from cimnet.inference.jobs.matching import FilePair, NameRules, match_pairs
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
@@ -35,6 +34,7 @@ from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor, load
 from cimnet.inference.prepared import PreparedPair, of_one_size
 from cimnet.utils.files import refuse_inputs_as_outputs, write_atomically
+from cimnet.weights.locate import identity_of
 
 _LEAST, _MOST = 16, 4096  # pairs in a part for a worker; parts
 _Run = Callable[[Sequence[Shard]], Generator[Outcome, None, None]]
@@ -281,13 +281,14 @@ def _local(job: Job, predictor: Predictor) -> Iterator[_Run]:
 
 @contextmanager
 def _ray(job: Job, digest: str, tries: Path) -> Iterator[_Run]:
-    from cimnet.inference.hub import EXPORTED, locate
     from cimnet.inference.jobs.ray_engine import choose_pool, cluster, predict_on_ray
     from cimnet.inference.jobs.ray_worker import Task
+    from cimnet.weights.locate import EXPORTED, locate
 
-    path = Path(job.checkpoint)
-    checkpoint = str(path.absolute() if path.exists() else path)  # else a name on the Hub
-    exported = locate(job.checkpoint).suffix in EXPORTED
+    path = locate(job.checkpoint)
+    is_path = path == Path(job.checkpoint)  # else a name, which each machine looks up
+    checkpoint = str(path.absolute() if is_path else job.checkpoint)
+    exported = path.suffix in EXPORTED
     with cluster(job.address) as nodes:
         pool = choose_pool(nodes, "cpu" if exported and job.device is None else job.device, job.workers)
         task = Task(checkpoint, digest, job.settings, pool.device, job.out.absolute(), tries.absolute(), predict_part)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import CheckpointError, CimnetError
-from cimnet.inference.hub import identity_of
 from cimnet.inference.jobs.outcomes import Outcome
 from cimnet.inference.jobs.shards import Shard
 from cimnet.inference.predictor import Predictor, load
 from cimnet.utils.extras import require
+from cimnet.weights.locate import identity_of
 
 MOST_TRIES = 3
 """Times a part is begun: one that kills its worker must not do so for ever."""

@@ -29,7 +29,7 @@ def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | str
     """What two runs must have in common for one to go on with the other's outputs.
 
     Args:
-        digest: of the checkpoint, see :func:`cimnet.inference.hub.identity_of`.
+        digest: of the checkpoint, see :func:`cimnet.weights.locate.identity_of`.
         origin: by option, where the pairs come from.
     """
     kept = {key: value for key, value in asdict(settings).items() if key not in _NOT_COMPARED}

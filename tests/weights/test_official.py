@@ -20,9 +20,9 @@ from torch import Tensor
 import cimnet
 from cimnet.data.classes import BUILT_IN, ClassList
 from cimnet.errors import CheckpointError, CimnetError, ConfigError
-from cimnet.inference.official import from_official, import_official
 from cimnet.models.zoo import PUBLICATIONS
 from cimnet.models.zoo.network import ZooNetwork
+from cimnet.weights.official import from_official, import_official
 from tests.conftest import Result
 
 NAME, OTHER = "small_cmx_mit_b0", "small_cmnext_mit_b0"
@@ -33,7 +33,7 @@ State = dict[str, Tensor]
 def _small_networks_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
     # of the two alone, so that what a file looks like is found sooner
     known = {NAME: PUBLICATIONS["cmx_mit_b2"], OTHER: PUBLICATIONS["cmnext_mit_b2"]}
-    monkeypatch.setattr("cimnet.inference.official.PUBLICATIONS", known)
+    monkeypatch.setattr("cimnet.weights.official.PUBLICATIONS", known)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from torch import Tensor
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data.classes import ClassList
 from cimnet.errors import CheckpointError, CimnetError, ConfigError
-from cimnet.inference.official_file import read_weights, take_weights
 from cimnet.models import RGBTModel, create_model
 from cimnet.models.outline import Outline, outline_model
 from cimnet.models.zoo import PUBLICATIONS
@@ -23,6 +22,7 @@ from cimnet.models.zoo.official_names import to_ours
 from cimnet.models.zoo.publication import ChannelOrder
 from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
 from cimnet.utils.numbers import pluralize
+from cimnet.weights.official_file import read_weights, take_weights
 
 _ANY_CLASSES = 9
 _LIKE = 0.5  # share of the weights that must fit for "they look like"
@@ -40,7 +40,7 @@ def from_official(
     Args:
         name: of a published network, see ``cimnet models``.
         source: a file that the original's code or safetensors wrote (see
-            :func:`cimnet.inference.official_file.read_weights`), or a state dict.
+            :func:`cimnet.weights.official_file.read_weights`), or a state dict.
         num_classes: K that is expected. None: whatever the weights have.
         channel_order: ``rgb`` or ``bgr``, in which the weights expect the colours. None: that of the official weights.
             The images are given to the model as RGB all the same.

@@ -1,0 +1,115 @@
+"""The comparison of beginnings, with networks of a dozen weights."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cimnet.checkpoint import ModelInfo, save_checkpoint
+from cimnet.errors import ConfigError
+from cimnet.models import create_model
+from cimnet.weights import locate
+from tests import ROOT
+from tests.conftest import one_thread, write_recipe
+from tests.fakes.layouts import CLASSES, make_folder
+
+Script = dict[str, Any]
+NAME = "cimnet_test_resnet"
+SMALL: dict[str, Any] = {"widths": [16, 16, 20, 32], "decoder_channels": 16}
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cimnet.training.run_folder.save_figure", lambda figure, path: None)
+    file = tmp_path / "starter.safetensors"
+    _save_starter(file)
+    monkeypatch.setattr(locate, "STARTER_FILE", file)
+    found = runpy.run_path(str(ROOT / "benchmarks" / "transfer.py"))
+    found["DATA_SETS"]["mm5"] = replace(found["DATA_SETS"]["mm5"], folds=3, groups="auto")
+    with one_thread():
+        yield found
+
+
+def _save_starter(file: Path) -> None:
+    model = create_model(NAME, len(CLASSES), **SMALL)
+    info = ModelInfo(NAME, SMALL, tuple(CLASSES), ((0, 0, 0),) * len(CLASSES), thermal_dtype="uint8")
+    save_checkpoint(file, model, info, small=True)
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    root = make_folder(tmp_path / "data", 12)
+    recipe = write_recipe(tmp_path / "tiny.yaml", root)
+    words = [
+        "mm5",
+        "--data",
+        root,
+        "--out",
+        tmp_path / "runs",
+        "--json",
+        tmp_path / "transfer.json",
+        "--recipe",
+        recipe,
+    ]
+    return [str(word) for word in (*words, "--steps", 1, "--shares", 50, 100)]
+
+
+def test_both_beginnings_see_the_same_pairs(script: Script, arguments: list[str], tmp_path: Path) -> None:
+    script["main"]([*arguments, "--runs", "2"])
+    content = json.loads((tmp_path / "transfer.json").read_text())["mm5"]
+    assert set(content["miou"]) == {"50", "100"}
+    views = tmp_path / "runs" / "views"
+    for share, scores in content["miou"].items():
+        assert set(scores) == {"imagenet", "starter"}
+        for beginning, runs in scores.items():
+            assert set(runs) == {"0", "1"}
+            for fold in runs:
+                run = tmp_path / "runs" / f"mm5_{beginning}_{share}_fold{fold}_seed{fold}"
+                assert (run / "weights.json").exists() == (beginning == "starter")
+                lists = [(views / f"mm5_{share}_{fold}/{split}.txt").read_text().split() for split in ("train", "val")]
+                record = json.loads((run / "data.json").read_text())
+                assert [list(record["train"]), list(record["val"])] == lists
+    for fold in "01":
+        small, large = (set((views / f"mm5_{share}_{fold}/train.txt").read_text().split()) for share in (50, 100))
+        assert small < large
+        val, test = (set((views / f"mm5_100_{fold}/{split}.txt").read_text().split()) for split in ("val", "test"))
+        assert (len(large), len(val), len(test)) == (4, 4, 4)
+        assert len(large | val | test) == 12
+    table = (tmp_path / "transfer.md").read_text()
+    assert table.count("\n| 50 % | 2 |") == table.count("\n| 100 % | 2 |") == 1
+
+
+def test_finished_runs_are_kept_and_another_starter_is_refused(
+    script: Script, arguments: list[str], tmp_path: Path
+) -> None:
+    once = [*arguments[:-2], "100", "--runs", "1"]
+    script["main"](once)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("best.safetensors")}
+    assert len(before) == 2
+    text = (tmp_path / "transfer.json").read_text()
+    script["main"](once)
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+    assert (tmp_path / "transfer.json").read_text() == text
+    _save_starter(locate.STARTER_FILE)
+    with pytest.raises(ConfigError, match="of another starter"):
+        script["main"](once)
+
+
+def test_crops_of_apples_that_share_ground_stay_together(script: Script) -> None:
+    from cimnet.curation.split.groups import _by_pattern
+
+    names = ["1_1", "1_7", "1_8", "1_10", "2_11-1", "2_11-2", "2_16-6", "c_12", "e_21", "e_23"]
+    groups = _by_pattern(names, script["DATA_SETS"]["apple"].groups)
+    found: dict[str, list[str]] = {}
+    for name, group in groups.items():
+        found.setdefault(group, []).append(name)
+    assert sorted(found.values()) == sorted(
+        [["1_1", "1_7"], ["1_8", "1_10"], ["2_11-1", "2_11-2"], ["2_16-6"], ["c_12"], ["e_21", "e_23"]]
+    )
