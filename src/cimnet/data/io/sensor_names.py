@@ -22,8 +22,8 @@ THERMAL_WORDS = ("t", "ir", "thermal", "infrared", "tir", "lwir", "th", "thr", "
 _SENSOR: dict[str, Sensor] = {**dict.fromkeys(RGB_WORDS, "rgb"), **dict.fromkeys(THERMAL_WORDS, "thermal")}
 _BETWEEN = re.compile(r"[_\-. ]+")
 _DJI = re.compile(r"(DJI_(?:[0-9]{14}_)?[0-9]{4})_([VWZTR])(?:_.*)?", re.IGNORECASE)
-"""Names of DJI's drones: behind the sensor's letter may stand a waypoint, or what a converter adds. R is the radiometric
-image of the Zenmuse XT and XT2, whose visible image has no letter."""
+"""Names of DJI's drones: behind the sensor's letter may stand a waypoint, or what a converter adds. R is the
+radiometric image of the Zenmuse XT and XT2, whose visible image has no letter."""
 _LAST_NUMBER = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.ASCII)
 Named = Mapping[str, Path]
 """Files by their path below a folder, with "/" and without extension."""
@@ -70,9 +70,9 @@ def pair_one_folder(files: Named, max_gap: float | None = None) -> NamedPairs | 
     """Pairs among the files of one folder, by the words for sensors in their names; None: no name has a partner.
 
     Where no two names are equal without their words, nor near in time, their numbers may differ by one (``DJI_0001_W``
-    and ``DJI_0002_T``). One word is taken for each sensor, the one that pairs most files: a wide and a zoomed picture see different things.
-    Where no name says RGB, a name without a word is the partner of the thermal one that is equal otherwise (``0001``
-    and ``0001_T``).
+    and ``DJI_0002_T``). One word is taken for each sensor, the one that pairs most files: a wide and a zoomed picture
+    see different things. Where no name says RGB, a name without a word is the partner of the thermal one that is equal
+    otherwise (``0001`` and ``0001_T``).
 
     Args:
         max_gap: as in `pair_two_folders`.

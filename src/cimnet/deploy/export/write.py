@@ -81,6 +81,7 @@ def export(
         written = [out, out.with_suffix(".bin")] if format == "openvino" else [out]
         refuse_inputs_as_outputs(written, [checkpoint_file(source)])
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
+    predictor.info.second.require_one_channel("cimnet export")
     model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
     if not normalization and model.thermal_mean.numel() > 1:
         raise ConfigError(
