@@ -263,11 +263,11 @@ def _open_npy(path: Path, second: SecondModality) -> npt.NDArray[Any]:
         reason = one_line(error, 120)
         raise DataError(f"{path}: cannot be read as a .npy array ({reason}); save it with numpy.save") from error
     more = () if second.channels == 1 else (second.channels,)
-    shape, dtype = getattr(values, "shape", ()), getattr(values, "dtype", None)
-    right = isinstance(values, np.ndarray) and values.size and len(shape) == 2 + len(more) and shape[2:] == more
+    shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
+    right = isinstance(values, np.ndarray) and values.size and values.ndim == 2 + len(more) and values.shape[2:] == more
     if not right or values.dtype.kind not in "uif":
         expected = "(H, W)" if not more else f"(H, W, {second.channels}) of {second}"
-        raise DataError(f"{path}: an array {shape or None} of {dtype}; expected numbers {expected}")
+        raise DataError(f"{path}: an array {shape} of {dtype}; expected numbers {expected}")
     return values
 
 
