@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cimnet.data.classes import ClassList
+from cimnet.data.io.second_modality import THERMAL, SecondModality, parse_second
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import CheckpointError, ConfigError, DataError, one_line
 from cimnet.models import RGBTModel, create_model
@@ -44,6 +45,7 @@ class ModelInfo:
         metrics: scores on the validation split when the checkpoint was written.
         temperature: logits are divided by it for calibrated probabilities. None: not calibrated.
         alarm: what :class:`cimnet.inference.alarms.alarm.AlarmModel` keeps, plain JSON. None: not calibrated.
+        second: what the second images are: thermal, or near infrared and the like.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ModelInfo:
     metrics: dict[str, float] = field(default_factory=dict)
     temperature: float | None = None
     alarm: dict[str, Any] | None = None
+    second: SecondModality = THERMAL
 
 
 def save_checkpoint(path: Path, model: RGBTModel, info: ModelInfo, small: bool = False) -> None:
@@ -213,6 +216,9 @@ def read_info(path: Path, metadata: dict[str, str]) -> ModelInfo:
             raise ValueError(f"temperature is {temperature}")
         if content.get("thermal_dtype") not in (None, "uint8", "uint16", "float32"):
             raise ValueError(f"thermal_dtype is {content['thermal_dtype']!r}")
+        second = parse_second(content.get("second"), "second modality") or THERMAL
+        if dict(content["options"]).get("thermal_channels", 1) != second.channels:
+            raise ValueError(f"thermal_channels is not that of {second}")
         return ModelInfo(
             name=str(content["name"]),
             options=dict(content["options"]),
@@ -223,6 +229,7 @@ def read_info(path: Path, metadata: dict[str, str]) -> ModelInfo:
             metrics={str(name): float(value) for name, value in content["metrics"].items()},
             temperature=None if temperature is None else float(temperature),
             alarm=None if content.get("alarm") is None else dict(content["alarm"]),
+            second=second,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, DataError) as error:
         reason = f"no field {error}" if isinstance(error, KeyError) else one_line(error, 120)

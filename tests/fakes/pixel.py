@@ -14,15 +14,22 @@ class Pixel(RGBTModel):
 
     stride = 1
 
-    def __init__(self, encoder: str, num_classes: int, pretrained: bool = False, dropout: float = 0.0) -> None:
-        super().__init__([0.5, 0.5, 0.5], [0.25, 0.25, 0.25])
+    def __init__(
+        self,
+        encoder: str,
+        num_classes: int,
+        pretrained: bool = False,
+        dropout: float = 0.0,
+        thermal_channels: int = 1,
+    ) -> None:
+        super().__init__([0.5, 0.5, 0.5], [0.25, 0.25, 0.25], thermal_channels=thermal_channels)
         self.estimates = encoder == "mi"
-        self.classify = nn.Conv2d(4, num_classes, 1)
+        self.classify = nn.Conv2d(3 + thermal_channels, num_classes, 1)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> Output:
         rgb, thermal = self.prepare(rgb, thermal)
-        logits = self.classify(self.dropout(torch.cat([rgb, thermal[:, :1]], dim=1)))
+        logits = self.classify(self.dropout(torch.cat([rgb, thermal[:, : self.thermal_channels]], dim=1)))
         estimate = self.classify.weight.square().mean() if self.training and self.estimates else None
         return Output(logits, estimate)
 

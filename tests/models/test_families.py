@@ -9,9 +9,9 @@ from cimnet.errors import ConfigError
 from cimnet.models import RGBTModel, SingleStream, create_model, list_models
 from cimnet.models.base import class_ids
 from cimnet.models.baselines.parallel import ParallelRectification
-from cimnet.models.baselines.single import add_channel
 from cimnet.models.encoder import create_encoder
 from cimnet.models.registry import list_networks
+from cimnet.models.staged_encoder import take_channels
 
 from .tester import CLASSES, SMALL, ModelTester, TwoStreamTester, images
 
@@ -100,7 +100,7 @@ class TestEarlyFusion(ModelTester):
         """A pair whose images all agree, grey and normalised alike, is seen as three channels saw it."""
         three, four = create_encoder("resnet10t"), create_encoder("resnet10t")
         four.load_state_dict(three.state_dict())
-        add_channel(four)
+        take_channels(four, 1, beside_rgb=True)
         grey = torch.rand(1, 1, 64, 64)
         torch.testing.assert_close(
             four.eval()(grey.expand(-1, 4, -1, -1)), three.eval()(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5

@@ -93,6 +93,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     model = predictor.network
     if not isinstance(model, CIMNet):
         raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
+    predictor.info.second.require_one_channel("cimnet explain")
     ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)
     image, grey = to_rgb(ready_rgb), to_grey(ready_thermal)
     inputs = [path for path in (rgb, thermal, label) if path is not None]

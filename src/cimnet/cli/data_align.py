@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cimnet.cli.shared import counter, say
+from cimnet.cli.shared import ThermalBandOption, counter, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
 
@@ -18,6 +18,7 @@ def align(
     out: Annotated[Path | None, typer.Argument(help="New folder for the registered copy.")] = None,
     rgb: Annotated[Path | None, typer.Option(help="RGB image of one pair.")] = None,
     thermal: Annotated[Path | None, typer.Option(help="Thermal image of one pair.")] = None,
+    thermal_band: ThermalBandOption = None,
     label: Annotated[Path | None, typer.Option(help="Label of the pair: offsets of single objects, too.")] = None,
     movable: Annotated[str | None, typer.Option(help="Class ids in the label that may move, with commas.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -32,7 +33,14 @@ def align(
     crop: Annotated[bool, typer.Option("--crop", help="Cut to the area that all thermal images cover.")] = False,
 ) -> None:
     """Estimate how RGB and thermal are displaced (--rgb, --thermal), or register a whole data set (DIR OUT)."""
-    for_pair = {"--rgb": rgb, "--thermal": thermal, "--label": label, "--movable": movable, "--json": json_}
+    for_pair = {
+        "--rgb": rgb,
+        "--thermal": thermal,
+        "--thermal-band": thermal_band,
+        "--label": label,
+        "--movable": movable,
+        "--json": json_,
+    }
     for_pair |= {"--figure": figure, "--click": click}
     for_set = {"DIR": root, "OUT": out, "--calibration": calibration, "--per-pair": per_pair, "--crop": crop}
     for_set |= {"--layout": layout != "auto"}
@@ -45,7 +53,7 @@ def align(
     if movable and label is None:
         raise ConfigError("--movable names classes of a --label")
     if rgb is not None and thermal is not None:
-        _one_pair(rgb, thermal, label, movable, json_, figure, click, points)
+        _one_pair(rgb, thermal, thermal_band, label, movable, json_, figure, click, points)
     elif root is not None and out is not None:
         _data_set(root, out, layout, points, calibration, per_pair, crop)
     else:
@@ -55,6 +63,7 @@ def align(
 def _one_pair(
     rgb_path: Path,
     thermal_path: Path,
+    thermal_band: str | None,
     label_path: Path | None,
     movable: str | None,
     json_: bool,
@@ -65,7 +74,8 @@ def _one_pair(
     from dataclasses import asdict
 
     from cimnet.data import read_label
-    from cimnet.data.io.thermal_files import read_pair
+    from cimnet.data.io.bands import parse_bands
+    from cimnet.data.io.thermal_files import Wanted, read_pair
     from cimnet.registration import align_pair
     from cimnet.registration.before_after import plot_pair
     from cimnet.registration.camera_calibration import fit_points, pick_points, read_points
@@ -85,7 +95,7 @@ def _one_pair(
         raise ConfigError(f"--click {click}: exists already; use its points with --points, or choose another name")
     if click is not None and figure is not None and resolved(click) == resolved(figure):
         raise ConfigError(f"--click and --figure are both {click}; give each a name of its own")
-    rgb, thermal = read_pair(rgb_path, thermal_path)
+    rgb, thermal = read_pair(rgb_path, thermal_path, Wanted(bands=parse_bands(None, thermal_band, None)))
     if click is not None:
         pick_points(rgb, thermal, click)
         points = click

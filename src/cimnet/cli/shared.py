@@ -61,7 +61,11 @@ RGBBands = Annotated[
     ),
 ]
 ThermalBandOption = Annotated[
-    int | None, typer.Option("--thermal-band", help="Band that is thermal, from 1 (extra geo).")
+    str | None,
+    typer.Option(
+        "--thermal-band",
+        help="Band that is thermal, from 1 (extra geo). picture: the 8-bit picture of a radiometric JPEG.",
+    ),
 ]
 RGBRange = Annotated[
     str | None, typer.Option(help="Values of deep colours that become 0 and 255, e.g. 0,4095 (extra geo).")

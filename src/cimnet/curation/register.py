@@ -18,7 +18,8 @@ from cimnet.data.io.facts import facts_of
 from cimnet.data.io.open_image import image_size, opened, upright
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.readers import read_label, read_rgb
-from cimnet.data.io.thermal_files import read_pair, thermal_size
+from cimnet.data.io.second_modality import THERMAL
+from cimnet.data.io.thermal_files import Wanted, read_pair, thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.bands import BandOffset, band_offsets
@@ -62,19 +63,21 @@ class Registration:
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def estimate_rig(index: FileIndex, sample: int = SAMPLE) -> Alignment:
+def estimate_rig(index: FileIndex, sample: int = SAMPLE, wanted: Wanted | None = None) -> Alignment:
     """One matrix for all pairs of a folder, from some of them; see `align_rig`.
 
     Raises:
         DataError: no pairs, or images of several sizes.
     """
-    return align_rig(_sample(index, sample))
+    return align_rig(_sample(index, sample, wanted))
 
 
-def _sample(index: FileIndex, count: int = SAMPLE) -> Iterator[tuple[npt.NDArray[np.uint8], Counts]]:
+def _sample(
+    index: FileIndex, count: int = SAMPLE, wanted: Wanted | None = None
+) -> Iterator[tuple[npt.NDArray[np.uint8], Counts]]:
     """Pairs, evenly spaced, as they are read."""
     names = _names(index)
-    return (_read(index, names[i]) for i in spread_evenly(len(names), count))
+    return (_read(index, names[i], wanted) for i in spread_evenly(len(names), count))
 
 
 def register_dataset(
@@ -110,12 +113,19 @@ def register_dataset(
         raise DataError(
             f"{root}: panoptic labels and images with a border cannot be cropped; `cimnet data convert` first"
         )
+    (THERMAL if file is None else file.second or THERMAL).require_one_channel("cimnet data align")
+    wanted = Wanted(bands=None if file is None else file.bands)
+    if wanted.bands is not None and (wanted.bands.colours or wanted.bands.thermal_numbers):
+        raise DataError(
+            f"{file.path if file else root}: bands of a file are chosen, and `data align` writes files of one image; "
+            "write each as a file of its own first (gdal_translate -b N IN OUT)"
+        )
     index = layout_class.index(root)
-    done, mappings = _mappings(root, index, mapping, per_pair, progress)
+    done, mappings = _mappings(root, index, mapping, per_pair, progress, wanted)
     with staged_folder(out) as part:
         box = _common_box(index, mappings) if crop else None
         for number, (name, its) in enumerate(mappings.items(), start=1):
-            _write(part, root, index, name, its, box)
+            _write(part, root, index, name, its, box, wanted)
             if progress is not None:
                 progress(number, len(mappings))
         for path in [path for pattern in _CARRIED for path in root.glob(pattern)]:
@@ -131,12 +141,13 @@ def _mappings(
     mapping: Mapping | None,
     per_pair: bool,
     progress: Progress | None,
+    wanted: Wanted,
 ) -> tuple[Registration, dict[str, Mapping]]:
     """The mapping of each pair by name: its own, the one given, or that of the rig."""
     names, done = _names(index), Registration(mapping)
     own: dict[str, Mapping] = {}
     for number, name in enumerate(names if per_pair else (), start=1):
-        done.pairs[name] = align_pair(*_read(index, name))
+        done.pairs[name] = align_pair(*_read(index, name, wanted))
         matrix = done.pairs[name].matrix
         if matrix is not None:
             own[name] = Mapping(matrix)
@@ -144,20 +155,22 @@ def _mappings(
             progress(number, len(names))
     done.fallback = [name for name in names if per_pair and name not in own]
     if mapping is None and len(own) < len(names):
-        done.rig = estimate_rig(index)
+        done.rig = estimate_rig(index, wanted=wanted)
         if done.rig.matrix is None:
             raise DataError(
                 f"{root}: the images do not tell how the cameras lie to each other; give matched points (--points) or "
                 "a calibration (--calibration)"
             )
         done.mapping = mapping = Mapping(done.rig.matrix)
-        done.left_over = band_offsets(_sample(index), done.rig.matrix)
+        done.left_over = band_offsets(_sample(index, wanted=wanted), done.rig.matrix)
     return done, {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
 
 
-def _write(part: Path, root: Path, index: FileIndex, name: str, mapping: Mapping, box: Box | None) -> None:
+def _write(
+    part: Path, root: Path, index: FileIndex, name: str, mapping: Mapping, box: Box | None, wanted: Wanted
+) -> None:
     """A pair with its label: thermal warped, everything cropped to the box."""
-    rgb, counts = _read(index, name)
+    rgb, counts = _read(index, name, wanted)
     try:
         thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
     except DataError as error:
@@ -245,8 +258,8 @@ def _names(index: FileIndex) -> list[str]:
     return names
 
 
-def _read(index: FileIndex, name: str) -> tuple[npt.NDArray[np.uint8], Counts]:
+def _read(index: FileIndex, name: str, wanted: Wanted | None) -> tuple[npt.NDArray[np.uint8], Counts]:
     rgb = index.rgb.files[name]
-    image, counts = read_pair(rgb, index.thermal.files[name] if index.thermal else rgb)
+    image, counts = read_pair(rgb, index.thermal.files[name] if index.thermal else rgb, wanted)
     plain: Counts = np.ma.getdata(counts)  # type: ignore[assignment]  # under its mask lie the nearest values
     return image, plain

@@ -10,6 +10,7 @@ from cimnet.data.classes import BUILT_IN, ClassList, palette
 from cimnet.data.dataset import Broken, Cache, RGBTDataset, Transform
 from cimnet.data.io.folder_spelling import case_hint
 from cimnet.data.io.readers import read_label, read_rgb, read_rgbt
+from cimnet.data.io.second_modality import THERMAL, SecondModality
 from cimnet.data.io.thermal_files import read_thermal_counts
 from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling
 from cimnet.data.layouts.cart import CART
@@ -45,6 +46,7 @@ __all__ = [
     "MFNet",
     "RGBTDataset",
     "RGBTSample",
+    "SecondModality",
     "ThermalScaling",
     "TrainTransform",
     "collate",
@@ -83,15 +85,19 @@ def open_dataset(
     broken: Broken = "keep",
     thermal_dtype: str | None = None,
     check_range: bool | Literal["force"] = False,
+    second: SecondModality | None = None,
 ) -> RGBTDataset:
     """Open one split of a data set folder; the arguments are those of `RGBTDataset`.
 
-    `layout` is "auto" (recognised by the folders inside) or a name in `LAYOUTS`.
+    `layout` is "auto" (recognised by the folders inside; "folder" for another second modality than thermal) or a name
+    in `LAYOUTS`.
 
     Raises:
         DataError: no such folder, an unknown or unrecognised layout, or data that cannot be used.
     """
     root = Path(root)
+    if layout == "auto" and second is not None and second.name != THERMAL.name:
+        layout = Folder.name
     return find_layout(root, layout)(
         root,
         split,
@@ -104,6 +110,7 @@ def open_dataset(
         broken=broken,
         thermal_dtype=thermal_dtype,
         check_range=check_range,
+        second=second,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.name_patterns import NamePattern
+from cimnet.data.io.second_modality import THERMAL, SecondModality, parse_second
 from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.colors import Color
@@ -24,7 +25,7 @@ YAML_NAMES = ("classes.yaml", "dataset.yaml", "classes.yml", "dataset.yml")
 _ABOUT = ("citation", "licence", "license", "home")
 _KEYS = (
     *_ABOUT, "classes", "labels", "thermal_range", "ignore_index", "label_table", "label_format", "files", "border",
-    "bands",
+    "bands", "second",
 )  # fmt: skip
 MAX_CLASSES = 255  # ids 0..254 in 8 bits; 255 is "ignore"
 
@@ -137,6 +138,7 @@ class DatasetFile:
         max_gap: seconds by which partners in time may be apart; None: the usual interval.
         border: pixels to cut off at the top, right, bottom and left of every image.
         bands: which bands of the image files are which, and the range of deep colours; None: the files say.
+        second: what the second image of a pair is; None: it does not say, so thermal.
         about: citation, licence, home: free text.
     """
 
@@ -150,6 +152,7 @@ class DatasetFile:
     max_gap: float | None = None
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
     bands: Bands | None = None
+    second: SecondModality | None = None
     about: dict[str, str] = field(default_factory=dict)
 
 
@@ -160,8 +163,9 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     `thermal_range: [low, high]` or a mapping (`parse_thermal`); `ignore_index`: a value of the label files to ignore;
     `label_table: {value: class name, id or ignore}`; `label_format: ids` or `colors`; `files: {rgb: PATTERN, thermal:
     PATTERN, labels: PATTERN, max_gap: seconds}` (see `NamePattern`); `border: pixels` or `[top, right, bottom, left]`;
-    `bands: {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}` or `{rgb: embedded}`; `citation`, `licence`, `home`.
-    Other keys are left alone.
+    `bands: {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}`, `{rgb: embedded}` or `{thermal: picture}`; `second:
+    {name: nir, channels: 1}`, after which `files:` and `bands:` may say `nir` in place of `thermal`; `citation`,
+    `licence`, `home`. Other keys are left alone.
 
     Raises:
         DataError: not YAML, or a key of the wrong form.
@@ -211,7 +215,9 @@ def _read_dataset_file(path: Path) -> DatasetFile:
     if type(ignore_id) is not int or not 0 <= ignore_id <= 65535:
         raise DataError(f"{path}: ignore_index must be a whole number in 0..65535, not {ignore_id!r}")
     label_colors = _parse_label_format(content, classes, path)
-    files, max_gap = _parse_files(content.get("files"), path)
+    second = parse_second(content.get("second"), str(path))
+    name = (second or THERMAL).name
+    files, max_gap = _parse_files(_as_thermal(content.get("files"), name, path), path)
     return DatasetFile(
         path=path,
         classes=classes,
@@ -222,9 +228,19 @@ def _read_dataset_file(path: Path) -> DatasetFile:
         files=files,
         max_gap=max_gap,
         border=_parse_border(content.get("border", 0), path),
-        bands=_parse_bands(content.get("bands"), path),
+        bands=_parse_bands(_as_thermal(content.get("bands"), name, path), path),
+        second=second,
         about={key: str(content[key]) for key in _ABOUT if key in content},
     )
+
+
+def _as_thermal(given: Any, name: str, path: Path) -> Any:
+    """A mapping of `files:` or `bands:` with what it says of the second image below `thermal`."""
+    if not isinstance(given, dict) or name == THERMAL.name or name not in given:
+        return given
+    if THERMAL.name in given:
+        raise DataError(f"{path}: {name} and thermal are both given; they mean the same, keep {name}")
+    return {THERMAL.name if key == name else key: value for key, value in given.items()}
 
 
 def _parse_label_format(content: dict[str, Any], classes: ClassList | None, path: Path) -> bool:
@@ -300,7 +316,10 @@ def _parse_border(border: Any, path: Path) -> tuple[int, int, int, int]:
 def _parse_bands(given: Any, path: Path) -> Bands | None:
     if given is None:
         return None
-    example = "bands must be a mapping such as {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]} or {rgb: embedded}"
+    example = (
+        "bands must be a mapping such as {rgb: [3, 2, 1], thermal: 6, rgb_range: [0, 4095]}, {rgb: embedded} or "
+        "{thermal: picture}"
+    )
     if not isinstance(given, dict) or not given.keys() <= {"rgb", "thermal", "rgb_range"}:
         raise DataError(f"{path}: {example}, not {given!r}")
     rgb, thermal, ends = given.get("rgb"), given.get("thermal"), given.get("rgb_range")
@@ -308,12 +327,15 @@ def _parse_bands(given: Any, path: Path) -> Bands | None:
     numbers = [] if ends is None else ends
     if not isinstance(whole, list) or not isinstance(numbers, list) or len(numbers) not in (0, 2):
         raise DataError(f"{path}: {example}, not {given!r}")
-    right = all(type(v) is int for v in whole) and (thermal is None or type(thermal) is int)
+    felt = thermal if isinstance(thermal, list) else [] if thermal in (None, "picture") else [thermal]
+    right = all(type(v) is int for v in (*whole, *felt)) and thermal != []
     if not right or not all(type(v) in (int, float) for v in numbers):
         raise DataError(f"{path}: {example}, not {given!r}")
     try:
         chosen: Any = "embedded" if rgb == "embedded" else tuple(whole) or None  # Bands checks lengths
-        return Bands(chosen, thermal, (float(numbers[0]), float(numbers[1])) if numbers else None)
+        band = tuple(thermal) if isinstance(thermal, list) and len(thermal) > 1 else thermal
+        band = band[0] if isinstance(band, list) else band
+        return Bands(chosen, band, (float(numbers[0]), float(numbers[1])) if numbers else None)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
 

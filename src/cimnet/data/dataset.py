@@ -16,12 +16,13 @@ from cimnet.data.classes import YAML_NAMES, DatasetFile, choose_classes, read_da
 from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
 from cimnet.data.io.folder_spelling import case_hint
 from cimnet.data.io.patterns import FileIndex, FilePattern, split_names
+from cimnet.data.io.second_modality import THERMAL, SecondModality, agree
 from cimnet.data.io.split_lists import ALL, LIST_PLACES, require_all, scenes_of
 from cimnet.data.io.thermal_files import Wanted, check_depth, depth, read_pair
 from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling, parse_thermal
 from cimnet.data.labels import label_lookup, read_class_ids, read_color_label
 from cimnet.data.pairs import Arrays, Info, Pair, check_sizes
-from cimnet.data.sample import IGNORE_INDEX, RGBTSample
+from cimnet.data.sample import IGNORE_INDEX, RGBTSample, channels_first
 from cimnet.errors import DataError
 from cimnet.utils.pool import map_in_threads
 
@@ -56,11 +57,13 @@ class RGBTDataset(Dataset[RGBTSample]):
         thermal_dtype: "uint8", "uint16" or "float32": refuse thermal images of another depth; None: any.
         check_range: warn of thermal images with values outside the range, and refuse those with half of them there
             (`ThermalScaling.check_range`); "force": only warn. For a range that is not the data set's own.
+        second: what the second images are; None: what the data set says, else thermal.
 
     Attributes:
         classes, colors: names and (red, green, blue) of each class id.
         ids, scenes, flags: one entry a sample, known without decoding.
         scaling: how thermal values become 0..1, as resolved.
+        second: what the second images are, as resolved.
         plain_ids: whether values in the label files are class ids as stored, and 255 alone is ignored.
         ignored: label pixels that are ignored, known after `check`.
 
@@ -94,6 +97,10 @@ class RGBTDataset(Dataset[RGBTSample]):
         hint = case_hint(root, [form.patterns() for form in cls.forms])
         raise DataError(f"{root}: not in the layout {cls.name}; expected {cls.expects()}{hint}")
 
+    def find_files(self) -> FileIndex:
+        """What lies in the folder of this data set, as `index`."""
+        return self.index(self.root)
+
     @classmethod
     def expects(cls) -> str:
         """The folders of the layout in words."""
@@ -113,12 +120,16 @@ class RGBTDataset(Dataset[RGBTSample]):
         broken: Broken = "keep",
         thermal_dtype: str | None = None,
         check_range: bool | Literal["force"] = False,
+        second: SecondModality | None = None,
     ) -> None:
         self.root, self.split, self.transform, self.thermal_dtype = Path(root), split, transform, thermal_dtype
         self.check_range = check_range
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder")
         self.file = read_dataset_file(self.root) or DatasetFile(self.root)
+        self.second = agree(second, self.file.second, str(self.root))
+        if self.second != THERMAL and self.name != "folder":
+            raise DataError(f"{self.root}: the layout {self.name} holds thermal images, not {self.second}")
         chosen = choose_classes(classes, self.file.classes or self.info.classes, self.root)
         if chosen is None:
             raise DataError(
@@ -134,11 +145,11 @@ class RGBTDataset(Dataset[RGBTSample]):
         table = self.file.label_table or self.info.label_table
         self._table = label_lookup(table, len(self.classes), self.file.ignore_id)
         declared = None if self.file.thermal is None else self.file.thermal.known_unit
-        self.wanted = Wanted(self.scaling.known_unit, thermal_dtype, declared, self.file.bands)
+        self.wanted = Wanted(self.scaling.known_unit, thermal_dtype, declared, self.file.bands, self.second)
         self.plain_ids = table is None and not self.file.label_colors and self.file.ignore_id == IGNORE_INDEX
         self.ignored = 0
         self._kept: dict[int, Arrays] | None = {} if cache == "ram" else None
-        check_sizes(self.pairs, self.file.bands is not None and self.file.bands.embedded)
+        check_sizes(self.pairs, self.wanted)
         self._disk: DiskCache | None = None
         if cache not in get_args(Cache):
             raise DataError(f"cache must be one of {', '.join(get_args(Cache))}, not {cache!r}")
@@ -154,7 +165,7 @@ class RGBTDataset(Dataset[RGBTSample]):
             self._disk = DiskCache(Path(cache_folder), self.pairs, self.decode, settings)
 
     def _find(self, require_labels: bool) -> list[Pair]:
-        index = self.index(self.root)
+        index = self.find_files()
         rgb, thermal, labels = index.rgb, index.thermal or index.rgb, index.labels
         names = split_names(self.root, self.split, index, self.lists)
         source = {name: self._source(name, index, require_labels) for name in names}
@@ -228,7 +239,7 @@ class RGBTDataset(Dataset[RGBTSample]):
             self.scaling.check_range(arrays.thermal, path, force=self.check_range == "force")
         return RGBTSample(
             rgb=torch.from_numpy(arrays.rgb).permute(2, 0, 1).contiguous().to(torch.float32).div_(255),
-            thermal=torch.from_numpy(self.scaling(arrays.thermal, path))[None],
+            thermal=channels_first(self.scaling(arrays.thermal, path)),
             label=None if arrays.label is None else torch.from_numpy(arrays.label).to(torch.int64),
             id=pair.id,
             scene=pair.scene,

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.classes import ClassList
+from cimnet.data.io.bands import Bands, band_size
 from cimnet.data.io.facts import read_facts
 from cimnet.data.io.open_image import image_size
 from cimnet.data.io.readers import same_file
-from cimnet.data.io.thermal_files import thermal_size
+from cimnet.data.io.thermal_files import Wanted, thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.utils.pool import map_in_threads
@@ -58,21 +59,33 @@ class Pair:
 
 
 class Arrays(NamedTuple):
-    """A decoded pair: rgb (H, W, 3) uint8, thermal (H, W) raw counts, label (H, W) uint8 or None."""
+    """A decoded pair: rgb (H, W, 3) uint8, thermal (H, W) or, of several channels, (H, W, C) raw counts, label (H, W)
+    uint8 or None."""
 
     rgb: npt.NDArray[np.uint8]
     thermal: Counts
     label: npt.NDArray[np.uint8] | None
 
 
-def check_sizes(pairs: Sequence[Pair], embedded: bool = False) -> None:
-    """Compare image sizes by the headers alone; `embedded`: RGB images are the visible pictures inside FLIR files."""
-    problems = [problem for problem in map_in_threads(partial(size_problem, embedded=embedded), pairs) if problem]
+def check_sizes(pairs: Sequence[Pair], wanted: Wanted | None = None) -> None:
+    """Compare image sizes by the headers alone, read as `wanted` says."""
+    problems = [problem for problem in map_in_threads(partial(size_problem, wanted=wanted), pairs) if problem]
     if problems:
         more = f" (and {len(problems) - 1} more pairs)" if len(problems) > 1 else ""
         raise DataError(
             f"{problems[0]}{more}; register and resample to the size of the RGB image first (`cimnet data align`)"
         )
+
+
+def rgb_size(path: Path, bands: Bands | None) -> tuple[int, int]:
+    """(height, width) of an RGB image by its header: of the temperatures, where it is the visible picture inside.
+
+    Raises:
+        DataError: not there, or not an image.
+    """
+    if bands is not None and bands.embedded:
+        return thermal_size(path)
+    return band_size(path) if bands is not None and bands.colours else image_size(path)
 
 
 def hides_turn(tags: Collection[int], size: tuple[int, int]) -> bool:
@@ -85,7 +98,9 @@ def hides_turn(tags: Collection[int], size: tuple[int, int]) -> bool:
 def turned_hint(*paths: Path) -> str:
     """What to know where sizes differ because one file of a pair has an orientation tag: "" where none has."""
     for path in paths:
-        tag = 1 if path.suffix.lower() == ".npy" else read_facts(path).orientation
+        if path.suffix.lower() in (".npy", ".tif", ".tiff"):  # a TIFF with such a tag is refused
+            continue
+        tag = read_facts(path).orientation
         if tag != 1:
             return (
                 f" (the EXIF orientation tag {tag} of {path.name} is applied; if the other files were made from the "
@@ -94,11 +109,11 @@ def turned_hint(*paths: Path) -> str:
     return ""
 
 
-def size_problem(pair: Pair, embedded: bool = False) -> str | None:
+def size_problem(pair: Pair, wanted: Wanted | None = None) -> str | None:
     """How the sizes of a pair's files differ, by their headers; None if they fit."""
-    height, width = thermal_size(pair.rgb) if embedded else image_size(pair.rgb)
+    height, width = rgb_size(pair.rgb, None if wanted is None else wanted.bands)
     apart = pair.thermal is not None and not same_file(pair.rgb, pair.thermal)
-    sizes = [(pair.thermal, thermal_size(pair.thermal))] if pair.thermal is not None and apart else []
+    sizes = [(pair.thermal, thermal_size(pair.thermal, wanted))] if pair.thermal is not None and apart else []
     sizes += [] if pair.label is None else [(pair.label, image_size(pair.label))]
     for path, size in sizes:
         if size != (height, width):

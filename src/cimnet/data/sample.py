@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 IGNORE_INDEX = 255
 """Label value that is left out of the loss and of every metric."""
@@ -21,7 +24,7 @@ class RGBTSample:
 
     Attributes:
         rgb: (3, H, W) float32 in 0..1, channels in the order red, green, blue.
-        thermal: (1, H, W) float32 in 0..1.
+        thermal: (1, H, W) float32 in 0..1; (C, H, W) of another second modality of C channels.
         label: (H, W) int64 class ids, 255 = ignore; None when the pair has no label.
         id: file stem, e.g. "00012N".
         scene: "day", "night", "dark_night" or "" (unknown).
@@ -45,9 +48,9 @@ class RGBTSample:
         if self.rgb.ndim != 3 or self.rgb.shape[0] != 3:
             raise DataError(f"{self.id}: rgb must have the shape (3, H, W), not {tuple(self.rgb.shape)}")
         height, width = self.rgb.shape[1:]
-        if tuple(self.thermal.shape) != (1, height, width):
+        if self.thermal.ndim != 3 or tuple(self.thermal.shape[1:]) != (height, width) or not len(self.thermal):
             raise DataError(
-                f"{self.id}: thermal must have the shape {(1, height, width)} to fit rgb, "
+                f"{self.id}: thermal must have the shape (C, {height}, {width}) to fit rgb, "
                 f"not {tuple(self.thermal.shape)}"
             )
         if self.label is not None and tuple(self.label.shape) != (height, width):
@@ -59,9 +62,9 @@ class RGBTSample:
 class Batch(NamedTuple):
     """Samples of one size, stacked.
 
-    rgb (B, 3, H, W) and thermal (B, 1, H, W) float32 in 0..1; label (B, H, W) int64 or None when no sample of
-    the batch has one; ids, scenes and flags have one entry a sample; offset (B, 2, H, W) or None when no sample has
-    one, zero for those that have none.
+    rgb (B, 3, H, W) and thermal (B, C, H, W), C mostly 1, float32 in 0..1; label (B, H, W) int64 or None when no
+    sample of the batch has one; ids, scenes and flags have one entry a sample; offset (B, 2, H, W) or None when no
+    sample has one, zero for those that have none.
     """
 
     rgb: Tensor
@@ -77,7 +80,7 @@ def collate(samples: Sequence[RGBTSample]) -> Batch:
     """Stack samples into a `Batch`; pass it to a DataLoader as `collate_fn`.
 
     Raises:
-        DataError: no sample, samples of different sizes, or labels for some of them only.
+        DataError: no sample, samples of different sizes or channels, or labels for some of them only.
     """
     if not samples:
         raise DataError("cannot make a batch of no samples")
@@ -87,6 +90,11 @@ def collate(samples: Sequence[RGBTSample]) -> Batch:
             raise DataError(
                 f"cannot batch {first.id} ({_size(first)}) with {sample.id} ({_size(sample)}): "
                 "crop to one size in the transform or use batch size 1"
+            )
+        if len(sample.thermal) != len(first.thermal):
+            raise DataError(
+                f"cannot batch {first.id}, whose second image has {pluralize(len(first.thermal), 'channel')}, with "
+                f"{sample.id}, which has {len(sample.thermal)}"
             )
         if (sample.label is None) != (first.label is None):
             with_label, without = (first, sample) if sample.label is None else (sample, first)
@@ -101,6 +109,12 @@ def collate(samples: Sequence[RGBTSample]) -> Batch:
         flags=[sample.flags for sample in samples],
         offset=_offsets(samples),
     )
+
+
+def channels_first(values: npt.NDArray[np.float32]) -> Tensor:
+    """An image (H, W) or (H, W, C) as a tensor (1, H, W) or (C, H, W)."""
+    tensor = torch.from_numpy(values)
+    return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
 
 
 def _offsets(samples: Sequence[RGBTSample]) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from cimnet.data.dataset import RGBTDataset
@@ -9,28 +11,40 @@ from cimnet.errors import DataError
 from cimnet.utils.numbers import spread_evenly
 
 
-def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> tuple[float, float]:
+class ThermalStatistics(NamedTuple):
+    """Mean and standard deviation of the values in 0..1; of a second image of several channels, one of each for each
+    channel."""
+
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+
+
+def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> ThermalStatistics:
     """Mean and standard deviation of the thermal values in 0..1, over the pixels of up to `max_samples`
     pairs.
 
     Pairs whose thermal image is flagged as broken are left out; the transform is not applied.
     """
-    total = squares = 0.0
+    total = squares = np.zeros(dataset.second.channels)
     pixels = 0
     for index in _spread(dataset, max_samples):
         pair = dataset.pairs[index]
         values = dataset.scaling(dataset.arrays(index).thermal, pair.thermal or pair.rgb)
-        total += float(values.sum(dtype=np.float64))
-        squares += float(np.square(values, dtype=np.float64).sum())
-        pixels += values.size
+        total = total + values.sum((0, 1), dtype=np.float64)
+        squares = squares + np.square(values, dtype=np.float64).sum((0, 1))
+        pixels += values.shape[0] * values.shape[1]
     mean = total / pixels
-    return mean, max(squares / pixels - mean * mean, 0.0) ** 0.5
+    std = np.sqrt(np.maximum(squares / pixels - mean * mean, 0.0))
+    if len(mean) == 1:
+        return ThermalStatistics(float(mean[0]), float(std[0]))
+    return ThermalStatistics(tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def suggest_thermal_range(
     dataset: RGBTDataset, max_samples: int = 50, percentiles: tuple[float, float] = (0.1, 99.9)
 ) -> tuple[float, float]:
-    """(low, high) in raw counts: the lowest and highest of these percentiles over up to `max_samples` images.
+    """(low, high) in raw counts: the lowest and highest of these percentiles over up to `max_samples` images, all
+    channels together.
 
     Raw 16-bit counts of a scene fill a few per cent of 0..65535: use this as `thermal_range`, from the
     training split, unless the camera's range is known.

@@ -94,7 +94,7 @@ class TrainTransform:
         if not any(self.thermal_jitter):
             return thermal
         gain, offset, noise = self.thermal_jitter
-        mean = thermal.mean()
+        mean = thermal.mean((-2, -1), keepdim=True)
         changed = (thermal - mean) * _around(1.0, gain) + mean + _around(0.0, offset)
         if noise:
             changed += torch.randn_like(changed) * (noise * float(torch.rand(())))

@@ -71,6 +71,9 @@ def push(
             ) from error
 
 
+_TAGS = {"thermal": ("rgb-thermal", "rgb-t")}
+
+
 def card(model: RGBTModel, info: ModelInfo) -> str:
     """A model card in Markdown: front matter for the Hub, use, classes, inputs, scores."""
     from huggingface_hub import ModelCard, ModelCardData
@@ -78,17 +81,18 @@ def card(model: RGBTModel, info: ModelInfo) -> str:
     front = ModelCardData(
         library_name="cimnet",
         pipeline_tag="image-segmentation",
-        tags=["semantic-segmentation", "rgb-thermal", "rgb-t", "multispectral"],
+        tags=["semantic-segmentation", *_TAGS.get(info.second.name, (f"rgb-{info.second.name}",)), "multispectral"],
     )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    second = info.second
     thermal = f"{info.thermal_dtype or 'any depth'}, scaled to 0..1 by {json.dumps(asdict(info.scaling))}"
     classes = [(k, name, info.colors[k]) for k, name in enumerate(info.classes)]
     lines = [
         f"---\n{front.to_yaml()}\n---\n",
         f"# {info.name}\n",
-        f"RGB-thermal semantic segmentation, {parameters:.1f} M parameters, made with cimnet {__version__}.\n",
-        "```python\nimport cimnet\n\nids = cimnet.load('USER/NAME').predict('rgb.png', 'thermal.png')\n```\n",
-        f"- RGB: 8 bits, or floats in 0..1. Thermal: {thermal}. Both of one size and registered.",
+        f"RGB-{second.name} semantic segmentation, {parameters:.1f} M parameters, made with cimnet {__version__}.\n",
+        f"```python\nimport cimnet\n\nids = cimnet.load('USER/NAME').predict('rgb.png', '{second.name}.png')\n```\n",
+        f"- RGB: 8 bits, or floats in 0..1. {str(second).capitalize()}: {thermal}. Both of one size and registered.",
         "- Either image may be missing (`None`).",
         f"- Temperature for calibrated probabilities: {info.temperature or 'not fitted'}; alarms for broken sensors: "
         f"{'yes' if info.alarm else 'none'}.\n",

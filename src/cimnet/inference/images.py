@@ -18,6 +18,7 @@ from cimnet.data.io.open_image import upright
 from cimnet.data.io.readers import is_rgbt, read_rgb, read_rgbt
 from cimnet.data.io.thermal_files import Wanted, as_counts, check_depth, read_thermal_counts
 from cimnet.data.pairs import turned_hint
+from cimnet.data.sample import channels_first
 from cimnet.errors import DataError
 from cimnet.inference.windows import Read
 
@@ -26,7 +27,7 @@ ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
 
 def wanted(info: ModelInfo, bands: Bands | None = None) -> Wanted:
     """What a checkpoint needs of the thermal values of a file."""
-    return Wanted(info.scaling.known_unit, info.thermal_dtype, bands=bands)
+    return Wanted(info.scaling.known_unit, info.thermal_dtype, bands=bands, second=info.second)
 
 
 def pair_tensors(
@@ -37,14 +38,17 @@ def pair_tensors(
     force_range: bool = False,
     bands: Bands | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What a model gets for one pair, (3, H, W) and (1, H, W) in 0..1, black for a missing image; arguments and errors
+    """What a model gets for one pair, (3, H, W) and (C, H, W) in 0..1, black for a missing image; arguments and errors
     as in :meth:`cimnet.inference.Predictor.predict`; `force_range` and `bands` as in its settings. Each file is decoded
     once."""
+    second = info.second
     if rgb is None and thermal is None:
-        raise DataError("rgb and thermal are both missing; give at least one image")
-    thermal_name, names = _name(thermal), [_path_or(rgb, "rgb"), _path_or(thermal, "thermal")]
+        raise DataError(f"rgb and {second.name} are both missing; give at least one image")
+    thermal_name, names = _name(thermal), [_path_or(rgb, "rgb"), _path_or(thermal, second.name)]
     paths = [Path(image) for image in (rgb, thermal) if isinstance(image, str | Path)]
     if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and is_rgbt(Path(rgb), Path(thermal), bands):
+        if second.channels > 1:
+            raise DataError(f"{rgb}: given for both images, where {second} is expected; choose its bands")
         rgb, thermal = read_rgbt(Path(rgb))
     rgb_tensor = None if rgb is None else _rgb(rgb, bands)
     thermal_tensor = None if thermal is None else _thermal(thermal, info, thermal_name, force_range, bands)
@@ -52,7 +56,7 @@ def pair_tensors(
         assert thermal_tensor is not None
         rgb_tensor = thermal_tensor.new_zeros(3, *thermal_tensor.shape[1:])
     if thermal_tensor is None:
-        thermal_tensor = rgb_tensor.new_zeros(1, *rgb_tensor.shape[1:])
+        thermal_tensor = rgb_tensor.new_zeros(second.channels, *rgb_tensor.shape[1:])
     if rgb_tensor.shape[-2:] != thermal_tensor.shape[-2:]:
         sizes = [f"{tensor.shape[-1]}x{tensor.shape[-2]}" for tensor in (rgb_tensor, thermal_tensor)]
         raise DataError(
@@ -83,25 +87,28 @@ def _rgb(image: ImageLike, bands: Bands | None) -> Tensor:
 
 
 def _thermal(image: ImageLike, info: ModelInfo, name: str, force_range: bool, bands: Bands | None) -> Tensor:
-    is_image = isinstance(image, str | Path | Image.Image)
+    is_image, second = isinstance(image, str | Path | Image.Image), info.second
     if isinstance(image, str | Path):
         image = read_thermal_counts(Path(image), wanted(info, bands))
     elif isinstance(image, Image.Image):
         if image.mode == "P":
-            raise DataError("thermal: a palette picture holds colours, not temperatures; give grey values")
+            raise DataError(f"{second.name}: a palette picture holds colours, not measured values; give grey values")
         image = upright(image)
     values = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asanyarray(image)
     given = values.shape
-    if values.ndim == 3 and given[0 if isinstance(image, Tensor) else 2] == 1:
-        values = values[0] if isinstance(image, Tensor) else values[..., 0]
-    if values.ndim != 2:
-        raise DataError(f"thermal: got the shape {given}, expected (H, W)")
+    if values.ndim == 3 and isinstance(image, Tensor):
+        values = np.moveaxis(values, 0, 2)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.shape[2:] != (() if second.channels == 1 else (second.channels,)) or values.ndim < 2:
+        expected = "(H, W)" if second.channels == 1 else f"(H, W, {second.channels}), or a tensor with channels first"
+        raise DataError(f"{second.name}: got the shape {given}, expected {expected}")
     if np.issubdtype(values.dtype, np.floating) and not is_image:
-        return _unit(torch.from_numpy(values.astype(np.float32))[None], "thermal")
+        return _unit(channels_first(values.astype(np.float32)), second.name)
     counts = values if values.dtype in (np.uint8, np.int16, np.float32) else as_counts(values, name)
     check_depth(counts, info.thermal_dtype, name)
     info.scaling.check_range(counts, name, force_range)
-    return torch.from_numpy(info.scaling(counts, name))[None]
+    return channels_first(info.scaling(counts, name))
 
 
 def _unit(image: Tensor, name: str) -> Tensor:
@@ -112,7 +119,7 @@ def _unit(image: Tensor, name: str) -> Tensor:
 
 
 def cutter(rgb: Tensor, thermal: Tensor) -> Read:
-    """Read windows out of images (3, H, W) and (1, H, W) that are in memory."""
+    """Read windows out of images (3, H, W) and (C, H, W) that are in memory."""
 
     def read(top: int, left: int, height: int, width: int) -> tuple[Tensor, Tensor]:
         place = (slice(None), slice(top, top + height), slice(left, left + width))

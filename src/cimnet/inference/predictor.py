@@ -149,6 +149,7 @@ class Predictor:
             broken=broken,
             thermal_dtype=self.info.thermal_dtype,
             check_range="force" if self.settings.force_range else True,
+            second=self.info.second,
         )
 
     def predict(self, rgb: ImageLike | None, thermal: ImageLike | None) -> npt.NDArray[np.uint8]:
@@ -156,9 +157,9 @@ class Predictor:
 
         Args:
             rgb: path, PIL image, array (H, W, 3) or tensor (3, H, W): uint8 in 0..255 or floats in 0..1; None: missing.
-            thermal: path, PIL image, array (H, W) or tensor (1, H, W); integers (and a PIL image of any kind) are raw
-                counts that ``info.scaling`` maps to 0..1, floats are in 0..1 already. The same path as ``rgb`` for a
-                4-channel file. None: missing.
+            thermal: path, PIL image, array (H, W) or tensor (1, H, W); of a second modality of several channels
+                (H, W, C) or (C, H, W). Integers (and a PIL image of any kind) are raw counts that ``info.scaling``
+                maps to 0..1, floats are in 0..1 already. The same path as ``rgb`` for a 4-channel file. None: missing.
 
         Returns:
             Class ids (H, W), uint8.
@@ -306,7 +307,7 @@ class Predictor:
             raise CheckpointError("an exported model raises no alarms; use the checkpoint it was made from")
         if self.info.alarm is None:
             raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
-        return AlarmModel.from_dict(self.info.alarm)
+        return AlarmModel.from_dict(self.info.alarm, self.info.second.name)
 
     def save(self, folder: str | Path, small: bool = False) -> None:
         """Write a folder to share: weights, JSON, model card. `cimnet.load(folder)` opens it.

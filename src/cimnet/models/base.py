@@ -68,7 +68,8 @@ class EncoderInputs(NamedTuple):
     """Images that are ready for the encoders, from :meth:`RGBTModel.begin`.
 
     Attributes:
-        rgb, thermal: (B, 3, h, w), normalised; the thermal image aligned where the model does that.
+        rgb, thermal: (B, 3, h, w), normalised; the thermal image aligned where the model does that, and (B, C, h, w)
+            where it has several channels.
         size: (H, W) of the images as they came.
         padded: (h, w), multiples of ``stride``.
         has_rgb, has_thermal, has_both: which images and whole pairs show anything, (B,) bool, or None for all; see
@@ -158,8 +159,10 @@ class RGBTModel(nn.Module):
         rgb_mean, rgb_std: three numbers each, of RGB in 0..1 (those of the encoder's pretraining).
         input_scale: factor applied to height and width before the encoders in evaluation mode, 1 for none; below 1 it
             trades detail for speed. In training mode images are taken as they are: the training transform scales them.
+        thermal_channels: C of the thermal image; more than 1 of another second modality.
         explicit_alignment: bring the thermal image to the RGB image before the encoders, see
-            :class:`cimnet.models.explicit_alignment.ThermalAlignment`; for models that take both through :meth:`begin`.
+            :class:`cimnet.models.explicit_alignment.ThermalAlignment`; for models that take both through :meth:`begin`,
+            and for one channel.
 
     Attributes:
         checkpointing: in training, keep only the inputs of the stages and compute the rest again for the gradient: less
@@ -181,26 +184,34 @@ class RGBTModel(nn.Module):
         rgb_std: Sequence[float],
         input_scale: float = 1.0,
         explicit_alignment: bool = False,
+        thermal_channels: int = 1,
     ) -> None:
         super().__init__()
         if not 0 < input_scale <= 4:
             raise ValueError(f"input_scale is {input_scale}, it must lie above 0 and at most 4")
+        if thermal_channels < 1 or (explicit_alignment and thermal_channels > 1):
+            raise ValueError(
+                f"thermal_channels is {thermal_channels}, it must be at least 1, and 1 with explicit_alignment"
+            )
+        self.thermal_channels = thermal_channels
         self.input_scale = input_scale
         self.alignment = ThermalAlignment() if explicit_alignment else None
         self.register_buffer("rgb_mean", torch.tensor(rgb_mean).view(1, 3, 1, 1))
         self.register_buffer("rgb_std", torch.tensor(rgb_std).view(1, 3, 1, 1))
-        self.register_buffer("thermal_mean", torch.full((1, 1, 1, 1), 0.5))
-        self.register_buffer("thermal_std", torch.full((1, 1, 1, 1), 0.25))
+        self.register_buffer("thermal_mean", torch.full((1, thermal_channels, 1, 1), 0.5))
+        self.register_buffer("thermal_std", torch.full((1, thermal_channels, 1, 1), 0.25))
         self.register_load_state_dict_pre_hook(rename_former_state)  # type: ignore[no-untyped-call]  # untyped in torch
 
-    def set_thermal_statistics(self, mean: float, std: float) -> None:
-        """Store mean and standard deviation of the training set's thermal images (0..1) beside the weights."""
-        self.thermal_mean.fill_(mean)
-        self.thermal_std.fill_(max(std, 1e-4))
+    def set_thermal_statistics(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
+        """Store mean and standard deviation of the training set's thermal images (0..1) beside the weights; one number
+        for all channels, or one a channel."""
+        for buffer, value in ((self.thermal_mean, mean), (self.thermal_std, std)):
+            buffer.copy_(torch.as_tensor(value, dtype=buffer.dtype).view(1, -1, 1, 1))
+        self.thermal_std.clamp_(min=1e-4)
 
     def begin(self, rgb: Tensor | None, thermal: Tensor | None, streams: bool = True) -> EncoderInputs:
-        """What every model does first: images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of which may be None, to
-        :class:`EncoderInputs`.
+        """What every model does first: images (B, 3, H, W) and (B, C, H, W) in 0..1, one of which may be None, to
+        :class:`EncoderInputs`. C is ``thermal_channels``, mostly 1.
 
         Args:
             streams: whether the model has an encoder for each sensor. If so, find out which images are blank.
@@ -220,20 +231,22 @@ class RGBTModel(nn.Module):
         return EncoderInputs(rgb, thermal, size, (rgb.shape[-2], rgb.shape[-1]), has_rgb, has_thermal, has_both, flow)
 
     def complete(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The pair (B, 3, H, W) and (B, 1, H, W), with zeros for an image that is missing.
+        """The pair (B, 3, H, W) and (B, C, H, W), with zeros for an image that is missing.
 
         Raises:
-            ValueError: if both are missing, or a shape is not (B, 3, H, W) and (B, 1, H, W) of equal B, H, W.
+            ValueError: if both are missing, or a shape is not (B, 3, H, W) and (B, C, H, W) of equal B, H, W.
         """
+        channels = self.thermal_channels
         if rgb is None:
             if thermal is None:
                 raise ValueError("rgb and thermal are both None; give at least one image")
             rgb = thermal.new_zeros(len(thermal), 3, *thermal.shape[2:])
         if thermal is None:
-            thermal = rgb.new_zeros(len(rgb), 1, *rgb.shape[2:])
-        if rgb.ndim != 4 or rgb.shape[1] != 3 or thermal.shape != (rgb.shape[0], 1, *rgb.shape[2:]):
+            thermal = rgb.new_zeros(len(rgb), channels, *rgb.shape[2:])
+        if rgb.ndim != 4 or rgb.shape[1] != 3 or thermal.shape != (rgb.shape[0], channels, *rgb.shape[2:]):
             raise ValueError(
-                f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and (B, 1, H, W)"
+                f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and "
+                f"(B, {channels}, H, W)"
             )
         return rgb, thermal
 
@@ -257,10 +270,11 @@ class RGBTModel(nn.Module):
         return partial(_recompute, module) if self.checkpointing and self.training else module
 
     def prepare(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalise, scale and pad. Returns both as (B, 3, h, w), h and w multiples of ``stride``."""
+        """Normalise, scale and pad. Returns both as (B, 3, h, w), h and w multiples of ``stride``; a thermal image of
+        several channels as (B, C, h, w)."""
         rgb = (rgb - self.rgb_mean) / self.rgb_std
-        thermal = ((thermal - self.thermal_mean) / self.thermal_std).expand(-1, 3, -1, -1)
-        return self._fit(rgb), self._fit(thermal)
+        thermal = (thermal - self.thermal_mean) / self.thermal_std
+        return self._fit(rgb), self._fit(thermal if self.thermal_channels > 1 else thermal.expand(-1, 3, -1, -1))
 
     def _fit(self, x: Tensor) -> Tensor:
         height, width = self._inner_size(x.shape[-2], x.shape[-1])
@@ -284,7 +298,7 @@ class RGBTModel(nn.Module):
 
     @torch.inference_mode()
     def predict(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
-        """Class ids (B, H, W), int64, from images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of which may be None. Runs
+        """Class ids (B, H, W), int64, from images (B, 3, H, W) and (B, C, H, W) in 0..1, one of which may be None. Runs
         in evaluation mode."""
         modes = {module: module.training for module in self.modules()}
         self.eval()

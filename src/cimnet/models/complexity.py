@@ -110,7 +110,7 @@ def _count(model: RGBTModel, size: tuple[int, int]) -> dict[str, int]:
     # Fused attention has kernels that the counter does not know; written out, it is two matrix products.
     written_out = sdpa_kernel(SDPBackend.MATH)
     with torch.no_grad(), written_out, FakeTensorMode(allow_non_fake_inputs=True), counter:
-        model(torch.empty(1, 3, *size), torch.empty(1, 1, *size))
+        model(torch.empty(1, 3, *size), torch.empty(1, model.thermal_channels, *size))
     flops: dict[str, dict[Any, int]] = counter.get_flop_counts()
     total = sum(flops.pop("Global", {}).values()) // 2
     return {"": total, **{name: sum(ops.values()) // 2 for name, ops in flops.items()}}
@@ -143,7 +143,8 @@ def measure_run(model: RGBTModel, size: tuple[int, int], device: torch.device, r
         libraries included.
     """
     model = model.to(device).eval()
-    rgb, thermal = torch.rand(1, 3, *size, device=device), torch.rand(1, 1, *size, device=device)
+    channels = model.thermal_channels
+    rgb, thermal = torch.rand(1, 3, *size, device=device), torch.rand(1, channels, *size, device=device)
     wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else _nothing
     times = []
     for _ in range(repeats + 1):

@@ -96,3 +96,20 @@ class StagedEncoder(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set the mode. A frozen encoder stays in evaluation mode: no dropout, no batch statistics."""
         return super().train(mode and not self.frozen)
+
+
+def take_channels(encoder: StagedEncoder, channels: int, *, beside_rgb: bool = False) -> None:
+    """Let the first convolution of an encoder of RGB images take other channels. Each of them gets the mean weight of
+    red, green and blue, and all are scaled so that its output stays about as large as pretraining left it: of equal
+    channels it is exactly that of one channel that is given three times.
+
+    Args:
+        channels: how many.
+        beside_rgb: they come behind red, green and blue, which keep their weights up to the scale.
+    """
+    first = next(module for module in encoder.modules() if isinstance(module, nn.Conv2d))
+    weight = first.weight.detach()
+    added = weight.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+    widened = torch.cat((weight, added), dim=1) if beside_rgb else added
+    first.in_channels = widened.shape[1]
+    first.weight = nn.Parameter(3 / first.in_channels * widened, requires_grad=first.weight.requires_grad)

@@ -13,6 +13,7 @@ from cimnet.models.base import EncoderInputs, RGBTModel, run_on_present
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
 from cimnet.models.projections import PAPER_WIDTHS, input_projections, write_backs
+from cimnet.models.staged_encoder import take_channels
 
 
 class Streams(NamedTuple):
@@ -34,7 +35,9 @@ class TwoStream(RGBTModel):
         widths: C of the four stages between the encoders.
         decoder_channels: embedding of the MLP decoder (paper: 512).
         pretrained: ImageNet weights for both encoders.
-        input_scale, explicit_alignment: see :class:`cimnet.models.base.RGBTModel`.
+        input_scale, explicit_alignment, thermal_channels: see :class:`cimnet.models.base.RGBTModel`. With more than one
+            channel the thermal encoder's first convolution takes them all, see
+            :func:`cimnet.models.staged_encoder.take_channels`.
         dropout: in the decoder.
         encoder_options: which part of the encoders is trained, by the names of
             :class:`cimnet.models.adapters.EncoderOptions`; None: all of it.
@@ -71,10 +74,13 @@ class TwoStream(RGBTModel):
         dropout: float = 0.1,
         explicit_alignment: bool = False,
         encoder_options: Mapping[str, Any] | None = None,
+        thermal_channels: int = 1,
     ) -> None:
         encoder_rgb = adapt_encoder(create_encoder(encoder, pretrained), encoder_options)
         encoder_thermal = adapt_encoder(create_encoder(encoder, pretrained), encoder_options)
-        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment)
+        super().__init__(encoder_rgb.mean, encoder_rgb.std, input_scale, explicit_alignment, thermal_channels)
+        if thermal_channels > 1:
+            take_channels(encoder_thermal, thermal_channels)
         self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
         self.widths = tuple(widths)
         self._build_decoder = partial(MLPDecoder, self.widths, decoder_channels, num_classes, dropout)

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from cimnet.data.io.second_modality import SecondModality
 from cimnet.errors import ConfigError
 from cimnet.training.recipe_files import apply_override, read_recipe
 
@@ -136,6 +137,25 @@ class ThermalConfig(_Section):
     unit: str = Field("counts", description="of the values, for kelvin: kelvin, celsius, centikelvin or decikelvin")
 
 
+class SecondConfig(_Section):
+    """What the second image of a pair is, see :class:`cimnet.data.SecondModality`."""
+
+    name: str = Field(description="its folder, and what messages call it: thermal, nir, depth, sar")
+    channels: PositiveInt = Field(1, description="of one image")
+
+    @model_validator(mode="after")
+    def _possible(self) -> SecondConfig:
+        try:
+            self.modality()
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def modality(self) -> SecondModality:
+        """As :func:`cimnet.data.open_dataset` takes it."""
+        return SecondModality(self.name, self.channels)
+
+
 class DataConfig(_Section):
     """Where the pairs lie and how they are read."""
 
@@ -149,6 +169,9 @@ class DataConfig(_Section):
     )
     thermal_percentiles: Annotated[tuple[float, float], AfterValidator(_ascending)] | None = Field(
         None, description="take the range from the training images: these percentiles of their pixels, e.g. [0.1, 99.9]"
+    )
+    second: SecondConfig | None = Field(
+        None, description="another second image than thermal, e.g. {name: nir, channels: 1}; default: by classes.yaml"
     )
     broken: Literal["keep", "drop", "only", "rgb", "thermal"] = Field(
         "keep", description="pairs whose lists say that a sensor is broken"

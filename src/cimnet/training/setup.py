@@ -21,8 +21,10 @@ from cimnet.data import (
 )
 from cimnet.data.classes import moving_ids
 from cimnet.data.degrade import Degrade
+from cimnet.data.io.second_modality import SecondModality
 from cimnet.errors import ConfigError
 from cimnet.models import RGBTModel, create_model
+from cimnet.models.registry import list_networks
 from cimnet.training.loss import SegmentationLoss
 from cimnet.training.recipe import Recipe
 from cimnet.utils.numbers import pluralize
@@ -43,6 +45,7 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
         "cache": data.cache,
         "cache_folder": data.cache_folder,
         "broken": data.broken,
+        "second": None if data.second is None else data.second.modality(),
     }
     train_set = open_dataset(data.root, data.train, **common)
     if data.thermal_percentiles is not None:
@@ -52,6 +55,7 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
             )
         common["thermal_range"] = suggest_thermal_range(train_set, percentiles=data.thermal_percentiles)
         train_set.scaling = ThermalScaling("range", *common["thermal_range"])
+    _check_several_channels(recipe, train_set.second)
     val_set = open_dataset(data.root, data.val, **common)
     if len(train_set) < recipe.training.batch_size * processes:
         each = f" in each of {processes} processes" if processes > 1 else ""
@@ -67,6 +71,23 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
         )
     train_set.transform = augmentation(recipe, train_set.classes)
     return train_set, val_set
+
+
+def _check_several_channels(recipe: Recipe, second: SecondModality) -> None:
+    """Refuse what only second images of one channel have.
+
+    Raises:
+        ConfigError: naming the field of the recipe.
+    """
+    if second.channels == 1:
+        return
+    for field in ("misalignment", "corruption_prob"):
+        if getattr(recipe.augmentation, field):
+            second.require_one_channel(f"recipe field augmentation.{field}")
+    if recipe.model.explicit_alignment:
+        second.require_one_channel("recipe field model.explicit_alignment")
+    if recipe.model.name in list_networks():
+        second.require_one_channel(f"the published network {recipe.model.name}")
 
 
 def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
@@ -115,6 +136,8 @@ def build_model(
         ConfigError, CheckpointError: the model cannot be built, or the weights cannot be used.
     """
     options, fit = recipe.model.options(), None
+    if train_set.second.channels > 1:
+        options["thermal_channels"] = train_set.second.channels
     if recipe.model.weights is None or resumed:
         model = create_model(recipe.model.name, len(train_set.classes), **options)
     else:
@@ -135,6 +158,7 @@ def build_model(
         train_set.colors,
         train_set.scaling,
         train_set.thermal_dtype,
+        second=train_set.second,
     )
     return model, info, fit
 

@@ -522,31 +522,3 @@ def test_a_sound_tiff_is_not_called_damaged(tmp_path: Path, kind: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
         read_thermal_counts(path)
     assert "damaged" not in str(caught.value)
-
-
-def jpeg_with(path: Path, segments: bytes, make: str = "") -> Path:
-    exif = Image.Exif()
-    if make:
-        exif[0x010F] = make
-    stream = io.BytesIO()
-    Image.new("RGB", (32, 24), (90, 90, 90)).save(stream, "JPEG", exif=exif)
-    data = stream.getvalue()
-    path.write_bytes(data[:2] + segments + data[2:])
-    return path
-
-
-def segment(marker: int, data: bytes) -> bytes:
-    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
-
-
-def test_radiometric_jpegs_of_other_makers(tmp_path: Path) -> None:
-    dji = jpeg_with(tmp_path / "dji.jpg", segment(0xE3, bytes(2000)) + segment(0xE4, bytes(300)), "DJI")
-    infiray = jpeg_with(tmp_path / "ir.jpg", segment(0xE2, b"\0\0\0\1IJPEG\0" + bytes(20)))
-    for path, words in ((dji, "by DJI: .*dji_irp"), (infiray, "by InfiRay")):
-        with pytest.raises(DataError, match=words):
-            read_thermal_counts(path)
-        with pytest.raises(DataError, match=words):
-            read_rgb(path, of_pair=True)
-    plain = jpeg_with(tmp_path / "visible.jpg", b"", "DJI")
-    assert read_rgb(plain, of_pair=True).shape == (24, 32, 3)
-    assert read_thermal_counts(plain).dtype == np.uint8

@@ -170,7 +170,7 @@ def test_by_wish_alone(tmp_path: Path) -> None:
 
 def test_the_options() -> None:
     assert parse_bands("embedded", None, None) == EMBEDDED
-    for given in (("embedded", 4, None), ("embedded", None, "0,4095"), ("inside", None, None)):
+    for given in (("embedded", "4", None), ("embedded", None, "0,4095"), ("inside", None, None)):
         with pytest.raises(ConfigError, match=r"embedded|expected three bands"):
             parse_bands(*given)
 

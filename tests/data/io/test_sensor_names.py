@@ -13,6 +13,7 @@ from cimnet.data.io.name_order import by_number
 from cimnet.data.io.nearest_times import pair_nearest
 from cimnet.data.io.sensor_names import NamedPairs, pair_one_folder, pair_two_folders, sensor_name
 from cimnet.errors import DataError
+from tests.fakes.dji import shot
 
 START = datetime(2024, 1, 31, 12, 0, 0, tzinfo=UTC)
 _RGB = st.sampled_from(["V", "W", "rgb", "RGB", "vis", "visible", "color", "wide"])
@@ -165,3 +166,61 @@ def test_pairing_looks_at_each_file_a_few_times() -> None:
     assert found is not None
     assert len(found.pairs) == 400
     assert seen < 20 * len(files)
+
+
+def flight(rgb: str, thermal: str, count: int = 5, late: float = 0.0, after: int = 0) -> dict[str, Path]:
+    """Shots of a drone: `late` seconds lie between the files of one, `after` is the step between their numbers."""
+    step = 1 + abs(after)
+    return named(
+        *(shot(step * k, rgb) for k in range(1, count + 1)),
+        *(shot(step * k + after, thermal, late - 3 * after) for k in range(1, count + 1)),
+    )
+
+
+@pytest.mark.parametrize("late", [0.0, 1.0, -1.0])
+@pytest.mark.parametrize("after", [0, 1, -1])
+def test_names_of_a_drone(late: float, after: int) -> None:
+    """The number is the same, or each file has its own; the second may be the next one."""
+    found = pair_one_folder(flight("V", "T", late=late, after=after))
+    step = 1 + abs(after)
+    assert names_of(found) == [
+        (shot(step * k, "V")[:-2], shot(step * k, "V"), shot(step * k + after, "T", late - 3 * after))
+        for k in range(1, 6)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rgb", "thermal"), [("V", "T"), ("W", "T"), ("V_Waypoint1", "T_Waypoint1"), ("W", "T_temp_c"), ("V", "R")]
+)
+def test_what_stands_behind_the_letter(rgb: str, thermal: str) -> None:
+    found = pair_one_folder(flight(rgb, thermal))
+    assert names_of(found) == [(shot(k, "")[:-1], shot(k, rgb), shot(k, thermal)) for k in range(1, 6)]
+
+
+def test_wide_zoomed_and_thermal() -> None:
+    """Where one lens lacks a shot, the other does not stand in for it."""
+    files = flight("W", "T") | flight("Z", "T")
+    del files[shot(2, "W")]
+    found = pair_one_folder(files)
+    assert found is not None
+    assert {rgb[-1] for _, rgb, _ in names_of(found)} == {"Z"}
+    assert len(found.pairs) == 5
+    assert "4 other images" in found.taken
+
+
+def test_older_names_without_times() -> None:
+    same = named(*(f"DJI_{n:04d}" for n in range(1, 5)), *(f"DJI_{n:04d}_R" for n in range(1, 5)))
+    assert names_of(pair_one_folder(same)) == [(f"DJI_{n:04d}", f"DJI_{n:04d}", f"DJI_{n:04d}_R") for n in range(1, 5)]
+    counted = named(*(f"DJI_{n:04d}_{'TW'[n % 2]}" for n in range(1, 9)))
+    found = pair_one_folder(counted)
+    assert names_of(found) == [(f"DJI_{n:04d}", f"DJI_{n:04d}_W", f"DJI_{n + 1:04d}_T") for n in (1, 3, 5, 7)]
+    assert found is not None
+    assert "the numbers in the names of a pair differ by one" in found.taken
+
+
+def test_numbers_that_may_go_either_way_are_no_pairs() -> None:
+    assert pair_one_folder(named("DJI_0001_W", "DJI_0002_T", "DJI_0003_W")) is None  # before or behind?
+    assert pair_one_folder(named("DJI_0001_W", "DJI_0003_T")) is None
+    assert pair_two_folders(named("0001", "0003"), named("0002", "0004")) is None  # no word says which sensor
+    some = named("DJI_0001_W", "DJI_0001_T", "DJI_0002_Z", "DJI_0003_T", "DJI_0004_Z", "DJI_0005_T")
+    assert names_of(pair_one_folder(some)) == [("DJI_0001", "DJI_0001_W", "DJI_0001_T")]  # an equal name tells more

@@ -19,6 +19,7 @@ from cimnet.curation.check.summary import summarise
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout
 from cimnet.data.classes import ClassList, DatasetFile, choose_classes, read_dataset_file
 from cimnet.data.io.patterns import FileIndex
+from cimnet.data.io.second_modality import THERMAL
 from cimnet.data.io.thermal_scaling import ThermalRange, parse_thermal
 from cimnet.errors import DataError
 from cimnet.utils.numbers import spread_evenly
@@ -59,6 +60,7 @@ def check_dataset(
         file = read_dataset_file(root) or DatasetFile(root)
     except DataError as error:
         return _fatal(root, "class-file", error)
+    (file.second or THERMAL).require_one_channel("cimnet data check")
     try:
         chosen = LAYOUTS[layout] if layout != "auto" else find_layout(root)
         index, findings = read_index(root, chosen, file)

@@ -17,6 +17,7 @@ from cimnet.data.io.open_image import opened, orientation
 from cimnet.data.io.readers import Ids, is_rgbt, read_label_file, read_rgb, read_rgbt
 from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
+from cimnet.data.io.tiff_tags import SAMPLES, read_tiff
 from cimnet.data.labels import ids_by_palette, missing_pixels, read_color_label
 from cimnet.errors import DataError, one_line
 from cimnet.utils.colors import Color
@@ -161,5 +162,8 @@ def _header(path: Path) -> tuple[str, int]:
     """ "PNG RGB" and the EXIF orientation, from the header."""
     if path.suffix.lower() == ".npy":
         return "NPY", 1
+    bands = read_tiff(path).number(SAMPLES, 1)
+    if bands > 4:  # more than Pillow opens; they are read by GDAL, which refuses a turned TIFF
+        return f"TIFF of {bands} bands", 1
     with opened(path) as image:
         return f"{image.format} {image.mode}", orientation(image)

@@ -19,6 +19,7 @@ from cimnet.data.classes import ClassList
 from cimnet.data.contents import SCENE_LISTS, Contents, read_contents
 from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.flags import BROKEN_FLAGS, FLAG_LISTS
+from cimnet.data.io.second_modality import THERMAL
 from cimnet.data.io.split_lists import ALL, list_text
 from cimnet.data.io.thermal_scaling import ThermalRange
 from cimnet.errors import DataError
@@ -84,6 +85,8 @@ def convert(
         broken=broken,
     )
     dataset = contents.dataset
+    if dataset.second != THERMAL:
+        raise DataError(f"{source}: its second images are {dataset.second}; `data convert` writes thermal data sets")
     chosen = choose_target(to, ClassList(dataset.classes, dataset.colors), class_map, source)
     targets = _new_splits(contents.splits, names or {})
     places = place_pairs(list(contents.pairs), targets, chosen, source)

@@ -29,9 +29,10 @@ class LabelTask:
 
     def pictures(self) -> tuple[bytes, bytes, tuple[int, int]]:
         """RGB and thermal as PNG files, and (height, width). Thermal is stretched from its 1st to its 99th percentile:
-        it is there to be looked at."""
+        it is there to be looked at. Of a second image of several channels it is the first one."""
         arrays = self.dataset.decode(self.pair)
         values = np.nan_to_num(arrays.thermal.astype(np.float32))
+        values = values if values.ndim == 2 else values[..., 0]
         low, high = np.percentile(values, (1, 99))
         grey = (np.clip((values - low) / max(float(high - low), 1e-6), 0, 1) * 255).round().astype(np.uint8)
         return png(arrays.rgb), png(grey), (arrays.rgb.shape[0], arrays.rgb.shape[1])

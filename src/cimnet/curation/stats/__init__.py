@@ -160,6 +160,7 @@ def dataset_stats(
     options: dict[str, Any] = {"layout": kind.name, "classes": classes, "require_labels": False}
     sets = {name: open_dataset(root, name, **options) for name in chosen}
     first = sets[chosen[0]]
+    first.second.require_one_channel("cimnet data stats")
     truth = all(isinstance(data, Kust4K) and has_truth(data) for data in sets.values())
     result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth)
     jobs = _jobs(sets, sample, truth)

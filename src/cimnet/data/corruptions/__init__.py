@@ -18,7 +18,7 @@ from cimnet.data.corruptions import geometry, rgb, thermal
 from cimnet.data.corruptions.corruption import Context, Corruption, Group
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.sample import RGBTSample
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, DataError
 
 CORRUPTIONS: dict[str, Corruption] = {
     corruption.name: corruption
@@ -60,9 +60,14 @@ def corrupt(
 
     Raises:
         ConfigError: an unknown name, a level below 0 (but of `inversion`), or neither or both of severity and level.
-        DataError: the pair lacks what the corruption needs (a label, an earlier pair).
+        DataError: the pair lacks what the corruption needs (a label, an earlier pair), or its second image has several
+            channels.
     """
     corruption, level = _level(name, severity, level)
+    if len(sample.thermal) != 1:
+        raise DataError(
+            f"{sample.id}: {name} is for second images of one channel, and this one has {len(sample.thermal)}"
+        )
     key = zlib.crc32(name.encode())
     context = Context(
         rng=np.random.default_rng([seed, key, zlib.crc32(sample.id.encode())]),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.local_rasters import side_files
-from cimnet.data.io.open_image import MAX_PIXELS, refuse_pipe
+from cimnet.data.io.open_image import MAX_PIXELS, image_size, refuse_pipe
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.extras import require
@@ -25,11 +25,12 @@ _DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JP
 
 @dataclass(frozen=True)
 class Bands:
-    """Which bands of a file are the colours and the thermal image, counted from 1.
+    """Which bands of a file are the colours and the thermal image, counted from 1 as GDAL does.
 
     Attributes:
         rgb: red, green and blue; None: the file says; "embedded": the visible picture inside a radiometric FLIR JPEG.
-        thermal: None: the only one, or the fourth of a 4-channel file.
+        thermal: a number, or several of a second image of several channels; None: the only one, or the fourth of a
+            4-channel file; "picture": the 8-bit picture of a radiometric JPEG in place of its temperatures.
         rgb_range: values that become 0 and 255; None: 8-bit colours as they are.
 
     Raises:
@@ -37,7 +38,7 @@ class Bands:
     """
 
     rgb: tuple[int, int, int] | Literal["embedded"] | None = None
-    thermal: int | None = None
+    thermal: int | tuple[int, ...] | Literal["picture"] | None = None
     rgb_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -49,8 +50,13 @@ class Bands:
             raise ConfigError(f"bands: rgb is {self.rgb!r}, expected three numbers from 1, e.g. 3,2,1, or embedded")
         if isinstance(self.rgb, tuple) and (len(self.rgb) != 3 or min(self.rgb) < 1):
             raise ConfigError(f"bands: rgb is {list(self.rgb)}, expected three numbers from 1, e.g. 3,2,1")
-        if self.thermal is not None and self.thermal < 1:
+        if isinstance(self.thermal, str) and not self.picture:
+            raise ConfigError(f"bands: thermal is {self.thermal!r}, expected numbers from 1, e.g. 6 or 5,6, or picture")
+        numbers = self.thermal_numbers or ()
+        if self.thermal == () or min(numbers, default=1) < 1:
             raise ConfigError(f"bands: thermal is {self.thermal}, expected a number from 1")
+        if len(set(numbers)) < len(numbers):
+            raise ConfigError(f"bands: thermal is {list(numbers)}, which names a band twice; give each of them once")
         if self.rgb_range is not None and not -1e30 < self.rgb_range[0] < self.rgb_range[1] < 1e30:
             raise ConfigError(f"bands: rgb_range is {list(self.rgb_range)}, expected [low, high] with low below high")
 
@@ -60,13 +66,26 @@ class Bands:
         return self.rgb == "embedded"
 
     @property
+    def picture(self) -> bool:
+        """Whether the thermal image is the 8-bit picture of a radiometric file."""
+        return self.thermal == "picture"
+
+    @property
+    def thermal_numbers(self) -> tuple[int, ...] | None:
+        """The bands of the thermal image; None where no band is chosen."""
+        if self.thermal is None or isinstance(self.thermal, str):
+            return None
+        return self.thermal if isinstance(self.thermal, tuple) else (self.thermal,)
+
+    @property
     def colours(self) -> bool:
         """Whether they say anything about colours."""
         return self.rgb is not None or self.rgb_range is not None
 
 
-def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> Bands | None:
-    """Bands of command-line options: "3,2,1" or "embedded", 6 and "0,4095"; None where none is given.
+def parse_bands(rgb: str | None, thermal: str | None, rgb_range: str | None) -> Bands | None:
+    """Bands of command-line options: "3,2,1" or "embedded"; "6", "5,6" or "picture"; "0,4095"; None where none is
+    given.
 
     Raises:
         ConfigError: naming the option.
@@ -82,12 +101,22 @@ def parse_bands(rgb: str | None, thermal: int | None, rgb_range: str | None) -> 
         raise ConfigError(
             f"--rgb-bands {rgb} --rgb-range {rgb_range}: expected three bands, e.g. 3,2,1, and two values, e.g. 0,4095"
         ) from error
-    return Bands("embedded" if rgb == "embedded" else numbers, thermal, ends)
+    return Bands("embedded" if rgb == "embedded" else numbers, _parse_thermal(thermal), ends)
+
+
+def _parse_thermal(text: str | None) -> int | tuple[int, ...] | Literal["picture"] | None:
+    if text is None or text == "picture":
+        return "picture" if text else None
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--thermal-band {text}: expected a band, e.g. 6, or picture") from error
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 @dataclass(frozen=True)
 class BandValues:
-    """Bands as stored, (N, H, W), and what GDAL says of the last one; `missing` (H, W): nodata and masks."""
+    """Bands as stored, (N, H, W), and what GDAL says of them; `missing` (N, H, W): nodata and masks."""
 
     values: npt.NDArray[Any]
     missing: npt.NDArray[np.bool_] | None
@@ -105,7 +134,7 @@ def read_rgb_bands(path: Path, bands: Bands) -> npt.NDArray[np.uint8]:
     found = read_bands(path, bands.rgb if isinstance(bands.rgb, tuple) else (1, 2, 3))
     rgb = to_8_bit(np.moveaxis(found.values, 0, -1), bands.rgb_range, path)
     if found.missing is not None:
-        rgb[found.missing] = 0
+        rgb[found.missing.all(axis=0)] = 0
     return rgb
 
 
@@ -127,11 +156,26 @@ def to_8_bit(values: npt.NDArray[Any], ends: tuple[float, float] | None, path: P
     return np.ascontiguousarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
 
 
-def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
-    """Read some bands of a file.
+def band_size(path: Path) -> tuple[int, int]:
+    """(height, width) from the header of a file of which bands are chosen: a TIFF may have more than Pillow opens.
 
     Raises:
-        DataError: it cannot be read, lacks a band, or says what GDAL does not apply; rasterio is not installed.
+        DataError: see `image_size`.
+    """
+    tiff = read_tiff(path)
+    height, width = tiff.number(tags.HEIGHT, 0), tiff.number(tags.WIDTH, 0)
+    return (height, width) if height and width else image_size(path)
+
+
+def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = False) -> BandValues:
+    """Read some bands of a file.
+
+    Args:
+        all_of_them: the file must have no other bands, apart from opacity.
+
+    Raises:
+        DataError: it cannot be read, lacks a band or has too many, its bands differ in scale, offset or unit, or it
+            says what GDAL does not apply; rasterio is not installed.
     """
     rasterio = require("rasterio", "geo", f"{path}: bands of a file")
     try:
@@ -145,19 +189,21 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
             with rasterio.open(path.absolute(), driver=_driver(path)) as file:
                 if max(numbers) > file.count:
                     raise DataError(f"{path}: {file.count} bands, and band {max(numbers)} is asked for")
+                alpha = rasterio.enums.ColorInterp.alpha in file.colorinterp
+                if all_of_them and file.count - alpha != len(numbers):
+                    raise DataError(
+                        f"{path}: {pluralize(file.count - alpha, 'band')}, where {len(numbers)} are expected; choose "
+                        "them: --thermal-band 1,2, or `bands:` in classes.yaml"
+                    )
                 if file.width * file.height > MAX_PIXELS:
                     raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; cut the image into tiles first")
-                last = numbers[-1]
-                flags = file.mask_flag_enums[last - 1]
-                alpha = rasterio.enums.MaskFlags.alpha in flags  # a band tagged as opacity may be the thermal one
-                missing = None if alpha else file.read_masks(last) == 0
-                return BandValues(
-                    file.read(list(numbers)),
-                    missing if missing is not None and missing.any() else None,
-                    file.scales[last - 1],
-                    file.offsets[last - 1],
-                    file.units[last - 1] or "",
-                )
+                meanings = {(file.scales[n - 1], file.offsets[n - 1], file.units[n - 1] or "") for n in numbers}
+                if len(meanings) > 1:
+                    raise DataError(
+                        f"{path}: its bands {', '.join(map(str, numbers))} differ in scale, offset or unit; write them "
+                        "in one unit (gdal_translate -unscale, gdal_edit.py)"
+                    )
+                return BandValues(file.read(list(numbers)), _missing(file, numbers), *meanings.pop())
     except DataError:
         raise
     except FileNotFoundError as error:
@@ -165,6 +211,17 @@ def read_bands(path: Path, numbers: tuple[int, ...]) -> BandValues:
     except Exception as error:  # rasterio has several families of errors, none with a common base
         reason = one_line(error, 160)
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
+
+
+def _missing(file: Any, numbers: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
+    """Where the bands of an opened file are missing, (N, H, W); None: nowhere. Not by opacity: a band that is tagged
+    so may be the thermal one."""
+    from rasterio.enums import MaskFlags
+
+    if any(MaskFlags.alpha in file.mask_flag_enums[number - 1] for number in numbers):
+        return None
+    missing = file.read_masks(list(numbers)) == 0
+    return missing if missing.any() else None
 
 
 def _start(path: Path) -> bytes:

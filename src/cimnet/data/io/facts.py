@@ -51,7 +51,8 @@ class FileFacts:
         nodata: value of missing pixels.
         scale, offset: meaning = scale · value + offset.
         unit: of the (scaled) values, one of `UNITS`; `unit_text` as the file spells it.
-        maker: whose temperatures a JPEG holds beside its picture: "FLIR", "DJI", "InfiRay"; "" for none.
+        maker: whose temperatures a JPEG holds beside its picture: "FLIR", "DJI", "InfiRay", "other"; "" for none.
+        camera: maker and model of the camera, where the maker's temperatures are not read; "" where it is not known.
         georeference: how the image is placed on a map.
         lossy: values may differ from those that were saved.
     """
@@ -77,6 +78,7 @@ class FileFacts:
     unit: str | None = None
     unit_text: str = ""
     maker: str = ""
+    camera: str = ""
     georeference: Georeference = ""
     lossy: bool = False
 
@@ -119,6 +121,7 @@ def facts_of(image: Image.Image, path: Path) -> FileFacts:
     colours = len(bands) >= 3 or image.mode in ("P", "PA")
     has_alpha = bands[-1] in ("A", "a") or (image.mode == "P" and "transparency" in image.info)
     sidecar = _sidecar(path)
+    maker = radiometric.maker(image)
     return FileFacts(
         **shared,
         bands=len(bands),
@@ -127,7 +130,8 @@ def facts_of(image: Image.Image, path: Path) -> FileFacts:
         palette=image.mode in ("P", "PA"),
         alpha="unassociated" if has_alpha else "",
         pages=1 if image.format in LOSSY else int(getattr(image, "n_frames", 1)),
-        maker=radiometric.maker(image),
+        maker=maker,
+        camera=radiometric.camera(image) if maker else "",
         lossy=_lossy(image, path),
         **sidecar,
     )
@@ -135,7 +139,7 @@ def facts_of(image: Image.Image, path: Path) -> FileFacts:
 
 def array_facts(path: Path, values: npt.NDArray[Any]) -> FileFacts:
     """What a .npy file says."""
-    height, width = values.shape
+    height, width = values.shape[:2]
     signs: dict[str, Sign] = {"u": "unsigned", "i": "signed", "f": "float"}
     return FileFacts(path, "NPY", height, width, bits=8 * values.dtype.itemsize, sign=signs[values.dtype.kind])
 

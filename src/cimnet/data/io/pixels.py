@@ -21,7 +21,8 @@ FEW = 0.05
 
 @dataclass(frozen=True)
 class Pixels:
-    """What was decoded: values (H, W) or (H, W, C) as stored, which pixels are missing, the unit of thermal values."""
+    """What was decoded: values (H, W) or (H, W, C) as stored, which pixels are missing, (H, W) or of thermal values of
+    their shape, and the unit of thermal values."""
 
     values: npt.NDArray[Any]
     missing: npt.NDArray[np.bool_] | None = None
@@ -153,7 +154,12 @@ def fill_invalid(pixels: Pixels, facts: FileFacts) -> Pixels:
 
 
 def fill(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """The values (H, W) with those that are missing replaced by the nearest that are there; 0 where none is."""
+    """The values (H, W), or (H, W, C), with those that are missing replaced by the nearest that are there in their
+    channel; 0 where none is."""
+    if values.ndim == 3:
+        return np.stack([fill(values[..., k], missing[..., k]) for k in range(values.shape[2])], axis=2)
+    if not missing.any():
+        return values
     if missing.all():
         return np.zeros_like(values)
     from scipy.ndimage import distance_transform_edt  # here: it takes a while, and few images have gaps

@@ -1,4 +1,4 @@
-"""Temperatures inside a JPEG, beside the picture that it shows: whose they are, and FLIR's in kelvin."""
+"""Temperatures inside a JPEG, beside the picture that it shows: which camera wrote them, and FLIR's in kelvin."""
 
 from __future__ import annotations
 
@@ -18,15 +18,23 @@ from cimnet.utils.extras import require
 
 _MOST_RECORDS = 10_000  # in a FLIR file; cameras write a few dozen
 _RAW_COUNTS = 1  # FLIR's type of record
-_MAKE = 0x010F
+_MAKE, _MODEL = 0x010F, 0x0110
+_LONGEST = 60  # characters of a camera's name that are shown
+_RAW_SEGMENTS = tuple(f"APP{number}" for number in range(3, 10))
+"""Where cameras keep their sensor's values. APP1 and APP2 hold EXIF, XMP and colour profiles, the later ones hold
+annotations (C2PA, Photoshop, Adobe)."""
+_PREVIEW = b"\xff\xd8"
 
 
 def maker(image: Image.Image) -> str:
-    """Whose temperatures an opened file holds: "FLIR", "DJI" or "InfiRay"; "" where it is a picture alone, "FLIR
-    without counts" of a picture that a FLIR camera wrote without temperatures.
+    """Whose temperatures an opened file holds: "FLIR", "DJI", "InfiRay", or "other" of a camera that is not known
+    here; "" where it is a picture alone, "FLIR without counts" of a picture that a FLIR camera wrote without
+    temperatures.
 
-    By the segments that ExifTool goes by: FLIR's APP1 with a record of raw counts; APP3 or APP4 of a camera made by
-    DJI; InfiRay's APP2 that says IJPEG.
+    By the segments that ExifTool goes by (https://exiftool.org/TagNames/JPEG.html): FLIR's APP1 with a record of raw
+    counts; APP3 or APP4 of a camera made by DJI; InfiRay's APP2 that says IJPEG. "other" has in APP3 to APP9 at least
+    half a byte for each pixel of the picture that is no preview picture: a sensor's values of two bytes, beside a
+    picture of up to twice its width.
     """
     segments = getattr(image, "applist", ())
     flir = [data for name, data in segments if name == "APP1" and data.startswith(b"FLIR\0")]
@@ -36,7 +44,17 @@ def maker(image: Image.Image) -> str:
         return "InfiRay"
     if any(name in ("APP3", "APP4") for name, _ in segments) and "DJI" in str(image.getexif().get(_MAKE, "")).upper():
         return "DJI"
-    return ""
+    raw = [data for name, data in segments if name in _RAW_SEGMENTS]
+    size = sum(map(len, raw))
+    return "other" if 2 * size >= image.width * image.height and not raw[0].startswith(_PREVIEW) else ""
+
+
+def camera(image: Image.Image) -> str:
+    """The camera that wrote an opened JPEG by its EXIF, such as "DJI M3T"; "" where it does not say."""
+    exif = image.getexif()
+    make, model = ("".join(filter(str.isprintable, str(exif.get(tag, "")))) for tag in (_MAKE, _MODEL))
+    known = model.upper().startswith(make.upper())
+    return " ".join((model if known else f"{make} {model}").split())[:_LONGEST]
 
 
 def _has_counts(segments: list[bytes]) -> bool:

@@ -19,7 +19,7 @@ from cimnet.data.io.flir_visible import read_visible
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import opened, upright
 from cimnet.data.io.pixels import Pixels
-from cimnet.data.io.rules import apply_rules, refuse_by_rules
+from cimnet.data.io.rules import UNREAD_MAKERS, apply_rules, refuse_by_rules
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 
@@ -53,8 +53,8 @@ def read_rgb(path: Path, bands: Bands | None = None, *, of_pair: bool = False) -
         return read_rgb_bands(path, bands)
     with opened(path) as image:
         facts = facts_of(image, path)
-        if facts.maker in ("FLIR", "DJI", "InfiRay") and not of_pair:
-            notice(f"{path}: the picture in a radiometric JPEG by {facts.maker}: it shows temperatures, not colours")
+        if facts.maker in ("FLIR", *UNREAD_MAKERS) and not of_pair:
+            notice(f"{path}: the picture in a radiometric JPEG: it shows temperatures, not colours")
             facts = replace(facts, maker="")
         refuse_by_rules(replace(facts, sign="unsigned") if facts.bands == 1 else facts, "rgb")
         if image.mode.startswith(("I", "F")):

@@ -32,6 +32,8 @@ from cimnet.data.io.pixels import (
 )
 from cimnet.errors import DataError
 
+UNREAD_MAKERS = ("DJI", "InfiRay", "other")
+"""Whose temperatures inside a JPEG are not read here, see `cimnet.data.io.radiometric.maker`."""
 Use = Literal["rgb", "thermal", "label", "rgbt", "raster_rgb", "raster_thermal"]
 USES: dict[Use, str] = {
     "rgb": "RGB image",
@@ -125,12 +127,35 @@ def _deep_colour(facts: FileFacts) -> bool:
     return facts.bits > 8 and facts.format != "AVIF" and (facts.colours or facts.alpha != "")
 
 
-def _maker_remedy(facts: FileFacts) -> str:
-    tool = {"DJI": "DJI Thermal SDK (dji_irp -a measure)", "InfiRay": "InfiRay's own software"}[facts.maker]
+_CONVERTERS = {
+    "DJI": "dji-thermal-cli, or DJI's Thermal SDK (dji_irp -a measure) and numpy.save",
+    "InfiRay": "InfiRay's own software",
+    "other": "the camera maker's software",
+}
+
+
+def _name_camera(facts: FileFacts) -> str:
+    """ "a radiometric JPEG by DJI M3T", or what else is known of the camera."""
+    unnamed = {"DJI": "a DJI camera", "InfiRay": "an InfiRay camera", "other": "a camera that it does not name"}
+    return f"a radiometric JPEG by {facts.camera or unnamed[facts.maker]}"
+
+
+def _say_unread(facts: FileFacts) -> str:
     return (
-        f"a radiometric JPEG by {facts.maker}: its picture is made by gain control and a palette, its temperatures are "
-        f"not read here; export them as TIFF with {tool}"
+        f"{_name_camera(facts)}, whose temperatures are not read here; write them as TIFF or .npy with "
+        f"{_CONVERTERS[facts.maker]}"
     )
+
+
+def _refuse_unread(facts: FileFacts) -> str:
+    return (
+        f"{_say_unread(facts)}; or take its 8-bit picture, whose grey values are no temperatures: "
+        "--thermal-band picture, or `bands: {thermal: picture}` in classes.yaml"
+    )
+
+
+def _refuse_as_rgb(facts: FileFacts) -> str:
+    return f"{_name_camera(facts)}: its picture shows temperatures, not colours; give the RGB camera's image"
 
 
 _FLIR_PICTURE = (
@@ -173,16 +198,16 @@ RULES: tuple[Rule, ...] = (
         },
     ),
     Rule(
-        "temperatures by DJI or InfiRay",
-        "JPEG (APP2 to APP4)",
-        lambda f: f.maker in ("DJI", "InfiRay"),
+        "temperatures by DJI, InfiRay or a camera not known here",
+        "JPEG (APP2 to APP9)",
+        lambda f: f.maker in UNREAD_MAKERS,
         {
-            "rgb": _refused("its picture shows temperatures", _maker_remedy),
-            "thermal": _refused("export as TIFF", _maker_remedy),
+            "rgb": _refused("its picture shows temperatures", _refuse_as_rgb),
+            "thermal": _refused("names the camera and the remedy; `picture` takes its 8-bit picture", _refuse_unread),
             "label": _refused("lossy", _NO_JPEG),
-            "rgbt": _refused("its picture shows temperatures", _maker_remedy),
-            "raster_rgb": _refused("its picture shows temperatures", _maker_remedy),
-            "raster_thermal": _refused("export as TIFF", _maker_remedy),
+            "rgbt": _refused("its picture shows temperatures", _refuse_as_rgb),
+            "raster_rgb": _refused("its picture shows temperatures", _refuse_as_rgb),
+            "raster_thermal": _refused("export as GeoTIFF", _say_unread),
         },
     ),
     Rule(

@@ -21,6 +21,10 @@ RGB_WORDS = ("v", "w", "z", "rgb", "vis", "visible", "visual", "vi", "color", "c
 THERMAL_WORDS = ("t", "ir", "thermal", "infrared", "tir", "lwir", "th", "thr", "ther", "thrm", "therm")
 _SENSOR: dict[str, Sensor] = {**dict.fromkeys(RGB_WORDS, "rgb"), **dict.fromkeys(THERMAL_WORDS, "thermal")}
 _BETWEEN = re.compile(r"[_\-. ]+")
+_DJI = re.compile(r"(DJI_(?:[0-9]{14}_)?[0-9]{4})_([VWZTR])(?:_.*)?", re.IGNORECASE)
+"""Names of DJI's drones: behind the sensor's letter may stand a waypoint, or what a converter adds. R is the
+radiometric image of the Zenmuse XT and XT2, whose visible image has no letter."""
+_LAST_NUMBER = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.ASCII)
 Named = Mapping[str, Path]
 """Files by their path below a folder, with "/" and without extension."""
 
@@ -43,8 +47,12 @@ class NamedPairs:
 
 
 def sensor_name(name: str) -> SensorName | None:
-    """Which sensor a name says: its last or first word (``DJI_0001_V``, ``ir-0001``), or a folder (``ir/0001``)."""
+    """Which sensor a name says: its last or first word (``DJI_0001_V``, ``ir-0001``), or a folder (``ir/0001``); in
+    names of DJI's drones the letter behind the number, whatever follows it (``DJI_0001_T_Waypoint1``)."""
     folder, slash, stem = name.rpartition("/")
+    if drone := _DJI.fullmatch(stem):
+        letter = drone[2]
+        return SensorName(_SENSOR.get(letter.lower(), "thermal"), letter, folder + slash + drone[1])
     words = _BETWEEN.split(stem)
     if sensor := _SENSOR.get(words[-1].lower()):
         rest = stem[: len(stem) - len(words[-1])]
@@ -61,9 +69,10 @@ def sensor_name(name: str) -> SensorName | None:
 def pair_one_folder(files: Named, max_gap: float | None = None) -> NamedPairs | None:
     """Pairs among the files of one folder, by the words for sensors in their names; None: no name has a partner.
 
-    One word is taken for each sensor, the one that pairs most files: a wide and a zoomed picture see different things.
-    Where no name says RGB, a name without a word is the partner of the thermal one that is equal otherwise (``0001``
-    and ``0001_T``).
+    Where no two names are equal without their words, nor near in time, their numbers may differ by one (``DJI_0001_W``
+    and ``DJI_0002_T``). One word is taken for each sensor, the one that pairs most files: a wide and a zoomed picture
+    see different things. Where no name says RGB, a name without a word is the partner of the thermal one that is equal
+    otherwise (``0001`` and ``0001_T``).
 
     Args:
         max_gap: as in `pair_two_folders`.
@@ -112,12 +121,14 @@ def pair_two_folders(rgb: Named, thermal: Named, max_gap: float | None = None) -
 
 
 class _Match(NamedTuple):
-    """RGB and thermal name of a pair, its own name, and by how much their times differ, 0.0 for equal names."""
+    """RGB and thermal name of a pair, its own name, and by how much their times differ, 0.0 for equal names; `next`:
+    whether their numbers differ by one."""
 
     rgb: str
     thermal: str
     name: str
     gap: float
+    next: bool = False
 
 
 class _Best(NamedTuple):
@@ -128,6 +139,11 @@ class _Best(NamedTuple):
     limit: float | None
     left: dict[str, str]
     right: dict[str, str]
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Most pairs first; but numbers that differ by one tell less than any equal name."""
+        return bool(self.matches) and not self.matches[0].next, len(self.matches)
 
 
 _Words = dict[str, dict[str, str]]
@@ -144,7 +160,7 @@ def _by_word(said: Mapping[str, SensorName], sensor: Sensor, files: Named) -> _W
                     f"{files[other]} and {files[name]} are both the {word} of {rest!r}; keep one of them, or give them "
                     "in a list (pairs.csv)"
                 )
-    order = [*RGB_WORDS, *THERMAL_WORDS]
+    order = [*RGB_WORDS, *THERMAL_WORDS, "r"]
     return dict(sorted(found.items(), key=lambda item: order.index(item[0].rstrip("/"))))
 
 
@@ -161,8 +177,10 @@ def _best(rgb: _Words, thermal: _Words, max_gap: float | None) -> _Best | None:
     for a, left in rgb.items():
         for b, right in thermal.items():
             matches, limit = _pair(left, right, max_gap)
+            if not matches and (a or b):
+                matches = _by_next_number(left, right)
             found.append(_Best((a, b), matches, limit, left, right))
-    best = max(found, key=lambda one: len(one.matches), default=None)
+    best = max(found, key=lambda one: one.rank, default=None)
     return best if best is not None and best.matches else None
 
 
@@ -182,6 +200,24 @@ def _pair(left: dict[str, str], right: dict[str, str], max_gap: float | None) ->
     limit = usual_limit(clock, other) if max_gap is None else max_gap
     both = list(zip(clock, spare[0], strict=True)), list(zip(other, spare[1], strict=True))
     return sorted(_near(*both, limit, left, right), key=lambda match: match.name), limit
+
+
+def _by_next_number(left: dict[str, str], right: dict[str, str]) -> list[_Match]:
+    """Names whose last numbers differ by one, as where a camera counts every file that it writes: by the step, up or
+    down, that pairs all files of one sensor. None where both steps do: they alternate, and either may come first."""
+    found = []
+    for step in (1, -1):
+        partners = ((rest, _add_to_number(rest, step)) for rest in left)
+        found.append([_Match(left[rest], right[other], rest, 0.0, True) for rest, other in partners if other in right])
+    best, second = sorted(found, key=len, reverse=True)
+    whole = len(best) == min(len(left), len(right)) > 0
+    return sorted(best, key=lambda match: match.name) if whole and len(best) > len(second) else []
+
+
+def _add_to_number(name: str, step: int) -> str:
+    """A name with another last number, of as many digits; "" where there is none."""
+    match = _LAST_NUMBER.fullmatch(name)
+    return f"{match[1]}{int(match[2]) + step:0{len(match[2])}d}{match[3]}" if match else ""
 
 
 _Timed = list[tuple[float, str]]
@@ -235,6 +271,8 @@ def _taken(best: _Best, others: Sequence[Path]) -> str:
     elif gap:
         count = sum(match.gap > 0 for match in best.matches)
         text += f"; in {pluralize(count, 'pair')} the times in the names differ, by up to {gap:g} s"
+    elif any(match.next for match in best.matches):
+        text += "; the numbers in the names of a pair differ by one"
     if others:
         text += f"; left out: {pluralize(len(others), 'other image')} ({name_some([path.name for path in others])})"
     return text

@@ -1,4 +1,5 @@
-"""Thermal files as they come: 8 and 16 bit images, float TIFF, arrays of temperatures (.npy), radiometric FLIR JPEG."""
+"""Thermal files as they come: 8 and 16 bit images, float TIFF, arrays of temperatures (.npy), radiometric FLIR JPEG;
+second images of several channels."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cimnet.data.io.bands import Bands, read_bands
+from cimnet.data.io.bands import Bands, band_size, read_bands
 from cimnet.data.io.facts import FileFacts, array_facts, facts_of
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import LOSSY, image_size, opened, refuse_pipe, upright
@@ -19,6 +20,7 @@ from cimnet.data.io.pixels import Pixels, fill, mark
 from cimnet.data.io.radiometric import maker, read_kelvin
 from cimnet.data.io.readers import is_rgbt, read_rgb, read_rgbt
 from cimnet.data.io.rules import apply_rules, refuse_by_rules
+from cimnet.data.io.second_modality import THERMAL, SecondModality
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.data.io.units import convert_unit, name_unit
 from cimnet.errors import DataError, one_line
@@ -35,23 +37,29 @@ class Wanted:
         dtype: depth of the training images; converted values of "uint16" are rounded.
         declared: the unit of files that do not say one, where the data set does.
         bands: which bands of a file are which.
+        second: what the second image is.
     """
 
     unit: str | None = None
     dtype: str | None = None
     declared: str | None = None
     bands: Bands | None = None
+    second: SecondModality = THERMAL
 
 
-def thermal_size(path: Path) -> tuple[int, int]:
+def thermal_size(path: Path, wanted: Wanted | None = None) -> tuple[int, int]:
     """(height, width) of a thermal file: of the temperatures, where a JPEG holds them beside a picture.
 
     Raises:
         DataError: see `read_thermal_counts`.
     """
+    wanted = wanted or Wanted()
     if path.suffix.lower() == ".npy":
-        height, width = _open_npy(path).shape
-        return height, width
+        return _open_npy(path, wanted.second).shape[:2]
+    if _numbers(wanted, path) is not None:
+        return band_size(path)
+    if wanted.bands is not None and wanted.bands.picture:
+        return image_size(path)
     if path.suffix.lower() in (".jpg", ".jpeg", ".jfif") and is_radiometric(path):
         height, width = read_thermal_counts(path).shape
         return height, width
@@ -59,7 +67,8 @@ def thermal_size(path: Path) -> tuple[int, int]:
 
 
 def read_thermal_counts(path: Path, wanted: Wanted | None = None) -> Counts:
-    """The raw values of a thermal file, (H, W): uint8, uint16, int16 (some are below zero) or float32.
+    """The raw values of a thermal file, (H, W): uint8, uint16, int16 (some are below zero) or float32. Of a second
+    image of several channels (H, W, C): bands of a file (extra `geo`), or a `.npy` array of this shape.
 
     Accepts one-channel 8-bit images, 16-bit PNG and TIFF, float TIFF, grey images saved with three channels, `.npy`
     arrays (float: as they are, for example degrees Celsius), and radiometric FLIR JPEG (kelvin; extra `thermal`). What
@@ -70,8 +79,8 @@ def read_thermal_counts(path: Path, wanted: Wanted | None = None) -> Counts:
         wanted: what the values are for; None: as the file has them.
 
     Raises:
-        DataError: the file cannot be decoded or obeyed, its colours differ (a palette was burnt into it), or more than
-            5% of its values are not finite and not declared as nodata.
+        DataError: the file cannot be decoded or obeyed, its colours differ (a palette was burnt into it), it has
+            another number of channels, or more than 5% of its values are not finite and not declared as nodata.
     """
     wanted = wanted or Wanted()
     facts, pixels = _decode(path, wanted)
@@ -80,7 +89,8 @@ def read_thermal_counts(path: Path, wanted: Wanted | None = None) -> Counts:
 
 
 def read_pair(rgb: Path, thermal: Path, wanted: Wanted | None = None) -> tuple[npt.NDArray[np.uint8], Counts]:
-    """RGB (H, W, 3) uint8 and raw thermal values (H, W) of two files, or of one 4-channel file given twice.
+    """RGB (H, W, 3) uint8 and raw thermal values (H, W) or (H, W, C) of two files, or of one 4-channel file given
+    twice.
 
     Raises:
         DataError: see `read_rgb`, `read_thermal_counts` and `read_rgbt`.
@@ -126,15 +136,16 @@ def is_radiometric(path: Path) -> bool:
 
 
 def _decode(path: Path, wanted: Wanted) -> tuple[FileFacts, Pixels]:
-    """What a file says, and its one channel as stored but upright."""
-    band = None if wanted.bands is None else wanted.bands.thermal
+    """What a file says, and its one channel, or its channels (H, W, C), as stored but upright."""
     if path.suffix.lower() == ".npy":
-        values = np.array(_open_npy(path))
+        values = np.array(_open_npy(path, wanted.second))
         return array_facts(path, values), Pixels(values)
-    if band is not None:
-        return _decode_band(path, band)
+    if (numbers := _numbers(wanted, path)) is not None:
+        return _decode_bands(path, numbers, chosen=wanted.bands is not None and wanted.bands.thermal is not None)
     with opened(path) as image:
         facts = facts_of(image, path)
+        if wanted.bands is not None and wanted.bands.picture:
+            facts = replace(facts, maker="")
         refuse_by_rules(facts, "thermal")
         if facts.maker.startswith("FLIR"):
             return replace(facts, unit="kelvin"), Pixels(read_kelvin(path))
@@ -147,12 +158,32 @@ def _decode(path: Path, wanted: Wanted) -> tuple[FileFacts, Pixels]:
     return facts, pixels if clear is None else mark(pixels, clear)
 
 
-def _decode_band(path: Path, band: int) -> tuple[FileFacts, Pixels]:
-    found = read_bands(path, (band,))
-    values, missing = found.values[0], found.missing
+def _numbers(wanted: Wanted, path: Path) -> tuple[int, ...] | None:
+    """The bands of a file that are its second image; None: it is an image of one channel, of which none is chosen.
+
+    Raises:
+        DataError: another number of bands is chosen than the second image has channels.
+    """
+    second = wanted.second
+    numbers = None if wanted.bands is None else wanted.bands.thermal_numbers
+    if numbers is None:
+        return None if second.channels == 1 else tuple(range(1, second.channels + 1))
+    if len(numbers) != second.channels:
+        raise DataError(f"{path}: the bands {', '.join(map(str, numbers))} are chosen, where {second} is expected")
+    return numbers
+
+
+def _decode_bands(path: Path, numbers: tuple[int, ...], chosen: bool) -> tuple[FileFacts, Pixels]:
+    """The bands (H, W) or (H, W, C); those that nobody chose must be all that there are."""
+    found = read_bands(path, numbers, all_of_them=not chosen)
+    values, missing = (None if part is None else _last(part) for part in (found.values, found.missing))
+    assert values is not None
     kind = {"u": "unsigned", "i": "signed", "f": "float"}.get(values.dtype.kind)
     if kind is None:
-        raise DataError(f"{path}: band {band} holds values of type {values.dtype}, expected integers or floats")
+        raise DataError(
+            f"{path}: bands {', '.join(map(str, numbers))} hold values of type {values.dtype}, expected integers or "
+            "floats"
+        )
     facts = FileFacts(
         path,
         "GDAL",
@@ -166,6 +197,11 @@ def _decode_band(path: Path, band: int) -> tuple[FileFacts, Pixels]:
         unit_text=found.unit,
     )
     return facts, Pixels(values, missing)
+
+
+def _last(bands: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Bands (C, H, W) as (H, W, C), a single one as (H, W)."""
+    return bands[0] if len(bands) == 1 else np.ascontiguousarray(np.moveaxis(bands, 0, 2))
 
 
 def _transparent(image: Image.Image) -> npt.NDArray[np.bool_] | None:
@@ -217,7 +253,7 @@ def _rounds(values: npt.NDArray[Any], wanted: Wanted) -> bool:
     return (wanted.dtype, values.dtype.kind) in (("uint16", "f"), ("float32", "u"), ("float32", "i"))
 
 
-def _open_npy(path: Path) -> npt.NDArray[Any]:
+def _open_npy(path: Path, second: SecondModality) -> npt.NDArray[Any]:
     try:
         refuse_pipe(path)
         values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -226,9 +262,12 @@ def _open_npy(path: Path) -> npt.NDArray[Any]:
     except Exception as error:  # numpy raises many kinds on damaged files
         reason = one_line(error, 120)
         raise DataError(f"{path}: cannot be read as a .npy array ({reason}); save it with numpy.save") from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or not values.size or values.dtype.kind not in "uif":
-        shape = getattr(values, "shape", None)
-        raise DataError(f"{path}: an array {shape} of {getattr(values, 'dtype', None)}; expected numbers (H, W)")
+    more = () if second.channels == 1 else (second.channels,)
+    shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
+    right = isinstance(values, np.ndarray) and values.size and values.ndim == 2 + len(more) and values.shape[2:] == more
+    if not right or values.dtype.kind not in "uif":
+        expected = "(H, W)" if not more else f"(H, W, {second.channels}) of {second}"
+        raise DataError(f"{path}: an array {shape} of {dtype}; expected numbers {expected}")
     return values
 
 

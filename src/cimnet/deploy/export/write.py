@@ -83,6 +83,7 @@ def export(
         source = locate(source)
         refuse_inputs_as_outputs(written, [checkpoint_file(source)])
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
+    predictor.info.second.require_one_channel("cimnet export")
     model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
     if not normalization and model.thermal_mean.numel() > 1:
         raise ConfigError(

@@ -84,6 +84,7 @@ def predict_geotiff(
         ConfigError: a setting or file name that cannot be used, or a missing library.
         CimnetError: an output is there already or cannot be written; another call was interrupted there.
     """
+    predictor.info.second.require_one_channel("cimnet geo")
     rgb, thermal = Path(rgb), Path(thermal)
     outputs = Outputs(Path(out), *(None if path is None else Path(path) for path in (polygons, areas)))
     for raster in (rgb, thermal):

@@ -57,6 +57,7 @@ class PairSegmenter:
         opacity: float = 0.5,
         note: Callable[[str], object] = lambda _: None,
     ) -> None:
+        predictor.info.second.require_one_channel("cimnet bag")
         if alarms:
             predictor.alarm_model()
         self.predictor, self.topics = predictor, (rgb_topic, thermal_topic)

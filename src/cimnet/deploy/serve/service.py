@@ -73,6 +73,7 @@ class Service:
     """What the routes share."""
 
     def __init__(self, predictor: Predictor, options: ServeOptions) -> None:
+        predictor.info.second.require_one_channel("cimnet serve")
         self.predictor, self.options = predictor, options
         self.metrics = Metrics(lambda: len(self.batcher))
         self.batcher = Batcher(predictor, options, self.metrics.batch_size.observe)

@@ -59,6 +59,7 @@ def predict_video(
         CimnetError: an output exists or cannot be written.
     """
     asked = VideoSettings(**settings)
+    predictor.info.second.require_one_channel("cimnet video")
     if asked.alarms:
         predictor.alarm_model()  # before anything is written
     result = VideoResult()

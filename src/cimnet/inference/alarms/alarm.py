@@ -75,9 +75,10 @@ class Alarm:
 
 @dataclass(frozen=True)
 class AlarmModel:
-    """The detectors by alarm."""
+    """The detectors by alarm; `second`: what sentences call the second image."""
 
     detectors: dict[str, Detector]
+    second: str = "thermal"
 
     def __call__(self, numbers: Mapping[str, float]) -> Alarm:
         """Judge a pair by its numbers (`cimnet.inference.alarms.model_features.measure`)."""
@@ -92,14 +93,15 @@ class AlarmModel:
         most = max(parts, key=lambda part: parts[part])
         word = _WORDS[most.removeprefix("rgb_").removeprefix("thermal_")]
         sensor = f"{most.partition('_')[0]} " if name == "misaligned" and most.startswith(("rgb_", "thermal_")) else ""
-        return f"{_SENTENCES[name]} ({probability:.0%}; most of all: {sensor}{word})"
+        text = f"{_SENTENCES[name]} ({probability:.0%}; most of all: {sensor}{word})"
+        return text.replace("thermal", self.second)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {"version": VERSION, "detectors": {name: d.to_dict() for name, d in self.detectors.items()}}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> AlarmModel:
+    def from_dict(cls, content: Mapping[str, Any], second: str = "thermal") -> AlarmModel:
         """What :meth:`to_dict` gave.
 
         Raises:
@@ -117,7 +119,7 @@ class AlarmModel:
                 f"the checkpoint's alarm was written by another version of cimnet ({error}); run `cimnet calibrate` "
                 "again"
             ) from error
-        return cls(detectors)
+        return cls(detectors, second)
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cimnet.models.adapters import adapt_encoder
 from cimnet.models.base import Output, RGBTModel
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
 from cimnet.models.projections import PAPER_WIDTHS, input_projections
-from cimnet.models.staged_encoder import StagedEncoder
+from cimnet.models.staged_encoder import take_channels
 
 
 class SingleStream(RGBTModel):
     """Segment with one encoder. Takes the pair like every model of this package.
 
     Args:
-        modality: what the encoder sees: ``rgb``, ``thermal``, or ``stacked``, thermal as a fourth channel; the
-            others are those of :class:`cimnet.models.two_stream.TwoStream`; ``explicit_alignment`` is for ``stacked``.
+        modality: what the encoder sees: ``rgb``, ``thermal``, or ``stacked``, thermal behind RGB as a fourth channel;
+            the others are those of :class:`cimnet.models.two_stream.TwoStream`; ``explicit_alignment`` is for
+            ``stacked``.
 
     Raises:
         ValueError: an argument that cannot be used.
@@ -42,6 +43,7 @@ class SingleStream(RGBTModel):
         dropout: float = 0.1,
         explicit_alignment: bool = False,
         encoder_options: Mapping[str, Any] | None = None,
+        thermal_channels: int = 1,
     ) -> None:
         if modality not in ("rgb", "thermal", "stacked"):
             raise ValueError(f"modality is '{modality}', choose rgb, thermal or stacked")
@@ -51,9 +53,9 @@ class SingleStream(RGBTModel):
                 "early_fusion, or leave it out"
             )
         network = adapt_encoder(create_encoder(encoder, pretrained), encoder_options)
-        super().__init__(network.mean, network.std, input_scale, explicit_alignment)
-        if modality == "stacked":
-            add_channel(network)
+        super().__init__(network.mean, network.std, input_scale, explicit_alignment, thermal_channels)
+        if modality == "stacked" or (modality == "thermal" and thermal_channels > 1):
+            take_channels(network, thermal_channels, beside_rgb=modality == "stacked")
         self.modality = modality
         self.encoder = network
         self.project = input_projections(network, widths)
@@ -65,19 +67,9 @@ class SingleStream(RGBTModel):
         images = self.begin(rgb, thermal, streams=False)
         seen = images.rgb if self.modality == "rgb" else images.thermal
         if self.modality == "stacked":
-            seen = torch.cat((images.rgb, images.thermal[:, :1]), dim=1)
+            seen = torch.cat((images.rgb, images.thermal[:, : self.thermal_channels]), dim=1)
         features = []
         for stage, project in zip(self.encoder.stages, self.project, strict=True):
             seen = self.recomputed(stage)(seen)
             features.append(project(seen))
         return Output(self.restore(self.decoder(features), images.padded, images.size), flow=images.flow)
-
-
-def add_channel(encoder: StagedEncoder) -> None:
-    """Let the first convolution take a fourth channel, with the mean weight of the other three. All are scaled by 3/4,
-    so that its output stays about as large as pretraining left it."""
-    first = next(module for module in encoder.modules() if isinstance(module, nn.Conv2d))
-    weight = first.weight.detach()
-    first.in_channels = 4
-    widened = 0.75 * torch.cat((weight, weight.mean(1, keepdim=True)), dim=1)
-    first.weight = nn.Parameter(widened, requires_grad=first.weight.requires_grad)

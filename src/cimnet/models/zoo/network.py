@@ -94,7 +94,7 @@ class ZooNetwork(RGBTModel):
             self._write_statistics()
         return self
 
-    def set_thermal_statistics(self, mean: float, std: float) -> None:
+    def set_thermal_statistics(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         """Do nothing: the original's statistics stay."""
 
     def network_input(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor, tuple[int, int]]:
