@@ -160,7 +160,7 @@ class DataConfig(_Section):
     """Where the pairs lie and how they are read."""
 
     root: Path
-    layout: str = Field("auto", description="auto or a layout's name, see docs/guides/data.md")
+    layout: str = Field("auto", description="auto or a layout's name, see docs/reference/layouts.md")
     train: str = "train"
     val: str = "val"
     classes: str | tuple[str, ...] | None = Field(None, description="names, or a built-in list: kust4k, mfnet")
