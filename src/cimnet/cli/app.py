@@ -28,7 +28,7 @@ def serve_page(
     from cimnet.utils.hosts import is_loopback
 
     if not is_loopback(host):
-        say(f"{host}: others can reach this page; it asks for no password and speaks plain HTTP", "yellow")
+        say(f"{host}: others can reach this page; it has no password and uses plain HTTP", "yellow")
     limits = Limits(megabytes=max_mb, pixels=int(max_pixels), queue=queue)
     predictor = load(checkpoint, device, trust=trust)
     serve(predictor, host, port, limits, checkpoint.name, lambda address: say(f"{address}  (Ctrl-C ends)", "bold"))

@@ -112,7 +112,7 @@ def download(
             progress.update(tasks[file], completed=done, total=total)
 
         fetch(name, out, mirror=mirror, keep_partial=keep_partial, report=report)
-    say(f"{out}: complete; `cimnet data check {out}` looks through it")
+    say(f"{out}: complete; `cimnet data check {out}` examines it")
 
 
 @data_app.command()

@@ -53,8 +53,8 @@ def export(
     deformable: Annotated[
         Literal["operator", "grid-sample"] | None,
         typer.Option(
-            help="Write deformable convolutions in ONNX as DeformConv (default), or as GridSample (default for TensorRT "
-            "and Triton)."
+            help="Write deformable convolutions in ONNX as DeformConv (default), or as GridSample (default for "
+            "TensorRT and Triton)."
         ),
     ] = None,
     trust: Trust = False,
@@ -97,5 +97,5 @@ def export(
 
 def _report(out: Path, size: int, parity: Parity) -> None:
     error = "" if parity.error is None else f", logits differ by {parity.error:.2g} at most"
-    equal = f"{100 * parity.equal:.3f} % of the pixels of a random pair as in the model"
+    equal = f"{100 * parity.equal:.3f} % of the pixels of a random pair agree with the model"
     say(f"{out} ({size / 1e6:.1f} MB): {equal}{error}")

@@ -100,7 +100,7 @@ def geo(
     if result.polygons is not None:
         say(f"{pluralize(result.polygons, 'polygon')}: {polygons}")
     if not sum(area.pixels for area in result.areas):
-        say("no pixel got a class: nowhere is there data", "yellow")
+        say("no pixel has a class, because no pixel has data", "yellow")
 
 
 def _only_pair(rgb: Path, thermal: Path) -> tuple[Path, Path]:

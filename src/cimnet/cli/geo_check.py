@@ -41,7 +41,7 @@ def geo_check(
         print(json.dumps(found.to_dict()))
         return
     if found.status != "ok":
-        say(f"unknown (confidence {found.confidence:.2f}): the images do not tell", "yellow")
+        say(f"unknown (confidence {found.confidence:.2f}): no reliable alignment found", "yellow")
         return
     say(f"offset: {found.dx:+.2f} px right, {found.dy:+.2f} px down ({found.metres:.3f} map units)")
     say(f"confidence {found.confidence:.2f} from {found.windows} windows; a move leaves up to {found.stretch:.1f} px")

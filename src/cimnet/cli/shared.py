@@ -143,7 +143,7 @@ def say_warnings(most: int = 8) -> Iterator[None]:
             yield
         finally:
             if count > most:
-                say(f"and {count - most} more of such warnings", "yellow")
+                say(f"and {count - most} more warnings like these", "yellow")
 
 
 class bar:

@@ -158,7 +158,7 @@ def _mappings(
         done.rig = estimate_rig(index, wanted=wanted)
         if done.rig.matrix is None:
             raise DataError(
-                f"{root}: the images do not tell how the cameras lie to each other; give matched points (--points) or "
+                f"{root}: the images do not show how the cameras are aligned; give matched points (--points) or "
                 "a calibration (--calibration)"
             )
         done.mapping = mapping = Mapping(done.rig.matrix)

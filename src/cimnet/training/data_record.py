@@ -64,14 +64,14 @@ def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
         began = json.loads(ledger.path.read_text(encoding="utf-8"))
         changes = [change for split in _SPLITS if (change := _difference(split, began[split], now[split]))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"--resume: {ledger.path} cannot be read; restore it, or begin in another --out") from error
+        raise ConfigError(f"--resume: {ledger.path} cannot be read; restore it, or start in another --out") from error
     if not changes:
         return None
     text = "; ".join(changes)
     if not changed_data:
         raise ConfigError(
-            f"--resume: the data of the run in {folder} have changed: {text}; restore them, or give --changed-data to "
-            "go on with what is there now"
+            f"--resume: the data of the run in {folder} have changed: {text}; restore them, or pass --changed-data to "
+            "continue with the present data"
         )
     return text
 

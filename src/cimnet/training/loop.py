@@ -307,7 +307,7 @@ def _check_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
         return
     if state.epoch >= recipe.training.epochs:
         raise CheckpointError(f"--resume: {run.best} is missing and the run is complete; restore it, or train again")
-    warnings.warn(f"{run.best} is missing: the best model is chosen from here on", stacklevel=2)
+    warnings.warn(f"{run.best} is missing: the best model is chosen among the epochs from here on", stacklevel=2)
     state.best = -1.0
 
 

@@ -60,7 +60,9 @@ def from_official(
     weights = read_weights(source) if isinstance(source, str | Path) else take_weights(source, place)
     found = _count_classes(name, weights) or num_classes or _ANY_CLASSES
     if num_classes not in (None, found):
-        raise CheckpointError(f"{place}: its weights are for {found} classes, not {num_classes}; give those it has")
+        raise CheckpointError(
+            f"{place}: its weights are for {found} classes, not {num_classes}; give as many class names"
+        )
     _require_fit(name, found, weights, place)
     model = create_model(name, found, **official_options(name, channel_order))
     assert isinstance(model, ZooNetwork)

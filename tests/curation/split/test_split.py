@@ -128,7 +128,7 @@ def test_val_out_of_train(tmp_path: Path) -> None:
     train, val = open_dataset(root, "train").ids, open_dataset(root, "val").ids
     assert sorted(train + val) == whole
     assert len(open_dataset(root, "test")) == 4
-    with pytest.raises(DataError, match=r"train.txt: is there already; --overwrite replaces it, --out"):
+    with pytest.raises(DataError, match=r"train.txt: exists; --overwrite replaces it, --out"):
         split_dataset(root, of="train", parts={"train": 0.75, "val": 0.25})
     with pytest.raises(DataError, match=r"split.json: is there already"):
         split_dataset(root, of="train", parts={"a": 0.75, "b": 0.25})

@@ -35,7 +35,7 @@ def test_classes_and_splits(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.shares(), np.bincount(labels.ravel(), minlength=3) / labels.size)
     np.testing.assert_allclose(found.shares("val"), np.bincount(labels[3].ravel(), minlength=3) / labels[3].size)
     assert found.offsets()["pairs"] == 0
-    with pytest.raises(DataError, match="no offsets were looked at"):
+    with pytest.raises(DataError, match="no offsets were estimated"):
         plot_offsets(found)
 
 

@@ -136,7 +136,7 @@ REFUSED: dict[str, tuple[bytes, bytes | None, str]] = {
     "a wider thermal image": (GOOD, flir.place(0.8, 0, 0), "lacks 36% of what the thermal image shows"),
     "another place": (GOOD, flir.place(1.4, 900, 0), "lacks 100% of what the thermal image shows"),
     "no picture": (b"", PLACE, "holds no visible picture; give the RGB images as files of their own"),
-    "png": (png(), PLACE, "is not a JPEG, and whether its colours are RGB or YCbCr is not told"),
+    "png": (png(), PLACE, "is not a JPEG, and the file does not say whether its colours are RGB or YCbCr"),
     "a tag of its own": (with_a_tag(), PLACE, "has an orientation tag of its own"),
     "cut off": (cut_off(), PLACE, "cannot be read"),
 }

@@ -210,7 +210,7 @@ def _single(labelled: _Labelled) -> list[Finding]:
     if not single:
         return []
     message = f"{pluralize(len(single), 'label')} of one class only"
-    return [Finding("note", "one-class", message, "nothing, if there is nothing else to be seen", single)]
+    return [Finding("note", "one-class", message, "nothing to do, if these images show nothing else", single)]
 
 
 def table(rules: Rules, tally: Tally, splits: Sequence[str]) -> list[dict[str, Any]]:

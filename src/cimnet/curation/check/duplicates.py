@@ -93,7 +93,7 @@ def _near(measured: Sequence[PairStats], split_of: Mapping[str, str]) -> list[Fi
             findings.append(Finding("warning", "near-duplicate-across-splits", message, remedy, items))
         elif items:
             message = f"{pluralize(len(items), 'pair')} nearly equal to an earlier one of the same split"
-            findings.append(Finding("note", "near-duplicate", message, "nothing; they add little", items))
+            findings.append(Finding("note", "near-duplicate", message, "nothing to do; they add little", items))
     return findings
 
 

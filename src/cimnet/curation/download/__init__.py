@@ -181,7 +181,7 @@ def _resolve(source: Source, mirror: str | None, pause: Pause) -> Sequence[Remot
         lost = [file.name for file in files if file.url is None]
         if lost:
             missing = f"no address for {name_some(lost)} in {source.listing} ({why})"
-            raise DataError(f"{source.name}: {missing}, and it is of no use without; try later or give a --mirror")
+            raise DataError(f"{source.name}: {missing}, and it is useless without it; try later or give a --mirror")
         known = {file.name.casefold() for file in files}
         files += [file for name, file in listed.items() if name.endswith(".txt") and name.casefold() not in known]
     names = [file.name for file in files]

@@ -70,7 +70,7 @@ def split_dataset(
     if len(rows) < len(parts):
         raise DataError(
             f"{root}: {pluralize(len(rows), 'group')} ({name_some(rows)}) cannot fill {pluralize(len(parts), 'part')}; "
-            "give fewer parts, or tell the groups otherwise (auto, near, a regular expression or a CSV file)"
+            "give fewer parts, or choose the groups in another way (auto, near, a regular expression or a CSV file)"
         )
     amounts = np.stack(list(columns.values()), axis=1)
     placed = dict(zip(rows, stratify(amounts, list(parts.values()), seed, weights_of(columns)), strict=True))
@@ -100,7 +100,7 @@ def _refuse_to_hide(dataset: RGBTDataset, parts: Mapping[str, float], of: str, o
     if hidden and not overwrite:
         raise DataError(
             f"{dataset.root}: a list {hidden[0]}.txt of pairs of {of} would hide the pairs of the folder {hidden[0]}; "
-            "name the part otherwise, or say --overwrite"
+            "choose another name for the part, or pass --overwrite"
         )
 
 

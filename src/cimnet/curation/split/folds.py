@@ -175,7 +175,7 @@ def refuse_to_replace_folds(folder: Path) -> None:
         DataError: naming one of their files.
     """
     if found := _files(folder):
-        raise DataError(f"{found[0]}: is there already; --overwrite replaces all folds, --out takes another folder")
+        raise DataError(f"{found[0]}: exists; --overwrite replaces all folds, --out takes another folder")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -76,7 +76,7 @@ def _check_tables(data: Data, path: Path) -> None:
             return  # Pillow says what is wrong
         tags = struct.unpack_from(f"{order}{count}", data, place)[0]
         if tags > _MOST_TAGS or len(seen) > _MOST_TABLES:
-            raise DataError(f"{path}: a table of {tags:,} tags, or more tables than images have; save the image anew")
+            raise DataError(f"{path}: a table of {tags:,} tags, or more tables than images have; save the image again")
         for number in range(tags):
             if first + (number + 1) * step > len(data):
                 return
@@ -104,7 +104,7 @@ def _of_jpeg(data: Data, path: Path) -> Iterator[bytes]:
     for count, (marker, start, end) in enumerate(_segments(data)):
         scans += marker == _SCAN
         if scans > _MOST_SCANS or count > _MOST_SEGMENTS:
-            raise DataError(f"{path}: a JPEG of more than {scans - 1} scans or {count} segments; save the image anew")
+            raise DataError(f"{path}: a JPEG of more than {scans - 1} scans or {count} segments; save the image again")
         if not scans and marker == 0xE1 and data[start : start + 6] == b"Exif\0\0":
             exif += data[start + 6 : end]
         elif not scans and marker == 0xE2 and data[start : start + 4] == b"MPF\0":

@@ -91,10 +91,10 @@ def _sources(path: Path, parent: Path) -> list[Path]:
     text = path.read_bytes()
     try:
         if b"<!" in text.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
-            raise DataError(f"{path}: a VRT that declares entities; write it anew with gdalbuildvrt")
+            raise DataError(f"{path}: a VRT that declares entities; write it again with gdalbuildvrt")
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
-        raise DataError(f"{path}: a damaged VRT ({error}); write it anew with gdalbuildvrt") from error
+        raise DataError(f"{path}: a damaged VRT ({error}); write it again with gdalbuildvrt") from error
     return [source for element in root.iter() for source in _named(element, path)]
 
 

@@ -132,7 +132,7 @@ class Guard:
         while times and now - times[0] > _WINDOW:
             times.popleft()
         if len(times) >= self.limits.uploads:
-            raise Refused(429, f"{self.limits.uploads} uploads a minute are taken; wait and try again")
+            raise Refused(429, f"{self.limits.uploads} uploads per minute are accepted; wait and try again")
         times.append(now)
 
 

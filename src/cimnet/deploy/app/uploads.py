@@ -71,7 +71,7 @@ def check_upload(path: Path, limits: Limits) -> None:
     """
     size = path.stat().st_size
     if size > limits.bytes:
-        raise DataError(f"{path}: {size / 1e6:.1f} MB; files up to {limits.megabytes:g} MB are taken")
+        raise DataError(f"{path}: {size / 1e6:.1f} MB; files up to {limits.megabytes:g} MB are accepted")
     height, width = image_size(path)
     if height * width > limits.pixels:
         raise DataError(

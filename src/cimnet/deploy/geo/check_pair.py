@@ -109,7 +109,7 @@ def check_rasters(
             return result
         if result.status != "ok" or result.dx is None or result.dy is None:
             raise DataError(
-                f"{rgb}, {thermal}: the offset cannot be told from the images (confidence {found.confidence:.2f}); "
+                f"{rgb}, {thermal}: no reliable offset found in the images (confidence {found.confidence:.2f}); "
                 f"{place} was not written"
             )
         _write_moved(pair, thermal, place, result.dx, result.dy)

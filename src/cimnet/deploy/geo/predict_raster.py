@@ -167,7 +167,7 @@ def _wanted(path: Path, new: Path, scratch: Scratch, warn: Callable[[str], objec
     if path.suffix != ".qml" or not path.exists() or scratch.may_replace(path):
         return True
     if path.read_bytes() != new.read_bytes():
-        warn(f"{path}: another style is there and stays; delete it for one of these classes")
+        warn(f"{path}: another style exists and is kept; delete it to get one for these classes")
     return False
 
 

@@ -91,7 +91,7 @@ class Scratch:
         while rest:
             count = self._file.readinto(rest)
             if not count:
-                raise CimnetError(f"{self.folder}: was changed during the run; give --overwrite to begin again")
+                raise CimnetError(f"{self.folder}: was changed during the run; give --overwrite to start again")
             rest = rest[count:]
         return content
 

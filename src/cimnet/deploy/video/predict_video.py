@@ -123,7 +123,7 @@ def open_sources(
     )
     for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):
         if source.start is not None and fps is not None:
-            note(f"{source.path}: the names hold times, which are used; {option} is not")
+            note(f"{source.path}: the names hold times, which are used; {option} is ignored")
     return asked, sources
 
 

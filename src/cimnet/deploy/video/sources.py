@@ -225,7 +225,7 @@ def _decode(container: av.container.InputContainer, number: int, problems: list[
         try:
             packet = next(packets, None)
         except (error.FFmpegError, OSError) as failure:
-            problems.append(f"{container.name.removeprefix('file:')}: cannot be read on ({failure.strerror})")
+            problems.append(f"{container.name.removeprefix('file:')}: cannot be read further ({failure.strerror})")
             return
         if packet is None:
             return

@@ -70,7 +70,7 @@ def checked_archive(path: Path) -> io.BytesIO:
             for name, content in _read(source, path.stat().st_size):
                 checked.writestr(name, content)
     except _Refused as error:
-        raise CheckpointError(f"{path}: {error}; a file of cimnet has nothing of the kind, do not open it") from error
+        raise CheckpointError(f"{path}: {error}; files of cimnet never hold this; do not open it") from error
     except Exception as error:  # a damaged archive shows itself in many ways
         reason = one_line(error, 120)
         raise CheckpointError(f"{path}: damaged, or not of torch.export ({reason}); {REMEDY}") from error

@@ -175,8 +175,8 @@ class Record:
         for path in [*self._outputs(self.names), *([self.out / "alarms.csv"] if self.has_alarm else [])]:
             if path.exists():
                 raise CimnetError(
-                    f"{path}: exists; choose another --out, or --overwrite to replace such files (or --resume to go on "
-                    "with an interrupted prediction)"
+                    f"{path}: exists; choose another --out, or --overwrite to replace such files (or --resume to "
+                    "continue an interrupted prediction)"
                 )
 
     def _find_done(self) -> None:
