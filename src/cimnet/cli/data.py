@@ -1,4 +1,4 @@
-"""Commands about data sets: make, fetch, examine, count, convert and divide them."""
+"""Commands about data sets: draw, download, check, count, convert and split them."""
 
 from __future__ import annotations
 

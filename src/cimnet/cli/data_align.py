@@ -1,4 +1,4 @@
-"""`cimnet data align`: the offset of one pair, or a data set whose thermal images are brought onto the RGB images."""
+"""`cimnet data align`: the offset of one pair, or a data set whose thermal images are moved onto the RGB images."""
 
 from __future__ import annotations
 

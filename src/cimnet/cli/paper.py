@@ -1,4 +1,4 @@
-"""Commands about the paper: what a model costs, its tables run again, what happens inside."""
+"""Commands about the paper: the cost of a model, the paper's tables, and what happens inside a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which classes the labels of a split hold, said before a model is trained on it or scored."""
+"""Report which classes the labels of a split hold, before a model is trained or scored on it."""
 
 from __future__ import annotations
 

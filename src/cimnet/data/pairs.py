@@ -1,4 +1,4 @@
-"""What is known of a data set, where a pair lies, what its files hold."""
+"""Descriptions of a data set, of a pair's files and of a decoded pair."""
 
 from __future__ import annotations
 

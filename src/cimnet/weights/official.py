@@ -181,7 +181,7 @@ def _is_plain(key: str, value: Tensor) -> bool:
 
 
 def _require_finite(model: RGBTModel, place: str) -> None:
-    """Refuse numbers that are none, also those that float32 cannot hold.
+    """Refuse NaN, infinite numbers and numbers that float32 cannot hold.
 
     Raises:
         CheckpointError: naming the first weight, as the file has it.

@@ -1,4 +1,4 @@
-"""What lies in a folder, and which files lack a partner."""
+"""The files of a folder, and which of them lack a partner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class ids: outside the classes, absent, shifted; how the pixels are shared among the classes."""
+"""Class ids outside the classes, absent or shifted, and the shares of the classes."""
 
 from __future__ import annotations
 

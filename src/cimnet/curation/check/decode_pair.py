@@ -1,4 +1,4 @@
-"""Decode the files of a pair, each once, and say what is wrong with those that cannot be used."""
+"""Decode each file of a pair once, and say what is wrong with those that cannot be used."""
 
 from __future__ import annotations
 

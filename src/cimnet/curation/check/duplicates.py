@@ -1,4 +1,4 @@
-"""Pairs that are in the data set twice: the same pixels, or nearly the same picture.
+"""Duplicate pairs: the same pixels, or nearly the same picture.
 
 Nearly the same is judged by thumbnails (24 by 24 means in units of their standard deviation), by the cell that differs
 most: a fixed camera sees the same background in every frame, and only what moves tells the frames apart. Whatever shows

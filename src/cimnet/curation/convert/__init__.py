@@ -1,4 +1,4 @@
-"""From one layout to another: every pair, split, scene and flag, with labels by class name."""
+"""Convert a data set to another layout: every pair, split, scene and flag, with labels matched by class name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unpack zip and tar(.gz) from strangers: nothing outside the folder, no links, no bombs; all of it or nothing."""
+"""Unpack untrusted zip and tar(.gz) files: nothing outside the folder, no links, no bombs; all of it or nothing."""
 
 from __future__ import annotations
 

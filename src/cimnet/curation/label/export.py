@@ -1,4 +1,4 @@
-"""Pairs as a labelling tool takes them, those that the model is least sure of first."""
+"""Export pairs for a labelling tool, the least certain ones first."""
 
 from __future__ import annotations
 

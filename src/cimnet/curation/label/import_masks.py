@@ -1,4 +1,4 @@
-"""Corrected masks from a labelling tool into a data set."""
+"""Import corrected masks from a labelling tool into a data set."""
 
 from __future__ import annotations
 

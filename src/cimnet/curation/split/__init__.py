@@ -1,4 +1,4 @@
-"""Splits that can be made again, keep sequences together and share out scenes and classes evenly."""
+"""Reproducible splits that keep sequences together and distribute scenes and classes evenly."""
 
 from __future__ import annotations
 

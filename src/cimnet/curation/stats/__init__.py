@@ -1,4 +1,4 @@
-"""Figures about a data set as the paper gives them for Kust4K (section IV): splits, light, classes, misalignment."""
+"""Statistics of a data set as the paper reports them for Kust4K (section IV): splits, light, classes, misalignment."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def dataset_stats(
 
     Args:
         splits: names; default: those of train, val and test that there are, else all.
-        sample: pairs of each split, evenly spaced, whose offsets are looked at; 0 for none. Where the set carries true
+        sample: pairs of each split, evenly spaced, whose offsets are estimated; 0 for none. Where the set carries true
             offsets, these are taken, of every pair.
         workers: processes.
         progress: called with the numbers of pairs done and in all.

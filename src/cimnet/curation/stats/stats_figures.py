@@ -68,7 +68,7 @@ def plot_offsets(stats: Stats) -> Figure:
 
 
 def write_lists(stats: Stats, folder: Path, overwrite: bool = False) -> list[Path]:
-    """day.txt, night.txt and dark_night.txt by brightness and, if the offsets of all pairs were looked at,
+    """day.txt, night.txt and dark_night.txt by brightness and, if the offsets of all pairs were estimated,
     weakly_aligned.txt: lists that `open_dataset` reads. Scenes that a list or name gives already are only refined.
 
     Raises:

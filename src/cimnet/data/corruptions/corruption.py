@@ -34,7 +34,7 @@ class Context(NamedTuple):
 
 @dataclass(frozen=True)
 class Corruption:
-    """A defect in five severities.
+    """A defect with five severities.
 
     Attributes:
         name: for example ``translation``.

@@ -1,4 +1,4 @@
-"""What would take far more memory or time than a file is long is looked for before Pillow reads the file.
+"""Find images that would take far more memory or time than their length suggests, before Pillow reads them.
 
 Tables of tags (TIFF directories, also inside EXIF): Pillow keeps a copy of the value of each tag. Values may overlap in
 the file, so 65,000 tags that all name the same megabyte take 65 GB. Here the sizes are added up first.

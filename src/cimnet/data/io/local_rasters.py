@@ -1,4 +1,4 @@
-"""Only GeoTIFFs of this machine are read: GDAL without its network, and the files behind a raster, checked.
+"""Read only local GeoTIFFs: GDAL without its network, and with a check of the files behind a raster.
 
 GDAL opens whatever a file names: a VRT its sources, any file its overviews and masks, and each of them by whichever of
 150 drivers knows it, some of which send requests. So the files are followed here first; each must be a local GeoTIFF,

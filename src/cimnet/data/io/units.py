@@ -1,4 +1,4 @@
-"""Units of thermal values: what files call them, and how one becomes the other."""
+"""Units of thermal values: their names in files, and conversions."""
 
 from __future__ import annotations
 

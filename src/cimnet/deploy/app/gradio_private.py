@@ -1,7 +1,7 @@
-"""The six places where the page relies on what gradio keeps to itself; no other module does.
+"""The six places where the page relies on private parts of gradio; no other module does.
 
-Seen in 6.31; `pyproject.toml` allows no later minor release, until these are looked at again. A part that is gone is an
-error when the page is built, so that no bound is lost in silence; tests/deploy/app try what each of them is for.
+Checked with 6.31; `pyproject.toml` allows no later minor release until these are checked again. A part that is gone
+is an error when the page is built, so that no bound is lost in silence; tests/deploy/app try what each of them is for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Do two rasters lie on each other? Measured from their content, and mended by moving the thermal raster."""
+"""Measure how far two rasters are displaced, from their content, and correct it by moving the thermal raster."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class PairCheck:
     """What two rasters say about each other.
 
     Attributes:
-        status: ``ok``: the offset was found; ``unknown``: the images do not tell.
+        status: ``ok``: the offset was found; ``unknown``: no reliable offset was found.
         dx, dy: how far to the right and down the thermal raster shows what the RGB raster shows, RGB pixels.
         metres: the same as a length on the map, in units of the RGB raster's reference system. None: unknown.
         confidence: 0..1, see :class:`cimnet.registration.estimate.Alignment`.
-        stretch: how far off, RGB pixels, an affine map would place the corners of a window beyond the offset: what a
-            move cannot mend. None: unknown.
+        stretch: how far off, RGB pixels, an affine map would place the corners of a window beyond the offset, which a
+            move cannot correct. None: unknown.
         windows: that were looked at, of `SIDE` pixels.
         crs: reference systems of both.
         pixel: size of an RGB and a thermal pixel, in units of each one's own system.
@@ -84,12 +84,12 @@ def check_rasters(
             changes.
         bands: which bands are which; None: the files say.
         overwrite: replace `out`.
-        warn: told what is odd but no error.
+        warn: called with a warning about odd inputs.
         progress: told (windows read, windows in all).
 
     Raises:
         DataError: rasters that cannot be read or do not overlap, or with `out`: an offset that cannot be found.
-        CimnetError: `out` is there already or cannot be written.
+        CimnetError: `out` exists or cannot be written.
     """
     rgb, thermal = Path(rgb), Path(thermal)
     place = None if out is None else Path(out)

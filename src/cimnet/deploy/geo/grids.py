@@ -1,4 +1,4 @@
-"""Where two rasters lie: whether they share a grid, whether one can be laid over the other."""
+"""The places of two rasters: whether they share a grid, and whether one can be laid over the other."""
 
 from __future__ import annotations
 

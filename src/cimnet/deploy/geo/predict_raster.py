@@ -1,4 +1,4 @@
-"""From two rasters to a raster of classes, its polygons and areas; interrupted, it goes on."""
+"""Segment two rasters into a raster of classes, with polygons and areas; an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def predict_geotiff(
         overwrite: replace outputs, and drop what an interrupted call left. If it is interrupted itself, the same call
             without `overwrite` resumes it.
         progress: told (blocks done, blocks in all).
-        warn: told what is odd but no error.
+        warn: called with a warning about odd inputs.
 
     Raises:
         DataError: a raster that cannot be read or used: bands, depth, georeference; rasters that do not overlap;
             areas asked for where the projection distorts them.
         ConfigError: a setting or file name that cannot be used, or a missing library.
-        CimnetError: an output is there already or cannot be written; another call was interrupted there.
+        CimnetError: an output exists or cannot be written; another call was interrupted there.
     """
     predictor.info.second.require_one_channel("cimnet geo")
     rgb, thermal = Path(rgb), Path(thermal)

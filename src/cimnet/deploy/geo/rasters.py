@@ -1,4 +1,4 @@
-"""Two rasters, read window by window as a model wants them: on the RGB grid, missing pixels at 0."""
+"""Read two rasters window by window, on the RGB grid, with missing pixels at 0."""
 
 from __future__ import annotations
 

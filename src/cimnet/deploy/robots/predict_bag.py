@@ -1,4 +1,4 @@
-"""A recorded bag in, a bag with masks out."""
+"""Segment a recorded bag into a bag with masks."""
 
 from __future__ import annotations
 

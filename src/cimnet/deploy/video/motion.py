@@ -1,4 +1,4 @@
-"""What two cameras on one rig record alike, whatever they are sensitive to: how the picture moves, where edges are."""
+"""What two cameras on one rig record alike, whatever their wavelength: how the picture moves, and where edges are."""
 
 from __future__ import annotations
 

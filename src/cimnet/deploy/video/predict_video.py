@@ -1,4 +1,4 @@
-"""A video of each sensor in; masks, an overlay video and a table of frames out."""
+"""Segment a video of each sensor into masks, an overlay video and a table of frames."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def predict_video(
         DataError: an input cannot be used, the thermal frames are of another depth than in training, no frame has a
             partner, or the offset cannot be estimated.
         ConfigError: a setting is out of range, or PyAV is missing.
-        CheckpointError: alarms are asked for and the checkpoint has none.
+        CheckpointError: alarms are requested and the checkpoint has none.
         CimnetError: an output exists or cannot be written.
     """
     asked = VideoSettings(**settings)

@@ -1,4 +1,4 @@
-"""Open what frames come from, and the frames of a video file, decoded one after the other."""
+"""Open sources of frames, and decode the frames of a video file one after the other."""
 
 from __future__ import annotations
 

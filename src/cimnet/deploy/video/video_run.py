@@ -1,4 +1,4 @@
-"""The frames of two sensors through the model, to the outputs."""
+"""Run the model on the frames of two sensors and write the outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stream's frames, taken from it as they come; only the newest few are kept."""
+"""Read the frames of one stream as they arrive and keep only the newest few."""
 
 from __future__ import annotations
 
