@@ -121,7 +121,7 @@ _ROWS = (
     ("resume in a folder that is no run", _not_a_run, CimnetError, "thesis: nothing to resume.*choose"),
     ("resumed run whose environment.json is nonsense", _environment_of_nonsense, None, "1 start noted"),
     ("log.jsonl of nonsense, listed", _log_of_nonsense, CimnetError, "log.jsonl or test.json cannot be read.*restore"),
-    ("runs of a folder without any", lambda bench: bench.command("runs", bench.data), DataError, "no runs in it"),
+    ("runs of a folder without any", lambda bench: bench.command("runs", bench.data), DataError, "it contains no runs"),
     ("out with a name of 300 letters", _train(out="x" * 300), CimnetError, "cannot be written .*choose another"),
     ("resume with a name of 300 letters", _train("--resume", out="x" * 300), CimnetError, "cannot be written"),
     ("--seeds of words", _train("--seeds", "0,one"), ConfigError, "expected whole numbers"),
