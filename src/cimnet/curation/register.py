@@ -98,7 +98,7 @@ def register_dataset(
         mapping: from a calibration or points; None: one matrix is estimated from the images.
         per_pair: estimate each pair's own matrix; where that is unknown, the common one is used.
         crop: cut all images to the largest rectangle, common to all pairs, where the thermal images have values.
-        progress: called with the numbers of pairs done and in all.
+        progress: called with the number of finished pairs and the total.
 
     Raises:
         DataError: nothing to register, images that cannot be read, or a matrix that cannot be estimated.

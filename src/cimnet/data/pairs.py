@@ -47,7 +47,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Pair:
-    """Where one sample lies. `thermal` None: fourth channel of the file `rgb`; `mirrored`: flip left-right."""
+    """The files of one sample. `thermal` None: fourth channel of the file `rgb`; `mirrored`: flip left-right."""
 
     id: str
     rgb: Path

@@ -43,7 +43,7 @@ def from_official(
             :func:`cimnet.weights.official_file.read_weights`), or a state dict.
         num_classes: K that is expected. None: whatever the weights have.
         channel_order: ``rgb`` or ``bgr``, in which the weights expect the colours. None: that of the official weights.
-            The images are given to the model as RGB all the same.
+            Callers still give the model RGB images.
 
     Returns:
         The model in evaluation mode, on the CPU: in float64 where all weights are, otherwise in float32.

@@ -127,7 +127,7 @@ def fetch_source(
     """Download a data set into `root`, which must be absent or empty. It appears there at the end, all at once.
 
     Until then all lies in the hidden folder `.NAME.part`, removed on failure; with `keep_partial` what arrived stays,
-    and the next call goes on from it. It lies beside `root`, or inside where `root` cannot be replaced, such as a mount
+    and the next call resumes from it. It lies beside `root`, or inside where `root` cannot be replaced, such as a mount
     point. `mirror` is an address under which every file lies by its name.
 
     Raises:

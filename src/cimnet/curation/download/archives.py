@@ -40,7 +40,7 @@ def unpack(
     max_ratio: float = MAX_RATIO,
     max_entries: int = MAX_ENTRIES,
 ) -> None:
-    """Unpack into `folder`, made if need be. Where all lies in one top folder, that folder is left out.
+    """Unpack into `folder`, created if necessary. Where all lies in one top folder, that folder is left out.
 
     `__MACOSX/`, `.DS_Store` and `._*` are skipped; permissions, owners and times are not taken over.
 

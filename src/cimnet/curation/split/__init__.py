@@ -35,7 +35,7 @@ def split_dataset(
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Division:
-    """Divide the pairs of a data set. Nothing is written before `Division.write`.
+    """Divide the pairs of a data set into parts. Only `Division.write` writes.
 
     Groups of pairs stay whole. They are placed so that every part holds its share of the pairs, of each scene and flag,
     of the pairs that hold a class and of its pixels (`stratify`). The same files, names and seed give the same parts,
@@ -45,11 +45,11 @@ def split_dataset(
         parts: share by name.
         of: the split to divide, such as "train" into train and val where there is no val.
         layout, classes: as in `open_dataset`.
-        seed: decides between divisions that are about as good.
+        seed: decides between divisions that are equally good.
         groups: "auto" (None), "near", a regular expression or a CSV file, see `find_groups`.
-        overwrite: whether lists that are there may be replaced.
-        out: where the lists are to lie; None: `root`.
-        progress: called with the numbers of pairs looked at and in all.
+        overwrite: whether existing lists may be replaced.
+        out: folder for the lists; None: `root`.
+        progress: called with the number of pairs read and the total.
 
     Raises:
         DataError: shares that are not positive or whose sum is not 1, names that cannot be a list's, lists that are

@@ -26,7 +26,7 @@ LIGHT = ("day", "night", "dark_night")
 
 @dataclass(frozen=True)
 class Stats:
-    """Figures of a data set; pairs by split.
+    """Statistics of a data set; pairs by split.
 
     Attributes:
         classes, colors: by id.
@@ -146,7 +146,7 @@ def dataset_stats(
         sample: pairs of each split, evenly spaced, whose offsets are estimated; 0 for none. Where the set carries true
             offsets, these are taken, of every pair.
         workers: processes.
-        progress: called with the numbers of pairs done and in all.
+        progress: called with the number of finished pairs and the total.
 
     Raises:
         DataError: data that cannot be used.

@@ -20,7 +20,7 @@ _MOST_TAGS, _MOST_TABLES = 4096, 10_000
 _MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
 """Of a JPEG. Progressive ones have about ten scans; libtiff's limit for JPEG in TIFF is 100, too."""
 _MARKER, _SCAN, _END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]"), 0xDA, 0xD9
-"""Markers but for those inside a scan: a byte 255 of its data, and restarts."""
+"""Markers, except those inside a scan: a byte 255 of its data, and restarts."""
 _SHARED = 2
 """Values that tags share may make the sum this many times as large as the file; cameras and GIS share a few."""
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -86,7 +86,7 @@ def _check_tables(data: Data, path: Path) -> None:
         if held > _SHARED * len(data):
             raise DataError(
                 f"{path}: its tags hold {held / 1e6:,.1f} MB, the file is {len(data) / 1e6:.1f} MB long; save the "
-                "image anew, without these tags"
+                "image again, without these tags"
             )
         end = first + tags * step
         if end + inline > len(data):

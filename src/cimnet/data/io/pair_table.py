@@ -32,7 +32,7 @@ class Row:
 
 def read_table(path: Path, columns: str = COLUMNS) -> list[Row]:
     """The pairs of a CSV file in UTF-8 with a first line of column names: `rgb` and `thermal`, and optionally `label`,
-    `split` and `name`; others are left alone. Paths are relative to the file. Images are not read.
+    `split` and `name`; others are ignored. Paths are relative to the file. Images are not read.
 
     Args:
         columns: as errors name them.

@@ -27,7 +27,7 @@ from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
 from cimnet.utils.gdal import offline
 
 SIDE = 512
-"""Side of the windows that are looked at, RGB pixels."""
+"""Side of the examined windows, RGB pixels."""
 MOST = 12
 _KNOWN = 0.95
 _PERCENTILES = ThermalScaling("gain_control", 0.5, 99.5)
@@ -46,7 +46,7 @@ class PairCheck:
         confidence: 0..1, see :class:`cimnet.registration.estimate.Alignment`.
         stretch: how far off, RGB pixels, an affine map would place the corners of a window beyond the offset, which a
             move cannot correct. None: unknown.
-        windows: that were looked at, of `SIDE` pixels.
+        windows: number of examined windows of `SIDE` pixels.
         crs: reference systems of both.
         pixel: size of an RGB and a thermal pixel, in units of each one's own system.
     """
@@ -85,7 +85,7 @@ def check_rasters(
         bands: which bands are which; None: the files say.
         overwrite: replace `out`.
         warn: called with a warning about odd inputs.
-        progress: told (windows read, windows in all).
+        progress: called with (windows read, total).
 
     Raises:
         DataError: rasters that cannot be read or do not overlap, or with `out`: an offset that cannot be found.

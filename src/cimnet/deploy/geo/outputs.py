@@ -22,8 +22,8 @@ class Outputs:
 
     Attributes:
         classes: GeoTIFF of class ids.
-        polygons: GeoPackage; None: not asked for.
-        areas: CSV; None: not asked for.
+        polygons: GeoPackage; None: not requested.
+        areas: CSV; None: not requested.
     """
 
     classes: Path

@@ -34,7 +34,7 @@ class GeoResult:
     Attributes:
         areas: of each class, in the order of ids; square metres only if areas or polygons were asked for.
         missing: pixels without a class.
-        polygons: number; None: not asked for.
+        polygons: number; None: not requested.
     """
 
     areas: tuple[ClassArea, ...]
@@ -75,7 +75,7 @@ def predict_geotiff(
             black.
         overwrite: replace outputs, and drop what an interrupted call left. If it is interrupted itself, the same call
             without `overwrite` resumes it.
-        progress: told (blocks done, blocks in all).
+        progress: called with (finished blocks, total).
         warn: called with a warning about odd inputs.
 
     Raises:
@@ -142,7 +142,7 @@ def _write(
     """Write all outputs under their hidden names.
 
     Returns:
-        Number of polygons; None: not asked for.
+        Number of polygons; None: not requested.
     """
     classes, colors, number = predictor.classes, predictor.colors, None
     place = {} if raster.transform.is_identity else {"crs": raster.crs, "transform": raster.transform}

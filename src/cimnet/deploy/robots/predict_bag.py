@@ -77,7 +77,7 @@ def predict_bag(
         overlay, calibration, alarms: see :class:`BagWriter` and :class:`PairSegmenter`.
         overwrite: replace `out`.
         note: called with each sentence that a user should know.
-        progress: called with the numbers of image messages read and in all.
+        progress: called with the number of image messages read and the total.
 
     Raises:
         DataError: no bag, no such topic (those that are there are listed), images that cannot be used, or no pair.

@@ -44,7 +44,7 @@ def predict_video(
         rgb, thermal: a video file or a folder of images.
         out: a folder for `overlay.mp4`, `masks/` and `frames.csv`, or the name of a video file.
         masks: folder for masks and `frames.csv` beside a video file.
-        progress: called with the numbers of RGB frames done and in all (0: not known).
+        progress: called with the number of finished RGB frames and the total (0: unknown).
         note: called with each sentence that a user should know.
         settings: fields of :class:`VideoSettings`.
 
