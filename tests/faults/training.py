@@ -118,7 +118,7 @@ _ROWS = (
     ("resume with fewer epochs than are done", _fewer_epochs, ConfigError, "epochs is 1, but .* has 2 already; raise"),
     ("a second process in a run folder", _locked, CimnetError, "another process trains in it; wait"),
     ("run killed before its first state, resumed", _begun, None, "trained, "),
-    ("resume in a folder that is no run", _not_a_run, CimnetError, "thesis: nothing to resume.*choose"),
+    ("resume in a folder that is no run", _not_a_run, CimnetError, "thesis: nothing to resume.*give the folder"),
     ("resumed run whose environment.json is nonsense", _environment_of_nonsense, None, "1 start noted"),
     ("log.jsonl of nonsense, listed", _log_of_nonsense, CimnetError, "log.jsonl or test.json cannot be read.*restore"),
     ("runs of a folder without any", lambda bench: bench.command("runs", bench.data), DataError, "it contains no runs"),
