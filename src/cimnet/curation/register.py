@@ -1,4 +1,4 @@
-"""A copy of a data set whose thermal images lie on the RGB images: by one matrix for the cameras, or pair by pair."""
+"""Write a registered copy of a data set, by one matrix for the cameras or by a matrix for each pair."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Registration:
         mapping: given by the caller or estimated for the rig; None where every pair has a matrix of its own.
         rig: the estimate for the rig, where there is one.
         pairs: each pair's own estimate by name, where these were asked for.
-        fallback: pairs that took the mapping for want of a matrix of their own.
+        fallback: pairs that use the common mapping, because they have no matrix of their own.
         left_over: what the rig's matrix leaves, by height in the image; empty where the mapping was given.
     """
 
