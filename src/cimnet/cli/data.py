@@ -271,7 +271,7 @@ def split_(
     folds: Annotated[
         str | None,
         typer.Option(
-            help="Write this many folds for `cimnet cross-validate` instead; each pair is tested in one of them. groups: "
+            help="Write this many folds for `cimnet cross-validate` instead; each pair is tested in one. groups: "
             "each group is a fold."
         ),
     ] = None,
@@ -281,8 +281,8 @@ def split_(
     groups: Annotated[
         str | None,
         typer.Option(
-            help="What stays together: auto (by names), near (by likeness of frames), a CSV file with the columns name and "
-            "group, or a regular expression."
+            help="What stays together: auto (by names), near (by likeness of frames), a CSV file with the columns name "
+            "and group, or a regular expression."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same lists.")] = 0,

@@ -67,7 +67,8 @@ def runs(
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Of cross-validations: how much each scores more than the first, with a 95% interval."
+            "--compare",
+            help="For cross-validations: show how much more each scores than the first, with a 95% interval.",
         ),
     ] = False,
     json_: Annotated[Path | None, typer.Option("--json", help="Write the runs, or the comparison, as JSON.")] = None,
@@ -117,11 +118,12 @@ def cross_validate(
         typer.Option(help="Folder that `cimnet data split --folds` wrote. Default: folds in the data set."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Train each fold once with each, e.g. 0,1,2. Default: the recipe's.")
+        str | None,
+        typer.Option(help="Train each fold once with each of these seeds, e.g. 0,1,2. Default: the recipe's."),
     ] = None,
     set_: Overrides = None,
     allow_absent: Annotated[
-        bool, typer.Option("--allow-absent", help="Go on although a class has no pixel in any label.")
+        bool, typer.Option("--allow-absent", help="Train even if a class has no pixel in any label.")
     ] = False,
 ) -> None:
     """Train on each fold of a data set and test each image once. Interrupted, the same command goes on.
