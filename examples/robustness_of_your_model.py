@@ -1,8 +1,8 @@
-"""How robust is a model of your own? It only has to be callable: rgb and thermal in 0..1 in, logits out.
+"""Measure how robust your own model is. It must be callable: rgb and thermal in 0..1 as input, logits as output.
 
     python examples/robustness_of_your_model.py FOLDER [--split test] [--out runs/robustness_mine]
 
-FOLDER holds rgb/, thermal/, labels/, test.txt and classes.yaml, or another layout of `cimnet data list`.
+FOLDER contains rgb/, thermal/, labels/, test.txt and classes.yaml, or has another layout of `cimnet data list`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cimnet.data import open_dataset
 
 
 class YourModel(nn.Module):
-    """Stands for any model that stacks four normalised channels; nothing in it is of cimnet."""
+    """A stand-in for any model that takes four normalised channels; it uses nothing of cimnet."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ Cli = Callable[..., Any]
 
 def test_list_names_every_layout_as_the_docs_do(cli: Cli) -> None:
     out = cli("data", "list").out
-    docs = (ROOT / "docs" / "guides" / "data.md").read_text(encoding="utf-8")
+    docs = (ROOT / "docs" / "reference" / "layouts.md").read_text(encoding="utf-8")
     for name, layout in LAYOUTS.items():
         assert name[:10] in out
         assert f"| `{name}` |" in docs

@@ -129,7 +129,7 @@ def test_pictures_that_tell_nothing(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (6, 32, 40), dtype=np.uint8)
     for path, image in zip(sorted((root / "thermal").iterdir()), noise, strict=True):
         Image.fromarray(image).save(path)
-    with pytest.raises(DataError, match=r"do not tell .*--points"):
+    with pytest.raises(DataError, match=r"do not show .*--points"):
         register_dataset(root, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 

@@ -247,7 +247,7 @@ FAULTS: list[Fault] = [Fault(name, "folders", run, error, says) for name, run, e
     ("folders in folders 3,000 bytes deep", _deep, None, "^9 masks$"),
     ("no images in a folder", _empty_images, DataError, "--rgb data/rgb: no images in it"),
     ("no two images share a name", _no_partner, DataError,
-     "no two files share a name, .*; name both files of a pair alike"),
+     "no two files share a name, .*; give both files of a pair the same name"),
     ("data set at a path of more than 4,096 bytes", lambda b: b.command("eval", b.checkpoint, _long_path(b)), DataError,
      "(no such folder|too long)"),
     ("checkpoint at a path of more than 4,096 bytes",

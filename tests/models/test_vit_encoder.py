@@ -293,7 +293,7 @@ def test_too_few_blocks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_convnext_of_dinov3() -> None:
-    """Its weights have a licence of their own (docs/guides/training.md); the network is ConvNeXt."""
+    """Its weights have a licence of their own (docs/guides/encoders.md); the network is ConvNeXt."""
     encoder = create_encoder("convnext_tiny.dinov3_lvd1689m")
     assert encoder.channels == (96, 192, 384, 768)
     assert encoder.tokens is None

@@ -81,7 +81,7 @@ def test_states_of_a_run(root: Path, tmp_path: Path, pixel: None) -> None:
 def test_nothing_to_list(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         find_runs([tmp_path / "gone"])
-    with pytest.raises(DataError, match="no runs in it"):
+    with pytest.raises(DataError, match="it contains no runs"):
         find_runs([tmp_path])
 
 

@@ -106,7 +106,7 @@ def other(root: Path, tmp_path: Path, run: Path) -> Path:
 def test_a_state_of_another_run_is_refused(root: Path, run: Path, other: Path) -> None:
     shutil.copy(other / "last.pt", run / "last.pt")
     before = contents(run)
-    with pytest.raises(ConfigError, match="one of another run; put the run's own back"):
+    with pytest.raises(ConfigError, match="one of another run; restore the run's own"):
         train(recipe(root, 3), run, resume=True)
     assert contents(run) == before
 

@@ -134,7 +134,7 @@ def test_a_script_without_a_main_guard_is_told(tmp_path: Path) -> None:
     process = _start(tmp_path, "from cimnet.utils.pool import run_in_processes\nrun_in_processes(abs, range(4), 2)\n")
     _, text = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "CimnetError: worker processes end before they begin; in a script, call this under `if __name__" in text
+    assert "CimnetError: worker processes end before they start; in a script, call this under `if __name__" in text
 
 
 def _alive(pid: int) -> bool:

@@ -17,17 +17,23 @@ def bag(
     rgb_topic: Annotated[str, typer.Option(help="Topic of the RGB images (Image or CompressedImage).")],
     thermal_topic: Annotated[str, typer.Option(help="Topic of the thermal images (mono8, mono16, 16UC1, 32FC1 …).")],
     out: Annotated[Path, typer.Option(help="NAME.mcap, NAME.bag (ROS 1), or a folder (rosbag2).")],
-    slop: Annotated[float, typer.Option(min=0, help="Largest difference of the stamps of a pair, seconds.")] = 0.05,
+    slop: Annotated[
+        float, typer.Option(min=0, help="Largest difference between the stamps of a pair, seconds.")
+    ] = 0.05,
     offset: Annotated[float, typer.Option(help="Thermal stamp − RGB stamp of the same moment, seconds.")] = 0.0,
     queue_size: Annotated[int, typer.Option(min=1, help="Messages of a topic that wait for a partner.")] = 10,
     overlay: Annotated[
-        Literal["jpeg", "raw", "none"], typer.Option(help="Overlays as CompressedImage, as Image, or none.")
+        Literal["jpeg", "raw", "none"], typer.Option(help="Write overlays as CompressedImage, as Image, or not at all.")
     ] = "jpeg",
     calibration: Annotated[
-        Path | None, typer.Option(help="Where thermal pixels lie: `cimnet data align --json`, or a calibration.")
+        Path | None,
+        typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),
     ] = None,
     alarms: Annotated[
-        bool, typer.Option("--alarms", help="Write the checkpoint's alarms as diagnostics; two more passes.")
+        bool,
+        typer.Option(
+            "--alarms", help="Write the checkpoint's alarms as diagnostics; this takes two more passes of the model."
+        ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     force_range: ForceRange = False,
@@ -35,7 +41,7 @@ def bag(
     precision: Precision = "float32",
     trust: Trust = False,
 ) -> None:
-    """Segment the RGB-thermal pairs of a ROS bag: a bag with masks, overlays and the names of the classes."""
+    """Segment the RGB-thermal pairs of a ROS bag and write a bag with masks, overlays and class names."""
     from cimnet.deploy.robots import predict_bag
     from cimnet.inference import load
 

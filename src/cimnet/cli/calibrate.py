@@ -15,18 +15,18 @@ from cimnet.errors import CheckpointError
 def calibrate(
     checkpoint: Checkpoint,
     dataset: Annotated[Path, typer.Argument(help="Folder of a data set with labels.")],
-    split: Annotated[str, typer.Option(help="Split to fit on; not the one trained on.")] = "val",
-    test_split: Annotated[str, typer.Option(help="Split to judge on.")] = "test",
+    split: Annotated[str, typer.Option(help="Split to fit on; not the one that the model was trained on.")] = "val",
+    test_split: Annotated[str, typer.Option(help="Split to score on.")] = "test",
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write. Default: CHECKPOINT itself.")] = None,
     report: Annotated[
         Path | None, typer.Option(help="Folder for calibration.json, reliability.png and roc.png.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of pixels and defects.")] = 0,
+    layout: Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of pixels and defects.")] = 0,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Fit a temperature and three alarms (RGB broken, thermal broken, misaligned); both are kept in the checkpoint."""
+    """Fit a temperature and three alarms (RGB broken, thermal broken, misaligned) and store them in the checkpoint."""
     from cimnet.analysis.calibration.fit import REPORT, store, write_report
     from cimnet.analysis.calibration.fit import calibrate as run
     from cimnet.checkpoint import checkpoint_file, weight_files

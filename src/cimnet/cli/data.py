@@ -1,4 +1,4 @@
-"""Commands about data sets: make, fetch, examine, count, convert and divide them."""
+"""Commands about data sets: draw, download, check, count, convert and split them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from cimnet.curation.split.division import Division
     from cimnet.curation.split.folds import Folds
 
-data_app = typer.Typer(no_args_is_help=True, help="Make, fetch, check, convert, divide and align data sets.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Draw, download, check, convert, split, register and label data sets."
+)
 
 Root = Annotated[Path, typer.Argument(help="Folder of a data set.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
@@ -53,9 +55,9 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pixels everywhere.")] = 0,
     height: Annotated[int, typer.Option(min=32, help="Pixels.")] = 512,
     width: Annotated[int, typer.Option(min=32, help="Pixels.")] = 640,
-    scale: Annotated[float, typer.Option(min=0.1, max=2.0, help="Pixels per native pixel of the world.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.1, max=2.0, help="Pixels per native pixel of the scene.")] = 1.0,
     late: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of pairs whose cameras are badly synchronised.")
+        float, typer.Option(min=0.0, max=1.0, help="Share of pairs with a large time lag between the cameras.")
     ] = 0.2,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
@@ -72,7 +74,7 @@ def synth(
 
 @data_app.command("list")
 def list_layouts() -> None:
-    """Print the layouts: folders, classes, published sizes, licence."""
+    """Print the known layouts with folders, classes, published sizes and licence."""
     from cimnet.data import LAYOUTS
     from cimnet.utils.tables import markdown_table
 
@@ -89,13 +91,13 @@ def list_layouts() -> None:
 @data_app.command()
 def download(
     name: Annotated[str, typer.Argument(help="Data set, e.g. kust4k.")],
-    out: Annotated[Path, typer.Argument(help="New folder for it.")],
-    mirror: Annotated[str | None, typer.Option(help="Address of a folder that holds the same files.")] = None,
+    out: Annotated[Path, typer.Argument(help="New folder for the data set.")],
+    mirror: Annotated[str | None, typer.Option(help="Address of a server folder that holds the same files.")] = None,
     keep_partial: Annotated[
-        bool, typer.Option("--keep-partial", help="If it fails, keep what arrived for the next try.")
+        bool, typer.Option("--keep-partial", help="If the download fails, keep the parts for the next try.")
     ] = False,
 ) -> None:
-    """Fetch a public data set: resumes, verifies, unpacks; nothing is left when it fails."""
+    """Download a public data set, verify and unpack it. If this fails, nothing is left behind."""
     from cimnet.curation.download import download as fetch
     from cimnet.curation.download import licence_note
 
@@ -110,7 +112,7 @@ def download(
             progress.update(tasks[file], completed=done, total=total)
 
         fetch(name, out, mirror=mirror, keep_partial=keep_partial, report=report)
-    say(f"{out}: complete; `cimnet data check {out}` looks through it")
+    say(f"{out}: complete; `cimnet data check {out}` examines it")
 
 
 @data_app.command()
@@ -118,13 +120,13 @@ def check(
     root: Root,
     layout: Layout = "auto",
     classes: Classes = None,
-    json_: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON.")] = None,
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the findings as JSON.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, .jpg or .png.")] = None,
-    offsets: Annotated[int, typer.Option(min=0, help="Pairs whose misalignment is estimated.")] = 40,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+    offsets: Annotated[int, typer.Option(min=0, help="Number of pairs whose misalignment is estimated.")] = 40,
+    strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
 ) -> None:
-    """Examine every file of a data set and report all that is wrong; exit code 1 if there are errors."""
+    """Examine every file of a data set and report everything that is wrong. The exit code is 1 if there are errors."""
     from cimnet.curation.check import check_dataset
     from cimnet.registration import pair_offset
     from cimnet.utils.files import require_writable_file, write_text
@@ -157,15 +159,15 @@ def stats(
     layout: Layout = "auto",
     classes: Classes = None,
     split: Annotated[list[str] | None, typer.Option(help="Split. Repeatable. Default: train, val, test.")] = None,
-    sample: Annotated[int, typer.Option(min=0, help="Pairs of each split whose offsets are estimated.")] = 60,
+    sample: Annotated[int, typer.Option(min=0, help="Number of pairs in each split whose offsets are estimated.")] = 60,
     out: Annotated[Path | None, typer.Option(help="Folder for stats.json, classes.png and offsets.png.")] = None,
     write_lists: Annotated[
-        bool, typer.Option("--write-lists", help="Write day, night, dark_night and weakly_aligned lists.")
+        bool, typer.Option("--write-lists", help="Write lists of day, night, dark_night and weakly_aligned pairs.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace such lists.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing lists.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
 ) -> None:
-    """Count a data set as the paper counts Kust4K: splits, light, flags, classes (Fig. 9), misalignment (Fig. 11)."""
+    """Count splits, light, flags, classes (the paper's Fig. 9) and misalignment (Fig. 11)."""
     from cimnet.curation.stats import dataset_stats
     from cimnet.curation.stats.stats_figures import plot_classes, plot_offsets, refuse_lists
     from cimnet.curation.stats.stats_figures import write_lists as write
@@ -210,23 +212,31 @@ def stats(
 def convert(
     source: Root,
     target: Annotated[Path, typer.Argument(help="New folder.")],
-    to: Annotated[str, typer.Option(help="A name of `cimnet data list`, or colors (labels as colours).")] = "folder",
+    to: Annotated[
+        str, typer.Option(help="A layout that `cimnet data list` names, or colors (labels as colours).")
+    ] = "folder",
     layout: Layout = "auto",
     classes: Classes = None,
     map_: Annotated[
         list[str] | None, typer.Option("--map", help="source=target class, or class=ignore. Repeatable.")
     ] = None,
-    thermal: Annotated[Literal["keep", "scale"], typer.Option(help="scale: to 8 bits, by the thermal range.")] = "keep",
+    thermal: Annotated[
+        Literal["keep", "scale"],
+        typer.Option(help="Thermal images: keep them, or scale them to 8 bits by the thermal range."),
+    ] = "keep",
     range_: Annotated[
         tuple[float, float] | None, typer.Option("--range", help="Raw counts that become 0 and 255.")
     ] = None,
     split: Annotated[list[str] | None, typer.Option(help="Split, or old=new name. Repeatable. Default: all.")] = None,
     broken: Annotated[
-        Literal["keep", "drop", "only", "rgb", "thermal"], typer.Option(help="As in `cimnet eval`.")
+        Literal["keep", "drop", "only", "rgb", "thermal"],
+        typer.Option(
+            help="Pairs that the lists call broken: keep them, drop them, write only them, or only those of one sensor."
+        ),
     ] = "keep",
     workers: Workers = 1,
 ) -> None:
-    """Write a data set in another layout, pixel by pixel the same."""
+    """Write a data set in another layout, with the same pixels."""
     from cimnet.curation.convert import convert as run
 
     splits = None if split is None else {old: new or old for old, _, new in (text.partition("=") for text in split)}
@@ -254,25 +264,25 @@ def split_(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="name=share. Repeatable. Default: train=0.7 val=0.1 test=0.2. With --folds: train and val, of the "
+            help="name=share. Repeatable. Default: train=0.7 val=0.1 test=0.2. With --folds: train and val of the "
             "pairs that a fold does not test; default: train=0.875 val=0.125."
         ),
     ] = None,
     folds: Annotated[
         str | None,
         typer.Option(
-            help="Write so many folds for `cimnet cross-validate` instead: every pair is tested in one. groups: each "
-            "group is a fold."
+            help="Write this many folds for `cimnet cross-validate` instead; each pair is tested in one. groups: "
+            "each group is a fold."
         ),
     ] = None,
-    of: Annotated[str, typer.Option(help="Split to divide; all: every pair.")] = "all",
+    of: Annotated[str, typer.Option(help="Split to divide; all is every pair.")] = "all",
     layout: Layout = "auto",
     classes: Classes = None,
     groups: Annotated[
         str | None,
         typer.Option(
-            help="What stays together: auto (by names), near (like frames), a CSV file with the columns name and "
-            "group, or a regular expression."
+            help="What stays together: auto (by names), near (by likeness of frames), a CSV file with the columns name "
+            "and group, or a regular expression."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same lists.")] = 0,
@@ -281,7 +291,7 @@ def split_(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace lists of these names, or all folds.")] = False,
 ) -> None:
-    """Divide a data set: sequences stay whole, scenes and classes keep their shares."""
+    """Write lists of train, val and test. Sequences stay whole; scenes and classes keep their shares."""
     from cimnet.curation.split import PARTS, split_dataset
     from cimnet.curation.split.folds import SHARES, divide_into_folds
 

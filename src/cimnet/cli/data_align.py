@@ -1,4 +1,4 @@
-"""`cimnet data align`: the offset of one pair, or a data set whose thermal images are brought onto the RGB images."""
+"""`cimnet data align`: the offset of one pair, or a data set whose thermal images are moved onto the RGB images."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _one_pair(
     if json_:
         print(json.dumps(content, allow_nan=False))
     elif content["status"] == "unknown":
-        say(f"unknown (confidence {content['confidence']:.2f}): the images do not tell", "yellow")
+        say(f"unknown (confidence {content['confidence']:.2f}): no reliable alignment found", "yellow")
     else:
         say("\n".join(f"{key}: {value}" for key, value in content.items() if value is not None))
     if figure is not None:
@@ -173,7 +173,7 @@ def _data_set(
             say("objects at other distances lie elsewhere; --rgb, --thermal and --label tell where single ones do")
     if per_pair:
         own = pluralize(len(done.pairs) - len(done.fallback), "pair")
-        say(f"{own} by their own matrix, {len(done.fallback)} by the cameras'")
+        say(f"{own} with their own matrix, {len(done.fallback)} with that of the cameras")
     say(f"registered: {out}; matrices in {out / 'alignment.json'}")
 
 

@@ -10,25 +10,28 @@ import typer
 from cimnet.cli.shared import Classes, ClassMap, Device, Layout, Trust, counter, parse_classes, parse_pairs, say
 from cimnet.utils.numbers import pluralize
 
-label_app = typer.Typer(no_args_is_help=True, help="To a labelling tool with prelabels, and back; labels from boxes.")
+label_app = typer.Typer(
+    no_args_is_help=True, help="Export pairs to a labelling tool, import masks, or make labels from boxes."
+)
 
 
 @label_app.command("export")
 def export_command(
     root: Annotated[Path, typer.Argument(help="Folder of a data set.")],
     out: Annotated[Path, typer.Argument(help="New folder.")],
-    to: Annotated[Literal["cvat", "label-studio"], typer.Option(help="Tool.")],
+    to: Annotated[Literal["cvat", "label-studio"], typer.Option(help="Labelling tool.")],
     model: Annotated[
-        str | None, typer.Option(help="Checkpoint that gives masks to start from; the least certain come first.")
+        str | None,
+        typer.Option(help="Checkpoint that predicts masks to start from; the least certain pairs come first."),
     ] = None,
-    labelled: Annotated[bool, typer.Option("--labelled", help="Pairs that have labels, too.")] = False,
-    most: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
+    labelled: Annotated[bool, typer.Option("--labelled", help="Export pairs that have labels, too.")] = False,
+    most: Annotated[int | None, typer.Option(min=1, help="Export at most this many pairs.")] = None,
     layout: Layout = "auto",
     classes: Classes = None,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Write the pairs without labels for CVAT or Label Studio, thermal beside RGB."""
+    """Write the pairs without labels for CVAT or Label Studio, with thermal beside RGB."""
     from cimnet.curation.label import export_for_labelling
     from cimnet.data.classes import choose_classes
 
@@ -68,7 +71,7 @@ def import_command(
         Path, typer.Argument(help="CVAT's \"Segmentation mask 1.1\" (.zip or folder), or Label Studio's JSON.")
     ],
     names: Annotated[Path, typer.Option(help="names.csv of the export, or the export's folder.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace labels that are there and differ.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing labels that differ.")] = False,
     classes: Classes = None,
 ) -> None:
     """Write the masks that a tool exported as labels into a data set: all of them, or none."""
@@ -86,7 +89,7 @@ def import_command(
 def boxes_command(
     root: Annotated[Path, typer.Argument(help="Folder of a data set of the layout folder.")],
     boxes: Annotated[Path, typer.Argument(help="Boxes around objects, .csv or COCO .json.")],
-    split: Annotated[str, typer.Option(help="Pairs to label; all: every pair.")] = "all",
+    split: Annotated[str, typer.Option(help="Split to label; all is every pair.")] = "all",
     fill: Annotated[
         Literal["otsu", "box"], typer.Option(help="otsu: by the contrast inside a box; box: all of its pixels.")
     ] = "otsu",
@@ -94,7 +97,7 @@ def boxes_command(
         str, typer.Option(help="Pixels outside the boxes: ignore, the name of a class, or keep (the pair's label).")
     ] = "ignore",
     map_: ClassMap = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace labels that are there and differ.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing labels that differ.")] = False,
     classes: Classes = None,
 ) -> None:
     """Write labels made from boxes into a data set: all of them, or none."""

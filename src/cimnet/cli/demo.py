@@ -13,13 +13,13 @@ from cimnet.cli.shared import say, training_progress
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for data, run and report; replaced if it is a demo's.")] = Path(
-        "runs/demo"
-    ),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and training.")] = 0,
+    out: Annotated[
+        Path, typer.Option(help="Folder for data, run and report; an earlier demo in it is replaced.")
+    ] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and the training.")] = 0,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = True,
 ) -> None:
-    """Make scenes, train a small CIMNet, evaluate, predict, write one report.html: five minutes on two cores."""
+    """Draw scenes, train a small CIMNet, evaluate, predict and write report.html, in five minutes on two cores."""
     from cimnet.cli.run_demo import run_demo
 
     with training_progress() as report:

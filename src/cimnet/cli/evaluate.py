@@ -31,17 +31,20 @@ def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder of a data set.")],
     split: Annotated[str, typer.Option(help="Name of the split's list.")] = "test",
     absent: Annotated[
-        Literal["ignore", "zero"], typer.Option(help="Classes absent from truth and prediction: left out, or count 0.")
+        Literal["ignore", "zero"],
+        typer.Option(help="Classes absent from truth and prediction: leave them out, or count them as 0."),
     ] = "ignore",
     broken: Annotated[
         Literal["keep", "drop", "only", "rgb", "thermal"],
-        typer.Option(help="Pairs whose lists say that a sensor is broken: keep, drop, only, or one sensor's."),
+        typer.Option(
+            help="Pairs that the lists call broken: keep them, drop them, score only them, or only those of one sensor."
+        ),
     ] = "keep",
     boxes: Annotated[
         Path | None, typer.Option(help="Score objects by boxes, .csv or COCO .json; labels are not needed.")
     ] = None,
     map_: ClassMap = None,
-    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
+    layout: Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")] = "auto",
     json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a picture.")] = None,

@@ -24,28 +24,28 @@ def export(
     ] = None,
     format: Annotated[
         Literal["onnx", "openvino", "pt2"] | None,
-        typer.Option(help="Default: by the ending of --out; onnx for --triton."),
+        typer.Option(help="Format. Default: by the ending of --out; onnx for --triton."),
     ] = None,
-    argmax: Annotated[bool, typer.Option("--argmax/--logits", help="Give class ids, or a score per class.")] = False,
+    argmax: Annotated[
+        bool, typer.Option("--argmax/--logits", help="Output: class ids, or one score per class.")
+    ] = False,
     normalization: Annotated[
         bool,
-        typer.Option("--normalization/--no-normalization", help="Take images in 0..1, or normalised ones."),
+        typer.Option("--normalization/--no-normalization", help="Input: images in 0..1, or normalised images."),
     ] = True,
-    size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH: take images of this size alone. Default: any size.")
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Take this number of pairs in a pass alone. Default: any number.")
-    ] = None,
-    fp16: Annotated[bool, typer.Option("--fp16", help="Weights and features in float16 (ONNX).")] = False,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Ask OpenVINO for bfloat16.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Quantise weights and features (ONNX, OpenVINO).")] = False,
+    size: Annotated[str | None, typer.Option(help="Fix the image size, HEIGHTxWIDTH. Default: any size.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Fix the number of pairs in a pass. Default: any number.")] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Write weights and features in float16 (ONNX).")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Run in bfloat16 after the first stages (OpenVINO).")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise weights and features to 8 bits (ONNX, OpenVINO).")
+    ] = False,
     calibration: Annotated[
         Path | None, typer.Option(help="Folder of a data set whose training pairs set the ranges for --int8.")
     ] = None,
     target: Annotated[
         Literal["any", "tensorrt"],
-        typer.Option("--for", help="tensorrt: only operators that TensorRT has, or an error that names one (ONNX)."),
+        typer.Option("--for", help="tensorrt: use only operators that TensorRT has, or name the one it lacks (ONNX)."),
     ] = "any",
     opset: Annotated[
         int | None, typer.Option(help="Version of ONNX's operators, 16 to 20. Default: 20, for TensorRT 17.")
@@ -53,14 +53,14 @@ def export(
     deformable: Annotated[
         Literal["operator", "grid-sample"] | None,
         typer.Option(
-            help="Deformable convolutions in ONNX: as DeformConv (default), or by GridSample (default for TensorRT and "
-            "Triton)."
+            help="Write deformable convolutions in ONNX as DeformConv (default), or as GridSample (default for "
+            "TensorRT and Triton)."
         ),
     ] = None,
     trust: Trust = False,
 ) -> None:
-    """Write a trained model for ONNX Runtime, OpenVINO, TensorRT, Triton or torch.export: any batch and any size unless
-    told otherwise, checked before it is kept."""
+    """Export a trained model for ONNX Runtime, OpenVINO, TensorRT, Triton or torch.export. The file takes any batch and
+    size unless you fix them, and is checked against the model."""
     from cimnet.deploy.export.triton import export_triton
     from cimnet.deploy.export.write import SUFFIXES
     from cimnet.deploy.export.write import export as run
@@ -97,5 +97,5 @@ def export(
 
 def _report(out: Path, size: int, parity: Parity) -> None:
     error = "" if parity.error is None else f", logits differ by {parity.error:.2g} at most"
-    equal = f"{100 * parity.equal:.3f} % of the pixels of a random pair as in the model"
+    equal = f"{100 * parity.equal:.3f} % of the pixels of a random pair agree with the model"
     say(f"{out} ({size / 1e6:.1f} MB): {equal}{error}")

@@ -32,14 +32,18 @@ from cimnet.utils.numbers import pluralize
 
 def geo(
     checkpoint: Checkpoint,
-    rgb: Annotated[Path, typer.Option(help="GeoTIFF: red, green, blue, 8 bit; or a folder that holds one pair.")],
-    thermal: Annotated[Path, typer.Option(help="GeoTIFF of one band; the same path as --rgb for one of four bands.")],
+    rgb: Annotated[
+        Path, typer.Option(help="GeoTIFF with red, green and blue, 8 bit; or a folder that holds one pair.")
+    ],
+    thermal: Annotated[
+        Path, typer.Option(help="GeoTIFF with one band; the same path as --rgb for one GeoTIFF with four bands.")
+    ],
     out: Annotated[Path, typer.Option(help="GeoTIFF of class ids to write, on the grid of --rgb.")],
     polygons: Annotated[Path | None, typer.Option(help="GeoPackage of polygons to write.")] = None,
     areas: Annotated[Path | None, typer.Option(help="CSV to write: pixels, share and area of each class.")] = None,
-    min_area: Annotated[float, typer.Option(min=0, help="Leave out smaller polygons, m².")] = 0.0,
+    min_area: Annotated[float, typer.Option(min=0, help="Leave out polygons smaller than this, m².")] = 0.0,
     require_both: Annotated[
-        bool, typer.Option("--require-both", help="No class where only one sensor has data.")
+        bool, typer.Option("--require-both", help="Write no class where only one sensor has data.")
     ] = False,
     rgb_bands: RGBBands = None,
     thermal_band: ThermalBandOption = None,
@@ -52,13 +56,13 @@ def geo(
     scales: Scales = "1",
     precision: Precision = "float32",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs and QGIS styles; drop an interrupted run.")
+        bool, typer.Option("--overwrite", help="Replace outputs and QGIS styles, and discard an interrupted run.")
     ] = False,
     progress_lines: ProgressLines = False,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Segment an orthomosaic of any size. Interrupted, the same command without --overwrite resumes."""
+    """Segment an orthomosaic of any size. After an interruption, the same command without --overwrite resumes."""
     from cimnet.data.io.bands import parse_bands
     from cimnet.deploy.geo import predict_geotiff
     from cimnet.inference import load
@@ -96,7 +100,7 @@ def geo(
     if result.polygons is not None:
         say(f"{pluralize(result.polygons, 'polygon')}: {polygons}")
     if not sum(area.pixels for area in result.areas):
-        say("no pixel got a class: nowhere is there data", "yellow")
+        say("no pixel has a class, because no pixel has data", "yellow")
 
 
 def _only_pair(rgb: Path, thermal: Path) -> tuple[Path, Path]:

@@ -12,8 +12,8 @@ from cimnet.cli.shared import ProgressLines, RGBBands, RGBRange, ThermalBandOpti
 
 
 def geo_check(
-    rgb: Annotated[Path, typer.Option(help="GeoTIFF: red, green, blue.")],
-    thermal: Annotated[Path, typer.Option(help="GeoTIFF of one band.")],
+    rgb: Annotated[Path, typer.Option(help="GeoTIFF with red, green and blue.")],
+    thermal: Annotated[Path, typer.Option(help="GeoTIFF with one band.")],
     out: Annotated[Path | None, typer.Option(help="GeoTIFF to write: the thermal raster, moved by the offset.")] = None,
     rgb_bands: RGBBands = None,
     thermal_band: ThermalBandOption = None,
@@ -22,7 +22,7 @@ def geo_check(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     progress_lines: ProgressLines = False,
 ) -> None:
-    """Measure from their content how two rasters are displaced; --out moves the thermal one onto the RGB one."""
+    """Measure by their content how far two rasters are displaced; --out moves the thermal one onto the RGB one."""
     from cimnet.data.io.bands import parse_bands
     from cimnet.deploy.geo import check_rasters
 
@@ -41,7 +41,7 @@ def geo_check(
         print(json.dumps(found.to_dict()))
         return
     if found.status != "ok":
-        say(f"unknown (confidence {found.confidence:.2f}): the images do not tell", "yellow")
+        say(f"unknown (confidence {found.confidence:.2f}): no reliable alignment found", "yellow")
         return
     say(f"offset: {found.dx:+.2f} px right, {found.dy:+.2f} px down ({found.metres:.3f} map units)")
     say(f"confidence {found.confidence:.2f} from {found.windows} windows; a move leaves up to {found.stretch:.1f} px")

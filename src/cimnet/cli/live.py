@@ -13,17 +13,20 @@ from cimnet.cli.shared import Checkpoint, Device, ForceRange, Precision, Trust
 from cimnet.utils.hosts import is_loopback
 from cimnet.utils.signals import StopRequest
 
-_SOURCE = "rtsp://…, udp://…, tcp://…, a device (/dev/video0), a video file, a folder that images are written to, or -"
+_SOURCE = (
+    "rtsp://…, udp://…, tcp://…, a device (/dev/video0), a video file, a folder into which images are written, or -"
+)
 
 
 def live(
     checkpoint: Checkpoint,
     rgb: Annotated[str, typer.Option(help=f"RGB stream: {_SOURCE}.")],
-    thermal: Annotated[str, typer.Option(help="Thermal stream, in grey: one of the same.")],
-    tolerance: Annotated[float, typer.Option(help="Largest distance in time of a pair, seconds.")] = 0.05,
+    thermal: Annotated[str, typer.Option(help="Thermal stream, in grey: the same kinds.")],
+    tolerance: Annotated[float, typer.Option(help="Largest time between the frames of a pair, seconds.")] = 0.05,
     offset: Annotated[float, typer.Option(help="Thermal time − RGB time of the same moment, seconds.")] = 0.0,
     calibration: Annotated[
-        Path | None, typer.Option(help="Where thermal pixels lie: `cimnet data align --json`, or a calibration.")
+        Path | None,
+        typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),
     ] = None,
     rgb_crop: Annotated[
         str | None, typer.Option(help="RGB's part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
@@ -34,24 +37,26 @@ def live(
     ] = 1.0,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the first frame.")] = 30.0,
     duration: Annotated[float | None, typer.Option(help="Seconds to run. Default: until Ctrl-C.")] = None,
-    alarms: Annotated[bool, typer.Option("--alarms", help="Ask the checkpoint's alarms; two more passes.")] = False,
-    record: Annotated[Path | None, typer.Option(help="Video of the overlay, NAME.mp4.")] = None,
+    alarms: Annotated[
+        bool, typer.Option("--alarms", help="Show the checkpoint's alarms; this takes two more passes of the model.")
+    ] = False,
+    record: Annotated[Path | None, typer.Option(help="Record the overlay as NAME.mp4.")] = None,
     masks: Annotated[
         Path | None, typer.Option(help="Folder for masks (PNG), or - for their raw bytes on standard output.")
     ] = None,
-    page: Annotated[bool, typer.Option("--page/--no-page", help="Show the run to a browser.")] = True,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Show the run on a page in the browser.")] = True,
     host: Annotated[str, typer.Option(help="Address of the page. There is no password.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page. 0: a free one.")] = 8008,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8008,
     json_: Annotated[Path | None, typer.Option("--json", help="Write counts and latency here at the end.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
     force_range: ForceRange = False,
     device: Device = None,
     precision: Precision = "float32",
     trust: Trust = False,
 ) -> None:
-    """Segment two live streams: the newest pair of frames goes through the model, the others are dropped.
+    """Segment two live streams: the model gets the newest pair of frames, and the others are dropped.
 
-    When one stream is lost, the other is predicted alone until it is back."""
+    While one stream is lost, the other one is predicted alone."""
     from cimnet.deploy.video.live import LiveSettings, run_live
     from cimnet.inference import load
     from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, write_text

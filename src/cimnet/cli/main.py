@@ -1,5 +1,5 @@
-"""The command line: one thin command per verb. A :class:`CimnetError` is printed as one line, exit code 2; a run that a
-signal ended in good order exits with 0, after Ctrl-C with 130."""
+"""The command line: one thin command per verb. A :class:`CimnetError` is printed as one line, exit code 2; a run that
+a signal ended cleanly exits with 0, or with 130 after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def main() -> None:
 
 
 def message_of(error: CimnetError) -> str:
-    """The message; of an error passed on by a dataloader worker, which puts the traceback first, the last line."""
+    """The error's message. For an error from a dataloader worker, which puts the traceback first, it is the last
+    line."""
     text = str(error)
     if "Original Traceback" in text:
         text = text.rstrip().rsplit("\n", 1)[-1].partition(": ")[2]

@@ -79,7 +79,7 @@ def models(
     if pattern is None:
         say(
             f"More names: FAMILY_ENCODER with FAMILY {', '.join(list_families())} and ENCODER {', '.join(ENCODERS)} or "
-            "another of timm. `cimnet models '*'` lists all, `cimnet info NAME` counts one."
+            "another of timm. `cimnet models '*'` lists all, `cimnet info NAME` shows one."
         )
 
 

@@ -1,4 +1,4 @@
-"""Commands about the paper: what a model costs, its tables run again, what happens inside."""
+"""Commands about the paper: the cost of a model, the paper's tables, and what happens inside a model."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ paper_app = typer.Typer()
 
 @paper_app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="Model, see `cimnet models`.")],
+    name: Annotated[str, typer.Argument(help="Model; `cimnet models` names them.")],
     size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the images.")] = "480x640",
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 9,
-    depth: Annotated[int, typer.Option(min=1, help="How far to split the table.")] = 1,
-    freeze: Annotated[bool, typer.Option("--freeze", help="With frozen encoders, as `model.encoder.freeze`.")] = False,
+    depth: Annotated[int, typer.Option(min=1, help="Levels of modules in the table.")] = 1,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Freeze the encoders, as `model.encoder.freeze`.")] = False,
     adapter: Annotated[
-        Literal["none", "bottleneck", "lora"], typer.Option(help="With --freeze: as `model.encoder.adapter`.")
+        Literal["none", "bottleneck", "lora"], typer.Option(help="With --freeze: adapter, as `model.encoder.adapter`.")
     ] = "none",
-    adapter_width: Annotated[int, typer.Option(min=1, help="As `model.encoder.adapter_width`.")] = 16,
-    measure: Annotated[bool, typer.Option("--measure", help="Run it, too: latency and peak memory here.")] = False,
+    adapter_width: Annotated[
+        int, typer.Option(min=1, help="Width of the adapter, as `model.encoder.adapter_width`.")
+    ] = 16,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Run the model, too, and measure latency and peak memory.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = None,
 ) -> None:
@@ -62,32 +66,34 @@ def info(
 
 @paper_app.command()
 def reproduce(
-    table: Annotated[Literal["table2", "table3", "table4", "table5", "table6"], typer.Argument(help="Of the paper.")],
+    table: Annotated[
+        Literal["table2", "table3", "table4", "table5", "table6"], typer.Argument(help="Table of the paper.")
+    ],
     data: Annotated[Path, typer.Option(help="Folder of the data set.")],
     budget: Annotated[
-        str | None, typer.Option(help="Recipe to train by: a file or a name. Default: the paper's own.")
+        str | None, typer.Option(help="Recipe for training: a file or a name. Default: the paper's own.")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for runs and table. Default: runs/TABLE; II, IV and V share runs/table2."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Runs a row: seeds 0, 1, … Default: 3.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs per row, with seeds 0, 1, … Default: 3.")] = None,
     rows: Annotated[str | None, typer.Option(help="Rows of Table III, for example 1,8. Default: all.")] = None,
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(
-            help="Score this model, do not train: a path, or NAME=FILE to compare several models (FILE may hold "
+            help="Score this model instead of training: a path, or NAME=FILE to compare several models (FILE may hold "
             "official weights). Repeatable."
         ),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="Train this model by the recipe, see `cimnet models`. Repeatable.")
+        list[str] | None, typer.Option(help="Train this model by the recipe; `cimnet models` names them. Repeatable.")
     ] = None,
     set_: Overrides = None,
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
     trust: Trust = False,
 ) -> None:
-    """Run a table of the paper: train, score, print beside the paper's figures. Interrupted, it goes on."""
+    """Reproduce a table of the paper: train, score, print beside the paper's figures. Resumes if interrupted."""
     from cimnet.analysis.reproduce import reproduce as run
 
     try:
@@ -125,7 +131,7 @@ def explain(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Show what happens inside for one pair: features before and after each module, offsets, weights, errors."""
+    """Show what a model does with one pair: features before and after each module, offsets, weights, errors."""
     from cimnet.analysis.explain import write_explanation
     from cimnet.inference import load
     from cimnet.utils.files import require_writable

@@ -34,37 +34,39 @@ if TYPE_CHECKING:
 def predict(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(help="Folder for masks/ and overlays/.")],
-    rgb: Annotated[Path | None, typer.Option(help="RGB image or folder. Left out: missing.")] = None,
+    rgb: Annotated[Path | None, typer.Option(help="RGB image or folder. Leave it out if there is none.")] = None,
     thermal: Annotated[
         Path | None,
         typer.Option(
-            help="Thermal image or folder. The same path as --rgb: 4-channel files, or a folder of pairs (_V, _T). "
-            "Left out: missing."
+            help="Thermal image or folder; or the same path as --rgb, for 4-channel files or a folder of pairs (_V, "
+            "_T). Leave it out if there is none."
         ),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(help="Instead of both: CSV with rgb,thermal[,name], or Parquet file or folder with image bytes."),
+        typer.Option(help="Instead of both: a CSV file with rgb,thermal[,name], or Parquet files with image bytes."),
     ] = None,
     rgb_pattern: Annotated[
-        str | None, typer.Option(help="Names of RGB images, such as 'DJI_{*}_{name}_V': {*} any text, {time} a time.")
+        str | None,
+        typer.Option(help="Names of RGB images, such as 'DJI_{*}_{name}_V'; {*} is any text, {time} a time."),
     ] = None,
     thermal_pattern: Annotated[
         str | None, typer.Option(help="Names of thermal images, such as 'DJI_{*}_{name}_T'.")
     ] = None,
     max_gap: Annotated[
-        float | None, typer.Option(min=0, help="Seconds by which times in the names of a pair may differ.")
+        float | None, typer.Option(min=0, help="Largest difference between the times in the names of a pair, seconds.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier prediction.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted prediction.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier prediction.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted prediction.")] = False,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="Predict in this process, or on a Ray cluster (extra cluster).")
     ] = "local",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Of ray. Default: one for each GPU, or for every four CPUs.")
+        int | None, typer.Option(min=1, help="Processes of --engine ray. Default: one per GPU, or one per four CPUs.")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster that runs, e.g. auto. Default: one of this machine alone.")
+        str | None,
+        typer.Option(help="Address of a running Ray cluster, e.g. auto. Default: start one on this machine."),
     ] = None,
     rgb_bands: RGBBands = None,
     thermal_band: ThermalBandOption = None,
@@ -77,14 +79,15 @@ def predict(
     scales: Scales = "1",
     precision: Precision = "float32",
     leave_out_broken: Annotated[
-        bool, typer.Option("--leave-out-broken", help="Without a sensor that the checkpoint's alarm calls broken.")
+        bool,
+        typer.Option("--leave-out-broken", help="Predict without a sensor that the checkpoint's alarm calls broken."),
     ] = False,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Segment one pair, one or two folders of images paired by name (folders inside are read too), or a list of pairs.
+    """Segment one pair, one or two folders (with subfolders) whose images are paired by name, or a list of pairs.
 
-    What cannot be read is listed in failed.csv; then the exit code is 1.
+    Pairs that cannot be read are listed in failed.csv, and the exit code is 1.
     """
     from cimnet.data.io.bands import parse_bands
     from cimnet.inference.jobs import Job, NameRules, predict_job

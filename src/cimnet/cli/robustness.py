@@ -17,29 +17,31 @@ def robustness(
     dataset: Annotated[Path, typer.Argument(help="Folder of a data set.")],
     preset: Annotated[
         Literal["full", "quick", "misalignment", "failure", "table4", "table5"] | None,
-        typer.Option(help="What to measure. Default: quick, or nothing beside --corruption."),
+        typer.Option(help="What to measure. Default: quick, or only what --corruption names."),
     ] = None,
     corruption: Annotated[
         list[str] | None,
         typer.Option(help="fog (severities 1 to 5) or translation=0,5,10 (levels in its unit). Repeatable."),
     ] = None,
     split: Annotated[str, typer.Option(help="Name of the split's list.")] = "test",
-    out: Annotated[Path, typer.Option(help="Folder for results; an earlier measurement goes on.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for results; an interrupted measurement in it is resumed.")] = Path(
         "runs/robustness"
     ),
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pairs that the model gets at once.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs in one pass of the model.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the corruptions.")] = 0,
     broken: Annotated[
-        Literal["drop", "keep"], typer.Option(help="Pairs whose lists say that a sensor is broken: drop or keep.")
+        Literal["drop", "keep"], typer.Option(help="What to do with pairs that the lists call broken.")
     ] = "drop",
-    moving: Annotated[str | None, typer.Option(help="Classes that move, e.g. car,truck. Default: by name.")] = None,
-    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
+    moving: Annotated[
+        str | None, typer.Option(help="Classes whose objects move, e.g. car,truck. Default: chosen by name.")
+    ] = None,
+    layout: Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")] = "auto",
     device: Device = None,
     trust: Trust = False,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = False,
 ) -> None:
-    """Score a checkpoint on corrupted pairs: misaligned, dark, noisy, without a sensor. Resumes if interrupted."""
+    """Score a checkpoint on corrupted pairs: misaligned, dark, noisy, one sensor missing. Resumes if interrupted."""
     from cimnet.analysis.robustness import measure_robustness, parse_corruption
     from cimnet.analysis.robustness import preset as conditions_of
     from cimnet.data.class_pixels import check_scorable

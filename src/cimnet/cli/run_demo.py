@@ -34,10 +34,10 @@ SIZE = (256, 320)
 def run_demo(
     out: Path, *, seed: int = 0, report: Report | None = None, say: Callable[[str], object] = lambda _: None
 ) -> Path:
-    """Make a small scenes data set, train, evaluate on unseen scenes, predict, and write ``out/report.html``.
+    """Draw a small set of scenes, train, evaluate on unseen scenes, predict, and write ``out/report.html``.
 
     ``out`` holds ``data/``, ``run/``, ``predictions/``, ``metrics.json`` (the scores of ``cimnet eval --json`` and the
-    times in seconds) and the report. A former demo in ``out`` is replaced.
+    times in seconds) and the report. An earlier demo in ``out`` is replaced.
 
     Raises:
         CimnetError: if ``out`` holds something that is not a demo, or cannot be written.
@@ -88,7 +88,7 @@ def run_demo(
 
 
 def clear(out: Path) -> None:
-    """Make room for a new demo: ``out`` is new, empty, or marked by a former demo, whose files are deleted.
+    """Make room for a new demo: ``out`` is new, empty, or holds an earlier demo, whose files are deleted.
 
     Raises:
         CimnetError: if ``out`` holds something else, or cannot be written.

@@ -14,13 +14,15 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on. There is no password: see docs/deploy/serve.md.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
     max_mb: Annotated[float, typer.Option(help="Largest request, millions of bytes.")] = 20.0,
     max_pixels: Annotated[int, typer.Option(help="Largest image, pixels.")] = 4_000_000,
-    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; more get 503.")] = 64,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; further ones get 503.")] = 64,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs of one size in one pass of the model.")] = 4,
-    batch_wait_ms: Annotated[float, typer.Option(help="How long a pair waits for others, milliseconds.")] = 5.0,
-    timeout_s: Annotated[float, typer.Option(help="Longest time for a request, seconds; then 504.")] = 30.0,
+    batch_wait_ms: Annotated[
+        float, typer.Option(help="How long a pair waits for others of its size, milliseconds.")
+    ] = 5.0,
+    timeout_s: Annotated[float, typer.Option(help="Time limit of a request, seconds; then the answer is 504.")] = 30.0,
     grace_s: Annotated[
         float, typer.Option(help="After SIGTERM, how long requests in hand are still answered, seconds.")
     ] = 20.0,

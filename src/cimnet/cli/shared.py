@@ -1,4 +1,4 @@
-"""What the commands share: options, and how they talk."""
+"""Options that the commands share, and how they print."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ RGBRange = Annotated[
 
 
 def parse_scales(text: str) -> tuple[float, ...]:
-    """Numbers with commas between.
+    """Parse numbers separated by commas.
 
     Raises:
-        ConfigError: naming what is none.
+        ConfigError: a part is not a number.
     """
     try:
         return tuple(float(part) for part in text.split(","))
@@ -97,7 +97,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_classes(given: str | None) -> str | list[str] | None:
-    """What `Classes` gives, as data sets take it: the name of a built-in list, or names."""
+    """Turn the option `Classes` into what data sets take: the name of a built-in list, or names."""
     return [name.strip() for name in given.split(",")] if given and "," in given else given
 
 
@@ -143,7 +143,7 @@ def say_warnings(most: int = 8) -> Iterator[None]:
             yield
         finally:
             if count > most:
-                say(f"and {count - most} more of such warnings", "yellow")
+                say(f"and {count - most} more warnings like these", "yellow")
 
 
 class bar:
@@ -180,7 +180,7 @@ class counter:
         self.progress.stop()
 
     def report(self, done: int, total: int) -> None:
-        """So many of so many."""
+        """Report how many of how many are done."""
         if self.lines:
             print(f"progress {done} {total}", flush=True)
         self.progress.update(self.task, completed=done, total=total)
@@ -188,7 +188,7 @@ class counter:
 
 class training_progress:
     """A progress bar of optimiser steps with loss, L_mi, λ and learning rate, from the first step on; one line for each
-    evaluated epoch. Of several processes, the first one talks."""
+    evaluated epoch. With several processes, only the first one prints."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -19,21 +19,26 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/NAME of the recipe.")] = None,
     set_: Overrides = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out from its newest state, if there is one.")
+        bool, typer.Option("--resume", help="Continue the run in --out from its newest state, if there is one.")
     ] = False,
     changed_data: Annotated[
-        bool, typer.Option("--changed-data", help="With --resume: go on although pairs were added, removed or changed.")
+        bool,
+        typer.Option("--changed-data", help="With --resume: continue although pairs were added, removed or changed."),
     ] = False,
     allow_absent: Annotated[
-        bool, typer.Option("--allow-absent", help="Train although a class has no pixel in train.")
+        bool, typer.Option("--allow-absent", help="Train even if a class has no pixel in train.")
     ] = False,
     seeds: Annotated[
-        str | None, typer.Option(help="Train once with each, e.g. 0,1,2, in --out/seed0 …; mean and spread at the end.")
+        str | None,
+        typer.Option(
+            help="Train once with each of these seeds, e.g. 0,1,2, in --out/seed0 …, and print mean and spread."
+        ),
     ] = None,
 ) -> None:
-    """Train a model by a recipe; the best on val is kept as best.safetensors.
+    """Train a model by a recipe and keep the best one on val as best.safetensors.
 
-    Ctrl-C and SIGTERM save the state first. Several processes: `accelerate launch -m cimnet.cli train …` or torchrun.
+    Ctrl-C and SIGTERM save the state first. For several processes, use `accelerate launch -m cimnet.cli train …` or
+    torchrun.
     """
     from cimnet.training import train as run
     from cimnet.training.recipe import load_recipe
@@ -55,14 +60,15 @@ def train(
 
 def runs(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders, or folders of them. Default: runs.")
+        list[Path] | None, typer.Argument(help="Run folders, or folders that contain some. Default: runs.")
     ] = None,
-    group: Annotated[bool, typer.Option("--group", help="One row for runs that differ in the seed alone.")] = False,
+    group: Annotated[bool, typer.Option("--group", help="Show one row for runs that differ only in the seed.")] = False,
     sort: Annotated[Literal["name", "miou", "started"], typer.Option(help="Order of the rows.")] = "name",
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Of cross-validations: how much each scores more than the first, with a 95% interval."
+            "--compare",
+            help="For cross-validations: show how much more each scores than the first, with a 95% interval.",
         ),
     ] = False,
     json_: Annotated[Path | None, typer.Option("--json", help="Write the runs, or the comparison, as JSON.")] = None,
@@ -112,11 +118,12 @@ def cross_validate(
         typer.Option(help="Folder that `cimnet data split --folds` wrote. Default: folds in the data set."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Train each fold once with each, e.g. 0,1,2. Default: the recipe's.")
+        str | None,
+        typer.Option(help="Train each fold once with each of these seeds, e.g. 0,1,2. Default: the recipe's."),
     ] = None,
     set_: Overrides = None,
     allow_absent: Annotated[
-        bool, typer.Option("--allow-absent", help="Go on although a class has no pixel in any label.")
+        bool, typer.Option("--allow-absent", help="Train even if a class has no pixel in any label.")
     ] = False,
 ) -> None:
     """Train on each fold of a data set and test each image once. Interrupted, the same command goes on.

@@ -15,11 +15,16 @@ from cimnet.utils.numbers import pluralize
 def video(
     checkpoint: Checkpoint,
     rgb: Annotated[Path, typer.Option(help="RGB video, or folder of images.")],
-    thermal: Annotated[Path, typer.Option(help="Thermal video in grey, or folder of images; or --rgb's, of both.")],
-    out: Annotated[Path, typer.Option(help="Folder for overlay.mp4, masks/ and frames.csv; or a video, NAME.mp4.")],
+    thermal: Annotated[
+        Path,
+        typer.Option(help="Thermal video in grey, or folder of images; or the same path as --rgb if it holds both."),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for overlay.mp4, masks/ and frames.csv; or only a video, NAME.mp4.")
+    ],
     masks: Annotated[Path | None, typer.Option(help="Folder for masks and frames.csv beside a NAME.mp4.")] = None,
     fps: Annotated[
-        float | None, typer.Option(help="Images a second of an RGB folder whose file names hold no times.")
+        float | None, typer.Option(help="Images per second of an RGB folder without times in the file names.")
     ] = None,
     thermal_fps: Annotated[float | None, typer.Option(help="The same for a thermal folder.")] = None,
     rgb_stream: Annotated[
@@ -38,39 +43,40 @@ def video(
         str,
         typer.Option(help="Thermal time − RGB time of a moment, seconds (+: thermal began earlier), or estimate."),
     ] = "0",
-    every: Annotated[int, typer.Option(min=1, help="Predict every n-th RGB frame.")] = 1,
-    start: Annotated[float, typer.Option(min=0, help="Second of the RGB video to begin with.")] = 0.0,
-    end: Annotated[float | None, typer.Option(help="Second of the RGB video to end before.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Predict only every n-th RGB frame.")] = 1,
+    start: Annotated[float, typer.Option(min=0, help="Start at this second of the RGB video.")] = 0.0,
+    end: Annotated[float | None, typer.Option(help="End before this second of the RGB video.")] = None,
     max_gap: Annotated[
-        float | None, typer.Option(help="Largest distance in time of a pair, seconds. Default: one thermal interval.")
+        float | None,
+        typer.Option(help="Largest time between the frames of a pair, seconds. Default: one thermal interval."),
     ] = None,
     missing: Annotated[
         Literal["skip", "rgb-only"],
-        typer.Option(help="RGB frames without a thermal one: leave out, or predict from RGB alone."),
+        typer.Option(help="RGB frames without a thermal frame: skip them, or predict from RGB alone."),
     ] = "skip",
     thermal_fit: Annotated[
-        Literal["resize", "error"], typer.Option(help="Thermal frames of another size than RGB: resize or refuse.")
+        Literal["resize", "error"], typer.Option(help="Thermal frames of another size than RGB: resize or refuse them.")
     ] = "resize",
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Where thermal pixels lie: `cimnet data align --json`, or a calibration."),
+        typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),
     ] = None,
     smooth: Annotated[float, typer.Option(help="Average probabilities over frames: 0 (off) to 0.98.")] = 0.0,
     view: Annotated[
         Literal["overlay", "side", "none"],
-        typer.Option(help="The video: overlay on RGB, RGB | thermal | overlay, or no video."),
+        typer.Option(help="Video to write: overlay on RGB; RGB, thermal and overlay side by side; or none."),
     ] = "overlay",
-    legend: Annotated[bool, typer.Option("--legend/--no-legend", help="Name the classes below.")] = True,
+    legend: Annotated[bool, typer.Option("--legend/--no-legend", help="Draw a legend below the video.")] = True,
     alarms: Annotated[bool, typer.Option("--alarms", help="Write the checkpoint's alarms to frames.csv.")] = False,
     force_range: ForceRange = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Frames that the model gets at once.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier run.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Frames in one pass of the model.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Segment an RGB and a thermal video, paired by time: overlay video and masks. Sound is not kept.
+    """Segment an RGB and a thermal video, paired by time, and write an overlay video and masks, without sound.
 
-    Give one file twice where it holds both sensors, as two streams or side by side."""
+    If one file holds both sensors, as two streams or side by side, give it twice."""
     from cimnet.deploy.video import predict_video
     from cimnet.inference import load
 

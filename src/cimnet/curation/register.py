@@ -1,4 +1,4 @@
-"""A copy of a data set whose thermal images lie on the RGB images: by one matrix for the cameras, or pair by pair."""
+"""Write a registered copy of a data set, by one matrix for the cameras or by a matrix for each pair."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Registration:
         mapping: given by the caller or estimated for the rig; None where every pair has a matrix of its own.
         rig: the estimate for the rig, where there is one.
         pairs: each pair's own estimate by name, where these were asked for.
-        fallback: pairs that took the mapping for want of a matrix of their own.
+        fallback: pairs that use the common mapping, because they have no matrix of their own.
         left_over: what the rig's matrix leaves, by height in the image; empty where the mapping was given.
     """
 
@@ -98,7 +98,7 @@ def register_dataset(
         mapping: from a calibration or points; None: one matrix is estimated from the images.
         per_pair: estimate each pair's own matrix; where that is unknown, the common one is used.
         crop: cut all images to the largest rectangle, common to all pairs, where the thermal images have values.
-        progress: called with the numbers of pairs done and in all.
+        progress: called with the number of finished pairs and the total.
 
     Raises:
         DataError: nothing to register, images that cannot be read, or a matrix that cannot be estimated.
@@ -158,7 +158,7 @@ def _mappings(
         done.rig = estimate_rig(index, wanted=wanted)
         if done.rig.matrix is None:
             raise DataError(
-                f"{root}: the images do not tell how the cameras lie to each other; give matched points (--points) or "
+                f"{root}: the images do not show how the cameras are aligned; give matched points (--points) or "
                 "a calibration (--calibration)"
             )
         done.mapping = mapping = Mapping(done.rig.matrix)

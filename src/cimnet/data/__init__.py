@@ -1,4 +1,4 @@
-"""Data in: image files to `RGBTSample`s. A layout is one file with one class, and one line in `LAYOUTS`."""
+"""Read image files as `RGBTSample`s. A layout is one file with one class, and one line in `LAYOUTS`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What training needs alone is imported when it is first used: torchvision takes two seconds."""
+    """Import what only training needs when it is first used: torchvision takes two seconds."""
     if name not in ("TrainTransform", "train_transform"):
         raise AttributeError(f"module 'cimnet.data' has no attribute '{name}'")
     from cimnet.data import transforms

@@ -25,7 +25,7 @@ class DiskCache:
     image or setting makes a new one. It is written whole or not at all.
 
     Args:
-        folder: where the file lies; made if need be. It takes (3 + bytes of a thermal value + 1) bytes a pixel.
+        folder: where the file lies; created if necessary. It takes (3 + bytes of a thermal value + 1) bytes a pixel.
         pairs: what to decode, by `decode`.
         settings: whatever else changes the arrays.
 

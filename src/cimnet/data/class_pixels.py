@@ -1,4 +1,4 @@
-"""Which classes the labels of a split hold, said before a model is trained on it or scored."""
+"""Report which classes the labels of a split hold, before a model is trained or scored on it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from cimnet.utils.pool import map_in_threads
 
 
 def check_splits(train_set: RGBTDataset, val_set: RGBTDataset, allow_absent: bool) -> tuple[npt.NDArray[np.int64], str]:
-    """Check all files of both splits. Returns the training set's pixels of each class, and what to say of them.
+    """Check all files of both splits. Return the training set's pixels of each class, and a note on them.
 
     Raises:
-        DataError: a file that cannot be used; and see `check_classes`.
+        DataError: a file that cannot be used; see also `check_classes`.
     """
     counts = train_set.check()
     sentence = check_classes(train_set, counts, allow_absent)
@@ -32,8 +32,8 @@ def check_splits(train_set: RGBTDataset, val_set: RGBTDataset, allow_absent: boo
 
 
 def check_scorable(dataset: RGBTDataset) -> str:
-    """Decode all labels of a split that is to be scored, before a model sees it. Returns what to say of them: which
-    share is ignored, which classes have no pixel; "" for nothing.
+    """Decode all labels of a split before it is scored. Return a note on them: which share is ignored, which classes
+    have no pixel; "" if there is nothing to say.
 
     Raises:
         DataError: a label that cannot be used, masks of 0 and 255 that no label_table explains, or every pixel ignored.
@@ -54,12 +54,12 @@ def count_label(dataset: RGBTDataset, pair: Pair) -> npt.NDArray[np.int64]:
 
 
 def check_classes(train_set: RGBTDataset, pixels: npt.NDArray[np.int64], allow_absent: bool) -> str:
-    """Refuse a split in which a class of the data set has no pixel: nothing could be learned about it.
+    """Refuse a split in which a class of the data set has no pixel: the model could not learn it.
 
     Args:
         train_set: after its `check`.
         pixels: of each class, as `check` counts them.
-        allow_absent: train all the same.
+        allow_absent: train anyway.
 
     Returns:
         Which share of the label pixels is ignored, and which classes have none, in words; "" where there is nothing to

@@ -1,4 +1,4 @@
-"""Everything that a folder holds, whichever way its splits are given: what converting and dividing start from."""
+"""Everything in a data set folder, however its splits are given. Converting and splitting start from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all data set layouts share: finding pairs, checks on opening, reading, caching, label checks."""
+"""The part that all layouts share: find pairs, check them on opening, read, cache, check labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on pairs that are worse than the data set's: displaced cameras, defects, a missing sensor."""
+"""Degrade training pairs: displaced cameras, defects, a missing sensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a data set, where a pair lies, what its files hold."""
+"""Descriptions of a data set, of a pair's files and of a decoded pair."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Pair:
-    """Where one sample lies. `thermal` None: fourth channel of the file `rgb`; `mirrored`: flip left-right."""
+    """The files of one sample. `thermal` None: fourth channel of the file `rgb`; `mirrored`: flip left-right."""
 
     id: str
     rgb: Path

@@ -1,4 +1,4 @@
-"""A pair as a person looks at it."""
+"""Draw a pair for a person."""
 
 from __future__ import annotations
 

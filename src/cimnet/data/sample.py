@@ -33,7 +33,7 @@ class RGBTSample:
             at p + offset(p) in the thermal image. None where none was added.
 
     Raises:
-        DataError: the shapes do not fit each other (checked on construction; values are not looked at).
+        DataError: the shapes do not fit each other (checked on construction; values are not checked).
     """
 
     rgb: Tensor

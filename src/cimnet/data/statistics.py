@@ -1,4 +1,4 @@
-"""Figures about the thermal images of a data set, from an evenly spaced part of it."""
+"""Statistics of the thermal images of a data set, from an evenly spaced sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thermal images in the frame of the RGB images of the same cameras."""
+"""Bring thermal images into the frame of the RGB images of the same cameras."""
 
 from __future__ import annotations
 

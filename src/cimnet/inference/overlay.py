@@ -1,4 +1,4 @@
-"""Images as bytes, and masks laid over them."""
+"""Images as bytes, and masks drawn over them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cimnet.utils.legend import draw_legend
 
 
 def to_bytes(values: npt.NDArray[np.floating]) -> Image8:
-    """Values in 0..1, of any shape, to 0..255; what lies beyond is cut."""
+    """Values in 0..1, of any shape, to 0..255; values beyond are clipped."""
     return (255 * np.clip(values, 0, 1)).round().astype(np.uint8)
 
 

@@ -93,7 +93,7 @@ class Predictor:
         """The model as a torch module.
 
         Raises:
-            CheckpointError: the model was exported: its weights and inner maps are not to be had.
+            CheckpointError: the model was exported: its weights and inner maps are not available.
         """
         if not isinstance(self.model, RGBTModel):
             raise CheckpointError("this needs the checkpoint (.safetensors), not a model exported from it")
@@ -110,7 +110,7 @@ class Predictor:
 
     @property
     def has_alarm(self) -> bool:
-        """Whether `alarm` can be asked: the checkpoint went through `cimnet calibrate` and was not exported."""
+        """Whether `alarm` works: the checkpoint went through `cimnet calibrate` and was not exported."""
         return self.info.alarm is not None and isinstance(self.model, RGBTModel)
 
     @property

@@ -1,4 +1,4 @@
-"""Pairs between reading and prediction: in groups of one size, with the alarm's verdict."""
+"""Pairs between reading and prediction: grouped by size, with the alarm's verdict."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PreparedPair:
 
 
 def is_whole(rgb: Tensor, thermal: Tensor) -> bool:
-    """Whether both images (3, H, W) and (1, H, W) show anything."""
+    """Whether neither image, (3, H, W) and (1, H, W), is blank."""
     return all(bool(present_mask(image[None]).item()) for image in (rgb, thermal))
 
 

@@ -21,16 +21,16 @@ class Settings:
     """How a model is run.
 
     Attributes:
-        window: side of the square windows in which large images are seen, pixels, see
+        window: side of the square windows into which large images are cut, pixels, see
             :mod:`cimnet.inference.windows`. None: images up to `WHOLE` pixels at once, larger ones in windows of 640.
         overlap: of neighbouring windows, share of their side.
         batch_size: images or windows in one pass.
-        flip: also see each image mirrored, and average the probabilities.
-        scales: see each image at these sizes, and average the probabilities.
+        flip: also predict each image mirrored, and average the probabilities.
+        scales: predict each image at these sizes, and average the probabilities.
         precision: ``float32``; ``bfloat16`` or ``float16`` for autocast.
-        leave_out_broken: predict without a sensor that the checkpoint's alarm calls broken while it says nothing of the
-            other one. For whole pairs: `Predictor.predict`, `predict_batch`, `predict_proba`, and videos.
-        force_range: take thermal images with half of their values or more outside the range of training, too.
+        leave_out_broken: predict without a sensor that the checkpoint's alarm calls broken, if it does not call the
+            other one broken. For whole pairs: `Predictor.predict`, `predict_batch`, `predict_proba`, and videos.
+        force_range: accept thermal images with half of their values or more outside the training range.
         bands: which bands of image files are red, green, blue and thermal; None: the files say.
 
     Raises:
@@ -69,14 +69,14 @@ class Settings:
         return not self.averages and self.precision == "float32" and self.windows(height, width) is None
 
     def windows(self, height: int, width: int) -> Windows | None:
-        """The grid for an image of this size; None: the image is seen at once."""
+        """The grid of windows for an image of this size; None: the image runs as a whole."""
         if self.window is None and height * width <= WHOLE:
             return None
         return Windows(height, width, self.window or 640, self.overlap)
 
 
 def choose_device(name: str | torch.device | None) -> torch.device:
-    """A device by name; None: CUDA where there is one, else the CPU.
+    """A device by name; None: CUDA if available, otherwise the CPU.
 
     Raises:
         ConfigError: if there is no such device here.

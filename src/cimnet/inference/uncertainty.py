@@ -1,4 +1,4 @@
-"""How sure a model is of a mask."""
+"""Uncertainty of a mask."""
 
 from __future__ import annotations
 

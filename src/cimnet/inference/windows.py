@@ -45,7 +45,7 @@ class Windows:
     Attributes:
         height, width: of the image, pixels.
         size: side of a window; smaller images have one window of their own size.
-        overlap: share of a window's side that it has in common with the next one, 0 to 0.75; a little more where that
+        overlap: share of a window's side that it shares with the next one, 0 to 0.75; a little more where that
             lets windows start at multiples of `STRIDE`.
         shift: by how many pixels the inner windows are moved; to measure seams.
     """
@@ -85,7 +85,7 @@ class Windows:
         return list(pairwise(edges))
 
     def __len__(self) -> int:
-        """Number of blocks that `stitch_windows` hands over."""
+        """Number of blocks that `stitch_windows` yields."""
         return len(self.strips()) * len(self.starts(self.height))
 
 
@@ -97,7 +97,7 @@ def stitch_windows(
     batch_size: int = 1,
     skip: int = 0,
 ) -> Iterator[Block]:
-    """Run a model over all windows and hand over blocks of the image, top down, strip by strip.
+    """Run a model over all windows and yield blocks of the image, from top to bottom, strip by strip.
 
     Args:
         classes: K.

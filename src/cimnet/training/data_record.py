@@ -1,7 +1,7 @@
-"""What a run was trained on, so that ``--resume`` goes on with the same data or says what has changed.
+"""What a run was trained on, so that ``--resume`` continues with the same data or says what has changed.
 
 ``data.json`` in the run folder holds classes, thermal type and scaling, and for each split a checksum of every pair;
-and the mark of the run, which its training states hold, too, so that no state of another run takes their place.
+and the mark of the run. Its training states hold the mark, too, so a state of another run is not mistaken for one.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
 
 
 def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
-    """Compare with the record of a run that is to go on.
+    """Compare with the record of a run that is to be resumed.
 
     Args:
-        changed_data: go on although pairs have changed.
+        changed_data: resume although pairs have changed.
 
     Returns:
         What has changed, for the run's record; None: nothing, or the run has no record.
 
     Raises:
-        ConfigError: other classes, another thermal type or scaling, which no run can go on with; or other pairs,
+        ConfigError: other classes, another thermal type or scaling, with which no run can resume; or other pairs,
             without ``changed_data``.
     """
     ledger = Ledger(folder / FILE, now, "begin in another --out", ignore={*_SPLITS, _RUN})
@@ -64,31 +64,31 @@ def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
         began = json.loads(ledger.path.read_text(encoding="utf-8"))
         changes = [change for split in _SPLITS if (change := _difference(split, began[split], now[split]))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"--resume: {ledger.path} cannot be read; restore it, or begin in another --out") from error
+        raise ConfigError(f"--resume: {ledger.path} cannot be read; restore it, or start in another --out") from error
     if not changes:
         return None
     text = "; ".join(changes)
     if not changed_data:
         raise ConfigError(
-            f"--resume: the data of the run in {folder} have changed: {text}; restore them, or give --changed-data to "
-            "go on with what is there now"
+            f"--resume: the data of the run in {folder} have changed: {text}; restore them, or pass --changed-data to "
+            "continue with the present data"
         )
     return text
 
 
 def write_record(folder: Path, now: Record, mark: str) -> None:
-    """Keep what is trained on from here on, and the mark of the run."""
+    """Record what the run is trained on from here on, and the mark of the run."""
     Ledger(folder / FILE, {**now, _RUN: mark}, "").write()
 
 
 def mark_run(recipe: Mapping[str, object], now: Record) -> str:
-    """The mark of a new run: a digest of the recipe and of the data that it begins with. It stays the same when these
-    change later; runs that begin alike are alike to the last bit."""
+    """The mark of a new run: a digest of the recipe and the data at its start. It stays the same if these change
+    later. Runs that start alike are equal to the last bit."""
     return hashlib.sha256(json.dumps([recipe, now], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def read_mark(folder: Path) -> str | None:
-    """The mark of the run in a folder; None: an older version began it, or its record cannot be read."""
+    """The mark of the run in a folder; None: an older version started it, or its record cannot be read."""
     try:
         mark = json.loads((folder / FILE).read_text(encoding="utf-8")).get(_RUN)
     except (OSError, ValueError, AttributeError, RecursionError):

@@ -241,7 +241,7 @@ def create_accelerator(recipe: Recipe) -> Accelerator:
     """Choose the devices and the precision of a run; without CUDA, it runs on the CPU.
 
     Raises:
-        ConfigError: if this machine cannot compute in the precision asked for, or this process already uses another.
+        ConfigError: if this machine cannot compute in the requested precision, or this process already uses another.
     """
     try:
         return Accelerator(
@@ -255,7 +255,7 @@ def create_accelerator(recipe: Recipe) -> Accelerator:
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Inside, torch uses deterministic kernels where it has them and warns where it has none."""
+    """Make torch use deterministic kernels where it has them, and warn where it has none."""
     before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -307,7 +307,7 @@ def _check_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
         return
     if state.epoch >= recipe.training.epochs:
         raise CheckpointError(f"--resume: {run.best} is missing and the run is complete; restore it, or train again")
-    warnings.warn(f"{run.best} is missing: the best model is chosen from here on", stacklevel=2)
+    warnings.warn(f"{run.best} is missing: the best model is chosen among the epochs from here on", stacklevel=2)
     state.best = -1.0
 
 

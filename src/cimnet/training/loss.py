@@ -73,7 +73,7 @@ class SegmentationLoss(nn.Module):
     """Cross entropy, optionally with a Dice term, plus the weighted mutual information.
 
     In a distributed run, means are over the pixels of all processes, so that N processes with batches of B do what one
-    does with a batch of N·B. The terms of a process are its part of that, times N: gradients are averaged.
+    does with a batch of N·B. The terms of a process are its part of that times N, because gradients are averaged.
 
     Args:
         weight_mode, initial_weight: see :class:`MutualInformationWeight`.

@@ -55,7 +55,7 @@ PUBLISHED_OPTIONS = frozenset({"channel_order", "head_eps", "gate", "use_se"})
 
 
 class EncoderConfig(_Section):
-    """What of a pretrained encoder is trained, see :class:`cimnet.models.adapters.EncoderOptions`."""
+    """Which part of a pretrained encoder is trained, see :class:`cimnet.models.adapters.EncoderOptions`."""
 
     freeze: bool = Field(False, description="train none of the pretrained weights")
     adapter: Annotated[Literal["none", "bottleneck", "lora"], _yaml_false("none")] = Field(
@@ -157,10 +157,10 @@ class SecondConfig(_Section):
 
 
 class DataConfig(_Section):
-    """Where the pairs lie and how they are read."""
+    """Where the pairs are and how they are read."""
 
     root: Path
-    layout: str = Field("auto", description="auto or a layout's name, see docs/guides/data.md")
+    layout: str = Field("auto", description="auto or a layout's name, see docs/reference/layouts.md")
     train: str = "train"
     val: str = "val"
     classes: str | tuple[str, ...] | None = Field(None, description="names, or a built-in list: kust4k, mfnet")
@@ -219,7 +219,7 @@ class AugmentationConfig(_Section):
 
 
 class LossConfig(_Section):
-    """L = L_ce + λ·L_mi (eq. 24) and what may be added to it."""
+    """L = L_ce + λ·L_mi (eq. 24) and optional terms."""
 
     mutual_information_weight: Literal["balanced", "fixed", "free"] = "balanced"
     initial_weight: float = Field(0.1, gt=0, description="λ at the start")

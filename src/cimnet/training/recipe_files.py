@@ -16,7 +16,7 @@ Sections = dict[str, Any]
 
 @dataclass
 class RecipeFile:
-    """A recipe with everything that it takes from others.
+    """A recipe merged with the recipes it builds on.
 
     Attributes:
         path: the file.
@@ -36,7 +36,8 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def read_recipe(source: str | Path) -> RecipeFile:
-    """Read a recipe and the recipes it builds on: ``base`` names one, of which it changes what it writes itself.
+    """Read a recipe and the recipes it builds on: ``base`` names a recipe, and the fields written here replace the
+    base's.
 
     Args:
         source: path of a YAML file, or the name of one that comes with the package.

@@ -75,7 +75,7 @@ class RunFolder:
             require_new_folder(path, f"choose another --out, or {remedy}")
             return
         if _holds_something(path) and not is_run(path):
-            raise CimnetError(f"{path}: nothing to resume, it holds no run; choose the folder of one, or a new one")
+            raise CimnetError(f"{path}: nothing to resume, it holds no run; give the folder of a run, or a new one")
         require_writable(path)
 
     def lock(self) -> None:
@@ -151,7 +151,7 @@ class RunFolder:
         self.mark, its_own = read_mark(self.path), state.get("run")
         if self.mark is not None and its_own not in (None, self.mark):
             raise ConfigError(
-                f"--resume: the training state in {self.path} is one of another run; put the run's own back, or begin "
+                f"--resume: the training state in {self.path} is one of another run; restore the run's own, or begin "
                 "in another --out"
             )
         self.mark = self.mark or its_own

@@ -95,7 +95,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     single = {folder for folder in single if crossed.isdisjoint(folder.parents)}
     runs = [read_crossed(folder) if folder in crossed else read_run(folder) for folder in sorted(single | crossed)]
     if not runs:
-        raise DataError(f"{', '.join(map(str, folders))}: no runs in it; `cimnet train` makes one")
+        raise DataError(f"{', '.join(map(str, folders))}: it contains no runs; `cimnet train` makes one")
     return runs
 
 

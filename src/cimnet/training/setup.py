@@ -167,7 +167,7 @@ def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
     """The loss of a recipe. ``inverse_sqrt`` weighs a class by 1/√(its share of pixels), scaled to mean 1."""
     if recipe.loss.mutual_information_weight == "free":
         warnings.warn(
-            "loss.mutual_information_weight 'free': λ falls through zero, then redundancy is rewarded", stacklevel=2
+            "loss.mutual_information_weight 'free': λ can fall below zero, which rewards redundancy", stacklevel=2
         )
     weights = None
     if recipe.loss.class_weights == "inverse_sqrt":

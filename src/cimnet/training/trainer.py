@@ -199,7 +199,7 @@ class Trainer:
         if state["progress"].get("batch") and state.get("processes") != processes:
             raise ConfigError(
                 f"--resume: the newest state is from within an epoch of {state.get('processes')} processes, now there "
-                f"are {processes}; start as many"
+                f"are {processes}; start the same number"
             )
         try:
             for name, part in self._parts().items():

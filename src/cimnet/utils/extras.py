@@ -1,4 +1,4 @@
-"""Packages that only an extra of the installation brings."""
+"""Packages that come only with an extra of the installation."""
 
 from __future__ import annotations
 

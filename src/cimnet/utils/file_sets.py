@@ -10,7 +10,7 @@ from cimnet.errors import CimnetError, one_line
 
 
 def write_together(contents: Mapping[Path, str | bytes | None]) -> None:
-    """Write files, text as UTF-8 (None: the file goes), so that after an error every one of them is what it was.
+    """Write files, text as UTF-8 (None: the file is removed), so that after an error every one of them is what it was.
 
     All are written under temporary names first. Then each file that is there steps aside under another temporary name
     and the new one takes its place; if that fails for one, those before it are put back.

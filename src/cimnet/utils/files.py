@@ -42,7 +42,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _create(path: Path) -> None:
-    """Make an empty file. What has that name goes: left by a process that was killed, or a link to somewhere else."""
+    """Make an empty file. An existing file of that name is removed: a killed process left it, or it is a link to
+    somewhere else."""
     path.unlink(missing_ok=True)
     path.touch(exist_ok=False)
 
@@ -75,13 +76,13 @@ def resolved(path: Path) -> Path:
 
 
 def drop_link(path: Path) -> None:
-    """Remove a link that somebody put where a temporary file or folder will be; what it leads to is theirs."""
+    """Remove a link that somebody put where a temporary file or folder will be; its target stays as it is."""
     if path.is_symlink():
         path.unlink()
 
 
 def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuse to write what is also read, under whatever name: another path, a link, a mount. Files and folders.
+    """Refuse to write a file or folder that is also an input, under whatever name: another path, a link, a mount.
 
     Raises:
         ConfigError: naming the output and the input.
@@ -130,7 +131,7 @@ def require_empty(path: Path, remedy: str) -> None:
 
 
 def require_writable_file(path: Path) -> None:
-    """Refuse the name of a file to come that is a folder, or whose folder could not be written. Creates nothing.
+    """Refuse an output file whose name is a folder, or whose folder cannot be written. Creates nothing.
 
     Raises:
         CimnetError: naming the path.
@@ -142,7 +143,7 @@ def require_writable_file(path: Path) -> None:
 
 
 def require_writable(path: Path, named: Path | None = None) -> None:
-    """Try a file in the folder, or in the nearest one above that exists. Nothing stays.
+    """Check that a file can be written in the folder, or in the nearest parent that exists. Nothing is left behind.
 
     Args:
         named: what the error names. None: the folder.
@@ -208,7 +209,7 @@ def require_stageable(out: Path, remedy: str = "choose a new folder") -> tuple[P
 @contextmanager
 def staged_folder(out: Path, remedy: str = "choose a new folder") -> Iterator[Path]:
     """A hidden folder to write into, which gets the name ``out`` at the end, all at once; after an error, Ctrl-C or
-    SIGTERM nothing is left. What a killed process left goes when the next one begins.
+    SIGTERM nothing is left. The next process removes what a killed one left.
 
     The hidden folder lies where `require_stageable` says: beside ``out`` (beside its target, if ``out`` is a link), or
     inside an ``out`` that cannot be replaced: a mount point, the current folder, or one whose parent may not be
@@ -234,7 +235,7 @@ def hidden_folder(
     target: Path, *, inside: bool = False, named: Path | None = None, keep: Callable[[Path], bool] | None = None
 ) -> Iterator[Path]:
     """``.NAME.PID.part`` to prepare the file or folder ``target`` in, removed at the end, also after an error, Ctrl-C
-    or SIGTERM. This process alone works on ``target`` meanwhile; what killed ones left goes at the start.
+    or SIGTERM. Only this process works on ``target`` meanwhile. What killed processes left is removed at the start.
 
     Args:
         inside: it lies in the folder ``target`` instead of beside it.

@@ -1,4 +1,4 @@
-"""GDAL without its network and with few of its drivers, so that what a file names is neither fetched nor opened.
+"""GDAL without its network and with few of its drivers, so that addresses and files named in a file are not opened.
 
 Inside :func:`offline` GDAL has no network. In a process that :func:`limit_process` was called in, such as that of
 ``cimnet``, or that such a process started, it never has one, and drivers outside of :data:`DRIVERS` are not there.
@@ -36,8 +36,8 @@ _NETWORK = ("WMS", "WCS", "WMTS", "HTTP", "PLMOSAIC", "EEDA", "EEDAI", "DAAS", "
 
 
 def limit_process() -> None:
-    """Switch GDAL's network off for this process and those that it starts, whoever calls GDAL there, and have all
-    drivers but :data:`DRIVERS` removed when it is first used through :func:`offline`.
+    """Switch GDAL's network off for this process and those that it starts, whoever calls GDAL there. All drivers
+    except :data:`DRIVERS` are removed when GDAL is first used through :func:`offline`.
 
     For programs that are a process of their own; a library leaves the drivers to the program that uses it.
     """

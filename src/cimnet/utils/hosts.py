@@ -1,4 +1,4 @@
-"""Addresses that servers listen at, and requests that no server should take."""
+"""Addresses that servers listen on, and requests that no server should accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub where it may be out of reach: its client tries for up to a minute before it gives up."""
+"""Access to the Hugging Face Hub when it may be unreachable: its client tries for up to a minute before it gives up."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ PATIENCE = 3.0
 
 @contextmanager
 def cached_if_unreachable(endpoint: str | None = None) -> Iterator[None]:
-    """Inside, the Hub's client uses its cache alone if the Hub does not answer: what is not there is an error at once.
-    Where the Hub answers, the client is left as it is.
+    """Make the Hub's client use only its cache if the Hub does not answer; a file that is not cached is then an error
+    at once. If the Hub answers, the client is unchanged.
 
     Args:
         endpoint: address of the Hub; by default the client's own, https://huggingface.co or HF_ENDPOINT.

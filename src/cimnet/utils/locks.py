@@ -1,4 +1,5 @@
-"""One process at a time works on an output. The system holds the lock and lets go of it, however the process ends."""
+"""One process at a time works on an output. The operating system holds the lock and releases it, however the process
+ends."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class OutputLock:
 
     Args:
         target: the output, named in errors.
-        file: the lock file; None: ``.lock`` in the folder `target`. It and folders that are made for it go away again.
+        file: the lock file; None: ``.lock`` in the folder `target`. It is removed again, with folders that were made
+            for it.
         doing: what the other process does, for the error.
         remedy: what the user can do.
     """
@@ -61,7 +63,7 @@ class OutputLock:
             raise CimnetError(f"{self.target}: cannot be written ({one_line(error)}); choose another folder") from error
 
     def release(self) -> None:
-        """Let others in, and leave no lock file. Without the lock nothing happens."""
+        """Release the lock and remove its file. Without the lock nothing happens."""
         if not self._lock.is_locked:
             return
         if os.name != "nt":  # who has opened it before this gets no lock on it: filelock sees that it is gone

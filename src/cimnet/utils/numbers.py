@@ -20,7 +20,7 @@ def pluralize(count: int, what: str, many: str = "") -> str:
 
 
 def spread_evenly(length: int, count: int) -> list[int]:
-    """Up to `count` different positions in a sequence of so many items, evenly spread from the first to the last."""
+    """Up to `count` different positions in a sequence, evenly spread from the first item to the last."""
     import numpy as np  # here: the command line needs the other functions before it knows what to do
 
     return sorted(set(np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()))

@@ -131,7 +131,7 @@ def _run_all(
                 report()
         if len(found) == before:
             raise CimnetError(
-                "worker processes end before they begin; in a script, call this under `if __name__ == '__main__':`, or "
+                "worker processes end before they start; in a script, call this under `if __name__ == '__main__':`, or "
                 "use one worker"
             )
 

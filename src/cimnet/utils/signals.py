@@ -41,9 +41,9 @@ def _wait_for_parent(parent: BaseProcess, end: Callable[[], object]) -> None:
 
 
 class StopRequest:
-    """Inside, the first SIGTERM or SIGINT is only noted in ``signal``; a second Ctrl-C interrupts as ever.
+    """Note the first SIGTERM or SIGINT in ``signal`` instead of stopping; a second Ctrl-C interrupts as usual.
 
-    Outside of the main thread nothing is installed: Python allows it there alone.
+    Python allows this only in the main thread; elsewhere nothing is installed.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class StopRequest:
 
 @contextmanager
 def exit_on_sigterm() -> Iterator[None]:
-    """Inside, SIGTERM raises SystemExit (143): the program cleans up as after Ctrl-C. A second one does nothing.
+    """Make SIGTERM raise SystemExit (143), so the program cleans up as after Ctrl-C. A second one does nothing.
 
     Outside of the main thread, and where somebody else handles SIGTERM already, nothing is changed.
     """

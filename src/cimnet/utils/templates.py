@@ -1,4 +1,4 @@
-"""HTML from the templates in a package's folder: whatever is put into them is escaped."""
+"""HTML from the templates in a package's folder. All values are escaped."""
 
 from __future__ import annotations
 

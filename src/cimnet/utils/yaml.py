@@ -1,4 +1,4 @@
-"""YAML from strangers: plain values only, no key twice, no file that unpacks to gigabytes."""
+"""YAML from untrusted sources: plain values only, no repeated key, no file that unpacks to gigabytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_VALUES = 100_000
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML lets the last of two equal keys win in silence; here they are an error."""
+    """PyYAML silently keeps the last of two equal keys; here they are an error."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)

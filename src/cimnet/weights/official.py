@@ -43,7 +43,7 @@ def from_official(
             :func:`cimnet.weights.official_file.read_weights`), or a state dict.
         num_classes: K that is expected. None: whatever the weights have.
         channel_order: ``rgb`` or ``bgr``, in which the weights expect the colours. None: that of the official weights.
-            The images are given to the model as RGB all the same.
+            Callers still give the model RGB images.
 
     Returns:
         The model in evaluation mode, on the CPU: in float64 where all weights are, otherwise in float32.
@@ -60,7 +60,9 @@ def from_official(
     weights = read_weights(source) if isinstance(source, str | Path) else take_weights(source, place)
     found = _count_classes(name, weights) or num_classes or _ANY_CLASSES
     if num_classes not in (None, found):
-        raise CheckpointError(f"{place}: its weights are for {found} classes, not {num_classes}; give those it has")
+        raise CheckpointError(
+            f"{place}: its weights are for {found} classes, not {num_classes}; give as many class names"
+        )
     _require_fit(name, found, weights, place)
     model = create_model(name, found, **official_options(name, channel_order))
     assert isinstance(model, ZooNetwork)
@@ -179,7 +181,7 @@ def _is_plain(key: str, value: Tensor) -> bool:
 
 
 def _require_finite(model: RGBTModel, place: str) -> None:
-    """Refuse numbers that are none, also those that float32 cannot hold.
+    """Refuse NaN, infinite numbers and numbers that float32 cannot hold.
 
     Raises:
         CheckpointError: naming the first weight, as the file has it.

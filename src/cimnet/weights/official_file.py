@@ -1,4 +1,4 @@
-"""Weights out of a file of another program: a checkpoint of torch or safetensors, opened without running anything."""
+"""Read weights from a file of another program (torch or safetensors) without running anything in it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def take_weights(content: Any, source: str) -> dict[str, Tensor]:
 
 
 def _require_checkpoint(path: Path) -> None:
-    """Refuse what is no checkpoint by its first bytes."""
+    """Refuse a file whose first bytes are not those of a checkpoint."""
     try:
         if path.is_dir():
             raise CheckpointError(f"{path}: is a folder; give the file with the weights")

@@ -118,7 +118,7 @@ def test_larger_boxes_lie_behind(data: Path) -> None:
 
 def test_labels_that_are_there_are_kept_unless_asked(data: Path) -> None:
     boxes = write(data, "a,person,9,7,16,14,thermal,", "b,person,9,7,16,14,thermal,")
-    with pytest.raises(CimnetError, match=r"a.png: is there and differs \(1 label in all\); nothing was"):
+    with pytest.raises(CimnetError, match=r"a.png: exists and differs \(1 label in all\); nothing was"):
         label_from_boxes(data, boxes)
     assert not (data / "labels" / "b.png").exists()
     np.testing.assert_array_equal(label(data, "a"), 3)

@@ -156,7 +156,7 @@ def test_labels_that_are_there_are_kept(data: Path, tmp_path: Path) -> None:
     before = (data / "labels" / "a.png").read_bytes()
     Image.fromarray(truth(9)).save(data / "labels" / "b.png")
     changed = (data / "labels" / "b.png").read_bytes()
-    with pytest.raises(CimnetError, match=r"b\.png: is there and differs .*--overwrite"):
+    with pytest.raises(CimnetError, match=r"b\.png: exists and differs .*--overwrite"):
         import_masks(data, tmp_path / "out" / "annotations.zip", tmp_path / "out")
     assert (data / "labels" / "b.png").read_bytes() == changed
     done = import_masks(data, tmp_path / "out" / "annotations.zip", tmp_path / "out", overwrite=True)

@@ -105,7 +105,7 @@ def test_folds_are_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     root = make_drives(tmp_path / "data", 8)
     divide_into_folds(root, 4).write()
     (root / "folds" / "3" / "mine.txt").write_text("notes\n")
-    with pytest.raises(DataError, match=r"folds/0/test\.txt: is there already; --overwrite replaces all folds"):
+    with pytest.raises(DataError, match=r"folds/0/test\.txt: exists; --overwrite replaces all folds"):
         divide_into_folds(root, 2)
     divide_into_folds(root, 2, overwrite=True).write()
     assert sorted(path.name for path in (root / "folds").iterdir()) == ["0", "1", "3", "split.json"]
@@ -170,7 +170,7 @@ def test_a_class_of_one_group_is_said(tmp_path: Path) -> None:
     ("count", "options", "message"),
     [
         (1, {}, "folds: 1 is too few; give 2 or more, or groups"),
-        (25, {}, "24 groups .* cannot fill 25 folds; give 24 or fewer, or tell the groups otherwise"),
+        (25, {}, "24 groups .* cannot fill 25 folds; give 24 or fewer, or choose the groups in another way"),
         (2, {"groups": r"drive(0(?=0)|).*"}, r"2 groups .* cannot fill train, val and test of a fold"),
         (2, {"groups": r"drive(.).*"}, r"3 groups .* leave a fold without train and val; give more folds"),
         (3, {"parts": {"train": 0.7, "val": 0.1, "test": 0.2}}, "not train, val, test; give both or neither"),

@@ -85,7 +85,7 @@ def test_frames_that_look_alike_are_one_group(tmp_path: Path) -> None:
 
 
 def test_too_few_groups_and_unknown_splits(drives: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"1 group \(drive\) cannot fill 3 parts; give fewer parts, or tell"):
+    with pytest.raises(DataError, match=r"1 group \(drive\) cannot fill 3 parts; give fewer parts, or choose"):
         split_dataset(drives, groups=r"(drive)\d+_\d+")
     with pytest.raises(DataError, match=r"no list train.txt"):
         split_dataset(drives, of="train")

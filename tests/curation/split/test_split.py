@@ -128,9 +128,9 @@ def test_val_out_of_train(tmp_path: Path) -> None:
     train, val = open_dataset(root, "train").ids, open_dataset(root, "val").ids
     assert sorted(train + val) == whole
     assert len(open_dataset(root, "test")) == 4
-    with pytest.raises(DataError, match=r"train.txt: is there already; --overwrite replaces it, --out"):
+    with pytest.raises(DataError, match=r"train.txt: exists; --overwrite replaces it, --out"):
         split_dataset(root, of="train", parts={"train": 0.75, "val": 0.25})
-    with pytest.raises(DataError, match=r"split.json: is there already"):
+    with pytest.raises(DataError, match=r"split.json: exists; --overwrite"):
         split_dataset(root, of="train", parts={"a": 0.75, "b": 0.25})
     again = split_dataset(root, of="train", parts={"train": 0.5, "val": 0.5}, overwrite=True)
     again.write()
@@ -162,7 +162,7 @@ def test_what_is_written(tmp_path: Path) -> None:
         root, parts=record["parts"], seed=record["seed"], groups=record["groups"], of=record["of"], overwrite=True
     )
     assert again.names == division.names
-    with pytest.raises(DataError, match=r"train.txt: is there already"):
+    with pytest.raises(DataError, match=r"train.txt: exists; --overwrite"):
         division.write()
     other = split_dataset(root, out=tmp_path / "new" / "lists")
     other.write()

@@ -35,7 +35,7 @@ def test_classes_and_splits(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.shares(), np.bincount(labels.ravel(), minlength=3) / labels.size)
     np.testing.assert_allclose(found.shares("val"), np.bincount(labels[3].ravel(), minlength=3) / labels[3].size)
     assert found.offsets()["pairs"] == 0
-    with pytest.raises(DataError, match="no offsets were looked at"):
+    with pytest.raises(DataError, match="no offsets were estimated"):
         plot_offsets(found)
 
 
@@ -132,7 +132,7 @@ def test_lists_can_be_written_and_are_read(scenes: Path, tmp_path: Path) -> None
     paths = write_lists(found, tmp_path)
     assert (tmp_path / "day.txt").read_text().split() == sorted(p.id for p in found.pairs() if p.light == "day")
     assert {path.stem for path in paths} <= {"day", "night", "dark_night", "weakly_aligned"}
-    with pytest.raises(DataError, match="is there already; --overwrite"):
+    with pytest.raises(DataError, match="exists; --overwrite"):
         write_lists(found, tmp_path)
     write_lists(found, tmp_path, overwrite=True)
 

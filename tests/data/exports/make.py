@@ -1,7 +1,7 @@
 """Writes the miniature exports of labelling tools beside this file: `python -m tests.data.exports.make`.
 
 Folders, names and values are those that the tools write for semantic masks; the pictures are drawn here. Each folder
-also holds a thermal image for every picture, and the classes.yaml that docs/guides/data.md shows for the tool.
+also holds a thermal image for every picture, and the classes.yaml that docs/reference/layouts.md shows for the tool.
 """
 
 from __future__ import annotations

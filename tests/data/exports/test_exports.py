@@ -14,7 +14,7 @@ from cimnet.data import open_dataset
 from cimnet.data.class_pixels import check_classes
 from tests.data.exports.make import COUNT, EXPORTS, HERE, main, truth
 
-DOCS = Path(__file__).parents[3] / "docs" / "guides" / "data.md"
+DOCS = Path(__file__).parents[3] / "docs" / "reference" / "layouts.md"
 
 
 @pytest.mark.filterwarnings("ignore:.*both fit")

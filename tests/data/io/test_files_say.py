@@ -192,7 +192,7 @@ def test_masks_beside_colours_and_labels(tmp_path: Path) -> None:
         (lambda p: p.write_text("<GDAL_WMS></GDAL_WMS>"), "not a PNG, JPEG, TIFF or BMP image"),
         (lambda p: Image.new("L", (5, 4)).save(p, "PNG"), "not a TIFF of one 8-bit mask; remove it"),
         (lambda p: Image.new("RGB", (5, 4)).save(p, "TIFF"), "not a TIFF of one 8-bit mask; remove it"),
-        (lambda p: Image.new("L", (4, 5)).save(p, "TIFF"), "is 5x4 .* is 4x5; write both anew"),
+        (lambda p: Image.new("L", (4, 5)).save(p, "TIFF"), "is 5x4 .* is 4x5; write both again"),
     ],
 )
 def test_what_is_no_mask_beside_a_file(tmp_path: Path, make: Any, words: str) -> None:

@@ -130,13 +130,13 @@ PLACE = flir.place(1.4, 0, 0)
 REFUSED: dict[str, tuple[bytes, bytes | None, str]] = {
     "no place": (GOOD, None, "does not say where the thermal image lies in its visible picture"),
     "a place cut off": (GOOD, PLACE[:5], "does not say where the thermal image lies in its visible picture"),
-    "no ratio": (GOOD, flir.place(0.0, 0, 0), r"is not credible \(Real2IR 0, OffsetX 0, OffsetY 0\)"),
-    "ratio not a number": (GOOD, flir.place(float("nan"), 0, 0), "is not credible"),
-    "ratio below zero": (GOOD, flir.place(-1.4, 0, 0), "is not credible"),
+    "no ratio": (GOOD, flir.place(0.0, 0, 0), r"is not plausible \(Real2IR 0, OffsetX 0, OffsetY 0\)"),
+    "ratio not a number": (GOOD, flir.place(float("nan"), 0, 0), "is not plausible"),
+    "ratio below zero": (GOOD, flir.place(-1.4, 0, 0), "is not plausible"),
     "a wider thermal image": (GOOD, flir.place(0.8, 0, 0), "lacks 36% of what the thermal image shows"),
     "another place": (GOOD, flir.place(1.4, 900, 0), "lacks 100% of what the thermal image shows"),
     "no picture": (b"", PLACE, "holds no visible picture; give the RGB images as files of their own"),
-    "png": (png(), PLACE, "is not a JPEG, and whether its colours are RGB or YCbCr is not told"),
+    "png": (png(), PLACE, "is not a JPEG, and the file does not say whether its colours are RGB or YCbCr"),
     "a tag of its own": (with_a_tag(), PLACE, "has an orientation tag of its own"),
     "cut off": (cut_off(), PLACE, "cannot be read"),
 }

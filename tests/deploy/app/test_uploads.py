@@ -75,7 +75,7 @@ def test_a_small_file_of_many_pixels_is_refused_unread(tmp_path: Path, monkeypat
 def test_length_and_least_side(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "long.png")
-    with pytest.raises(DataError, match=r"^long.png: 0.1 MB; files up to 0.05 MB are taken"):
+    with pytest.raises(DataError, match=r"^long.png: 0.1 MB; files up to 0.05 MB are accepted"):
         read_upload_rgb(tmp_path / "long.png", Limits(megabytes=0.05))
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     with pytest.raises(DataError, match=r"^dot.png: 1×1 pixels; at least 32"):

@@ -64,7 +64,7 @@ CASES: dict[str, tuple[Make, str]] = {
         "do not overlap",
     ),
     "one without a CRS": (_pair(thermal={"crs": None}), r"thermal.tif: no coordinate reference system.*-a_srs"),
-    "a local system": (_pair({"crs": LOCAL}), "rgb.tif: no way from one coordinate reference system to the other"),
+    "a local system": (_pair({"crs": LOCAL}), "rgb.tif: no transformation between their coordinate reference systems"),
     "both without, sizes differ": (_pair(NOWHERE, {**NOWHERE, "values": THERMAL[:40]}), "neither has a coord"),
     "no geotransform": (_pair({"transform": Affine.identity()}), r"rgb.tif: no geotransform.*-a_ullr"),
     "grey": (_pair({"values": RGB[..., 0]}), r"rgb.tif: 1 band, expected red, green, blue.*gdal_translate"),

@@ -298,7 +298,7 @@ def test_qgis_gets_a_style_for_both_layers_and_a_changed_one_stays(tmp_path: Pat
         assert [symbols[item.get("symbol")].get("v") for item in renderer.iter("category")] == colors
     styles[0].write_text("mine")
     out.unlink(), shapes.unlink()
-    with pytest.warns(UserWarning, match="classes.qml: another style is there and stays"):
+    with pytest.warns(UserWarning, match="classes.qml: another style exists and is kept"):
         predict_geotiff(make_predictor(), *files, out, polygons=shapes)
     assert styles[0].read_text() == "mine"
     predict_geotiff(make_predictor(), *files, out, polygons=shapes, overwrite=True)

@@ -97,7 +97,7 @@ def test_what_ends_a_job_is_one_error(cluster: Any, trained: Trained, few: Path,
     with pytest.raises(CimnetError, match="another file on a worker"):
         list(predict_on_ray(parts, task, pool))
     broken = Task(5, "0" * 64, {}, "cpu", tmp_path / "out", tmp_path / "tries", predict_part)  # type: ignore[arg-type]
-    with pytest.raises(CimnetError, match=r"Ray: .*; what is done is kept: mend it and add --resume"):
+    with pytest.raises(CimnetError, match=r"Ray: .*; what is done is kept: fix this and add --resume"):
         list(predict_on_ray(parts, broken, pool))
     assert not (tmp_path / "out").exists()
 

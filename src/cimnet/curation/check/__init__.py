@@ -39,16 +39,16 @@ def check_dataset(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Examine every file of a data set folder. Nothing is changed, and nothing in the folder raises.
+    """Examine every file of a data set folder. Nothing is changed, and no fault in the folder raises an error.
 
     Args:
         root, layout, classes, thermal_range: as in `open_dataset`.
         estimate: measures the offset of RGB and thermal, see `Estimate`; picklable where there are several workers.
-        estimate_pairs: how many pairs it is asked about, evenly spread.
+        estimate_pairs: how many evenly spread pairs it measures.
         workers, progress: see `measure_pairs`.
 
     Raises:
-        DataError: no such folder, an unknown layout, class list or range.
+        DataError: the folder does not exist, or the layout, class list or range is unknown.
         CimnetError: worker processes cannot be kept alive.
     """
     root = Path(root)

@@ -34,7 +34,7 @@ def _common(borders: Sequence[Border]) -> Border:
 
 
 def is_shared(border: Border, shared: Border) -> bool:
-    """Whether an image's constant rows and columns are, but for a few, those of all images."""
+    """Whether an image's constant rows and columns are nearly those of all images."""
     return all(own - common <= max(_SPREAD, common // 4) for own, common in zip(border, shared, strict=True))
 
 

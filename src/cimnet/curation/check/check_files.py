@@ -1,4 +1,4 @@
-"""What lies in a folder, and which files lack a partner."""
+"""The files of a folder, and which of them lack a partner."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ def _labels(
 ) -> list[Finding]:
     findings = []
     if not labels:
-        return [Finding("warning", "no-labels", "no labels at all", "add them; without, only prediction is possible")]
+        return [
+            Finding("warning", "no-labels", "no labels at all", "add labels; without them, only prediction is possible")
+        ]
     lacking = images - labels - respelt
     asked = lacking if wanted is None else lacking & wanted
     if asked:

@@ -1,4 +1,4 @@
-"""Class ids: outside the classes, absent, shifted; how the pixels are shared among the classes."""
+"""Class ids outside the classes, absent or shifted, and the shares of the classes."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def _single(labelled: _Labelled) -> list[Finding]:
     if not single:
         return []
     message = f"{pluralize(len(single), 'label')} of one class only"
-    return [Finding("note", "one-class", message, "nothing, if there is nothing else to be seen", single)]
+    return [Finding("note", "one-class", message, "nothing to do, if these images show nothing else", single)]
 
 
 def table(rules: Rules, tally: Tally, splits: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How far RGB and thermal lie apart, by an estimate from elsewhere, over a sample of the pairs."""
+"""How far RGB and thermal are displaced, over a sample of the pairs. The estimator is passed in."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def summarise(measured: Sequence[PairStats]) -> dict[str, Any] | None:
 
 
 def check_offsets(measured: Sequence[PairStats]) -> list[Finding]:
-    """Whether RGB and thermal lie too far apart."""
+    """Report RGB and thermal images that are too far out of line."""
     summary = summarise(measured)
     if summary is None:
         return []

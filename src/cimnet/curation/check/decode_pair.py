@@ -1,4 +1,4 @@
-"""Decode the files of a pair, each once, and say what is wrong with those that cannot be used."""
+"""Decode each file of a pair once, and say what is wrong with those that cannot be used."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Files:
 
     `label`: values as stored, or class ids where labels are in colours; `unlabelled` (H, W): where it has the value
     that its file declares as nodata; `sizes`: (height, width) of the whole images; `formats`: "PNG RGB" and the like;
-    `turned`: EXIF orientations; `doubts`: what is odd about files that are read all the same.
+    `turned`: EXIF orientations; `doubts`: what is odd about files that are read in spite of it.
     """
 
     rgb: npt.NDArray[np.uint8] | None = None

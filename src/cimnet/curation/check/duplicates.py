@@ -1,4 +1,4 @@
-"""Pairs that are in the data set twice: the same pixels, or nearly the same picture.
+"""Duplicate pairs: the same pixels, or nearly the same picture.
 
 Nearly the same is judged by thumbnails (24 by 24 means in units of their standard deviation), by the cell that differs
 most: a fixed camera sees the same background in every frame, and only what moves tells the frames apart. Whatever shows
@@ -93,7 +93,7 @@ def _near(measured: Sequence[PairStats], split_of: Mapping[str, str]) -> list[Fi
             findings.append(Finding("warning", "near-duplicate-across-splits", message, remedy, items))
         elif items:
             message = f"{pluralize(len(items), 'pair')} nearly equal to an earlier one of the same split"
-            findings.append(Finding("note", "near-duplicate", message, "nothing; they add little", items))
+            findings.append(Finding("note", "near-duplicate", message, "nothing to do; they add little", items))
     return findings
 
 

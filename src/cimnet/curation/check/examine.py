@@ -1,4 +1,4 @@
-"""All checks of the pairs that were looked at, in the order in which a report lists them."""
+"""All checks of the measured pairs, in the order of the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cimnet.curation.check.splits import Splits
 
 @dataclass(frozen=True)
 class Examined:
-    """What the checks go by: `measured` in the order of `jobs`."""
+    """The input of the checks; `measured` has the order of `jobs`."""
 
     root: Path
     jobs: Sequence[Job]

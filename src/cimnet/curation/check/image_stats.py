@@ -1,4 +1,4 @@
-"""Figures of single images, each cheap beside decoding the file."""
+"""Measurements of single images, each cheap compared with decoding the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PairStats of all pairs, in processes of their own where that pays."""
+"""Measure all pairs, in several processes where that is faster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look at a pair: its files are decoded once, and what the checks need of them comes back as a few numbers."""
+"""Measurements of a pair: its files are decoded once, and the checks get a few numbers."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class LabelStats:
 
 @dataclass(frozen=True)
 class PairStats:
-    """What is known of a pair; a part is None where its file is missing or cannot be used.
+    """Measurements of a pair; a part is None if its file is missing or cannot be used.
 
     `formats`: "PNG RGB" and the like by kind; `turned`: EXIF orientation by kind; `similarity`: correlation of grey and
     thermal, 0 where one of them shows nothing; `measured`: whether the offset was measured; `offset`: (dx, dy) in

@@ -1,4 +1,4 @@
-"""Files that cannot be used, and sizes, depths and ranges that do not fit each other."""
+"""Report unusable files, and sizes, depths and ranges that do not fit each other."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _READING = (
 
 
 def unreadable(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
-    """Files that a reader refuses, by what is wrong with them; the details are the readers' words."""
+    """Files that a reader refuses, grouped by fault; the details are the readers' messages."""
     found: dict[str, list[Item]] = {}
     for stats in measured:
         for problem in stats.problems:
@@ -71,7 +71,7 @@ _DOUBTS = (
 
 
 def doubtful(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
-    """Files that are read all the same, by what is odd about them; the details are the readers' words."""
+    """Files that are read with a doubt, grouped by doubt; the details are the readers' messages."""
     found: dict[str, list[Item]] = {}
     for stats in measured:
         for doubt in stats.doubts:

@@ -1,4 +1,4 @@
-"""Images that show that a sensor failed, and whether the lists of broken pairs say so."""
+"""Images that show a failed sensor, compared with the lists of broken pairs."""
 
 from __future__ import annotations
 

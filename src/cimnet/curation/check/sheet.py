@@ -1,4 +1,4 @@
-"""A sheet of pictures for a person to look at: RGB, thermal and label of typical pairs and of what was found."""
+"""The contact sheet: RGB, thermal and label of typical pairs and of findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names the lists of a folder give to which split, and what is wrong with the lists."""
+"""Assign names to splits by the lists of a folder, and report faults of the lists."""
 
 from __future__ import annotations
 

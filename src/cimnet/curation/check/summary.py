@@ -1,4 +1,4 @@
-"""Figures about a data set, whether or not anything is wrong with it."""
+"""The summary of a data set, whether or not anything is wrong with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From one layout to another: every pair, split, scene and flag, with labels by class name."""
+"""Convert a data set to another layout: every pair, split, scene and flag, with labels matched by class name."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def convert(
         splits: names of the splits to take, or their new names by name; "all": pairs of none of the others. None: every
             one. Layouts with folders by split, and coco_panoptic, need a split for every pair.
         workers: processes.
-        progress: called with the numbers of pairs done and in all.
+        progress: called with the number of finished pairs and the total.
 
     Returns:
         The target.
@@ -123,7 +123,7 @@ def _reader(dataset: RGBTDataset) -> RGBTDataset:
 def _write_lists(
     job: Job, contents: Contents, splits: Mapping[str, list[str]], places: Mapping[str, Destination]
 ) -> None:
-    """Split lists, but for those that a folder says already, lists of scenes, lists of flags."""
+    """Write lists of scenes and flags, and split lists unless a folder already states the split."""
     pairs = contents.pairs
     lists = {}
     for split, names in splits.items():

@@ -1,4 +1,4 @@
-"""Where each pair goes in another layout: its split, its name, and what it is then called."""
+"""The place of each pair in another layout: its split and its name."""
 
 from __future__ import annotations
 

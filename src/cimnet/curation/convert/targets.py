@@ -1,4 +1,4 @@
-"""What a layout holds when pairs are written in it: containers, depths, classes, label values."""
+"""What a layout can hold: file formats, depths, classes, label values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pair into a new folder: copied where nothing changes, else encoded without loss."""
+"""Write one pair into a new folder: files are copied if nothing changes, and encoded without loss otherwise."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def to_8_bit(counts: Counts, scaling: ThermalScaling, path: Path) -> npt.NDArray
     """
     if scaling.low is None and counts.dtype == np.uint16:
         raise DataError(
-            f"{path}: 16-bit thermal values become 8 bits by a thermal_range; give one, such as what `cimnet data "
-            "stats` suggests, or [0, 65535]"
+            f"{path}: 16-bit thermal values become 8 bits by a thermal_range; give one, such as the one that "
+            f"`cimnet data stats` suggests, or [0, 65535]"
         )
     return (scaling(counts, path) * np.float32(255)).round().astype(np.uint8)
 

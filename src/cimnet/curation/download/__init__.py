@@ -1,4 +1,4 @@
-"""Where the public data sets lie, and `download`, which brings one into a folder: all of it or nothing."""
+"""The addresses of the public data sets, and `download`, which fetches one: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cimnet.utils.files import hidden_folder, publish_folder, require_empty, req
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: its files, or (`by_hand`) what a person has to fetch and how it has to lie in DIR."""
+    """A data set: its files, or (`by_hand`) what a person must fetch and how to arrange it in DIR."""
 
     name: str
     title: str
@@ -95,7 +95,7 @@ SOURCES = {source.name: source for source in _TABLE}
 def download(
     name: str, root: str | Path, *, mirror: str | None = None, keep_partial: bool = False, report: Report | None = None
 ) -> Path:
-    """Bring the data set `name` (one of `SOURCES`) into the folder `root`; see `fetch_source`. Returns `root`.
+    """Download the data set `name` (one of `SOURCES`) into the folder `root`; see `fetch_source`. Returns `root`.
 
     Raises:
         DataError: no such data set, one that only a person can fetch, or a failure of `fetch_source`.
@@ -124,10 +124,10 @@ def fetch_source(
     report: Report | None = None,
     pause: Pause = time.sleep,
 ) -> Path:
-    """Bring a data set into `root`, which must be absent or empty. It appears there at the end, all at once.
+    """Download a data set into `root`, which must be absent or empty. It appears there at the end, all at once.
 
     Until then all lies in the hidden folder `.NAME.part`, removed on failure; with `keep_partial` what arrived stays,
-    and the next call goes on from it. It lies beside `root`, or inside where `root` cannot be replaced, such as a mount
+    and the next call resumes from it. It lies beside `root`, or inside where `root` cannot be replaced, such as a mount
     point. `mirror` is an address under which every file lies by its name.
 
     Raises:
@@ -181,7 +181,7 @@ def _resolve(source: Source, mirror: str | None, pause: Pause) -> Sequence[Remot
         lost = [file.name for file in files if file.url is None]
         if lost:
             missing = f"no address for {name_some(lost)} in {source.listing} ({why})"
-            raise DataError(f"{source.name}: {missing}, and it is of no use without; try later or give a --mirror")
+            raise DataError(f"{source.name}: {missing}, and it is useless without it; try later or give a --mirror")
         known = {file.name.casefold() for file in files}
         files += [file for name, file in listed.items() if name.endswith(".txt") and name.casefold() not in known]
     names = [file.name for file in files]

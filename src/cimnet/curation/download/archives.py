@@ -1,4 +1,4 @@
-"""Unpack zip and tar(.gz) from strangers: nothing outside the folder, no links, no bombs; all of it or nothing."""
+"""Unpack untrusted zip and tar(.gz) files: nothing outside the folder, no links, no bombs; all of it or nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unpack(
     max_ratio: float = MAX_RATIO,
     max_entries: int = MAX_ENTRIES,
 ) -> None:
-    """Unpack into `folder`, made if need be. Where all lies in one top folder, that folder is left out.
+    """Unpack into `folder`, created if necessary. Where all lies in one top folder, that folder is left out.
 
     `__MACOSX/`, `.DS_Store` and `._*` are skipped; permissions, owners and times are not taken over.
 

@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP so that it arrives whole or not at all: resumed, tried again, checked."""
+"""Fetch one file over HTTP, complete or not at all: resumed, retried, checked."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def fetch(
     attempts: int = ATTEMPTS,
     timeout: float = TIMEOUT,
 ) -> None:
-    """Fetch a file to `path`. Until it is whole it lies beside it as `.NAME.part`, from which a later call goes on.
+    """Fetch a file to `path`. Until it is whole it lies beside it as `.NAME.part`, and a later call resumes from it.
 
     A file already there is taken as it is if it has the checksum, and fetched again otherwise. `most` is the
     largest number of bytes to accept where the size is not known.
@@ -165,7 +165,7 @@ def _receive(job: _Job, attempts: int, pause: Pause) -> None:
 
 
 def _try_once(job: _Job) -> None:
-    """Go on from what has arrived, unless it is too long or a change of the file would go unnoticed."""
+    """Resume from what has arrived, unless it is too long or a change of the file would go unnoticed."""
     start, state, remote = job.size(), job.state(), job.remote
     sure = bool(state or remote.md5 or remote.sha256)
     if start and (not sure or (remote.size is not None and start > remote.size)):

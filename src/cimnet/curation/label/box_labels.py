@@ -72,15 +72,15 @@ def label_from_boxes(
             filled as a whole.
         outside: what pixels outside the boxes become: "ignore" (255), the name of a class, or "keep": what the pair's
             label says. With "ignore" and "keep", pairs without a box are left alone.
-        overwrite: replace labels that are there and differ.
+        overwrite: replace existing labels that differ.
         classes: as in `open_dataset`.
         class_map: as in :func:`cimnet.data.boxes.boxes_of_pairs`.
-        progress: called with the numbers of pairs done and in all.
+        progress: called with the number of finished pairs and the total.
 
     Raises:
         DataError: boxes that cannot be used, an unknown class or way to fill, no pair with a box, or a pair without a
             label to keep.
-        CimnetError: labels are there and differ, or cannot be written.
+        CimnetError: existing labels differ, or labels cannot be written.
     """
     if fill not in get_args(Fill):
         raise DataError(f"fill is {fill!r}; give one of {', '.join(get_args(Fill))}")

@@ -1,4 +1,4 @@
-"""CVAT: images with the thermal image as context, masks to start from ("Segmentation mask 1.1"), and the way back."""
+"""Write tasks for CVAT ("Segmentation mask 1.1"), with the thermal image as context, and read its exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs as a labelling tool takes them, those that the model is least sure of first."""
+"""Export pairs for a labelling tool, the least certain ones first."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def export_for_labelling(
         prelabel: gives masks to start from; the most uncertain pairs come first. None: without masks, by name.
         labelled: take the pairs that have labels, too; their own labels are the masks to start from. They come last
             where there is a model.
-        most: at most so many pairs, the first ones.
+        most: export at most this many pairs, the first ones.
         layout, classes: as in `open_dataset`.
-        progress: called with the numbers of pairs done and in all.
+        progress: called with the number of finished pairs and the total.
 
     Raises:
         DataError: a data set that cannot be read, or one without a pair to label.

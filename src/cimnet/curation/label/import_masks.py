@@ -1,4 +1,4 @@
-"""Corrected masks from a labelling tool into a data set."""
+"""Import corrected masks from a labelling tool into a data set."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def import_masks(
     overwrite: bool = False,
     classes: str | Sequence[str] | None = None,
 ) -> Imported:
-    """Write the masks that a tool exported as label files of class ids into a data set of the layout ``folder``: all of
-    them, or none.
+    """Write the masks that a tool exported into a data set of the layout ``folder``, as label files of class ids: all
+    of them, or none.
 
     Args:
         result: CVAT's export "Segmentation mask 1.1" (.zip, or its folder), or Label Studio's "JSON".
-        names: the table of the export, or the folder that holds it.
-        overwrite: replace labels that are there and differ.
+        names: the table of the export, or the folder that contains it.
+        overwrite: replace existing labels that differ.
         classes: as in `open_dataset`.
 
     Raises:
         DataError: a result that cannot be read, labels that are no classes of the data set, an image or pair that is
             not known or comes twice, or a mask of another size.
-        CimnetError: labels are there and differ, or cannot be written.
+        CimnetError: existing labels differ, or labels cannot be written.
     """
     root, result, names = Path(root), Path(result), Path(names)
     table = read_table(names / TABLE if names.is_dir() else names)

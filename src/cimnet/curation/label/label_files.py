@@ -61,7 +61,7 @@ class LabelFiles:
         """
         if self.replaced and not overwrite:
             raise CimnetError(
-                f"{self.replaced[0]}: is there and differs ({pluralize(len(self.replaced), 'label')} in all); nothing "
+                f"{self.replaced[0]}: exists and differs ({pluralize(len(self.replaced), 'label')} in all); nothing "
                 "was written. --overwrite replaces them"
             )
         write_together(self.files)

@@ -1,4 +1,4 @@
-"""Label Studio: tasks with RGB and thermal beside each other, brush labels to start from, and the way back."""
+"""Write tasks for Label Studio, with RGB and thermal side by side and brush labels, and read its exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes as labelling tools know them: by name and colour, and what is not painted."""
+"""Classes in a labelling tool: names, colours, and the class of unpainted pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits that can be made again, keep sequences together and share out scenes and classes evenly."""
+"""Reproducible splits that keep sequences together and distribute scenes and classes evenly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def split_dataset(
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Division:
-    """Divide the pairs of a data set. Nothing is written before `Division.write`.
+    """Divide the pairs of a data set into parts. Only `Division.write` writes.
 
     Groups of pairs stay whole. They are placed so that every part holds its share of the pairs, of each scene and flag,
     of the pairs that hold a class and of its pixels (`stratify`). The same files, names and seed give the same parts,
@@ -45,11 +45,11 @@ def split_dataset(
         parts: share by name.
         of: the split to divide, such as "train" into train and val where there is no val.
         layout, classes: as in `open_dataset`.
-        seed: decides between divisions that are about as good.
+        seed: decides between divisions that are equally good.
         groups: "auto" (None), "near", a regular expression or a CSV file, see `find_groups`.
-        overwrite: whether lists that are there may be replaced.
-        out: where the lists are to lie; None: `root`.
-        progress: called with the numbers of pairs looked at and in all.
+        overwrite: whether existing lists may be replaced.
+        out: folder for the lists; None: `root`.
+        progress: called with the number of pairs read and the total.
 
     Raises:
         DataError: shares that are not positive or whose sum is not 1, names that cannot be a list's, lists that are
@@ -70,7 +70,7 @@ def split_dataset(
     if len(rows) < len(parts):
         raise DataError(
             f"{root}: {pluralize(len(rows), 'group')} ({name_some(rows)}) cannot fill {pluralize(len(parts), 'part')}; "
-            "give fewer parts, or tell the groups otherwise (auto, near, a regular expression or a CSV file)"
+            "give fewer parts, or choose the groups in another way (auto, near, a regular expression or a CSV file)"
         )
     amounts = np.stack(list(columns.values()), axis=1)
     placed = dict(zip(rows, stratify(amounts, list(parts.values()), seed, weights_of(columns)), strict=True))
@@ -100,7 +100,7 @@ def _refuse_to_hide(dataset: RGBTDataset, parts: Mapping[str, float], of: str, o
     if hidden and not overwrite:
         raise DataError(
             f"{dataset.root}: a list {hidden[0]}.txt of pairs of {of} would hide the pairs of the folder {hidden[0]}; "
-            "name the part otherwise, or say --overwrite"
+            "choose another name for the part, or pass --overwrite"
         )
 
 

@@ -121,7 +121,7 @@ def refuse_to_replace(folder: Path, parts: Sequence[str], places: Sequence[str])
     found = [path for part in parts if (path := find_list(folder, part, places)) is not None]
     found += [path for path in (folder / RECORD,) if path.is_file()]
     if found:
-        raise DataError(f"{found[0]}: is there already; --overwrite replaces it, --out takes another folder")
+        raise DataError(f"{found[0]}: exists; --overwrite replaces it, --out takes another folder")
 
 
 def check_shares(parts: Mapping[str, float]) -> None:

@@ -175,7 +175,7 @@ def refuse_to_replace_folds(folder: Path) -> None:
         DataError: naming one of their files.
     """
     if found := _files(folder):
-        raise DataError(f"{found[0]}: is there already; --overwrite replaces all folds, --out takes another folder")
+        raise DataError(f"{found[0]}: exists; --overwrite replaces all folds, --out takes another folder")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -196,7 +196,7 @@ def _check(count: int | None, parts: Mapping[str, float]) -> None:
 def _test_fold(rows: list[str], columns: Columns, count: int | None, seed: int, root: Path) -> npt.NDArray[np.int64]:
     """The fold that tests each group, (groups,)."""
     found = f"{root}: {pluralize(len(rows), 'group')} ({name_some(rows)})"
-    otherwise = "tell the groups otherwise (auto, near, a regular expression or a CSV file)"
+    otherwise = "choose the groups in another way (auto, near, a regular expression or a CSV file)"
     if len(rows) < 3:
         raise DataError(f"{found} cannot fill train, val and test of a fold; {otherwise}")
     if count is None:

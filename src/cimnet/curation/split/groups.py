@@ -1,4 +1,4 @@
-"""Pairs that belong together, such as the frames of one drive: what a split must not take apart."""
+"""Groups of pairs that a split must keep together, such as the frames of one drive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of pairs into parts of given shares, so that each part holds its share of everything that is counted."""
+"""Distribute groups of pairs over parts, so that each part gets its share of everything that is counted."""
 
 from __future__ import annotations
 

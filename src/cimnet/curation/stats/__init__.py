@@ -1,4 +1,4 @@
-"""Figures about a data set as the paper gives them for Kust4K (section IV): splits, light, classes, misalignment."""
+"""Statistics of a data set as the paper reports them for Kust4K (section IV): splits, light, classes, misalignment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIGHT = ("day", "night", "dark_night")
 
 @dataclass(frozen=True)
 class Stats:
-    """Figures of a data set; pairs by split.
+    """Statistics of a data set; pairs by split.
 
     Attributes:
         classes, colors: by id.
@@ -143,10 +143,10 @@ def dataset_stats(
 
     Args:
         splits: names; default: those of train, val and test that there are, else all.
-        sample: pairs of each split, evenly spaced, whose offsets are looked at; 0 for none. Where the set carries true
+        sample: pairs of each split, evenly spaced, whose offsets are estimated; 0 for none. Where the set carries true
             offsets, these are taken, of every pair.
         workers: processes.
-        progress: called with the numbers of pairs done and in all.
+        progress: called with the number of finished pairs and the total.
 
     Raises:
         DataError: data that cannot be used.

@@ -1,4 +1,4 @@
-"""What is found in one pair: light, class pixels, offsets."""
+"""Measure one pair: light, class pixels, offsets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STILL = 1.0  # an object with less than this, in pixels, beyond the pair's offse
 
 @dataclass(frozen=True)
 class PairStats:
-    """What was found in one pair. Offsets are (dx, dy) in pixels: static of the pair, None where unknown or not asked
+    """Measurements of one pair. Offsets are (dx, dy) in pixels: static of the pair, None where unknown or not asked
     for; dynamic, beyond it, of each object that moved and could be measured."""
 
     id: str

@@ -36,11 +36,11 @@ def plot_offsets(stats: Stats) -> Figure:
     """Fig. 11: (a) how many pairs are weakly aligned, (b) static and dynamic offsets along x and y.
 
     Raises:
-        DataError: no offsets were looked at.
+        DataError: no offsets were estimated.
     """
     found = stats.offsets()
     if not found["pairs"]:
-        raise DataError(f"{stats.root}: no offsets were looked at; raise --sample")
+        raise DataError(f"{stats.root}: no offsets were estimated; raise --sample")
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
     parts = {"weakly aligned": "#d55e00", "aligned": "#0072b2", "unknown": "#bbbbbb"}
@@ -68,7 +68,7 @@ def plot_offsets(stats: Stats) -> Figure:
 
 
 def write_lists(stats: Stats, folder: Path, overwrite: bool = False) -> list[Path]:
-    """day.txt, night.txt and dark_night.txt by brightness and, if the offsets of all pairs were looked at,
+    """day.txt, night.txt and dark_night.txt by brightness and, if the offsets of all pairs were estimated,
     weakly_aligned.txt: lists that `open_dataset` reads. Scenes that a list or name gives already are only refined.
 
     Raises:
@@ -97,4 +97,4 @@ def refuse_lists(folder: Path) -> None:
     """
     there = [path for name in (*LIGHT, FLAG_LISTS["weakly_aligned"]) if (path := folder / f"{name}.txt").exists()]
     if there:
-        raise DataError(f"{there[0]}: is there already; --overwrite replaces it")
+        raise DataError(f"{there[0]}: exists; --overwrite replaces it")

@@ -56,7 +56,7 @@ def corrupt(
     Args:
         severity: 1 to 5, or give `level` in the corruption's own unit.
         moving: ids of classes whose things move (`time_lag`).
-        other: gives the pair so many places earlier (dropped frames).
+        other: gives the pair this many places earlier (dropped frames).
 
     Raises:
         ConfigError: an unknown name, a level below 0 (but of `inversion`), or neither or both of severity and level.

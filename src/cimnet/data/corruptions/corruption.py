@@ -16,14 +16,14 @@ Group = Literal["geometry", "rgb", "thermal"]
 
 
 class Context(NamedTuple):
-    """What a corruption may know besides the pair.
+    """The context of a corruption, besides the pair.
 
     Attributes:
         rng: random numbers of this pair and this corruption, the same at every severity, so that a curve over severity
             follows one and the same defect as it grows.
         fixed: random numbers of this corruption, the same for every pair (a sensor's fixed pattern).
         moving: ids of classes whose things move.
-        other: gives the pair so many places earlier; None where there is none.
+        other: gives the pair this many places earlier; None where there is none.
     """
 
     rng: np.random.Generator
@@ -34,7 +34,7 @@ class Context(NamedTuple):
 
 @dataclass(frozen=True)
 class Corruption:
-    """A defect in five severities.
+    """A defect with five severities.
 
     Attributes:
         name: for example ``translation``.
@@ -51,7 +51,7 @@ class Corruption:
 
 
 def earlier(sample: RGBTSample, name: str, level: float, context: Context) -> RGBTSample:
-    """The pair so many places earlier, at the size of this one.
+    """The pair this many places earlier, at the size of this one.
 
     Raises:
         DataError: there is none.

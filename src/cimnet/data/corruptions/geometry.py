@@ -82,7 +82,7 @@ def parallax(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
 
 
 def time_lag(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
-    """The thermal camera looks later: each thing of a moving class has gone on by 0.4 to 1 times `level` pixels."""
+    """The thermal camera records later: each object of a moving class has moved on by 0.4 to 1 times `level` pixels."""
     label = _label(sample, "time_lag")
     regions = _regions(np.isin(label, sorted(context.moving)))
     angles, speeds = context.rng.uniform(0, 2 * np.pi, len(regions)), context.rng.uniform(0.4, 1, len(regions))

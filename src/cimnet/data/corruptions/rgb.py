@@ -113,7 +113,7 @@ def jpeg(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
 
 
 def rgb_dropped(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
-    """The camera hangs and delivers once more what it saw `level` pairs earlier."""
+    """The camera hangs and delivers the image of `level` pairs earlier again."""
     return replace(sample, rgb=earlier(sample, "rgb_dropped", level, context).rgb)
 
 

@@ -78,7 +78,7 @@ def inversion(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
 
 
 def thermal_dropped(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
-    """The camera hangs, or its shutter is closed: it delivers once more what it saw `level` pairs earlier."""
+    """The camera hangs, or its shutter is closed: it delivers the image of `level` pairs earlier again."""
     return replace(sample, thermal=earlier(sample, "thermal_dropped", level, context).thermal)
 
 

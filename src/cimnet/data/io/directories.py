@@ -1,4 +1,4 @@
-"""What would take far more memory or time than a file is long is looked for before Pillow reads the file.
+"""Find images that would take far more memory or time than their length suggests, before Pillow reads them.
 
 Tables of tags (TIFF directories, also inside EXIF): Pillow keeps a copy of the value of each tag. Values may overlap in
 the file, so 65,000 tags that all name the same megabyte take 65 GB. Here the sizes are added up first.
@@ -20,7 +20,7 @@ _MOST_TAGS, _MOST_TABLES = 4096, 10_000
 _MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
 """Of a JPEG. Progressive ones have about ten scans; libtiff's limit for JPEG in TIFF is 100, too."""
 _MARKER, _SCAN, _END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]"), 0xDA, 0xD9
-"""Markers but for those inside a scan: a byte 255 of its data, and restarts."""
+"""Markers, except those inside a scan: a byte 255 of its data, and restarts."""
 _SHARED = 2
 """Values that tags share may make the sum this many times as large as the file; cameras and GIS share a few."""
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -76,7 +76,7 @@ def _check_tables(data: Data, path: Path) -> None:
             return  # Pillow says what is wrong
         tags = struct.unpack_from(f"{order}{count}", data, place)[0]
         if tags > _MOST_TAGS or len(seen) > _MOST_TABLES:
-            raise DataError(f"{path}: a table of {tags:,} tags, or more tables than images have; save the image anew")
+            raise DataError(f"{path}: a table of {tags:,} tags, or more tables than images have; save the image again")
         for number in range(tags):
             if first + (number + 1) * step > len(data):
                 return
@@ -86,7 +86,7 @@ def _check_tables(data: Data, path: Path) -> None:
         if held > _SHARED * len(data):
             raise DataError(
                 f"{path}: its tags hold {held / 1e6:,.1f} MB, the file is {len(data) / 1e6:.1f} MB long; save the "
-                "image anew, without these tags"
+                "image again, without these tags"
             )
         end = first + tags * step
         if end + inline > len(data):
@@ -104,7 +104,7 @@ def _of_jpeg(data: Data, path: Path) -> Iterator[bytes]:
     for count, (marker, start, end) in enumerate(_segments(data)):
         scans += marker == _SCAN
         if scans > _MOST_SCANS or count > _MOST_SEGMENTS:
-            raise DataError(f"{path}: a JPEG of more than {scans - 1} scans or {count} segments; save the image anew")
+            raise DataError(f"{path}: a JPEG of more than {scans - 1} scans or {count} segments; save the image again")
         if not scans and marker == 0xE1 and data[start : start + 6] == b"Exif\0\0":
             exif += data[start + 6 : end]
         elif not scans and marker == 0xE2 and data[start : start + 4] == b"MPF\0":

@@ -97,8 +97,8 @@ def _open_picture(data: bytes, path: Path) -> Image.Image:
         raise DataError(f"{path}: holds no visible picture; give the RGB images as files of their own")
     if not data.startswith(b"\xff\xd8"):
         raise DataError(
-            f"{path}: its visible picture is not a JPEG, and whether its colours are RGB or YCbCr is not told; "
-            f"{_TAKE_OUT}"
+            f"{path}: its visible picture is not a JPEG, and the file does not say whether its colours are RGB or "
+            f"YCbCr; {_TAKE_OUT}"
         )
     try:
         check_tags(data, path)
@@ -124,7 +124,7 @@ def _read_place(record: bytes, path: Path) -> ThermalPlace:
         ) from error
     if not 0 < place.real_to_ir <= _WIDEST:  # also of NaN
         raise DataError(
-            f"{path}: where the thermal image lies in its visible picture is not credible ({place}); {_TAKE_OUT}"
+            f"{path}: the place of the thermal image in its visible picture is not plausible ({place}); {_TAKE_OUT}"
         )
     return place
 

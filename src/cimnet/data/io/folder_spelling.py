@@ -1,4 +1,4 @@
-"""Folders of patterns, spelt exactly so; and those that are there under another spelling."""
+"""Find the folders of patterns with exact spelling, and report those with another spelling."""
 
 from __future__ import annotations
 

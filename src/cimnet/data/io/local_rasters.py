@@ -1,4 +1,4 @@
-"""Only GeoTIFFs of this machine are read: GDAL without its network, and the files behind a raster, checked.
+"""Read only local GeoTIFFs: GDAL without its network, and with a check of the files behind a raster.
 
 GDAL opens whatever a file names: a VRT its sources, any file its overviews and masks, and each of them by whichever of
 150 drivers knows it, some of which send requests. So the files are followed here first; each must be a local GeoTIFF,
@@ -91,10 +91,10 @@ def _sources(path: Path, parent: Path) -> list[Path]:
     text = path.read_bytes()
     try:
         if b"<!" in text.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
-            raise DataError(f"{path}: a VRT that declares entities; write it anew with gdalbuildvrt")
+            raise DataError(f"{path}: a VRT that declares entities; write it again with gdalbuildvrt")
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
-        raise DataError(f"{path}: a damaged VRT ({error}); write it anew with gdalbuildvrt") from error
+        raise DataError(f"{path}: a damaged VRT ({error}); write it again with gdalbuildvrt") from error
     return [source for element in root.iter() for source in _named(element, path)]
 
 

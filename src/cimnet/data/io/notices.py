@@ -1,4 +1,4 @@
-"""What a user must know of files that are read all the same: a warning for each, given once."""
+"""Warnings about files that are read in spite of a doubt, each given once."""
 
 from __future__ import annotations
 

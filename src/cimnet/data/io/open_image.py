@@ -1,4 +1,4 @@
-"""Open an image file: which formats there are, and one-line errors for everything that goes wrong."""
+"""Open image files of the supported formats, with one-line errors for everything that goes wrong."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def refuse_pipe(path: Path) -> None:
-    """Refuse what opening could wait on for ever.
+    """Refuse a path that could block for ever when it is opened.
 
     Raises:
         DataError: a pipe, socket or device.

@@ -1,4 +1,4 @@
-"""Lists of pairs: CSV files that name the images of each pair, however the files are called."""
+"""Lists of pairs: CSV files that name the images of each pair."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Row:
 
 
 def read_table(path: Path, columns: str = COLUMNS) -> list[Row]:
-    """The pairs of a CSV file in UTF-8 with a first line of column names: `rgb` and `thermal`, and by wish `label`,
-    `split` and `name`; others are left alone. Paths are relative to the file. Images are not read.
+    """The pairs of a CSV file in UTF-8 with a first line of column names: `rgb` and `thermal`, and optionally `label`,
+    `split` and `name`; others are ignored. Paths are relative to the file. Images are not read.
 
     Args:
         columns: as errors name them.

@@ -1,4 +1,4 @@
-"""Which palette was burnt into a thermal picture, and the way back where nothing was lost."""
+"""Recognise the palette of a thermal picture, and undo it if nothing was lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that fit several patterns, and files whose partner is told by time."""
+"""Resolve files that fit several patterns, and files that are paired by time."""
 
 from __future__ import annotations
 

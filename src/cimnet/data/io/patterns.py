@@ -1,4 +1,4 @@
-"""Where a layout keeps its files: patterns that both reading and writing go by."""
+"""Where a layout keeps its files: patterns for both reading and writing."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _mask_beside(facts: FileFacts, path: Path) -> npt.NDArray[np.bool_]:
         size = f"{missing.shape[1]}x{missing.shape[0]}"
         raise DataError(
             f"{path}: the mask of {facts.path.name}, which is {facts.width}x{facts.height} (orientation "
-            f"{facts.orientation}), is {size}; write both anew, upright and of one size, or remove the mask"
+            f"{facts.orientation}), is {size}; write both again, upright and of one size, or remove the mask"
         )
     return missing
 

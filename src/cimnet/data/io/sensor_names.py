@@ -103,8 +103,8 @@ def pair_folder(folder: Path) -> NamedPairs:
 
 
 def pair_two_folders(rgb: Named, thermal: Named, max_gap: float | None = None) -> NamedPairs | None:
-    """Pairs of two folders: by equal names; where none are, by names equal but for the words for sensors; where none
-    are, by the times that names hold. None: no name has a partner.
+    """Pairs of two folders: by equal names; if there are none, by names that are equal except for the words for
+    sensors; if there are none, by the times in the names. None: no name has a partner.
 
     Args:
         max_gap: seconds by which times may differ; None: `SHUTTERS` where names hold a number, too, and it is equal,

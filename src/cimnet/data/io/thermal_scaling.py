@@ -1,4 +1,4 @@
-"""Thermal values to 0..1: named ways of scaling, each stored beside the weights of a model trained with it."""
+"""Scale thermal values to 0..1 by a named method, which is stored with the weights of a model."""
 
 from __future__ import annotations
 

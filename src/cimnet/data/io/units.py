@@ -1,4 +1,4 @@
-"""Units of thermal values: what files call them, and how one becomes the other."""
+"""Units of thermal values: their names in files, and conversions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def name_unit(text: str) -> str | None:
 
 
 def tlinear_unit(gain: float) -> str | None:
-    """The unit of FLIR's counts of so many kelvin each; None for a gain that no camera has, or 0: raw counts."""
+    """The unit of FLIR's counts by their step in kelvin; None for a gain that no camera has, or 0: raw counts."""
     return next((unit for known, unit in _TLINEAR.items() if abs(gain - known) < 1e-6), None)
 
 

@@ -1,4 +1,4 @@
-"""Peopling the world: vehicles, people, traffic facilities, and things that belong to no class."""
+"""Place vehicles, people, traffic facilities, and things that belong to no class."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ def synthesize(
     """Write train + val + test pairs into the new folder `out`; nothing is left there on failure.
 
     size: (height, width) in pixels; scale: pixels per native pixel (see `render`). late: share of pairs with badly
-    synchronised cameras (see `render`). workers: processes; their number does not change a byte. progress: called with
-    the numbers of pairs done and in all.
+    synchronised cameras (see `render`). workers: processes; their number does not change a byte. progress: called
+    with the number of finished pairs and the total.
 
     Raises CimnetError if `out` exists and is not empty or cannot be written or a worker process was killed, ConfigError
     for unusable numbers."""

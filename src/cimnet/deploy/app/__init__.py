@@ -1,4 +1,4 @@
-"""A page in the browser: a pair goes in, is degraded with sliders, and the mask answers. Needs the extra ``app``.
+"""A page in the browser on which a pair is degraded with sliders and the mask follows. Needs the extra ``app``.
 
 `serve` runs it, `mount` puts it into a FastAPI application of yours."""
 

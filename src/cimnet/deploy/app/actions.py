@@ -1,4 +1,4 @@
-"""What happens when something on the page is touched: states and values in, values for the page out."""
+"""The actions of the page: they take states and values, and return values for the page."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Page:
         return said, picture, html.moved(found, factor)
 
     def blend(self, result: Result | None, opacity: float) -> Any:
-        """The overlay; the model is not asked."""
+        """The overlay; the model does not run."""
         if result is None:
             return None
         return draw.view(overlay_mask(result.rgb, result.mask, self.predictor.colors, opacity))

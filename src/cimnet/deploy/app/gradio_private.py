@@ -1,7 +1,7 @@
-"""The six places where the page relies on what gradio keeps to itself; no other module does.
+"""The six places where the page relies on private parts of gradio; no other module does.
 
-Seen in 6.31; `pyproject.toml` allows no later minor release, until these are looked at again. A part that is gone is an
-error when the page is built, so that no bound is lost in silence; tests/deploy/app try what each of them is for.
+Checked with 6.31; `pyproject.toml` allows no later minor release until these are checked again. A part that is gone
+is an error when the page is built, so that no bound is lost silently; tests/deploy/app try what each of them is for.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def keep_streams_open(page: gr.Blocks) -> None:
 
 
 def bound_sessions(page: gr.Blocks, most: int) -> None:
-    """Keep the states of so many sessions, not of ten thousand. To be called before the page is mounted.
+    """Keep the states of this many sessions, not of ten thousand. To be called before the page is mounted.
 
     Raises:
         ConfigError: gradio has changed.

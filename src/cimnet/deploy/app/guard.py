@@ -1,4 +1,4 @@
-"""What stands between the network and gradio: few routes, bodies counted as they come, events looked at, disk bounded.
+"""The guard between the network and gradio: few routes, bodies counted as they arrive, events checked, disk bounded.
 
 Gradio serves far more routes than the page needs; one of them fetches any address for anybody. It reads fields of forms
 into memory without a bound, and runs events on whatever they hold.
@@ -98,7 +98,7 @@ class Guard:
         await self.app(scope, again, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
-        """Hand the body on as it comes, up to so many bytes."""
+        """Pass the body on as it arrives, up to this many bytes."""
         received, too_large, started = 0, False, False
 
         async def counted() -> Message:
@@ -132,7 +132,7 @@ class Guard:
         while times and now - times[0] > _WINDOW:
             times.popleft()
         if len(times) >= self.limits.uploads:
-            raise Refused(429, f"{self.limits.uploads} uploads a minute are taken; wait and try again")
+            raise Refused(429, f"{self.limits.uploads} uploads per minute are accepted; wait and try again")
         times.append(now)
 
 

@@ -1,4 +1,4 @@
-"""The page: what stands where, and what happens when something is touched. No event takes a path from the browser but
+"""The layout and the events of the page. No event takes a path from the browser except
 the two uploads', which gradio looks for in its own upload folder."""
 
 from __future__ import annotations

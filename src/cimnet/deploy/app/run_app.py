@@ -1,4 +1,4 @@
-"""The model at work for the page."""
+"""Run the model for the page."""
 
 from __future__ import annotations
 

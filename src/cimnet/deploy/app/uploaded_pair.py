@@ -1,4 +1,4 @@
-"""A pair as a visitor gave it, and what the sliders do to it."""
+"""A pair that a visitor gave, and what the sliders do to it."""
 
 from __future__ import annotations
 

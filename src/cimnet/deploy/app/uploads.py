@@ -1,4 +1,4 @@
-"""Files from strangers: looked at before they are decoded."""
+"""Uploaded files, checked before they are decoded."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LEAST_SIDE = 32
 
 @dataclass(frozen=True)
 class Limits:
-    """What the page takes.
+    """Limits of the page.
 
     Attributes:
         megabytes: of one file, 10⁶ bytes.
         pixels: of one image.
         queue: visitors that wait for the model; more are asked to come back.
-        sessions: visitors whose images are kept in memory; those of the one who came first are forgotten.
+        sessions: visitors whose images are kept in memory; the images of the first visitor are dropped first.
         uploads: files that one address may send in a minute.
         disk_megabytes: of all files of visitors; the oldest go first.
 
@@ -71,7 +71,7 @@ def check_upload(path: Path, limits: Limits) -> None:
     """
     size = path.stat().st_size
     if size > limits.bytes:
-        raise DataError(f"{path}: {size / 1e6:.1f} MB; files up to {limits.megabytes:g} MB are taken")
+        raise DataError(f"{path}: {size / 1e6:.1f} MB; files up to {limits.megabytes:g} MB are accepted")
     height, width = image_size(path)
     if height * width > limits.pixels:
         raise DataError(

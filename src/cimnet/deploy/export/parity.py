@@ -1,4 +1,4 @@
-"""Does an exported file do what the model does? A random pair decides."""
+"""Compare an exported file with the model on a random pair."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def share(a: Tensor, b: Tensor) -> float:
 
 
 def require(parity: Parity) -> None:
-    """Refuse a file that does something else.
+    """Refuse a file that disagrees with the model.
 
     Raises:
         CheckpointError: if fewer than `LEAST` of the pixels agree.

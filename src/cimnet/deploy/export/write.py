@@ -46,8 +46,8 @@ def export(
     batch: int | None = None,
     trust: bool = False,
 ) -> Parity:
-    """Write a model for another runtime; it takes any batch and any size where none are fixed. The file comes into
-    being only if it gives the same classes as the model.
+    """Write a model for another runtime; it takes any batch and any size where none are fixed. The file is written
+    only if it gives the same classes as the model.
 
     Args:
         source: what :func:`cimnet.load` opens (a checkpoint, not an exported file), or a predictor.
@@ -66,7 +66,7 @@ def export(
         trust: of the source, see :func:`cimnet.load`.
 
     Returns:
-        How far the file is from the model, on a random pair; at reduced precision this is only told, not enforced.
+        How far the file is from the model, on a random pair; at reduced precision this is only reported, not enforced.
 
     Raises:
         ConfigError: an option that the format has not, a missing extra, a model that it cannot express, or ``out`` is

@@ -1,4 +1,4 @@
-"""Aerial images: two GeoTIFFs in, one GeoTIFF of class ids out, in memory that does not grow with the rasters.
+"""Aerial images: segment two GeoTIFFs into one GeoTIFF of class ids, in memory that does not grow with the rasters.
 
 Needs the extra ``geo`` (rasterio, pyogrio)."""
 

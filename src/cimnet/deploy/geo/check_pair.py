@@ -1,4 +1,4 @@
-"""Do two rasters lie on each other? Measured from their content, and mended by moving the thermal raster."""
+"""Measure how far two rasters are displaced, from their content, and correct it by moving the thermal raster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
 from cimnet.utils.gdal import offline
 
 SIDE = 512
-"""Side of the windows that are looked at, RGB pixels."""
+"""Side of the examined windows, RGB pixels."""
 MOST = 12
 _KNOWN = 0.95
 _PERCENTILES = ThermalScaling("gain_control", 0.5, 99.5)
@@ -40,13 +40,13 @@ class PairCheck:
     """What two rasters say about each other.
 
     Attributes:
-        status: ``ok``: the offset was found; ``unknown``: the images do not tell.
+        status: ``ok``: the offset was found; ``unknown``: no reliable offset was found.
         dx, dy: how far to the right and down the thermal raster shows what the RGB raster shows, RGB pixels.
         metres: the same as a length on the map, in units of the RGB raster's reference system. None: unknown.
         confidence: 0..1, see :class:`cimnet.registration.estimate.Alignment`.
-        stretch: how far off, RGB pixels, an affine map would place the corners of a window beyond the offset: what a
-            move cannot mend. None: unknown.
-        windows: that were looked at, of `SIDE` pixels.
+        stretch: how far off, RGB pixels, an affine map would place the corners of a window beyond the offset, which a
+            move cannot correct. None: unknown.
+        windows: number of examined windows of `SIDE` pixels.
         crs: reference systems of both.
         pixel: size of an RGB and a thermal pixel, in units of each one's own system.
     """
@@ -84,12 +84,12 @@ def check_rasters(
             changes.
         bands: which bands are which; None: the files say.
         overwrite: replace `out`.
-        warn: told what is odd but no error.
-        progress: told (windows read, windows in all).
+        warn: called with a warning about odd inputs.
+        progress: called with (windows read, total).
 
     Raises:
         DataError: rasters that cannot be read or do not overlap, or with `out`: an offset that cannot be found.
-        CimnetError: `out` is there already or cannot be written.
+        CimnetError: `out` exists or cannot be written.
     """
     rgb, thermal = Path(rgb), Path(thermal)
     place = None if out is None else Path(out)
@@ -109,7 +109,7 @@ def check_rasters(
             return result
         if result.status != "ok" or result.dx is None or result.dy is None:
             raise DataError(
-                f"{rgb}, {thermal}: the offset cannot be told from the images (confidence {found.confidence:.2f}); "
+                f"{rgb}, {thermal}: no reliable offset found in the images (confidence {found.confidence:.2f}); "
                 f"{place} was not written"
             )
         _write_moved(pair, thermal, place, result.dx, result.dy)

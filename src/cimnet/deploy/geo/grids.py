@@ -1,4 +1,4 @@
-"""Where two rasters lie: whether they share a grid, whether one can be laid over the other."""
+"""The places of two rasters: whether they share a grid, and whether one can be laid over the other."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def on_one_map(rgb: DatasetReader, thermal: DatasetReader) -> tuple[Place, Place
     them is near 180°; this says the same places in other numbers.
 
     Raises:
-        DataError: no way from one coordinate reference system to the other, one that breaks off at the antimeridian, or
-            degrees over a pole.
+        DataError: no transformation between their coordinate reference systems, one that breaks off at the
+            antimeridian, or degrees over a pole.
     """
     places = _place(rgb), _place(thermal)
     for place, other in (places, places[::-1]):
         if _in_degrees(other.crs) and _holds_a_pole(place):
             raise DataError(
-                f"{place.name}: a pole lies in it, where the degrees of {other.name} break off; reproject that one "
+                f"{place.name}: it contains a pole, where the degrees of {other.name} break off; reproject that one "
                 f"with gdalwarp -t_srs {place.crs.to_string()[:40]}"
             )
     if not any(_crosses(place, other) for place, other in (places, places[::-1])):
@@ -143,7 +143,7 @@ def _to(other: Place, place: Place) -> Points:
         return np.stack(reproject(place.crs, other.crs, *_points(place).T), axis=1)
     except Exception as error:  # GDAL has no common error; a local system has no place on the earth
         raise DataError(
-            f"{place.name} and {other.name}: no way from one coordinate reference system to the other "
+            f"{place.name} and {other.name}: no transformation between their coordinate reference systems "
             f"({one_line(error)}); reproject one with gdalwarp"
         ) from error
 

@@ -1,4 +1,4 @@
-"""The files that `geo` writes: asked about before the work, written under hidden names, renamed when all are whole."""
+"""The files that `geo` writes: checked before the work, written under hidden names, renamed when all are complete."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Outputs:
 
     Attributes:
         classes: GeoTIFF of class ids.
-        polygons: GeoPackage; None: not asked for.
-        areas: CSV; None: not asked for.
+        polygons: GeoPackage; None: not requested.
+        areas: CSV; None: not requested.
     """
 
     classes: Path
@@ -95,7 +95,7 @@ class Outputs:
 
 @contextmanager
 def staged(paths: Sequence[Path]) -> Iterator[dict[Path, Path]]:
-    """A hidden name beside each path, to write to; whatever still has such a name at the end goes.
+    """A hidden name beside each path, to write to; files that still have such a name at the end are removed.
 
     Raises:
         CimnetError: an OSError inside, as one line.

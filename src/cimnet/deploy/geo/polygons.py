@@ -25,7 +25,7 @@ _POLYGON = 3  # of well-known binary
 
 
 def require_geopackage(path: Path) -> None:
-    """Refuse what could not be written later.
+    """Refuse a GeoPackage that could not be written later.
 
     Raises:
         ConfigError: another ending than .gpkg, no pyogrio, or a path that pyogrio would take for another.

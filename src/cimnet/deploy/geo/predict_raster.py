@@ -1,4 +1,4 @@
-"""From two rasters to a raster of classes, its polygons and areas; interrupted, it goes on."""
+"""Segment two rasters into a raster of classes, with polygons and areas; an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GeoResult:
     Attributes:
         areas: of each class, in the order of ids; square metres only if areas or polygons were asked for.
         missing: pixels without a class.
-        polygons: number; None: not asked for.
+        polygons: number; None: not requested.
     """
 
     areas: tuple[ClassArea, ...]
@@ -75,14 +75,14 @@ def predict_geotiff(
             black.
         overwrite: replace outputs, and drop what an interrupted call left. If it is interrupted itself, the same call
             without `overwrite` resumes it.
-        progress: told (blocks done, blocks in all).
-        warn: told what is odd but no error.
+        progress: called with (finished blocks, total).
+        warn: called with a warning about odd inputs.
 
     Raises:
         DataError: a raster that cannot be read or used: bands, depth, georeference; rasters that do not overlap;
             areas asked for where the projection distorts them.
         ConfigError: a setting or file name that cannot be used, or a missing library.
-        CimnetError: an output is there already or cannot be written; another call was interrupted there.
+        CimnetError: an output exists or cannot be written; another call was interrupted there.
     """
     predictor.info.second.require_one_channel("cimnet geo")
     rgb, thermal = Path(rgb), Path(thermal)
@@ -142,7 +142,7 @@ def _write(
     """Write all outputs under their hidden names.
 
     Returns:
-        Number of polygons; None: not asked for.
+        Number of polygons; None: not requested.
     """
     classes, colors, number = predictor.classes, predictor.colors, None
     place = {} if raster.transform.is_identity else {"crs": raster.crs, "transform": raster.transform}
@@ -167,7 +167,7 @@ def _wanted(path: Path, new: Path, scratch: Scratch, warn: Callable[[str], objec
     if path.suffix != ".qml" or not path.exists() or scratch.may_replace(path):
         return True
     if path.read_bytes() != new.read_bytes():
-        warn(f"{path}: another style is there and stays; delete it for one of these classes")
+        warn(f"{path}: another style exists and is kept; delete it to get one for these classes")
     return False
 
 

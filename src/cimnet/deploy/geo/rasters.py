@@ -1,4 +1,4 @@
-"""Two rasters, read window by window as a model wants them: on the RGB grid, missing pixels at 0."""
+"""Read two rasters window by window, on the RGB grid, with missing pixels at 0."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from cimnet.utils.numbers import value_range
 Image = npt.NDArray[Any]
 Known = npt.NDArray[np.bool_]
 DECIMATED = 2048
-"""Longest side, pixels, of the reduced image that stands for a whole raster where its values are looked at."""
+"""Longest side, pixels, of the reduced image that stands for a whole raster when its values are examined."""
 _WARP_MEMORY = 64  # MB
 
 

@@ -1,4 +1,4 @@
-"""Class ids on their way: a plain file beside the output that survives an interruption."""
+"""Intermediate class ids: a plain file beside the output that survives an interruption."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Scratch:
         while rest:
             count = self._file.readinto(rest)
             if not count:
-                raise CimnetError(f"{self.folder}: was changed during the run; give --overwrite to begin again")
+                raise CimnetError(f"{self.folder}: was changed during the run; give --overwrite to start again")
             rest = rest[count:]
         return content
 
@@ -108,7 +108,7 @@ class Scratch:
                 hidden.replace(path)
 
     def close(self) -> None:
-        """Leave it for a later run; where nothing is done yet, nothing is left."""
+        """Keep it for a later run. If nothing is done yet, nothing is left."""
         self._file.close()
         if self.done == 0:
             self.delete()
@@ -162,7 +162,7 @@ class Scratch:
 
 
 def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) -> dict[str, Any]:
-    """What an interrupted run must have in common with the one that goes on, by words for an error."""
+    """What an interrupted run must have in common with the one that resumes it, by name for an error."""
     task: dict[str, Any] = {
         "RGB file": _file(rgb),
         "thermal file": _file(thermal),

@@ -1,4 +1,4 @@
-"""The bag that is written: masks, overlays, the names of the classes."""
+"""Write the output bag: masks, overlays, the names of the classes."""
 
 from __future__ import annotations
 

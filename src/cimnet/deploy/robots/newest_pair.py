@@ -1,4 +1,4 @@
-"""A worker for a running robot: it segments the newest pair; one that waits is replaced by a newer one."""
+"""A worker for a running robot. It segments the newest pair; a newer pair replaces a waiting one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NewestPair:
     Args:
         segment: gives the mask of a pair.
         publish: called in the thread with what was found and the RGB message.
-        complain: called with a sentence when a pair cannot be used; the same one is said once in a row.
+        complain: called with a sentence when a pair cannot be used; a repeated sentence is passed on only once.
 
     Attributes:
         dropped: pairs that were replaced before their turn.

@@ -39,12 +39,12 @@ class PairSegmenter:
         predictor: of `cimnet.load`.
         rgb_topic, thermal_topic: for messages to the user.
         calibration: file that says where thermal pixels lie, as for `cimnet video`. None: by size.
-        alarms: ask the checkpoint's alarms; two more passes of the model.
+        alarms: evaluate the checkpoint's alarms, with two more passes of the model.
         opacity: of the classes' colours, 0 to 1.
         note: called with each sentence that a user should know.
 
     Raises:
-        CheckpointError: alarms are asked for and the checkpoint has none.
+        CheckpointError: alarms are requested and the checkpoint has none.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A recorded bag in, a bag with masks out."""
+"""Segment a recorded bag into a bag with masks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def predict_bag(
         overlay, calibration, alarms: see :class:`BagWriter` and :class:`PairSegmenter`.
         overwrite: replace `out`.
         note: called with each sentence that a user should know.
-        progress: called with the numbers of image messages read and in all.
+        progress: called with the number of image messages read and the total.
 
     Raises:
         DataError: no bag, no such topic (those that are there are listed), images that cannot be used, or no pair.
@@ -122,7 +122,7 @@ def predict_bag(
             raise DataError(_why_none(bag, pairs, connections, result, slop))
     for topic, jumps in zip((rgb_topic, thermal_topic), pairs.jumps, strict=True):
         if jumps:
-            note(f"{bag}: the stamps of {topic} jump back {pluralize(jumps, 'time')}; pairs are made anew from there")
+            note(f"{bag}: the stamps of {topic} jump back {pluralize(jumps, 'time')}; pairing restarts there")
     if result.damaged:
         note(f"{bag}: {pluralize(result.damaged, 'damaged pair')} left out; the first: {result.damage}")
     if unstamped:
@@ -182,7 +182,7 @@ def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path)
         except StopIteration:
             return
         except Exception as error:  # a damaged chunk raises whatever the format's reader meets
-            result.problem = f"cannot be read on after {result.pairs} pairs ({one_line(error)})"
+            result.problem = f"cannot be read further after {result.pairs} pairs ({one_line(error)})"
             return
         yield connection, logged, raw
 

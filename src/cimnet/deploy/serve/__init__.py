@@ -1,4 +1,4 @@
-"""A small HTTP end point for one trained model: `cimnet serve`, or `create_app` under a server of one's own.
+"""A small HTTP endpoint for one trained model: `cimnet serve`, or `create_app` in a server of your own.
 
 app ─▶ uploads (bytes, counted) ─▶ decoding (two at a time) ─▶ batcher (one worker thread) ─▶ answers
 """

@@ -1,4 +1,4 @@
-"""What a client is told when something is wrong: always JSON, with a remedy, never a path or a traceback."""
+"""Error answers: always JSON, with a remedy, never a path or a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploaded files to tensors: looked at before they are decoded, read as the training data was."""
+"""Turn uploaded files into tensors: checked before they are decoded, and read like the training data."""
 
 from __future__ import annotations
 

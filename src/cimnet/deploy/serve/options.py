@@ -1,4 +1,4 @@
-"""The limits of an end point."""
+"""The limits of an endpoint."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.\-\[\]:]+")
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What one server takes on.
+    """The limits of one server.
 
     Attributes:
         max_mb: of one request's body, millions of bytes.
         max_pixels: of one image.
-        queue: requests in hand beside those in the model; more are refused with 503.
+        queue: requests in hand in addition to those in the model; further ones are refused with 503.
         batch_size: pairs of one size in one pass of the model.
         batch_wait_ms: how long the first pair of a pass waits for others, milliseconds.
         timeout_s: of one request, from its first byte, seconds.

@@ -1,4 +1,4 @@
-"""The application: routes, and how one request walks through."""
+"""The application: its routes, and the path of a request."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Service:
             self.pool.shutdown(wait=False, cancel_futures=True)
 
     def give_up(self) -> None:
-        """The time for a polite end is over: answer with 503 what is not in the model. Called in the event loop."""
+        """The grace period is over: answer requests that are not in the model with 503. Called in the event loop."""
         self.stopping = True
         self.batcher.give_up()
         for request in tuple(self.receiving):

@@ -1,4 +1,4 @@
-"""Frames, and what they can be read from."""
+"""Frames and their sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two cameras on one rig record alike, whatever they are sensitive to: how the picture moves, where edges are."""
+"""What two cameras on one rig record alike, whatever their wavelength: how the picture moves, and where edges are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cimnet.deploy.video.smoothing import thumbnail
 from cimnet.ops.edges import blur, orientation
 
 SIZE = (72, 96)
-"""Rows and columns at which videos are looked at, whatever their size."""
+"""Rows and columns to which videos are reduced, whatever their size."""
 FEW = 12
 """Frames below which a video tells nothing about its timing."""
 

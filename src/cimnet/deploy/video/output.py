@@ -1,4 +1,4 @@
-"""What a run writes: overlay video, masks, table of frames. What is done is kept, whatever ends the run."""
+"""The outputs of a run: overlay video, masks, table of frames. Finished frames are kept, whatever ends the run."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Outputs:
         out: a video file, or a folder for `overlay.mp4`, `masks/` and `frames.csv`.
         masks: folder for masks and `frames.csv` beside a video; None: by `out`.
         video: whether there is an overlay video.
-        overwrite: replace what is there.
+        overwrite: replace existing files.
         columns: further columns of the table.
         inputs: files and folders that are read.
 

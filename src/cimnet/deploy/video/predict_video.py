@@ -1,4 +1,4 @@
-"""A video of each sensor in; masks, an overlay video and a table of frames out."""
+"""Segment a video of each sensor into masks, an overlay video and a table of frames."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def predict_video(
         rgb, thermal: a video file or a folder of images.
         out: a folder for `overlay.mp4`, `masks/` and `frames.csv`, or the name of a video file.
         masks: folder for masks and `frames.csv` beside a video file.
-        progress: called with the numbers of RGB frames done and in all (0: not known).
+        progress: called with the number of finished RGB frames and the total (0: unknown).
         note: called with each sentence that a user should know.
         settings: fields of :class:`VideoSettings`.
 
@@ -55,7 +55,7 @@ def predict_video(
         DataError: an input cannot be used, the thermal frames are of another depth than in training, no frame has a
             partner, or the offset cannot be estimated.
         ConfigError: a setting is out of range, or PyAV is missing.
-        CheckpointError: alarms are asked for and the checkpoint has none.
+        CheckpointError: alarms are requested and the checkpoint has none.
         CimnetError: an output exists or cannot be written.
     """
     asked = VideoSettings(**settings)
@@ -123,7 +123,7 @@ def open_sources(
     )
     for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):
         if source.start is not None and fps is not None:
-            note(f"{source.path}: the names hold times, which are used; {option} is not")
+            note(f"{source.path}: the names hold times, which are used; {option} is ignored")
     return asked, sources
 
 

@@ -1,4 +1,4 @@
-"""Open what frames come from, and the frames of a video file, decoded one after the other."""
+"""Open sources of frames, and decode the frames of a video file one after the other."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def _decode(container: av.container.InputContainer, number: int, problems: list[
         try:
             packet = next(packets, None)
         except (error.FFmpegError, OSError) as failure:
-            problems.append(f"{container.name.removeprefix('file:')}: cannot be read on ({failure.strerror})")
+            problems.append(f"{container.name.removeprefix('file:')}: cannot be read further ({failure.strerror})")
             return
         if packet is None:
             return

@@ -1,4 +1,4 @@
-"""By how much the clocks of two videos differ, from the pictures alone; or that the pictures do not tell."""
+"""Estimate the time offset of two videos from their pictures, or report that it cannot be found."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class OffsetEstimate:
     """The offset of the clocks.
 
     Attributes:
-        offset: thermal time − RGB time of the same moment, seconds; None where the videos do not tell.
+        offset: thermal time − RGB time of the same moment, seconds; None if it cannot be found.
         confidence: 0..1, the margin of the peak it rests on, 0 where `offset` is None.
         reason: in words, what it rests on or why there is none.
         motion, edges: the two curves.

@@ -1,4 +1,4 @@
-"""The frames of two sensors through the model, to the outputs."""
+"""Run the model on the frames of two sensors and write the outputs."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class VideoRun:
             elif pair.ended and self.result.frames:
                 self.note(
                     f"{thermal.path}: no thermal frames for RGB from {pair.rgb.time:.2f} s on: stopped there; "
-                    "--missing rgb-only goes on without"
+                    "--missing rgb-only continues without them"
                 )
                 return
             else:
@@ -121,7 +121,7 @@ class VideoRun:
         elif size != self.fitter.size:
             was = self.fitter.size
             raise DataError(
-                f"{self.sources[0].path}: frame {pair.rgb.index} is {size[1]}x{size[0]}, those before are "
+                f"{self.sources[0].path}: frame {pair.rgb.index} is {size[1]}x{size[0]}, earlier ones are "
                 f"{was[1]}x{was[0]}; predict the parts one by one (--start, --end)"
             )
         if pair.thermal is None:

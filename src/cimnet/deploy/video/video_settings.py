@@ -1,4 +1,4 @@
-"""How a video is predicted."""
+"""Settings of a video prediction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Missing = Literal["skip", "rgb-only"]
 
 @dataclass(frozen=True)
 class VideoSettings:
-    """How a video is predicted.
+    """Settings of a video prediction.
 
     Attributes:
         fps, thermal_fps: images a second of folders whose names hold no times.

@@ -1,4 +1,4 @@
-"""The three alarms of a checkpoint: fitted, stored as plain numbers, asked about a pair."""
+"""The three alarms of a checkpoint: fitted, stored as plain numbers, and applied to a pair."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Alarm:
-    """What is said of one pair.
+    """The verdict on one pair.
 
     Attributes:
-        probabilities: of ``rgb_broken``, ``thermal_broken`` and ``misaligned``, each 0..1, on the footing that broken
-            and sound pairs are equally frequent.
+        probabilities: of ``rgb_broken``, ``thermal_broken`` and ``misaligned``, each 0..1, assuming that broken and
+            sound pairs are equally frequent.
         raised: those above their threshold.
-        texts: of each raised alarm, one sentence that names the sensor and what speaks for it most.
+        texts: of each raised alarm, one sentence that names the sensor and the strongest evidence.
     """
 
     probabilities: dict[str, float]

@@ -35,7 +35,7 @@ class Detector:
     threshold: float = 0.5
 
     def probability(self, numbers: Mapping[str, float]) -> float:
-        """0..1, on the footing that sound and broken pairs are equally frequent."""
+        """0..1, assuming that sound and broken pairs are equally frequent."""
         from scipy import special  # here: it takes a while, and most predictions ask no alarm
 
         return float(special.expit(self.bias + sum(self.parts(numbers).values())))

@@ -1,4 +1,4 @@
-"""What an image and a pair of images look like, in a few numbers that a failing sensor or a shifted pair changes."""
+"""Measurements of an image and of a pair that change when a sensor fails or a pair is shifted."""
 
 from __future__ import annotations
 

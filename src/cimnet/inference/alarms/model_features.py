@@ -1,4 +1,4 @@
-"""What the model itself shows of a pair: how sure it is, and how much its mask owes to either image."""
+"""What the model itself reveals about a pair: how sure it is, and how much its mask depends on each image."""
 
 from __future__ import annotations
 

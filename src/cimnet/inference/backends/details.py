@@ -1,4 +1,4 @@
-"""What an exported file says about itself, beside the :class:`cimnet.checkpoint.ModelInfo`."""
+"""What an exported file says about itself, in addition to the :class:`cimnet.checkpoint.ModelInfo`."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 ``torch.export.load`` runs code that a file may bring: it unpickles, evaluates symbolic sizes as Python expressions,
 looks operators up by attribute, and compiles source text that contains names from the file. So the archive is read
 here, everything in it is compared with lists of what an export of this package holds, and torch gets an archive
-written anew from the parts that passed. What torch reads is what was checked.
+written again from the parts that passed. So torch reads only what was checked.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ _TREES = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
 
 
 def checked_archive(path: Path) -> io.BytesIO:
-    """The archive as torch may read it: written anew from the parts that passed.
+    """The archive that torch may read, written again from the parts that passed.
 
     Raises:
-        CheckpointError: the file is damaged, or holds what no export of this package holds.
+        CheckpointError: the file is damaged, or holds something that no export of this package contains.
     """
     target = io.BytesIO()
     try:
@@ -70,7 +70,7 @@ def checked_archive(path: Path) -> io.BytesIO:
             for name, content in _read(source, path.stat().st_size):
                 checked.writestr(name, content)
     except _Refused as error:
-        raise CheckpointError(f"{path}: {error}; a file of cimnet has nothing of the kind, do not open it") from error
+        raise CheckpointError(f"{path}: {error}; files of cimnet never hold this; do not open it") from error
     except Exception as error:  # a damaged archive shows itself in many ways
         reason = one_line(error, 120)
         raise CheckpointError(f"{path}: damaged, or not of torch.export ({reason}); {REMEDY}") from error
@@ -141,7 +141,7 @@ def _checked_tensors(config: dict[str, Any], sizes: dict[str, int], name: str) -
 
 
 def _check_graph(program: dict[str, Any]) -> None:
-    """Walk through everything; what torch keeps for debugging alone is emptied.
+    """Walk through everything; what torch keeps only for debugging is emptied.
 
     Raises:
         _Refused: naming what is not on the lists.

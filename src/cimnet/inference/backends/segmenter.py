@@ -10,7 +10,7 @@ from cimnet.models import Output
 
 
 class Segmenter(Protocol):
-    """What a predictor runs: a model of this package, or an exported one."""
+    """The model that a predictor runs: one of this package, or an exported one."""
 
     def __call__(self, rgb: Tensor, thermal: Tensor, /) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to :class:`cimnet.models.Output`."""

@@ -75,7 +75,7 @@ class Job:
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:
-            raise ConfigError("--resume keeps what is there and --overwrite drops it; give one of them")
+            raise ConfigError("--resume keeps existing outputs and --overwrite drops them; give one of them")
         if self.engine == "local" and (self.workers, self.address) != (None, None):
             raise ConfigError("--workers and --address belong to --engine ray; add it or leave them out")
         if self.engine == "ray" and self.device not in (None, "cpu", "cuda"):

@@ -116,8 +116,8 @@ def _pair(rgb: Path, thermal: Path, left: Named, right: Named, rules: NameRules)
     if found is None or not found.pairs:
         raise DataError(
             f"--rgb {rgb} ({pluralize(len(left), 'image')}) and --thermal {thermal} ({len(right)}): no two files share "
-            "a name, nor are names alike but for words such as _V and _T, nor near in time; name both files of a pair "
-            "alike, or say how they differ (--rgb-pattern, --thermal-pattern)"
+            "a name, also without words such as _V and _T, or have times near each other; give both files of a pair "
+            "the same name, or say how names differ (--rgb-pattern, --thermal-pattern)"
         )
     return found
 

@@ -83,7 +83,7 @@ def predict_on_ray(parts: Sequence[Shard], task: Task, pool: Pool) -> Generator[
     except CimnetError:
         raise
     except Exception as error:  # Ray has dozens, and wraps those of workers
-        raise CimnetError(f"Ray: {_reason(error)}; what is done is kept: mend it and add --resume") from error
+        raise CimnetError(f"Ray: {_reason(error)}; what is done is kept: fix this and add --resume") from error
 
 
 @contextmanager

@@ -26,7 +26,7 @@ _REMEDY = "choose another --out, or --overwrite to predict all pairs again"
 
 
 def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | str | None]) -> Fingerprint:
-    """What two runs must have in common for one to go on with the other's outputs.
+    """What two runs must have in common so that one can continue the other's outputs.
 
     Args:
         digest: of the checkpoint, see :func:`cimnet.weights.locate.identity_of`.
@@ -98,7 +98,8 @@ class Record:
             self._refuse_existing()
 
     def begin(self) -> None:
-        """Find what is done, or remove it. Nothing is written before all is checked, now that nobody else writes.
+        """Find the finished outputs, or remove them. Everything is checked before anything is written; the folder is
+        locked.
 
         Raises:
             CimnetError: as `check`.
@@ -114,7 +115,7 @@ class Record:
         self.clean()
 
     def note(self, outcome: Outcome) -> None:
-        """Keep the alarm of a pair for alarms.csv, also of a run that does not come to its end."""
+        """Keep the alarm of a pair for alarms.csv, also if the run is interrupted."""
         if self.has_alarm and outcome.error is None:
             nothing = (outcome.name, *("" for _ in ALARMS), "")  # only one sensor is there
             self._rows[outcome.name] = alarm_row(outcome.name, outcome.alarm) if outcome.alarm else nothing
@@ -127,7 +128,7 @@ class Record:
                 ) from error
 
     def alarms(self) -> list[AlarmRow]:
-        """Rows of alarms.csv: of this run and of those it goes on with."""
+        """Rows of alarms.csv: of this run and of those it continues."""
         return [row for row in self._rows.values() if row[1]]
 
     def end(self, failed: Collection[str]) -> None:
@@ -137,7 +138,7 @@ class Record:
         self.clean()
 
     def drop(self) -> None:
-        """Leave nothing of a run that wrote nothing, if the folder was empty before."""
+        """Remove the folder's contents if the run wrote nothing and the folder was empty before."""
         self.clean()
         if self._new and not self._filled():
             for path in (self._ledger.path, self._journal):
@@ -146,7 +147,7 @@ class Record:
                 shutil.rmtree(self.out / kind, ignore_errors=True)
 
     def clean(self) -> None:
-        """Remove halves of files that killed processes left."""
+        """Remove half-written files that killed processes left."""
         shutil.rmtree(self.tries, ignore_errors=True)
         stems: dict[Path, set[str]] = {}
         for path in self._outputs(self.names):
@@ -158,7 +159,7 @@ class Record:
 
     @property
     def tries(self) -> Path:
-        """Where workers count how often they began a part."""
+        """Where workers count how often they started a part."""
         return self.out / ".tries"
 
     def _outputs(self, names: Iterable[str]) -> Iterable[Path]:
@@ -175,8 +176,8 @@ class Record:
         for path in [*self._outputs(self.names), *([self.out / "alarms.csv"] if self.has_alarm else [])]:
             if path.exists():
                 raise CimnetError(
-                    f"{path}: exists; choose another --out, or --overwrite to replace such files (or --resume to go on "
-                    "with an interrupted prediction)"
+                    f"{path}: exists; choose another --out, or --overwrite to replace such files (or --resume to "
+                    "continue an interrupted prediction)"
                 )
 
     def _find_done(self) -> None:

@@ -62,7 +62,7 @@ class Files:
         return Files(tuple(pairs), labels)
 
     def cut(self, count: int) -> list[Files]:
-        """Parts of at most so many pairs."""
+        """Parts of at most this many pairs."""
         return [replace(self, pairs=self.pairs[k : k + count]) for k in range(0, len(self.pairs), count)]
 
     def batches(self) -> Iterator[Batch]:

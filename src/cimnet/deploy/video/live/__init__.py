@@ -1,4 +1,4 @@
-"""Two cameras at work: the newest pair of frames through the model, over and over."""
+"""Live cameras: run the model on the newest pair of frames, over and over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a live stream comes from, as the user writes it."""
+"""The source of a live stream, as the user writes it."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ class StreamClock:
     """Time stamps of a stream on the clock of this machine.
 
     Frames arrive late by the delay of the way, which changes from one to the next, and their time stamps count from
-    anywhere. The least delay seen so far stands for none: time = stamp + the smallest (arrival − stamp). That forgets
-    slowly (`DRIFT`), and begins anew where stamps jump.
+    anywhere. The least delay seen so far stands for none: time = stamp + the smallest (arrival − stamp). The minimum
+    forgets slowly (`DRIFT`) and restarts when stamps jump.
 
     Attributes:
-        jumps: how often the stamps began anew after the first time.
+        jumps: how often the clock restarted.
     """
 
     def __init__(self) -> None:

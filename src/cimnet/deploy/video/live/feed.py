@@ -1,4 +1,4 @@
-"""One stream's frames, taken from it as they come; only the newest few are kept."""
+"""Read the frames of one stream as they arrive and keep only the newest few."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Feed:
         self._stop.set()
 
     def join(self, seconds: float) -> None:
-        """Wait for the thread to end, not longer than so many seconds: it may sit in FFmpeg."""
+        """Wait for the thread to end, at most this many seconds: it may be blocked in FFmpeg."""
         if self._thread.is_alive():
             self._thread.join(seconds)
 

@@ -26,7 +26,7 @@ class LiveOutputs:
         record: a video of the overlay. None: none.
         masks: a folder for PNG files of class ids, named by number and milliseconds since the run began; ``-``: each
             mask's bytes (H·W, uint8, row by row) go to standard output. None: none.
-        overwrite: replace what is there.
+        overwrite: replace existing files.
         inputs: files and folders that are read.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Open both streams, predict, hand the results on."""
+"""Open both streams, predict, and pass the results on."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def run_live(
 ) -> dict[str, Any]:
     """Predict the newest pair of two live streams until `stopped`.
 
-    Frames that the model has no time for are dropped, never queued: memory and latency stay where they are however
-    slow the model is. When one stream is lost, the other is predicted alone until it is back.
+    Frames that the model has no time for are dropped, never queued: memory and latency stay level, however slow the
+    model is. When one stream is lost, the other is predicted alone until it is back.
 
     Args:
         rgb, thermal: see :func:`cimnet.deploy.video.live.address.parse_address`.
@@ -58,7 +58,7 @@ def run_live(
     Raises:
         DataError: a stream cannot be used.
         ConfigError: a setting cannot be used, or PyAV is missing.
-        CheckpointError: alarms are asked for and the checkpoint has none.
+        CheckpointError: alarms are requested and the checkpoint has none.
         CimnetError: an output cannot be written.
     """
     pyav()

@@ -125,7 +125,7 @@ class LiveSession:
         }
 
     def _watch(self, now: float) -> None:
-        """Say what has changed; give up where nothing can come."""
+        """Report changes, and give up if no frame can come any more."""
         for feed, other in ((self.rgb, self.thermal), (self.thermal, self.rgb)):
             if feed.state == "failed" and not feed.received:
                 raise DataError(f"{feed.kind}, {feed.address.text}: {feed.problem}")

@@ -20,7 +20,7 @@ class LiveSettings:
         duration: seconds after which the run ends. None: when it is stopped, or both files have ended.
         calibration: file that says where thermal pixels lie, as for `cimnet video`.
         rgb_crop, thermal_crop: the sensor's part of each frame, as for `cimnet video`.
-        alarms: ask the checkpoint's alarms about each pair; two more passes of the model.
+        alarms: evaluate the checkpoint's alarms for each pair, with two more passes of the model.
         opacity: of the classes' colours, 0 to 1.
 
     Raises:
