@@ -36,14 +36,23 @@ def show() -> None:
         layer = QgsRasterLayer(path, name)
         assert layer.isValid(), layer.error().message()
         QgsProject.instance().addMapLayer(layer)
-    map_ = QgsProject.instance().mapLayersByName("classes")[0].extent()
-    beside = QgsRectangle(map_.xMinimum(), map_.yMinimum(), map_.xMaximum() + 0.8 * map_.width(), map_.yMaximum())
-    iface.mapCanvas().setExtent(beside)  # room for the dialog on the right
     values = {"RGB": os.environ["RGB"], "THERMAL": os.environ["THERMAL"]}
     dialog = processing.createAlgorithmDialog("cimnet:predict", values)
     dialog.resize(600, 640)
     dialog.show()
-    QTimer.singleShot(6000, lambda: save(window, dialog))
+    QTimer.singleShot(2000, arrange)
+    QTimer.singleShot(7000, lambda: save(window, dialog))
+
+
+def arrange() -> None:
+    """Open the legend, and leave room for the dialog on the right of the map."""
+    layer = QgsProject.instance().mapLayersByName("classes")[0]
+    iface.layerTreeView().expandAll()
+    map_ = layer.extent()
+    iface.mapCanvas().setExtent(
+        QgsRectangle(map_.xMinimum(), map_.yMinimum(), map_.xMaximum() + 0.9 * map_.width(), map_.yMaximum())
+    )
+    iface.mapCanvas().refresh()
 
 
 def save(window, dialog) -> None:
