@@ -10,11 +10,12 @@ UV := $(shell command -v uv 2>/dev/null)
 export MALLOC_MMAP_MAX_ ?= 0
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 
-.PHONY: demo docs test test-slow test-all test-lowest lint format plugin clean help
+.PHONY: demo docs notebooks test test-slow test-all test-lowest lint format plugin clean help
 
 help:
 	@echo "make demo      train a small CIMNet on synthetic scenes and write runs/demo/report.html (about five minutes)"
 	@echo "make docs      build the documentation site into site/; python -m http.server -d site shows it"
+	@echo "make notebooks run examples/notebooks and write their pages, docs/notebooks (a few minutes)"
 	@echo "make test      lint, type check, import contracts, fast tests"
 	@echo "make test-slow the others: slow, export, docs, browser, cluster"
 	@echo "make test-all  both"
@@ -27,6 +28,9 @@ demo: $(VENV)/ready
 
 docs: $(VENV)/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+notebooks: $(VENV)/ready
+	$(BIN)/python docs/_site/notebook_pages.py
 
 plugin:
 	mkdir -p dist && cd desktop/qgis && rm -f ../../dist/cimnet-qgis.zip && $(PYTHON) -m zipfile -c ../../dist/cimnet-qgis.zip cimnet
