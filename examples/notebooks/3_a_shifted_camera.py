@@ -20,7 +20,7 @@ from cimnet.data.synthetic import synthesize
 from cimnet.registration import align_pair
 from cimnet.registration.mapping import Mapping
 
-synthesize("scenes", train=0, val=0, test=10, seed=3, size=(256, 320))
+synthesize("scenes", train=0, val=0, test=8, seed=3, size=(256, 320))
 SHIFTS = [0, 5, 10, 20, 30]  # pixels, in a direction that differs from pair to pair
 starter = cimnet.load("starter", device="cpu")
 unaligned = cimnet.load("starter", device="cpu")
@@ -86,6 +86,6 @@ axis.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# Ten small scenes show the kind of curve, not its exact place. `cimnet robustness` measures 27 corruptions in five
+# Eight small scenes show the kind of curve, not its exact place. `cimnet robustness` measures 27 corruptions in five
 # severities and writes a report: [robustness](../../docs/guides/robustness.md). How to find a displacement and mend the
 # files: [the next notebook](4_register_two_cameras.py).

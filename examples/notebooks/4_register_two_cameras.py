@@ -87,7 +87,9 @@ print(f"{100 * inside.mean():.0f} % of the pixels have a thermal value of their 
 # %% [markdown]
 # ## When there is nothing to find
 #
-# An image without edges, or of another place, gives "unknown" instead of a wrong map.
+# An image without edges, or of another place, gives "unknown" instead of a wrong map. The confidence is the estimated
+# probability that the error is below 3 pixels. It must reach 0.6, and 0.98 for a displacement of more than 5 % of the
+# width.
 
 # %%
 black = np.zeros_like(pair.rgb)

@@ -28,8 +28,8 @@ def plot_pair(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any], matrix: Matrix |
     axes = np.atleast_1d(figure.subplots(1, len(shown)))
     grey = np.repeat(rgb.mean(axis=2, keepdims=True) / 255, 3, axis=2)
     for axis, (title, m) in zip(axes, shown.items(), strict=True):
-        moved, _ = warp(torch.from_numpy(thermal.astype(np.float32))[None, None], m, size)
-        edges = _edges(moved)[..., None]
+        moved, inside = warp(torch.from_numpy(thermal.astype(np.float32))[None, None], m, size, edge=True)
+        edges = (_edges(moved) * inside.numpy())[..., None]  # none where the thermal image has no values, nor at its rim
         axis.imshow(np.clip(0.75 * grey * (1 - edges) + edges * np.array([1.0, 0.55, 0.0]), 0, 1))
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()
