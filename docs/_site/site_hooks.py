@@ -18,6 +18,7 @@ from recipe_reference import recipe_page
 ROOT = Path(__file__).parents[2]
 SECTIONS: dict[str, tuple[str, list[str]]] = {
     "Start": ("start", ["install", "first-prediction", "your-own-pair"]),
+    "Notebooks": ("notebooks", ["index"]),
     "Guides": (
         "guides",
         [
@@ -37,7 +38,7 @@ SECTIONS: dict[str, tuple[str, list[str]]] = {
     "Contributing": ("contributing", ["index", "extending", "releasing", "changelog", "security"]),
 }  # fmt: skip
 """Title, folder, and the pages that come first, in their order; the other pages of the folder follow by name."""
-INSIDE = {"Deploying": "Guides", "Notebook": "Evidence"}
+INSIDE = {"Notebooks": "Start", "Deploying": "Guides", "Notebook": "Evidence"}
 """Sections that are shown inside another one."""
 ROOT_PAGES = {
     "README.md": "index.md",

@@ -29,7 +29,8 @@ OURS = np.array([0, 1, 2, 3, 3, 3, 4, 0, 0], dtype=np.uint8)  # the class here, 
 root = Path("my_flight")
 for name in ("rgb", "thermal", "labels"):
     (root / name).mkdir(parents=True, exist_ok=True)
-pairs = [render(5, index=index, size=(256, 320)) for index in range(20)]
+drawn = (render(5, index=index, size=(256, 320)) for index in range(30))
+pairs = [pair for pair in drawn if not {"rgb_broken", "thermal_broken"} & pair.flags][:20]  # both cameras work
 for pair in pairs:
     for folder, image in (("rgb", pair.rgb), ("thermal", pair.thermal), ("labels", OURS[pair.label])):
         Image.fromarray(image).save(root / folder / f"{pair.id}.png")
@@ -61,7 +62,7 @@ recipe = load_recipe(
         "data.workers=0",
         "augmentation.crop=[128, 160]",
         "augmentation.vflip=0.5",  # seen from above, up is no direction
-        "training.epochs=30",
+        "training.epochs=20",
         "training.learning_rate=0.002",
         "training.warmup_iterations=10",
         "training.ema_decay=0.95",
