@@ -84,5 +84,6 @@ print(f"mean of the largest probability: {sure[~wrong].mean():.2f} where correct
 show([sure, wrong], ["largest probability (black is low)", "wrong pixels (white)"])
 
 # %% [markdown]
-# Whole folders, large images and videos: [predicting](../../docs/guides/predict.md). Probabilities that keep what they
-# promise, and alarms for broken sensors: [confidence](../../docs/guides/confidence.md).
+# Whole folders and large images: [predicting](../../docs/guides/predict.md). What to do when a sensor fails:
+# [a failing sensor](../../docs/guides/failing-sensor.md). Probabilities that keep what they promise, and alarms for
+# broken sensors: [confidence](../../docs/guides/confidence.md).

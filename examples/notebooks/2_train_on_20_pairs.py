@@ -105,5 +105,6 @@ for axis, picture, title in zip(axes, pictures, ["RGB", "thermal", "prediction",
 plt.show()
 
 # %% [markdown]
-# Four pairs are too few to trust the figure above, and a minute is too short to learn rare things. Train longer, and
-# on more pairs: [training](../../docs/guides/training.md), [data](../../docs/guides/data.md).
+# Four pairs are too few to trust the figure above, and a minute is too short to learn rare things. Train longer
+# ([training](../../docs/guides/training.md)), and let each pair be scored once
+# ([small data sets](../../docs/guides/small-data-sets.md)).

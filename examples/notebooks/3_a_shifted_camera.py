@@ -86,6 +86,7 @@ axis.grid(alpha=0.3)
 plt.show()
 
 # %% [markdown]
-# Eight small scenes show the kind of curve, not its exact place. `cimnet robustness` measures 27 corruptions in five
-# severities and writes a report: [robustness](../../docs/guides/robustness.md). How to find a displacement and mend the
-# files: [the next notebook](4_register_two_cameras.py).
+# Eight small scenes show the kind of curve, not its exact place. `cimnet robustness` measures many more defects, in
+# five severities, and writes a report: [robustness](../../docs/guides/robustness.md). How to find a displacement and
+# mend the files: [the next notebook](4_register_two_cameras.py) and
+# [misaligned cameras](../../docs/guides/misaligned-cameras.md).

@@ -100,4 +100,4 @@ for name, rgb, heat in (("black RGB image", black, thermal), ("thermal image of 
 
 # %% [markdown]
 # Real flights have one map for all pairs of a rig: `cimnet data align FOLDER OUT` estimates it from many pairs, and
-# writes the aligned data set: [data](../../docs/guides/data.md).
+# writes the aligned data set: [misaligned cameras](../../docs/guides/misaligned-cameras.md).

@@ -29,7 +29,7 @@ def plot_pair(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any], matrix: Matrix |
     grey = np.repeat(rgb.mean(axis=2, keepdims=True) / 255, 3, axis=2)
     for axis, (title, m) in zip(axes, shown.items(), strict=True):
         moved, inside = warp(torch.from_numpy(thermal.astype(np.float32))[None, None], m, size, edge=True)
-        edges = (_edges(moved) * inside.numpy())[..., None]  # none where the thermal image has no values, nor at its rim
+        edges = (_edges(moved) * inside.numpy())[..., None]  # the rim of the thermal image is none
         axis.imshow(np.clip(0.75 * grey * (1 - edges) + edges * np.array([1.0, 0.55, 0.0]), 0, 1))
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()
