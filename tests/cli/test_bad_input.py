@@ -147,8 +147,8 @@ def test_a_bad_image_in_a_dataloader_worker(
     prints the message alone."""
     build = loop.build_model
 
-    def damage(recipe: Recipe, train_set: RGBTDataset) -> Any:
-        built = build(recipe, train_set)
+    def damage(recipe: Recipe, train_set: RGBTDataset, **options: Any) -> Any:
+        built = build(recipe, train_set, **options)
         for pair in train_set.pairs:
             _truncate(pair.rgb)
         return built

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cimnet.errors import DataError
 from cimnet.evaluation.metrics import Values
+from cimnet.utils.numbers import pluralize
 
 Matrices = npt.NDArray[np.number]
 
@@ -76,7 +77,8 @@ def paired_difference(
     """
     if first.shape != second.shape or first.ndim != 3 or len(groups) != len(first):
         raise DataError(
-            f"matrices of shape {first.shape} and {second.shape} for {len(groups)} groups of images cannot be paired"
+            f"matrices of shape {first.shape} and {second.shape} for {pluralize(len(groups), 'group')} of images "
+            "cannot be paired"
         )
     if not np.allclose(first.sum(2), second.sum(2)):
         raise DataError("the true pixels of the classes differ between the two; score both on the same labels")

@@ -271,7 +271,7 @@ def test_batch_of_different_sizes_or_labels() -> None:
 
 
 def test_sample_checks_its_shapes() -> None:
-    with pytest.raises(DataError, match=r"^x: thermal must have the shape \(1, 4, 8\)"):
+    with pytest.raises(DataError, match=r"^x: thermal must have the shape \(C, 4, 8\)"):
         RGBTSample(torch.zeros(3, 4, 8), torch.zeros(1, 4, 9), None, "x")
     with pytest.raises(DataError, match="x: label must have"):
         RGBTSample(torch.zeros(3, 4, 8), torch.zeros(1, 4, 8), torch.zeros(4, 9), "x")

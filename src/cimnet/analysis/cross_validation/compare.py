@@ -14,7 +14,7 @@ from cimnet.analysis.cross_validation.held_out import FILE, read_held_out
 from cimnet.errors import ConfigError, DataError
 from cimnet.evaluation.paired import PairedDifference, paired_difference
 from cimnet.training.cross_record import FOLDS, SECTION, CrossRecord, read_record
-from cimnet.utils.numbers import format_number
+from cimnet.utils.numbers import format_number, pluralize
 from cimnet.utils.tables import markdown_table
 
 
@@ -111,5 +111,7 @@ def _by_image(folder: Path, seeds: int) -> dict[str, npt.NDArray[np.float64]]:
     remedy = "repeat the command of the cross-validation to write it again"
     images = read_held_out(folder / FILE, remedy)
     if len(images.matrices) != seeds:
-        raise DataError(f"{folder / FILE}: holds {len(images.matrices)} seeds, the record {seeds}; {remedy}")
+        raise DataError(
+            f"{folder / FILE}: holds {pluralize(len(images.matrices), 'seed')}, the record {seeds}; {remedy}"
+        )
     return dict(zip(images.ids, images.matrices.mean(0), strict=True))

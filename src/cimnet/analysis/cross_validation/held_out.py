@@ -12,6 +12,7 @@ import numpy as np
 from cimnet.errors import DataError, one_line
 from cimnet.evaluation.metrics import Matrix
 from cimnet.utils.files import write_atomically
+from cimnet.utils.numbers import pluralize
 
 FILE = "images.npz"
 
@@ -59,7 +60,7 @@ def read_held_out(path: Path, remedy: str) -> HeldOut:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be read ({one_line(error)}); {remedy}") from error
     if matrices.ndim != 4 or matrices.shape[1] != len(ids):
-        raise DataError(f"{path}: {matrices.shape} matrices for {len(ids)} images; {remedy}")
+        raise DataError(f"{path}: {matrices.shape} matrices for {pluralize(len(ids), 'image')}; {remedy}")
     return HeldOut(ids, matrices)
 
 

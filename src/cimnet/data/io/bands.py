@@ -189,12 +189,13 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
             with rasterio.open(path.absolute(), driver=_driver(path)) as file:
                 if max(numbers) > file.count:
                     raise DataError(f"{path}: {file.count} bands, and band {max(numbers)} is asked for")
-                alpha = rasterio.enums.ColorInterp.alpha in file.colorinterp
-                if all_of_them and file.count - alpha != len(numbers):
-                    raise DataError(
-                        f"{path}: {pluralize(file.count - alpha, 'band')}, where {len(numbers)} are expected; choose "
-                        "them: --thermal-band 1,2, or `bands:` in classes.yaml"
-                    )
+                if all_of_them:
+                    alpha = rasterio.enums.ColorInterp.alpha in file.colorinterp
+                    if file.count - alpha != len(numbers):
+                        raise DataError(
+                            f"{path}: {pluralize(file.count - alpha, 'band')}, where {len(numbers)} are expected; "
+                            "choose them: --thermal-band 1,2, or `bands:` in classes.yaml"
+                        )
                 if file.width * file.height > MAX_PIXELS:
                     raise DataError(f"{path}: more than {MAX_PIXELS:,} pixels; cut the image into tiles first")
                 meanings = {(file.scales[n - 1], file.offsets[n - 1], file.units[n - 1] or "") for n in numbers}

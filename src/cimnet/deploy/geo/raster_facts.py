@@ -148,7 +148,7 @@ def thermal_band(raster: DatasetReader, bands: Bands | None, fused: bool) -> int
         raise DataError(f"{raster.name}: --thermal-band picture is for radiometric JPEGs; give the number of a band")
     if bands is not None and (numbers := bands.thermal_numbers):
         if len(numbers) > 1:
-            raise DataError(f"{raster.name}: --thermal-band names {len(numbers)} bands, and geo takes one; give one")
+            raise DataError(f"{raster.name}: --thermal-band names several bands, and geo takes one; give one")
         if numbers[0] > raster.count:
             raise DataError(f"{raster.name}: {_count(raster)}, and band {numbers[0]} is asked for")
         return numbers[0]
