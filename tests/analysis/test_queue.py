@@ -66,8 +66,10 @@ def test_nothing_begins_without_what_comes_first(tmp_path: Path) -> None:
 
 
 def test_a_signal_reaches_the_job_and_the_next_start_goes_on(tmp_path: Path) -> None:
-    job = "trap 'sleep 2; touch @/saved; exit 0' TERM; touch @/begun; "
+    job = (
+        "trap 'sleep 2; touch @/saved; exit 0' TERM; touch @/begun; "
         "if [ -e @/saved ]; then touch @/1; else sleep 60 & wait; fi"
+    )
     jobs = _list(tmp_path, f'job @/1 "{job}"\n')
     running = subprocess.Popen([str(SCRIPT), jobs, "1"], env=_environment(tmp_path), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

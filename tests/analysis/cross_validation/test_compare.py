@@ -62,7 +62,8 @@ def test_a_comparison_does_not_replace_what_it_compares(runs: list[Path], cli: C
     assert ran.code == 2
     assert "cross_validation.json: is also an input" in ran.err
     assert record.read_bytes() == before
-    assert cli("runs", *runs, "--compare", "--json", runs[0] / "against.json").code == 0
+    for _ in range(2):
+        assert cli("runs", *runs, "--compare", "--json", runs[0] / "against.json").code == 0
 
 
 def test_what_cannot_be_compared(runs: list[Path], root: Path, recipe: Recipe, tmp_path: Path) -> None:
