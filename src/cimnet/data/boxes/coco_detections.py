@@ -65,7 +65,7 @@ def _box(
     x, y, width, height = bbox
     attributes = entry.get("attributes")
     more = attributes if isinstance(attributes, dict) else {}
-    seen_in, scene = (entry.get(field) or more.get(field) or "" for field in ("seen_in", "scene"))  # null: not said
+    seen_in: Any = entry.get("seen_in") or more.get("seen_in") or ""  # null: not said
     if seen_in not in (*SEEN_IN, ""):
         raise DataError(f"{path}: {place}: seen_in is {seen_in!r}; write one of {', '.join(SEEN_IN)}, or leave it out")
     return ObjectBox(
@@ -75,6 +75,6 @@ def _box(
         rgb=Rect(x, y, x + width, y + height),
         thermal=None,
         seen_in=seen_in,
-        scene=str(scene),
+        scene=str(entry.get("scene") or more.get("scene") or ""),
         ignore=bool(entry.get("iscrowd", 0)),
     )
