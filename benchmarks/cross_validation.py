@@ -17,9 +17,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image
 
 from cimnet.analysis.cross_validation import CrossResult, cross_validate
@@ -204,14 +206,16 @@ class Benchmark:
     def write(self) -> None:
         """Put what is finished into the files."""
         path: Path = self.options.json
-        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        before, content = found.get(self.options.task, {}), self.to_dict()
-        if all(before.get(name) == value for name, value in content.items() if name != "models"):
-            content["models"] = {**before["models"], **content["models"]}  # of the same folds and length
-        found[self.options.task] = content
+        content = self.to_dict()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(found, indent=2) + "\n")
-        write_text(path.with_suffix(".md"), "\n".join(table(name, content) for name, content in found.items()))
+        with FileLock(Path(gettempdir()) / f"{path.name}.lock"):  # runs of another data set write into the same file
+            found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+            before = found.get(self.options.task, {})
+            if all(before.get(name) == value for name, value in content.items() if name != "models"):
+                content["models"] = {**before["models"], **content["models"]}  # of the same folds and settings
+            found[self.options.task] = content
+            write_text(path, json.dumps(found, indent=2) + "\n")
+            write_text(path.with_suffix(".md"), "\n".join(table(name, content) for name, content in found.items()))
 
     def table(self) -> str:
         """This data set's table as Markdown."""
@@ -220,6 +224,8 @@ class Benchmark:
     def to_dict(self) -> dict[str, Any]:
         """Settings and scores."""
         return {
+            "recipe": Path(self.options.recipe).stem,
+            "settings": self.options.settings,
             "epochs": self.epochs,
             "batch": self.batch,
             "folds": len(self.folds.names),

@@ -2,6 +2,8 @@
 
     benchmarks/gpu.sh [--minutes 8] [--out runs/gpu.jsonl] [--tiny]
 
+One file holds the figures of one card: what is in it is not measured again.
+
 1. the tests that need a GPU;
 2. CIMNet on ResNet-101 (512×640) and on MiT-B4 (480×640), training step and inference: float32, bfloat16, channels
    last;
@@ -79,10 +81,11 @@ TINY = Size({"cimnet_resnet18": (64, 96), "cimnet_mit_b0": (64, 64)}, ("small_cm
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=8, help="no job begins later, and none goes on")
-    parser.add_argument("--out", type=Path, default=Path("runs/gpu.jsonl"))
+    parser.add_argument("--out", type=Path, help="default: runs/gpu.jsonl, with --tiny runs/gpu_tiny.jsonl")
     parser.add_argument("--tiny", action="store_true", help="small networks and sizes, also on a CPU")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    options.out = options.out or Path("runs") / ("gpu_tiny.jsonl" if options.tiny else "gpu.jsonl")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.job:
         Job(options).run()
@@ -92,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         left = end - time.monotonic()
         if left < 5:
             print(f"left for the next time: {job}", flush=True)
-        elif (job, "end") not in done(options.out):
+        elif (job, "end") not in done(options.out, options.tiny):
             run_job(job, options, left)
     for line in lines(options.out):
         print(json.dumps(line))
@@ -131,9 +134,10 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
-def done(path: Path) -> set[tuple[str, str]]:
-    """Jobs and what of them was measured."""
-    return {(line["job"], line["what"]) for line in lines(path) if line["what"] not in ("failed", "cut off")}
+def done(path: Path, tiny: bool) -> set[tuple[str, str]]:
+    """Jobs and what of them was measured, in this size: a trial on the CPU stands for nothing."""
+    measured = (line for line in lines(path) if line["what"] not in ("failed", "cut off"))
+    return {(line["job"], line["what"]) for line in measured if line.get("tiny") is tiny}
 
 
 def write(path: Path, line: dict[str, Any]) -> None:
@@ -155,8 +159,9 @@ class Job:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         card = torch.cuda.get_device_name() if self.device.type == "cuda" else "CPU"
         self.nominal = next((1e12 * peak for name, peak in PEAKS.items() if name in card), None)
-        self.about = {"job": self.name, "device": card, "torch": torch.__version__, "date": time.strftime("%Y-%m-%d")}
-        self.done = done(self.out)
+        versions = {"device": card, "torch": torch.__version__, "date": time.strftime("%Y-%m-%d")}
+        self.about = {"job": self.name, **versions, "tiny": self.tiny}
+        self.done = done(self.out, self.tiny)
 
     def run(self) -> None:
         """Measure what is missing, then note that the job is at its end."""

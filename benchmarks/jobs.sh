@@ -22,13 +22,16 @@ done
 
 # The starter as a beginning, on real pairs. It needs src/cimnet/weights/starter.safetensors (make_starter.sh).
 for dataset in mm5 apple msrs-real; do
-    job runs/transfer/$dataset.done "bench transfer.py $dataset --data $DATA/$dataset --out runs/transfer \
+    job runs/transfer/$dataset.done "bench transfer.py $dataset --data $DATA/$dataset --out runs/transfer/$dataset \
         && touch runs/transfer/$dataset.done"
 done
 
-# Two models on folds of real pairs, and objects found at the wrong place; each once its script exists.
-for script in cross_validation objects; do
-    if [ -f benchmarks/$script.py ]; then
-        job runs/$script.done "bench $script.py --out runs/$script && touch runs/$script.done"
-    fi
+# All models on folds of real pairs. Jobs run side by side, so each has a folder of its own.
+for dataset in mm5 apple; do
+    job runs/folds_$dataset.done "bench cross_validation.py $dataset --data $DATA/$dataset --out runs/folds_$dataset \
+        && touch runs/folds_$dataset.done"
 done
+
+# Which model finds the people that one camera alone sees.
+job runs/objects.done "bench objects.py --data $DATA/msrs-real --boxes $DATA/msrs-real/sensor-boxes/objects.csv \
+    --out runs/objects && touch runs/objects.done"

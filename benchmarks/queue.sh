@@ -12,7 +12,12 @@
 #
 # Set QUEUE to the folder for logs and locks (default runs/queue), DATA to that of the real data sets (default data).
 set -uo pipefail
-cd "$(dirname "$0")/.."
+self=$(realpath "$0")
+show=false
+if [ "${1:-}" = --list ]; then show=true; shift; fi
+list=$(realpath "${1:-"$(dirname "$self")/jobs.sh"}")
+cores=${2:-2}
+cd "$(dirname "$self")/.."
 export OMP_NUM_THREADS=1 DATA=${DATA:-data} QUEUE=${QUEUE:-runs/queue}
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 # a fifth of a training step on Linux
 cimnet() { "${PYTHON:-python}" -m cimnet.cli "$@"; }
@@ -23,10 +28,6 @@ results=() commands=() first_results=() first_commands=()
 job() { results+=("$1") commands+=("$2"); }
 first() { first_results+=("$1") first_commands+=("$2"); }
 
-show=false
-if [ "${1:-}" = --list ]; then show=true; shift; fi
-list=${1:-benchmarks/jobs.sh}
-cores=${2:-2}
 # shellcheck source=/dev/null
 source "$list" || exit 2
 
@@ -75,16 +76,23 @@ if [ "${QUEUE_WORKER:-}" ]; then worker "$QUEUE_WORKER"; exit; fi
 
 pids=()
 stop() {
+    trap - INT TERM # the second signal ends this at once
     log "stopping: runs save their state"
     for pid in "${pids[@]}"; do kill -TERM -- "-$pid" 2> /dev/null; done
     wait
+    for _ in {1..600}; do # workers are gone, and what they started may still save
+        alive=false
+        for pid in "${pids[@]}"; do kill -0 -- "-$pid" 2> /dev/null && alive=true; done
+        $alive || break
+        sleep 0.5
+    done
     exit 130
 }
 trap stop INT TERM
 
 status=0
 start() { # in a session of its own, so that a signal to its group reaches all that it started
-    QUEUE_WORKER=$1 setsid "$0" "$list" "$cores" &
+    QUEUE_WORKER=$1 setsid "$self" "$list" "$cores" &
     pids+=($!)
 }
 start first

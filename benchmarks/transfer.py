@@ -1,9 +1,9 @@
 """What the starter is worth as a beginning: training from it against training from ImageNet weights alone, on real
 pairs, at 10, 25, 50 and 100 % of the training pairs.
 
-    OMP_NUM_THREADS=1 nice python benchmarks/transfer.py mm5 --data data/mm5 --out runs/transfer
-    OMP_NUM_THREADS=1 nice python benchmarks/transfer.py apple --data data/apple --out runs/transfer
-    OMP_NUM_THREADS=1 nice python benchmarks/transfer.py msrs-real --data data/msrs-real --out runs/transfer
+    OMP_NUM_THREADS=1 nice python benchmarks/transfer.py mm5 --data data/mm5 --out runs/transfer/mm5
+    OMP_NUM_THREADS=1 nice python benchmarks/transfer.py apple --data data/apple --out runs/transfer/apple
+    OMP_NUM_THREADS=1 nice python benchmarks/transfer.py msrs-real --data data/msrs-real --out runs/transfer/msrs-real
 
 The pairs are divided into folds that keep groups together (frames of one arrangement, crops of one piece of ground).
 Run k is tested on fold k, fold k + 1 is val, and the others are for training. Its smaller shares are parts of its
@@ -23,7 +23,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
+
+from filelock import FileLock
 
 from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.curation.split import split_dataset
@@ -174,18 +177,19 @@ class Transfer:
     def write(self) -> str:
         """Put what is finished into the files. Returns the tables as Markdown."""
         path: Path = self.options.json
-        found = self._read()
-        found[self.options.dataset] = {
+        content = {
             "starter": self.starter,
             "recipe": Path(self.recipe).stem,
             "steps": self.options.steps,
             "folds": self.known.folds,
             "miou": self.scores,
         }
-        text = "\n".join(table(name, content) for name, content in found.items())
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(found, indent=2) + "\n")
-        write_text(path.with_suffix(".md"), text)
+        with FileLock(Path(gettempdir()) / f"{path.name}.lock"):  # runs of another data set write into the same file
+            found = {**self._read(), self.options.dataset: content}
+            text = "\n".join(table(name, content) for name, content in found.items())
+            write_text(path, json.dumps(found, indent=2) + "\n")
+            write_text(path.with_suffix(".md"), text)
         return text
 
 

@@ -67,7 +67,8 @@ def test_nothing_begins_without_what_comes_first(tmp_path: Path) -> None:
 
 def test_a_signal_reaches_the_job_and_the_next_start_goes_on(tmp_path: Path) -> None:
     job = (
-        "trap 'touch @/saved; exit 0' TERM; touch @/begun; if [ -e @/saved ]; then touch @/1; else sleep 60 & wait; fi"
+        "trap 'sleep 2; touch @/saved; exit 0' TERM; touch @/begun; "
+        "if [ -e @/saved ]; then touch @/1; else sleep 60 & wait; fi"
     )
     jobs = _list(tmp_path, f'job @/1 "{job}"\n')
     running = subprocess.Popen([str(SCRIPT), jobs, "1"], env=_environment(tmp_path), stdout=subprocess.DEVNULL)
@@ -80,6 +81,13 @@ def test_a_signal_reaches_the_job_and_the_next_start_goes_on(tmp_path: Path) -> 
     assert (tmp_path / "saved").exists()
     assert not (tmp_path / "1").exists()
     assert _queue(tmp_path, jobs, "1").returncode == 0
+    assert (tmp_path / "1").exists()
+
+
+def test_it_may_be_called_from_any_folder(tmp_path: Path) -> None:
+    _list(tmp_path, "job @/1 'touch @/1'\n")
+    words = [os.path.relpath(SCRIPT, tmp_path), "jobs.sh", "1"]
+    assert subprocess.run(words, cwd=tmp_path, env=_environment(tmp_path), timeout=300, check=False).returncode == 0
     assert (tmp_path / "1").exists()
 
 

@@ -101,8 +101,12 @@ def _print(folders: list[Path], group: bool = False, sort: str = "name", json_: 
 
 def _compare(folders: list[Path], json_: Path | None) -> None:
     from cimnet.analysis.cross_validation.compare import compare_runs, comparison_table
-    from cimnet.utils.files import write_text
+    from cimnet.analysis.cross_validation.held_out import FILE as IMAGES
+    from cimnet.training.cross_record import FILE as RECORD
+    from cimnet.utils.files import refuse_inputs_as_outputs, write_text
 
+    if json_ is not None:
+        refuse_inputs_as_outputs([json_], [folder / name for folder in folders for name in (RECORD, IMAGES)])
     found = compare_runs(folders)
     console.print(Markdown(comparison_table(found)))
     if json_ is not None:

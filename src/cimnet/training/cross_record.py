@@ -12,8 +12,9 @@ from cimnet.training.recipe import Recipe, parse_recipe
 
 FILE = "cross_validation.json"
 SECTION = "made_with"
-FOLDS, DATA = "folds", "data"
-"""Entries of the section beside the fields of the recipe: digests of the lists and of the pairs."""
+FOLDS, DATA, WEIGHTS = "folds", "data", "weights"
+"""Entries of the section beside the fields of the recipe: digests of the lists, of the pairs, and of ``model.weights``
+where the recipe names some."""
 
 
 @dataclass(frozen=True)

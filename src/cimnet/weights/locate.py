@@ -73,6 +73,13 @@ def _locate_starter() -> Path:
             stacklevel=3,
         )
         return here
+    if here.is_dir():  # `./starter` comes as `starter`, too
+        warnings.warn(
+            DataWarning(
+                f"{STARTER}: taking the checkpoint that comes with cimnet; the folder of that name here holds none"
+            ),
+            stacklevel=3,
+        )
     if not STARTER_FILE.is_file():
         raise CheckpointError(
             f"checkpoint {STARTER}: {STARTER_FILE} is missing; install the released package, or make the file with "

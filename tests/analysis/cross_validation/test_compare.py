@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from cimnet.analysis.cross_validation.held_out import HeldOut, read_held_out
 from cimnet.curation.split.folds import divide_into_folds
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.training.recipe import Recipe
+from tests.conftest import Result
 
 
 @pytest.fixture
@@ -51,6 +53,17 @@ def test_a_run_against_itself_and_the_order_of_images(runs: list[Path], tmp_path
         paired = compare_runs([runs[0], folder])[0].paired
         assert (paired.difference, paired.low, paired.high, paired.better) == (0, 0, 0, 0)
     assert [found.folder for found in compare_runs([runs[0], runs[1], other])] == [runs[1], other]
+
+
+def test_a_comparison_does_not_replace_what_it_compares(runs: list[Path], cli: Callable[..., Result]) -> None:
+    record = runs[0] / "cross_validation.json"
+    before = record.read_bytes()
+    ran = cli("runs", *runs, "--compare", "--json", record)
+    assert ran.code == 2
+    assert "cross_validation.json: is also an input" in ran.err
+    assert record.read_bytes() == before
+    for _ in range(2):
+        assert cli("runs", *runs, "--compare", "--json", runs[0] / "against.json").code == 0
 
 
 def test_what_cannot_be_compared(runs: list[Path], root: Path, recipe: Recipe, tmp_path: Path) -> None:

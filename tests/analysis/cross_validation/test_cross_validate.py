@@ -110,6 +110,24 @@ def test_a_fold_that_was_trained_is_scored_only(
     assert cross_validate(recipe, out).to_dict() == first
 
 
+def test_all_folds_begin_with_the_same_weights(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that holds other weights by the next call would mix two beginnings in one score."""
+
+    def stop(*_: object, **__: object) -> Path:
+        raise Stopped("stopped by SIGTERM", 15)
+
+    monkeypatch.setattr(cross_validation, "train", stop)
+    weights, out = tmp_path / "begin.safetensors", tmp_path / "cross"
+    begun = recipe.with_fields("model", weights=str(weights))
+    for _ in range(2):
+        weights.write_bytes(b"one")
+        with pytest.raises(Stopped):
+            cross_validate(begun, out)
+    weights.write_bytes(b"two")
+    with pytest.raises(ConfigError, match=r"made with another weights \("):
+        cross_validate(begun, out)
+
+
 def test_other_settings_lists_or_files_are_refused(recipe: Recipe, root: Path, tmp_path: Path) -> None:
     out = tmp_path / "cross"
     cross_validate(recipe, out)

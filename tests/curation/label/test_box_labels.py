@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from cimnet.curation.label import label_from_boxes
-from cimnet.curation.label.box_labels import otsu_threshold
+from cimnet.curation.label.box_labels import otsu_threshold, paint_boxes
 from cimnet.data import open_dataset
+from cimnet.data.boxes import PairBox, Rect
+from cimnet.data.pairs import Arrays
 from cimnet.errors import CimnetError, DataError
 from tests.conftest import Result
 
@@ -74,6 +76,15 @@ def test_a_cold_object_is_found_as_well(data: Path) -> None:
     Image.fromarray(turned.astype(np.uint16)).save(data / "thermal" / "a.png")
     label_from_boxes(data, write(data, "a,person,9,7,16,14,thermal,"), overwrite=True)
     np.testing.assert_array_equal(label(data, "a"), np.where(diamond(), 1, IGNORED))
+
+
+def test_second_images_of_several_channels_are_measured_by_their_mean(data: Path) -> None:
+    thermal = np.zeros((20, 30, 2), np.uint16)
+    thermal[diamond()] = 900, 700
+    arrays = Arrays(np.zeros((20, 30, 3), np.uint8), thermal, None)
+    mask, whole = paint_boxes(arrays, [PairBox(1, Rect(9, 7, 16, 14))], "otsu", IGNORED)
+    np.testing.assert_array_equal(mask, np.where(diamond(), 1, IGNORED))
+    assert whole == 0
 
 
 def test_rgb_decides_for_what_rgb_alone_sees(data: Path) -> None:

@@ -105,10 +105,13 @@ def test_folds_are_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     root = make_drives(tmp_path / "data", 8)
     divide_into_folds(root, 4).write()
     (root / "folds" / "3" / "mine.txt").write_text("notes\n")
+    (root / "folds" / "by hand").mkdir()
+    (root / "folds" / "by hand" / "train.txt").write_text("drive00_0000\n")
     with pytest.raises(DataError, match=r"folds/0/test\.txt: exists; --overwrite replaces all folds"):
         divide_into_folds(root, 2)
     divide_into_folds(root, 2, overwrite=True).write()
-    assert sorted(path.name for path in (root / "folds").iterdir()) == ["0", "1", "3", "split.json"]
+    assert sorted(path.name for path in (root / "folds").iterdir()) == ["0", "1", "3", "by hand", "split.json"]
+    assert (root / "folds" / "by hand" / "train.txt").read_text() == "drive00_0000\n"
     assert [path.name for path in (root / "folds" / "3").iterdir()] == ["mine.txt"]
 
 

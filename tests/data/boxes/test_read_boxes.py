@@ -88,6 +88,7 @@ def test_coco(coco: Write) -> None:
         (["image,class,x0,y0,x1,y1", "000,car,1,2,3,4", "000,car,1,2,x,4"], "row 3: x1 is 'x'; write a number"),
         (["image,class,x0,y0,x1,y1", "000,car,1,2,nan,4"], "row 2: x1 is 'nan'"),
         (["image,class,x0,y0,x1,y1", "000,car,1,2,,4"], "row 2: x1 is ''"),
+        (["image,class,cx,cy,w,h", "000,car,1,2,1e308,4"], "row 2: w is '1e308'; write a number of pixels"),
         (["image,class,x0,y0,x1,y1", "000,,1,2,3,4"], "row 2: class is empty"),
         (["image,class,x0,y0,x1,y1", ",car,1,2,3,4"], "row 2: image is empty"),
         (["image,class,x0,y0,x1,y1", "000,car,,,,"], "row 2: no rectangle"),
@@ -107,6 +108,7 @@ def test_a_table_that_cannot_be_used(table: Write, lines: list[str], words: str)
         ({"bbox": [1, 2, 3]}, r"annotation 7: bbox is \[1, 2, 3\]; write"),
         ({"bbox": [1, 2, True, 3]}, "bbox"),
         ({"bbox": None}, "bbox is None"),
+        ({"bbox": [1, 2, 10**400, 4]}, "bbox is"),
         ({"image_id": 9}, "annotation 7: image_id 9 is not among the images"),
         ({"category_id": [3]}, "category_id"),
         ({"seen_in": 3}, "annotation 7: seen_in is 3"),
@@ -115,6 +117,23 @@ def test_a_table_that_cannot_be_used(table: Write, lines: list[str], words: str)
 def test_coco_that_cannot_be_used(coco: Write, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         read_boxes(coco(**changes))
+
+
+def test_what_coco_leaves_open_is_not_said(coco: Write) -> None:
+    (box,) = read_boxes(coco(seen_in=None, scene=None, attributes={"scene": "night"})).boxes
+    assert (box.seen_in, box.scene) == ("", "night")
+    assert read_boxes(coco(scene=None)).boxes[0].scene == ""
+
+
+@pytest.mark.parametrize(("what", "name"), [("images", "file_name"), ("categories", "name")])
+def test_an_id_that_stands_for_two_things_is_refused(coco: Write, what: str, name: str) -> None:
+    """Two exports that were put together: the boxes of one would go to the images of the other."""
+    path = coco()
+    content = json.loads(path.read_text())
+    first = content[what][0]
+    path.write_text(json.dumps({**content, what: [*content[what], first, {**first, name: "other"}]}))
+    with pytest.raises(DataError, match=f"boxes.json: {what}: id {first['id']} stands for '{first[name]}' and 'other'"):
+        read_boxes(path)
 
 
 @pytest.mark.parametrize(

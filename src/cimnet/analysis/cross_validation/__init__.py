@@ -24,7 +24,7 @@ from cimnet.evaluation import evaluate
 from cimnet.evaluation.metrics import Matrix
 from cimnet.inference import load
 from cimnet.training import train
-from cimnet.training.cross_record import DATA, FOLDS, SECTION
+from cimnet.training.cross_record import DATA, FOLDS, SECTION, WEIGHTS
 from cimnet.training.cross_record import FILE as RECORD
 from cimnet.training.data_record import checksums
 from cimnet.training.loop import Note, Report
@@ -37,6 +37,7 @@ from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import map_in_threads
+from cimnet.weights.locate import identity_of
 
 _OF_FOLDS = frozenset({"data.train", "data.val", "training.seed"})
 """Fields of the recipe that each run has for itself."""
@@ -176,10 +177,12 @@ def _open(recipe: Recipe, split: str) -> RGBTDataset:
 
 
 def _ledger(recipe: Recipe, out: Path, lists: FoldLists, tested: Sequence[RGBTDataset]) -> Ledger:
-    """With which settings, lists and files the results in a folder were made."""
+    """With which settings, lists, files and weights to begin with the results in a folder were made."""
     pairs = sorted((pair for dataset in tested for pair in dataset.pairs), key=lambda pair: pair.id)
     files = hashlib.sha256(json.dumps(checksums(pairs)).encode()).hexdigest()[:16]
     made_with = {**flat(recipe), FOLDS: lists.digest, DATA: files}
+    if recipe.model.weights is not None:  # the same path may hold other weights by the next fold
+        made_with[WEIGHTS] = identity_of(recipe.model.weights)
     return Ledger(out / RECORD, made_with, "choose another --out", ignore=_MAY_CHANGE, section=SECTION)
 
 

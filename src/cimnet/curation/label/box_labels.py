@@ -165,10 +165,10 @@ def _object_pixels(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | N
 
 
 def _values(arrays: Arrays, box: PairBox) -> npt.NDArray[np.float32]:
-    """What the sensor that sees an object measures inside its box."""
-    if box.seen_in == "rgb":
-        return arrays.rgb[box.rect.pixels].mean(axis=2, dtype=np.float32)
-    return np.nan_to_num(np.ma.getdata(arrays.thermal)[box.rect.pixels].astype(np.float32))
+    """What the sensor that sees an object measures inside its box, (h, w): the mean of its channels."""
+    image = arrays.rgb if box.seen_in == "rgb" else np.ma.getdata(arrays.thermal)
+    values = np.nan_to_num(image[box.rect.pixels].astype(np.float32))
+    return values if values.ndim == 2 else values.mean(axis=2)
 
 
 def _ground(outside: str, classes: Sequence[str]) -> int | None:

@@ -179,8 +179,8 @@ def refuse_to_replace_folds(folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of folds that lie in a folder."""
-    lists = [path for part in PARTS for path in folder.glob(f"*/{part}.txt")]
+    """The files of folds that lie in a folder. Folders that are not called by a number are the user's own."""
+    lists = [path for part in PARTS for path in folder.glob(f"*/{part}.txt") if path.parent.name.isdecimal()]
     return sorted([*lists, *(path for path in (folder / RECORD,) if path.is_file())])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from cimnet.data.boxes.object_box import SEEN_IN, BoxFile, ObjectBox, Rect, SeenIn
+from cimnet.data.boxes.object_box import MOST_PIXELS, SEEN_IN, BoxFile, ObjectBox, Rect, SeenIn
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
@@ -116,7 +116,7 @@ class _Row:
                 values.append(float(text))
             except ValueError:
                 values.append(math.nan)
-            if not math.isfinite(values[-1]):
+            if not abs(values[-1]) < MOST_PIXELS:  # NaN, too
                 raise DataError(f"{self.where}: {column} is {text!r}; write a number of pixels")
         if form == _CENTRE:
             x, y, width, height = values

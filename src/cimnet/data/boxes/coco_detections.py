@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cimnet.data.boxes.object_box import SEEN_IN, BoxFile, ObjectBox, Rect
+from cimnet.data.boxes.object_box import MOST_PIXELS, SEEN_IN, BoxFile, ObjectBox, Rect
 from cimnet.errors import DataError, one_line
 
 
@@ -25,8 +24,8 @@ def read_coco_detections(path: Path) -> BoxFile:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({one_line(error, 120)}); export it again") from error
     try:
-        names = {entry["id"]: str(entry["file_name"]) for entry in content["images"]}
-        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        names = _by_id(path, "images", [(entry["id"], str(entry["file_name"])) for entry in content["images"]])
+        categories = _by_id(path, "categories", [(entry["id"], str(entry["name"])) for entry in content["categories"]])
         entries = list(content["annotations"])
     except (KeyError, TypeError, AttributeError) as error:
         reason = f"no field {error}" if isinstance(error, KeyError) else one_line(error, 120)
@@ -35,6 +34,16 @@ def read_coco_detections(path: Path) -> BoxFile:
         ) from error
     boxes = tuple(_box(path, number, entry, names, categories) for number, entry in enumerate(entries, 1))
     return BoxFile(path, boxes, frozenset(names.values()))
+
+
+def _by_id(path: Path, what: str, entries: Sequence[tuple[Any, str]]) -> dict[Any, str]:
+    """Names by id. Files that were put together often use an id twice: boxes would go to the wrong image or class."""
+    found: dict[Any, str] = {}
+    for number, name in entries:
+        if found.setdefault(number, name) != name:
+            both = f"{found[number]!r} and {name!r}"
+            raise DataError(f"{path}: {what}: id {number!r} stands for {both}; give each an id of its own")
+    return found
 
 
 def _box(
@@ -49,14 +58,14 @@ def _box(
             raise DataError(f"{path}: {place}: {field} {value!r} is not among the {what}; correct it or add it there")
     bbox = entry.get("bbox")
     numbers = isinstance(bbox, list) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in bbox
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST_PIXELS for value in bbox
     )
     if not isinstance(bbox, list) or not numbers or len(bbox) != 4:
         raise DataError(f"{path}: {place}: bbox is {bbox!r}; write [left, top, width, height] in pixels")
     x, y, width, height = bbox
     attributes = entry.get("attributes")
     more = attributes if isinstance(attributes, dict) else {}
-    seen_in = entry.get("seen_in", more.get("seen_in", ""))
+    seen_in: Any = entry.get("seen_in") or more.get("seen_in") or ""  # null: not said
     if seen_in not in (*SEEN_IN, ""):
         raise DataError(f"{path}: {place}: seen_in is {seen_in!r}; write one of {', '.join(SEEN_IN)}, or leave it out")
     return ObjectBox(
@@ -66,6 +75,6 @@ def _box(
         rgb=Rect(x, y, x + width, y + height),
         thermal=None,
         seen_in=seen_in,
-        scene=str(entry.get("scene", more.get("scene", ""))),
+        scene=str(entry.get("scene") or more.get("scene") or ""),
         ignore=bool(entry.get("iscrowd", 0)),
     )

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 
 SeenIn = Literal["rgb", "thermal", "both", "unsure", ""]
 SEEN_IN: tuple[str, ...] = get_args(SeenIn)[:-1]
+MOST_PIXELS = 1e9
+"""Coordinates are below: more is no position in an image."""
 
 
 @dataclass(frozen=True)
@@ -88,4 +90,4 @@ class BoxFile:
     images: frozenset[str] | None = None
 
 
-__all__ = ["SEEN_IN", "BoxFile", "ObjectBox", "Rect", "SeenIn"]
+__all__ = ["MOST_PIXELS", "SEEN_IN", "BoxFile", "ObjectBox", "Rect", "SeenIn"]
