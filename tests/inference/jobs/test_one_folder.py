@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cimnet.data.io.bands import Bands
 from cimnet.errors import ConfigError, DataError
-from cimnet.inference.jobs import Job, NameRules, match_pairs
+from cimnet.inference.jobs import Job, NameRules, match_pairs, predict_job
 from tests.conftest import Result, Trained
-from tests.fakes.layouts import make_mfnet, make_one_folder
+from tests.fakes.layouts import make_folder, make_mfnet, make_one_folder
 
 
 def drone(folder: Path) -> Path:
@@ -68,6 +69,33 @@ def test_patterns_and_the_yaml_of_the_folder(tmp_path: Path) -> None:
     assert {path.stem for path in matched.unmatched} == {"cam1 0002 xx", "cam2 0003 y"}
     (folder / "classes.yaml").write_text('files: {rgb: "cam1 {name} {*}", thermal: "cam2 {name} {*}"}\n')
     assert match_pairs(folder, folder).pairs == matched.pairs
+
+
+def test_the_yaml_of_the_folder_says_its_bands(trained: Trained, tmp_path: Path) -> None:
+    """As `--rgb-bands` does; an option comes before it."""
+    pytest.importorskip("rasterio")
+    both, masks = drone(tmp_path / "d"), {}
+    given: dict[str, Bands] = {"option": Bands((3, 2, 1)), "yaml": Bands((3, 2, 1)), "other": Bands((1, 2, 3))}
+    for name, bands in given.items():
+        (both / "classes.yaml").write_text("{}" if name == "option" else "bands: {rgb: [3, 2, 1]}\n")
+        settings = {} if name == "yaml" else {"bands": bands}
+        job = Job.of(trained.folder, tmp_path / name, rgb=both, thermal=both, device="cpu", settings=settings)
+        predict_job(job)
+        masks[name] = [path.read_bytes() for path in sorted((tmp_path / name / "overlays").iterdir())]
+    assert masks["yaml"] == masks["option"]
+    assert masks["yaml"] != masks["other"]
+
+
+def test_the_yaml_of_the_folder_says_its_second_images(trained: Trained, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data", 3)
+    (root / "thermal").rename(root / "nir")
+    (root / "classes.yaml").write_text("second: {name: nir}\n")
+    pairs = match_pairs(root, root).pairs
+    assert [(rgb and rgb.parent.name, nir and nir.parent.name) for _, rgb, nir in pairs] == [("rgb", "nir")] * 3
+    job = Job.of(trained.folder, tmp_path / "out", rgb=root, thermal=root, device="cpu")
+    with pytest.raises(DataError, match=r"its second images are nir \(1 channel\), where thermal .* is asked for"):
+        predict_job(job)
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_folders_by_time_within_a_gap(tmp_path: Path) -> None:
