@@ -68,5 +68,7 @@ def _default(parameter: Any) -> str:
     if parameter.required:
         return "**required**"
     value = parameter.default
+    if parameter.is_flag and parameter.secondary_opts:
+        return f"`{(parameter.opts if value else parameter.secondary_opts)[0]}`"
     without = value in (None, (), []) or parameter.is_flag or callable(value)
     return "" if without else f"`{value_of(value)}`"

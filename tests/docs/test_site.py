@@ -182,3 +182,12 @@ def test_pages_of_models_are_filled_in() -> None:
         assert "<!-- made" not in made
         assert ("<svg" in made) == (FAMILIES[name].diagram is not None) == ("<!-- made: diagram -->" in text), name
     assert "| cmx_mit_b2 | 2023 | 66.57 |" in with_made_parts("cmx", "<!-- made: networks -->\n")
+
+
+def test_a_switch_of_two_names_says_which_one_holds() -> None:
+    from cli_reference import cli_page
+
+    page = cli_page()
+    assert "| `--normalization`, `--no-normalization` |  | `--normalization` |" in page
+    assert "| `--argmax`, `--logits` |  | `--logits` |" in page
+    assert "| `--fp16` |  |  |" in page

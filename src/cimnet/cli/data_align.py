@@ -146,7 +146,7 @@ def _data_set(
     index = find_layout(root, layout).index(root)
     if points is not None:
         matched = read_points(points)
-        if len(matched) < 3 and any(sizes_differ(index)):
+        if len(matched) < 3 and any(sizes_differ(root, index)):
             raise DataError(
                 f"{points}: {pluralize(len(matched), 'point')}, but the images differ in size: give three or more"
             )

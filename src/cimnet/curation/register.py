@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data import find_layout
-from cimnet.data.classes import read_dataset_file
+from cimnet.data.classes import DatasetFile, read_dataset_file
 from cimnet.data.io.facts import facts_of
 from cimnet.data.io.open_image import image_size, opened, upright
 from cimnet.data.io.patterns import FileIndex
@@ -114,7 +114,7 @@ def register_dataset(
             f"{root}: panoptic labels and images with a border cannot be cropped; `cimnet data convert` first"
         )
     (THERMAL if file is None else file.second or THERMAL).require_one_channel("cimnet data align")
-    wanted = Wanted(bands=None if file is None else file.bands)
+    wanted = _wanted(file)
     if wanted.bands is not None and (wanted.bands.colours or wanted.bands.thermal_numbers):
         raise DataError(
             f"{file.path if file else root}: bands of a file are chosen, and `data align` writes files of one image; "
@@ -123,7 +123,7 @@ def register_dataset(
     index = layout_class.index(root)
     done, mappings = _mappings(root, index, mapping, per_pair, progress, wanted)
     with staged_folder(out) as part:
-        box = _common_box(index, mappings) if crop else None
+        box = _common_box(index, mappings, wanted) if crop else None
         for number, (name, its) in enumerate(mappings.items(), start=1):
             _write(part, root, index, name, its, box, wanted)
             if progress is not None:
@@ -221,13 +221,13 @@ def _crop_label(path: Path, box: Box) -> Image.Image:
         return part
 
 
-def _common_box(index: FileIndex, mappings: dict[str, Mapping]) -> Box:
+def _common_box(index: FileIndex, mappings: dict[str, Mapping], wanted: Wanted) -> Box:
     """top, bottom, left, right of the rectangle in which every warped thermal image has values."""
     inside: npt.NDArray[np.bool_] | None = None
     for name, mapping in mappings.items():
         height, width = image_size(index.rgb.files[name])
         thermal = index.thermal.files[name] if index.thermal else index.rgb.files[name]
-        _, here = mapping.apply(np.ones(thermal_size(thermal), np.uint8), (height, width))
+        _, here = mapping.apply(np.ones(thermal_size(thermal, wanted), np.uint8), (height, width))
         if inside is not None and inside.shape != here.shape:
             raise DataError(f"{index.rgb.files[name]}: --crop needs images of one size")
         inside = here if inside is None else inside & here
@@ -243,11 +243,17 @@ def _common_box(index: FileIndex, mappings: dict[str, Mapping]) -> Box:
     return top, bottom, left, right
 
 
-def sizes_differ(index: FileIndex) -> Iterator[bool]:
-    """Whether the RGB and the thermal image of each pair differ in size."""
+def _wanted(file: DatasetFile | None) -> Wanted:
+    """How the thermal images of a data set are read, by what its YAML says."""
+    return Wanted(bands=None if file is None else file.bands)
+
+
+def sizes_differ(root: Path, index: FileIndex) -> Iterator[bool]:
+    """Whether the RGB and the thermal image of each pair of a data set differ in size."""
+    wanted = _wanted(read_dataset_file(root))
     if index.thermal is not None:
         for name in _names(index):
-            yield image_size(index.rgb.files[name]) != thermal_size(index.thermal.files[name])
+            yield image_size(index.rgb.files[name]) != thermal_size(index.thermal.files[name], wanted)
 
 
 def _names(index: FileIndex) -> list[str]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.open_image import upright
-from cimnet.data.io.readers import is_rgbt, read_rgb, read_rgbt
-from cimnet.data.io.thermal_files import Wanted, as_counts, check_depth, read_thermal_counts
+from cimnet.data.io.readers import is_rgbt, read_rgb
+from cimnet.data.io.thermal_files import Wanted, as_counts, check_depth, read_pair, read_thermal_counts
 from cimnet.data.pairs import turned_hint
 from cimnet.data.sample import channels_first
 from cimnet.errors import DataError
@@ -47,9 +47,7 @@ def pair_tensors(
     thermal_name, names = _name(thermal), [_path_or(rgb, "rgb"), _path_or(thermal, second.name)]
     paths = [Path(image) for image in (rgb, thermal) if isinstance(image, str | Path)]
     if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and is_rgbt(Path(rgb), Path(thermal), bands):
-        if second.channels > 1:
-            raise DataError(f"{rgb}: given for both images, where {second} is expected; choose its bands")
-        rgb, thermal = read_rgbt(Path(rgb))
+        rgb, thermal = read_pair(Path(rgb), Path(thermal), wanted(info, bands))
     rgb_tensor = None if rgb is None else _rgb(rgb, bands)
     thermal_tensor = None if thermal is None else _thermal(thermal, info, thermal_name, force_range, bands)
     if rgb_tensor is None:

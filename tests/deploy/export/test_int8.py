@@ -10,6 +10,7 @@ import torch
 import cimnet
 from cimnet.checkpoint import identity
 from cimnet.deploy.export.write import export
+from cimnet.errors import DataError
 from cimnet.training import train
 from tests.conftest import Trained, one_thread, tiny_recipe
 from tests.fakes.layouts import make_folder
@@ -54,6 +55,15 @@ def test_masks_stay_what_they_were(lite0: Trained, name: str, tmp_path: Path) ->
     assert wanted.unique().numel() > 1
     equal = (eight.model.predict(rgb, thermal) == wanted).float().mean()
     assert 0.9 < equal < 1  # close, and not the float model under another name
+
+
+def test_pairs_for_the_ranges_are_of_the_size_and_the_batch_of_the_file(trained: Trained, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    export(trained.best, file, precision="int8", calibration=trained.root, size=(32, 40), batch=2)
+    assert [side.dim_value for side in onnx.load(file).graph.input[0].type.tensor_type.shape.dim] == [2, 3, 32, 40]
+    with pytest.raises(DataError, match=r"is 32x40, and --size makes a file for 64x96 alone; give --calibration"):
+        export(trained.best, tmp_path / "other.onnx", precision="int8", calibration=trained.root, size=(64, 96))
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["model.onnx"]
 
 
 def test_every_export_of_a_model_has_an_identity_of_its_own(trained: Trained, tmp_path: Path) -> None:

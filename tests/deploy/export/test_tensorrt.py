@@ -207,6 +207,8 @@ def test_the_median_by_search_is_the_median(opset: int, tmp_path: Path) -> None:
         ("a.pt2", {"format": "pt2", "size": (32, 32)}, "leave --size and --batch out"),
         ("a.onnx", {"size": (0, 32)}, "size is 0x32"),
         ("a.onnx", {"batch": 0}, "batch is 0"),
+        ("a.onnx", {"size": (10**7, 10**7)}, "size 10000000x10000000, .*more than 150,000,000 pixels in a pass"),
+        ("a.xml", {"format": "openvino", "size": (480, 640), "batch": 1000}, "batch 1000: more than"),
         ("a.xml", {"format": "openvino", "precision": "float16"}, "float16 is for --format onnx"),
     ],
 )

@@ -101,6 +101,11 @@ def test_a_repository_says_what_the_file_takes_and_gives(trained: Trained, tmp_p
     assert parse((folder / "config.pbtxt").read_text()).max_batch_size == 0
     assert (folder / "2").is_dir()
 
+    (folder / "1" / "model.xml").touch()  # as of an export with --format openvino
+    (folder / "1" / "model.bin").touch()
+    export_triton(trained.best, tmp_path / "models")
+    assert [path.name for path in (folder / "1").iterdir()] == ["model.onnx"]
+
 
 @pytest.mark.export
 def test_openvino_has_its_own_backend(trained: Trained, tmp_path: Path) -> None:

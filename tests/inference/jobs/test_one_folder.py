@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cimnet.data.io.bands import Bands
 from cimnet.errors import ConfigError, DataError
-from cimnet.inference.jobs import Job, NameRules, match_pairs
+from cimnet.inference.jobs import Job, NameRules, match_pairs, predict_job
 from tests.conftest import Result, Trained
-from tests.fakes.layouts import make_mfnet, make_one_folder
+from tests.fakes.layouts import make_folder, make_mfnet, make_one_folder
 
 
 def drone(folder: Path) -> Path:
@@ -60,7 +61,7 @@ def test_a_folder_of_pairs_given_for_rgb_alone_is_said(tmp_path: Path) -> None:
 
 def test_patterns_and_the_yaml_of_the_folder(tmp_path: Path) -> None:
     folder = make_one_folder(tmp_path / "d", ("cam1 0001 x", "cam2 0001 y"), ("cam1 0002 xx", "cam2 0003 y"))
-    with pytest.raises(DataError, match="say how they differ"):
+    with pytest.raises(DataError, match="say how names differ"):
         match_pairs(folder / "..", folder)
     rules = NameRules("cam1 {name} {*}", "cam2 {name} {*}")
     matched = match_pairs(folder, folder, rules=rules)
@@ -70,11 +71,38 @@ def test_patterns_and_the_yaml_of_the_folder(tmp_path: Path) -> None:
     assert match_pairs(folder, folder).pairs == matched.pairs
 
 
+def test_the_yaml_of_the_folder_says_its_bands(trained: Trained, tmp_path: Path) -> None:
+    """As `--rgb-bands` does; an option comes before it."""
+    pytest.importorskip("rasterio")
+    both, masks = drone(tmp_path / "d"), {}
+    given: dict[str, Bands] = {"option": Bands((3, 2, 1)), "yaml": Bands((3, 2, 1)), "other": Bands((1, 2, 3))}
+    for name, bands in given.items():
+        (both / "classes.yaml").write_text("{}" if name == "option" else "bands: {rgb: [3, 2, 1]}\n")
+        settings = {} if name == "yaml" else {"bands": bands}
+        job = Job.of(trained.folder, tmp_path / name, rgb=both, thermal=both, device="cpu", settings=settings)
+        predict_job(job)
+        masks[name] = [path.read_bytes() for path in sorted((tmp_path / name / "overlays").iterdir())]
+    assert masks["yaml"] == masks["option"]
+    assert masks["yaml"] != masks["other"]
+
+
+def test_the_yaml_of_the_folder_says_its_second_images(trained: Trained, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data", 3)
+    (root / "thermal").rename(root / "nir")
+    (root / "classes.yaml").write_text("second: {name: nir}\n")
+    pairs = match_pairs(root, root).pairs
+    assert [(rgb and rgb.parent.name, nir and nir.parent.name) for _, rgb, nir in pairs] == [("rgb", "nir")] * 3
+    job = Job.of(trained.folder, tmp_path / "out", rgb=root, thermal=root, device="cpu")
+    with pytest.raises(DataError, match=r"its second images are nir \(1 channel\), where thermal .* is asked for"):
+        predict_job(job)
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_folders_by_time_within_a_gap(tmp_path: Path) -> None:
     rgb = make_one_folder(tmp_path / "rgb", ("1706702400.000", "1706702401.000"))
     thermal = make_one_folder(tmp_path / "thermal", ("1706702400.300", "1706702401.300"))
     assert len(match_pairs(rgb, thermal, rules=NameRules(max_gap=0.5)).pairs) == 2
-    with pytest.raises(DataError, match="nor near in time"):
+    with pytest.raises(DataError, match="have times near each other"):
         match_pairs(rgb, thermal, rules=NameRules(max_gap=0.1))
 
 

@@ -116,7 +116,7 @@ def read_files(job: Job, settings: Settings) -> Files:
         return None
 
     fused = job.rgb is not None and job.thermal is not None and is_rgbt(job.rgb, job.thermal, settings.bands)
-    both = attempt("rgb", job.rgb, read_rgbt) if fused else None
+    both = attempt("rgb", job.rgb, lambda path: read_rgbt(path, settings.bands)) if fused else None
     if both is not None:
         files.rgb, files.thermal = part("rgb", job.rgb, lambda _: both[0]), part("thermal", job.rgb, lambda _: both[1])
     elif not fused:

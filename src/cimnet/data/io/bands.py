@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.io import tiff_tags as tags
+from cimnet.data.io.facts import read_facts
 from cimnet.data.io.local_rasters import side_files
 from cimnet.data.io.open_image import MAX_PIXELS, image_size, refuse_pipe
+from cimnet.data.io.pixels import turned
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError, one_line
 from cimnet.utils.extras import require
@@ -21,6 +23,11 @@ from cimnet.utils.numbers import pluralize
 
 _DRIVERS = {**dict.fromkeys(MAGIC, "GTiff"), b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP"}
 """GDAL's drivers by the first bytes of a file: formats that name no other file and no address."""
+
+_PALETTE = (
+    "a palette image, whose band holds places in the palette, not measured values; leave the choice of bands out, or "
+    "write the values as grey"
+)
 
 
 @dataclass(frozen=True)
@@ -180,13 +187,14 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
     rasterio = require("rasterio", "geo", f"{path}: bands of a file")
     try:
         refuse_pipe(path)
-        _refuse_unapplied(path)
+        driver = _driver(path)
+        orientation = _refuse_unapplied(path, driver)
         for side in side_files(path):
             if side.name.endswith(".aux.xml") and b"OVERVIEW_FILE" in side.read_bytes():
                 raise DataError(f"{side}: names another file (OVERVIEW_FILE), which is not opened; remove it")
         with offline(), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path.absolute(), driver=_driver(path)) as file:
+            with rasterio.open(path.absolute(), driver=driver) as file:
                 if max(numbers) > file.count:
                     raise DataError(f"{path}: {file.count} bands, and band {max(numbers)} is asked for")
                 if all_of_them:
@@ -204,7 +212,12 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
                         f"{path}: its bands {', '.join(map(str, numbers))} differ in scale, offset or unit; write them "
                         "in one unit (gdal_translate -unscale, gdal_edit.py)"
                     )
-                return BandValues(file.read(list(numbers)), _missing(file, numbers), *meanings.pop())
+                values, missing = file.read(list(numbers)), _missing(file, numbers)
+                return BandValues(
+                    _turned(values, orientation),
+                    None if missing is None else _turned(missing, orientation),
+                    *meanings.pop(),
+                )
     except DataError:
         raise
     except FileNotFoundError as error:
@@ -238,8 +251,30 @@ def _driver(path: Path) -> str:
     return found
 
 
-def _refuse_unapplied(path: Path) -> None:
+def _turned(bands: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Bands (N, H, W) as EXIF's orientation says that they are to be seen."""
+    return np.moveaxis(turned(np.moveaxis(bands, 0, -1), orientation), -1, 0)
+
+
+def _refuse_unapplied(path: Path, driver: str) -> int:
+    """EXIF's orientation, 1..8, which GDAL does not apply.
+
+    Raises:
+        DataError: the file says something else that GDAL does not apply.
+    """
+    if driver != "GTiff":
+        facts = read_facts(path)
+        if facts.palette:
+            raise DataError(f"{path}: {_PALETTE}")
+        if facts.maker not in ("", "FLIR without counts"):
+            raise DataError(
+                f"{path}: a radiometric JPEG, whose bands are those of its 8-bit picture, not temperatures; leave the "
+                "choice of bands out, or take the picture (--thermal-band picture, `bands: {thermal: picture}`)"
+            )
+        return facts.orientation
     tiff = read_tiff(path)
+    if tiff.number(tags.PHOTOMETRIC, 1) == 3:
+        raise DataError(f"{path}: {_PALETTE}")
     if tiff.number(tags.ORIENTATION, 1) != 1:
         raise DataError(f"{path}: a TIFF with an orientation tag; save it upright, without the tag")
     if tiff.pages and tiff.number(tags.PHOTOMETRIC, 1) == 0:
@@ -250,3 +285,4 @@ def _refuse_unapplied(path: Path) -> None:
         raise DataError(
             f"{path}: {pluralize(len(tiff.pages), 'page')} (images) in one TIFF; split it into files of one page"
         )
+    return 1

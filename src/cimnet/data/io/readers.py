@@ -126,8 +126,11 @@ def read_label_colours(path: Path) -> npt.NDArray[np.uint8]:
     return apply_rules(Pixels(values), facts, "rgb").values if facts.band_colours else values
 
 
-def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
+def read_rgbt(path: Path, bands: Bands | None = None) -> tuple[npt.NDArray[np.uint8], Counts]:
     """A 4-channel file (MFNet's form) as RGB (H, W, 3) uint8 and thermal (H, W) uint8, the fourth channel.
+
+    Args:
+        bands: which bands are the colours, and their range; None: the first three.
 
     Raises:
         DataError: the file cannot be decoded or has no fourth channel.
@@ -148,6 +151,8 @@ def read_rgbt(path: Path) -> tuple[npt.NDArray[np.uint8], Counts]:
     thermal = np.ascontiguousarray(values[..., 3])
     if pixels.missing is not None and pixels.missing.any():
         thermal = np.ma.MaskedArray(thermal, pixels.missing)
+    if bands is not None and bands.colours:
+        return read_rgb_bands(path, bands), thermal
     return np.ascontiguousarray(values[..., :3]), thermal
 
 

@@ -97,7 +97,12 @@ def read_pair(rgb: Path, thermal: Path, wanted: Wanted | None = None) -> tuple[n
     """
     bands = None if wanted is None else wanted.bands
     if is_rgbt(rgb, thermal, bands):
-        return read_rgbt(rgb)
+        if wanted is not None and wanted.second.channels > 1:
+            raise DataError(
+                f"{rgb}: given for both images, where {wanted.second} is expected; choose its bands (--thermal-band, "
+                "or `bands:` in classes.yaml)"
+            )
+        return read_rgbt(rgb, bands)
     return read_rgb(rgb, bands, of_pair=True), read_thermal_counts(thermal, wanted)
 
 
@@ -139,6 +144,8 @@ def _decode(path: Path, wanted: Wanted) -> tuple[FileFacts, Pixels]:
     """What a file says, and its one channel, or its channels (H, W, C), as stored but upright."""
     if path.suffix.lower() == ".npy":
         values = np.array(_open_npy(path, wanted.second))
+        if _numbers(wanted, path) not in (None, tuple(range(1, wanted.second.channels + 1))):
+            raise DataError(f"{path}: bands are chosen of image files, not of arrays; save those alone")
         return array_facts(path, values), Pixels(values)
     if (numbers := _numbers(wanted, path)) is not None:
         return _decode_bands(path, numbers, chosen=wanted.bands is not None and wanted.bands.thermal is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from cimnet.data.io.open_image import MAX_PIXELS
 from cimnet.errors import ConfigError
 
 Deformable = Literal["operator", "grid-sample"]
@@ -60,6 +61,12 @@ class OnnxOptions:
             raise ConfigError(f"size is {size[0]}x{size[1]}, both must be at least 1")
         if batch is not None and batch < 1:
             raise ConfigError(f"batch is {batch}, it must be at least 1")
+        height, width = size or (1, 1)
+        if height * width * (batch or 1) > MAX_PIXELS:
+            raise ConfigError(
+                f"size {height}x{width}, batch {batch or 'of any number'}: more than {MAX_PIXELS:,} pixels in a pass; "
+                "choose less, larger images are run in windows"
+            )
         if tensorrt and deformable == "operator":
             raise ConfigError("--for tensorrt writes deformable convolutions by GridSample; leave --deformable out")
         deformable = deformable or ("grid-sample" if tensorrt else "operator")

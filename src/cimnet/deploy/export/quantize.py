@@ -39,7 +39,7 @@ def quantize(file: Path, predictor: Predictor, root: Path, details: Details) -> 
 
     if not details.normalization:
         raise ConfigError("int8 needs normalisation inside the file; leave out --no-normalization")
-    pairs = _pairs(predictor, root)
+    pairs = _pairs(predictor, root, details)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
         def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
@@ -66,11 +66,11 @@ def quantize(file: Path, predictor: Predictor, root: Path, details: Details) -> 
     file.write_bytes(quantized.SerializeToString())
 
 
-def _pairs(predictor: Predictor, root: Path) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """What the session takes, pair by pair.
+def _pairs(predictor: Predictor, root: Path, details: Details) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+    """What the session takes, pair by pair; for a file of a fixed batch each pair so many times.
 
     Raises:
-        DataError: the split is empty, or cannot be read.
+        DataError: the split is empty, cannot be read, or has pairs of another size than the one that the file takes.
     """
     data = predictor.open_dataset(root, "train")
     sound = [index for index, pair in enumerate(data.pairs) if pair.flags.isdisjoint(BROKEN_FLAGS)]
@@ -78,7 +78,14 @@ def _pairs(predictor: Predictor, root: Path) -> Iterator[dict[str, npt.NDArray[n
         raise DataError(f"{root}: its split train has no pairs; calibrate with a data set that has some")
     for place in spread_evenly(len(sound), PAIRS):
         sample = data[sound[place]]
-        yield {"rgb": sample.rgb[None].numpy(), "thermal": sample.thermal[None].numpy()}
+        height, width = sample.rgb.shape[1:]
+        if details.size not in (None, (height, width)):
+            raise DataError(
+                f"{root}: pair {sample.id} is {height}x{width}, and --size makes a file for "
+                f"{'x'.join(map(str, details.size or ()))} alone; give --calibration of that size, or leave --size out"
+            )
+        times = (details.batch or 1, 1, 1, 1)
+        yield {"rgb": np.tile(sample.rgb.numpy(), times), "thermal": np.tile(sample.thermal.numpy(), times)}
 
 
 def _is_sensitive(node: Any) -> bool:

@@ -16,6 +16,7 @@ TritonFormat = Literal["onnx", "openvino"]
 BACKENDS: dict[TritonFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 LARGEST_BATCH = 8
 """Pairs in a pass, at most; `config.pbtxt` can be edited."""
+_FILES = {"model.onnx", "model.xml", "model.bin"}
 DELAY = 2000
 """Microseconds that a request waits for others of its size."""
 
@@ -117,7 +118,10 @@ def _publish(part: Path, target: Path) -> None:
         part.replace(target)
         return
     (target / "1").mkdir(exist_ok=True)
+    written = {path.name for path in (part / "1").iterdir()}
     for file in sorted((part / "1").iterdir(), key=lambda path: path.suffix == ".xml"):
         file.replace(target / "1" / file.name)
     for name in ("labels.txt", "config.pbtxt"):
         (part / name).replace(target / name)
+    for name in _FILES - written:  # of an export in the other format
+        (target / "1" / name).unlink(missing_ok=True)

@@ -23,9 +23,10 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
+from cimnet.data.io.second_modality import agree
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.jobs.matching import FilePair, NameRules, match_pairs
+from cimnet.inference.jobs.matching import FilePair, NameRules, described_folder, match_pairs
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
 from cimnet.inference.jobs.record import KINDS, Record, fingerprint
@@ -144,13 +145,18 @@ def predict_job(
 
     Raises:
         ConfigError: a device or setting that cannot be used, a missing extra, or outputs that were made otherwise.
-        DataError: no pair can be read.
+        DataError: no pair can be read, or the folder's YAML says that its second images are of another kind.
         CheckpointError: the checkpoint cannot be used.
         CimnetError: outputs are there, another prediction is writing there, or outputs cannot be written (what is
             complete stays); Ray fails.
     """
     step = progress or _nothing
+    described = described_folder(job.origin.get("rgb"), job.origin.get("thermal"))
+    if described is not None and job.settings.get("bands") is None:
+        job = replace(job, settings={**job.settings, "bands": described.bands})
     predictor = load(job.checkpoint, "cpu" if job.engine == "ray" else job.device, **job.settings)
+    if described is not None:
+        agree(predictor.info.second, described.second, str(described.path))
     digest, names = identity_of(job.checkpoint), job.names
     if job.overwrite:
         refuse_inputs_as_outputs(

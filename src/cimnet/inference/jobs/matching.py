@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cimnet.data.classes import read_dataset_file
+from cimnet.data.classes import DatasetFile, read_dataset_file
 from cimnet.data.io.name_patterns import FileName, NamePattern, find_partners
 from cimnet.data.io.patterns import folders_below
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.sensor_names import Named, NamedPairs, pair_one_folder, pair_two_folders
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
+from cimnet.data.layouts.folder import described
 from cimnet.errors import ConfigError, DataError
 from cimnet.utils.files import is_there, resolved
 from cimnet.utils.numbers import pluralize
@@ -68,8 +69,8 @@ def match_pairs(
     """Pair two files, or the images of two folders, and of the folders in them, by name; extensions may differ.
 
     One file given twice is a 4-channel image (RGB and thermal in one file). One folder given twice holds pairs whose
-    names say the sensor (``DJI_0001_V`` and ``DJI_0001_T``), or as ``files:`` in its classes.yaml says; else 4-channel
-    images. None: that sensor is missing. What lies in the folder ``out`` is no input.
+    names say the sensor (``DJI_0001_V`` and ``DJI_0001_T``), or as ``files:`` and ``second:`` in its classes.yaml say;
+    else 4-channel images. None: that sensor is missing. What lies in the folder ``out`` is no input.
 
     Raises:
         DataError: if a path does not exist, one is a file and the other a folder, or no name matches.
@@ -123,12 +124,23 @@ def _pair(rgb: Path, thermal: Path, left: Named, right: Named, rules: NameRules)
 
 
 def _of_folder(folder: Path, rules: NameRules) -> NameRules:
-    """As `files:` in the folder's YAML says."""
+    """As `files:` and `second:` in the folder's YAML say."""
     file = read_dataset_file(folder)
-    if file is None or not {"rgb", "thermal"} <= file.files.keys() or file.files["rgb"] == file.files["thermal"]:
+    form = None if file is None else described(file)
+    if form is None or form.thermal is None:
         return rules
-    gap = file.max_gap if rules.max_gap is None else rules.max_gap
-    return NameRules(file.files["rgb"], file.files["thermal"], gap)
+    return NameRules(form.rgb, form.thermal, form.max_gap if rules.max_gap is None else rules.max_gap)
+
+
+def described_folder(rgb: Path | str | None, thermal: Path | str | None) -> DatasetFile | None:
+    """The YAML in the one folder that is given for both sensors; None: there is none, or they are two.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    if rgb is None or thermal is None or not Path(rgb).is_dir() or not same_file(Path(rgb), Path(thermal)):
+        return None
+    return read_dataset_file(Path(rgb))
 
 
 def _by_patterns(left: Named, right: Named, rgb: str, thermal: str, max_gap: float | None) -> NamedPairs:
