@@ -58,7 +58,7 @@ def _run(path: Path, trained: Trained) -> None:
 
 
 BELONGINGS: dict[str, Make] = {
-    **dict.fromkeys(("runs/scenes", "runs/mine", "runs/kust4k", "starter"), _run),
+    **dict.fromkeys(("runs/scenes", "runs/mine", "runs/kust4k"), _run),
     **dict.fromkeys(
         ("rgb.png", "thermal.png", "rgb.tif", "thermal.tif", "a.png", "b.png", "c.png", "d.png"),
         lambda path, _: _image(path),

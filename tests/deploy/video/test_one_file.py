@@ -163,7 +163,7 @@ def test_folders_are_paired_by_the_times_in_their_names(predictor: Predictor, tm
     assert [names[int(row["thermal_frame"])] for row in rows] == [row["name"] for row in rows]
     assert {float(row["difference"]) for row in rows} == {0.0}
     assert any("about 6 images are missing" in note for note in result.notes)
-    assert any("fps is not" in note for note in result.notes)
+    assert any("fps is ignored" in note for note in result.notes)
 
 
 def test_a_moment_twice_counts_once(tmp_path: Path) -> None:
