@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make the starter that comes with cimnet, src/cimnet/weights/starter.safetensors, and its card, from nothing: synthetic
 # scenes, training, 8 bits, scores on the test scenes. Repeat the command after an interruption; what is done is kept.
-# About 40 minutes of one CPU core. One thread, so that the same versions on the same kind of processor give the same bits.
+# Under an hour on one CPU core. One thread, so that the same versions on the same kind of processor give the same bits.
 #
 #     benchmarks/make_starter.sh [FOLDER]     FOLDER: for data and run, default runs/make_starter
 #     RUN=… DATA=… benchmarks/make_starter.sh     a run and scenes that are there already
