@@ -13,14 +13,10 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-
 from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.analysis.robustness import Condition, measure_robustness, parse_corruption
 from cimnet.evaluation.spread import spread
 from cimnet.inference import load
-from cimnet.utils.figures import save_figure
 from cimnet.utils.tables import markdown_table
 
 ENCODER = "efficientnet_lite0"
@@ -64,7 +60,6 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(VARIANTS), metavar="MODEL")
     parser.add_argument("--corruption", nargs="+", default=DEFAULT, help="NAME=LEVELS")
     parser.add_argument("--set", nargs="+", default=[], help="settings of all runs, section.field=value")
-    parser.add_argument("--figure", type=Path, help="curves over translation")
     parser.add_argument("--table", action="store_true", help="print the tables of finished runs, run nothing")
     options = parser.parse_args()
     if not options.table:
@@ -74,8 +69,6 @@ def main() -> None:
     for key in ("miou", "moving"):
         print(f"\n{key}\n" + table(found, key), flush=True)
     print("\nthe test set as it is, by its own lists, mIoU\n" + groups(options), flush=True)
-    if options.figure:
-        save_figure(plot(found), options.figure)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -140,25 +133,6 @@ def groups(options: argparse.Namespace) -> str:
         cells += [spread([run["groups"][group]["miou"] for run in runs]) for group in named]
         rows.append([name, *cells])
     return markdown_table(["model", "all", *named], rows) if rows else ""
-
-
-def plot(found: dict[str, list[Scores]]) -> Figure:
-    """mIoU of all and of moving classes over the added translation, with the spread over seeds."""
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    keys = [key for key in ("miou", "moving") if next(iter(found.values()))[0]["clean"][key] is not None]
-    for place, key in enumerate(keys, start=1):
-        axes = figure.add_subplot(1, len(keys), place)
-        for name, runs in found.items():
-            titles = ["clean", *(title for title in runs[0] if title.startswith("translation"))]
-            levels = [0.0, *(float(title.split()[1]) for title in titles[1:])]
-            values = 100 * np.array([[scores[title][key] for title in titles] for scores in runs])
-            (line,) = axes.plot(levels, values.mean(0), marker=".", label=name)
-            axes.fill_between(levels, values.min(0), values.max(0), color=line.get_color(), alpha=0.15)
-        axes.set_title("mIoU" if key == "miou" else "mIoU of moving classes")
-        axes.set_xlabel("added translation, px")
-        axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return figure
 
 
 if __name__ == "__main__":
