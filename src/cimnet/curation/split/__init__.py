@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cimnet.curation.split.amounts import count_by_group, weights_of
+from cimnet.curation.split.amounts import count_by_group, place_groups
 from cimnet.curation.split.division import Division, check_shares, refuse_to_replace
 from cimnet.curation.split.groups import find_groups
-from cimnet.curation.split.stratify import stratify
 from cimnet.data.contents import find_splits, read_contents
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.patterns import split_names
@@ -72,8 +71,7 @@ def split_dataset(
             f"{root}: {pluralize(len(rows), 'group')} ({name_some(rows)}) cannot fill {pluralize(len(parts), 'part')}; "
             "give fewer parts, or choose the groups in another way (auto, near, a regular expression or a CSV file)"
         )
-    amounts = np.stack(list(columns.values()), axis=1)
-    placed = dict(zip(rows, stratify(amounts, list(parts.values()), seed, weights_of(columns)), strict=True))
+    placed = dict(zip(rows, place_groups(columns, list(parts.values()), seed), strict=True))
     part_of = {pair.id: list(parts)[placed[group_of[pair.id]]] for pair in pairs}
     placed_rows = np.array([placed[group] for group in rows])
     counts = {

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cimnet.curation.split.stratify import stratify
+from cimnet.data.class_pixels import count_label
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.pairs import Pair
 from cimnet.utils.pool import Progress, map_in_threads
@@ -17,9 +19,17 @@ Columns = dict[str, npt.NDArray[np.float64]]
 _WEIGHT_OF_PAIRS = 4.0  # beside 1 for each scene, flag and class
 
 
-def weights_of(columns: Columns) -> list[float]:
-    """How much each column of `count_by_group` counts for `stratify`."""
-    return [_WEIGHT_OF_PAIRS] + [1.0] * (len(columns) - 1)
+def place_groups(
+    columns: Columns, shares: Sequence[float], seed: int, chosen: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
+    """The part of each group, (groups,), so that every part holds its share of every column of `count_by_group`.
+
+    Args:
+        chosen: positions of the groups to place; None: all.
+    """
+    amounts = np.stack(list(columns.values()), axis=1)
+    weights = [_WEIGHT_OF_PAIRS] + [1.0] * (len(columns) - 1)
+    return stratify(amounts if chosen is None else amounts[chosen], shares, seed, weights)
 
 
 def count_by_group(
@@ -27,7 +37,7 @@ def count_by_group(
     group_of: Mapping[str, str],
     dataset: RGBTDataset,
     progress: Progress | None,
-) -> tuple[list[str], dict[str, npt.NDArray[np.float64]]]:
+) -> tuple[list[str], Columns]:
     """Groups, sorted, and how much each holds of everything that is counted: one array (groups,) a thing."""
     pixels = np.zeros((len(pairs), len(dataset.classes)))
     for number, counted in enumerate(map_in_threads(partial(_count, dataset), pairs)):
@@ -56,10 +66,7 @@ def count_by_group(
 
 
 def _count(dataset: RGBTDataset, pair: Pair) -> npt.NDArray[np.int64]:
-    """Pixels of each class in a label, (classes,), without the border."""
+    """Pixels of each class, (classes,); none of a pair without a label."""
     if pair.label is None:
         return np.zeros(len(dataset.classes), np.int64)
-    ids = dataset.class_ids(pair.label)
-    top, right, bottom, left = dataset.file.border
-    inside = ids[top : ids.shape[0] - bottom, left : ids.shape[1] - right]
-    return np.bincount(inside.ravel(), minlength=256)[: len(dataset.classes)].astype(np.int64)
+    return count_label(dataset, pair)[: len(dataset.classes)]

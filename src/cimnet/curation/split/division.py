@@ -94,22 +94,24 @@ class Division:
             refuse_to_replace(self.out, list(self.parts), self.lists)
         require_writable(self.out)
         texts: dict[Path, str | None] = {self.out / f"{part}.txt": list_text(ids) for part, ids in self.names.items()}
-        texts[self.out / RECORD] = json.dumps(self._record(), indent=1, ensure_ascii=False) + "\n"
+        members = {group: names for group, names in members_of(self.groups).items() if len(names) > 1}
+        content = {**self.about, "parts": self.parts, "counts": self.counts, "notes": self.notes}
+        texts[self.out / RECORD] = record_text(content, members)
         write_together(texts)
         return list(texts)
 
-    def _record(self) -> dict[str, Any]:
-        members: dict[str, list[str]] = {}
-        for name, group in self.groups.items():
-            members.setdefault(group, []).append(name)
-        return {
-            "cimnet": __version__,
-            **self.about,
-            "parts": self.parts,
-            "counts": self.counts,
-            "notes": self.notes,
-            "members": {group: names for group, names in members.items() if len(names) > 1},
-        }
+
+def members_of(groups: Mapping[str, str]) -> dict[str, list[str]]:
+    """Ids by group, from the group of each id."""
+    members: dict[str, list[str]] = {}
+    for name, group in groups.items():
+        members.setdefault(group, []).append(name)
+    return members
+
+
+def record_text(content: Mapping[str, Any], members: Mapping[str, Sequence[str]]) -> str:
+    """The text of split.json: what a division was made with and holds, and its groups."""
+    return json.dumps({"cimnet": __version__, **content, "members": members}, indent=1, ensure_ascii=False) + "\n"
 
 
 def refuse_to_replace(folder: Path, parts: Sequence[str], places: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.curation.split.amounts import Columns, count_by_group, weights_of
-from cimnet.curation.split.division import RECORD, check_shares
+from cimnet.curation.split.amounts import Columns, count_by_group, place_groups
+from cimnet.curation.split.division import RECORD, check_shares, members_of, record_text
 from cimnet.curation.split.groups import find_groups
-from cimnet.curation.split.stratify import stratify
 from cimnet.data.contents import read_contents
 from cimnet.data.io.split_lists import ALL, list_text, name_some
 from cimnet.errors import DataError
@@ -24,7 +22,6 @@ from cimnet.utils.files import require_writable
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import Progress
 from cimnet.utils.tables import markdown_table
-from cimnet.version import __version__
 
 FOLDER = "folds"
 PARTS = ("train", "val", "test")
@@ -69,8 +66,7 @@ class Folds:
             DataError: folds that are there already, unless they may be replaced.
             CimnetError: a folder that cannot be written.
         """
-        before = _files(self.out)
-        if before and not self.overwrite:
+        if not self.overwrite:
             refuse_to_replace_folds(self.out)
         require_writable(self.out)
         texts: dict[Path, str | None] = {
@@ -78,26 +74,14 @@ class Folds:
             for number, names in enumerate(self.names)
             for part in PARTS
         }
-        texts[self.out / RECORD] = json.dumps(self._record(), indent=1, ensure_ascii=False) + "\n"
-        gone = [path for path in before if path not in texts]
+        content = {"folds": len(self.names), **self.about, "counts": self.counts, "notes": self.notes}
+        texts[self.out / RECORD] = record_text(content, members_of(self.groups))
+        gone = [path for path in _files(self.out) if path not in texts]
         write_together({**texts, **dict.fromkeys(gone)})
         for folder in {path.parent for path in gone}:
             with suppress(OSError):  # something else lies in it
                 folder.rmdir()
         return list(texts)
-
-    def _record(self) -> dict[str, Any]:
-        members: dict[str, list[str]] = {}
-        for name, group in self.groups.items():
-            members.setdefault(group, []).append(name)
-        return {
-            "cimnet": __version__,
-            "folds": len(self.names),
-            **self.about,
-            "counts": self.counts,
-            "notes": self.notes,
-            "members": members,
-        }
 
 
 def divide_into_folds(
@@ -203,8 +187,7 @@ def _test_fold(rows: list[str], columns: Columns, count: int | None, seed: int, 
         return np.arange(len(rows))
     if count > len(rows):
         raise DataError(f"{found} cannot fill {count} folds; give {len(rows)} or fewer, or {otherwise}")
-    amounts = np.stack(list(columns.values()), axis=1)
-    tested = stratify(amounts, [1 / count] * count, seed, weights_of(columns))
+    tested = place_groups(columns, [1 / count] * count, seed)
     if np.bincount(tested).max() > len(rows) - 2:
         raise DataError(f"{found} leave a fold without train and val; give more folds, or {otherwise}")
     return tested
@@ -215,9 +198,8 @@ def _place(
 ) -> npt.NDArray[np.int64]:
     """The part of each group in one fold, (groups,): positions in `PARTS`."""
     others = np.flatnonzero(tested != number)
-    amounts = np.stack(list(columns.values()), axis=1)[others]
     placed = np.full(len(tested), PARTS.index("test"))
-    placed[others] = stratify(amounts, [parts["train"], parts["val"]], seed, weights_of(columns))
+    placed[others] = place_groups(columns, [parts["train"], parts["val"]], seed, others)
     return placed
 
 
