@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cimnet.cli.shared import Classes, ClassMap, Device, Layout, Trust, counter, parse_classes, parse_pairs, say
 from cimnet.utils.numbers import pluralize
+
+if TYPE_CHECKING:
+    from cimnet.curation.label.label_files import Written
 
 label_app = typer.Typer(
     no_args_is_help=True, help="Export pairs to a labelling tool, import masks, or make labels from boxes."
@@ -78,11 +81,8 @@ def import_command(
     from cimnet.curation.label import import_masks
 
     done = import_masks(root, result, names, overwrite=overwrite, classes=parse_classes(classes))
-    parts = [f"{pluralize(done.written, 'label')} written"]
-    parts += [f"{done.replaced} of them replaced others"] if done.replaced else []
-    parts += [f"{done.same} were the same"] if done.same else []
-    parts += [f"{pluralize(done.waiting, 'pair')} of the export came back without a mask"] if done.waiting else []
-    say("; ".join(parts))
+    rest = f"{pluralize(done.waiting, 'pair')} of the export came back without a mask" if done.waiting else ""
+    _report(done, f"{pluralize(done.written, 'label')} written", rest)
 
 
 @label_app.command("boxes")
@@ -115,8 +115,13 @@ def boxes_command(
             class_map=parse_pairs(map_ or [], "--map"),
             progress=progress,
         )
-    parts = [f"{pluralize(done.written, 'label')} written from {pluralize(done.objects, 'box', 'boxes')}"]
-    parts += [f"{done.replaced} of them replaced others"] if done.replaced else []
-    parts += [f"{done.same} were the same"] if done.same else []
-    parts += [f"{pluralize(done.whole, 'box', 'boxes')} without contrast filled as a whole"] if done.whole else []
-    say("; ".join(parts))
+    rest = f"{pluralize(done.whole, 'box', 'boxes')} without contrast filled as a whole" if done.whole else ""
+    written = f"{pluralize(done.written, 'label')} written from {pluralize(done.objects, 'box', 'boxes')}"
+    _report(done, written, rest)
+
+
+def _report(done: Written, first: str, rest: str) -> None:
+    """Say what became of the label files, between what was written and the rest."""
+    replaced = f"{done.replaced} of them replaced others" if done.replaced else ""
+    same = f"{done.same} were the same" if done.same else ""
+    say("; ".join(part for part in (first, replaced, same, rest) if part))

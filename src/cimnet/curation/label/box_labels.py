@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.curation.label.label_files import LabelFiles
+from cimnet.curation.label.label_files import LabelFiles, Written
 from cimnet.data import open_dataset
 from cimnet.data.boxes import PairBox, boxes_of_pairs, read_boxes
 from cimnet.data.io.split_lists import ALL
@@ -28,20 +28,14 @@ Mask = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class BoxLabels:
-    """What was done.
+class BoxLabels(Written):
+    """What was done, beside what became of the label files.
 
     Attributes:
-        written: label files.
-        replaced: of them, those that were there before with other content.
-        same: labels that are there already, pixel by pixel.
         objects: boxes that became pixels.
         whole: of them, those that were filled as a whole for want of contrast.
     """
 
-    written: int
-    replaced: int
-    same: int
     objects: int
     whole: int
 
@@ -109,8 +103,7 @@ def label_from_boxes(
         labels.add(pair, mask)
         if progress is not None:
             progress(done, len(chosen))
-    labels.write(overwrite)
-    return BoxLabels(len(labels.files), len(labels.replaced), labels.same, objects, whole)
+    return BoxLabels(**vars(labels.write(overwrite)), objects=objects, whole=whole)
 
 
 def paint_boxes(arrays: Arrays, boxes: Sequence[PairBox], fill: Fill, ground: int | None) -> tuple[Mask, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.curation.label.cvat import is_cvat, read_cvat
-from cimnet.curation.label.label_files import LabelFiles
+from cimnet.curation.label.label_files import LabelFiles, Written
 from cimnet.curation.label.label_studio import read_label_studio
 from cimnet.curation.label.names import TABLE, read_table
 from cimnet.curation.label.tool_classes import ToolClasses
@@ -21,19 +21,13 @@ from cimnet.errors import DataError
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What was done.
+class Imported(Written):
+    """What was done, beside what became of the label files.
 
     Attributes:
-        written: label files.
-        replaced: of them, those that were there before with other content.
-        same: masks that are there already, pixel by pixel.
         waiting: pairs of the export that came back without a mask.
     """
 
-    written: int
-    replaced: int
-    same: int
     waiting: int
 
 
@@ -76,8 +70,7 @@ def import_masks(
         _check_size(result, file, mask, contents, pair.id)
         seen.add(pair.id)
         labels.add(pair, mask)
-    labels.write(overwrite)
-    return Imported(len(labels.files), len(labels.replaced), labels.same, len(set(table.values()) - seen))
+    return Imported(**vars(labels.write(overwrite)), waiting=len(set(table.values()) - seen))
 
 
 def _masks(result: Path, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:

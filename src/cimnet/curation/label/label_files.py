@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,21 @@ from cimnet.data.pairs import Pair
 from cimnet.errors import CimnetError, DataError
 from cimnet.utils.file_sets import write_together
 from cimnet.utils.numbers import pluralize
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of label files.
+
+    Attributes:
+        written: label files.
+        replaced: of them, those that were there before with other content.
+        same: labels that are there already, pixel by pixel.
+    """
+
+    written: int
+    replaced: int
+    same: int
 
 
 class LabelFiles:
@@ -52,7 +68,7 @@ class LabelFiles:
             self.replaced.append(place)
         self.files[place] = png(mask)
 
-    def write(self, overwrite: bool) -> None:
+    def write(self, overwrite: bool) -> Written:
         """Write what was added.
 
         Raises:
@@ -65,6 +81,7 @@ class LabelFiles:
                 "was written. --overwrite replaces them"
             )
         write_together(self.files)
+        return Written(len(self.files), len(self.replaced), self.same)
 
     def _place(self, pair_id: str) -> Path:
         """Where the label of a pair goes that has none."""
