@@ -44,8 +44,9 @@ def score_boxes(
         say(f"{boxes}: {count} of pairs outside the split {split!r}, left out", "yellow")
     with bar("evaluate", len(data)) as advance:
         result = evaluate_boxes(predictor.segment, data, found, device=predictor.device, progress=advance)
-    console.print(Markdown(result.to_markdown()))
+    tables = result.to_markdown()
+    console.print(Markdown(tables))
     if (path := outputs["json"]) is not None:
         write_text(path, result.to_json())
     if (path := outputs["markdown"]) is not None:
-        write_text(path, result.to_markdown())
+        write_text(path, tables)

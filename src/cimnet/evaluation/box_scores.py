@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.boxes import PairBox
-from cimnet.errors import DataError
+from cimnet.evaluation.metrics import require_ids
 
 Ids = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.int64]
@@ -58,8 +58,7 @@ def judge_image(mask: Ids, boxes: Sequence[PairBox], classes: int, *, id: str = 
     Raises:
         DataError: an id outside the classes.
     """
-    if mask.size and not 0 <= mask.min() <= mask.max() < classes:
-        raise DataError(f"a prediction with ids from {mask.min()} to {mask.max()}, expected 0 to {classes - 1}")
+    require_ids("prediction", mask, classes)
     predicted, inside = np.bincount(mask.ravel(), minlength=classes).astype(np.int64), np.zeros(classes, np.int64)
     ignored = _union(mask, [box for box in boxes if box.class_id is None])
     objects = []

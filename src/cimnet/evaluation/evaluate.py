@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,13 +126,8 @@ def evaluate(
         DataError: if a pair has no label, an id lies outside the classes, or a prediction has another size.
     """
     result = Evaluation(tuple(dataset.classes), absent)
-    subset = Subset(dataset, indices if indices is not None else list(range(len(dataset))))
-    loader: Any = DataLoader(
-        subset, batch_size=1, num_workers=workers, collate_fn=collate, worker_init_fn=leave_signals_to_parent
-    )
     any_flag = any(dataset.flags)
-    batch: Batch
-    for done, batch in enumerate(loader, start=1):
+    for done, batch in enumerate(load_pairs(dataset, indices, workers), start=1):
         if batch.label is None:
             raise DataError(f"{batch.ids[0]}: has no label, so it cannot be evaluated; use `cimnet predict`")
         ids = predict(batch.rgb.to(device), batch.thermal.to(device))
@@ -149,4 +144,21 @@ def evaluate(
     return result
 
 
-__all__ = ["Evaluation", "Predict", "evaluate"]
+def load_pairs(dataset: RGBTDataset, indices: list[int] | None = None, workers: int = 0) -> Iterator[Batch]:
+    """Pairs of a data set in batches of one, so that their sizes may differ.
+
+    Args:
+        indices: only these; None: all.
+        workers: processes that read them; 0: this one.
+    """
+    loader: Any = DataLoader(
+        Subset(dataset, indices if indices is not None else list(range(len(dataset)))),
+        batch_size=1,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=leave_signals_to_parent,
+    )
+    yield from loader
+
+
+__all__ = ["Evaluation", "Predict", "evaluate", "load_pairs"]

@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
 
-from cimnet.data import Batch, RGBTDataset, collate
+from cimnet.data import RGBTDataset
 from cimnet.data.boxes import PairBoxes
 from cimnet.errors import DataError
 from cimnet.evaluation.box_scores import ImageBootstrap, JudgedImage, Ratio, judge_image
-from cimnet.evaluation.evaluate import Predict
+from cimnet.evaluation.evaluate import Predict, load_pairs
 from cimnet.utils.numbers import format_percent, json_number, pluralize
-from cimnet.utils.signals import leave_signals_to_parent
 from cimnet.utils.tables import markdown_table
 
 SHARES = (0.1, 0.3, 0.5)
@@ -70,6 +68,11 @@ class BoxEvaluation:
         """Scenes of the images, sorted, without unknown ones."""
         return sorted({image.scene for image in self.images} - {""})
 
+    @property
+    def _scene_groups(self) -> list[str]:
+        """All images, and each scene where there are several."""
+        return [ALL, *self.scenes] if len(self.scenes) > 1 else [ALL]
+
     def recall(self, group: Group, share: float) -> Ratio:
         """Objects of a group of whose box at least `share` is predicted as their class."""
         shares = [self._shares(image, group) for image in self.images]
@@ -87,9 +90,8 @@ class BoxEvaluation:
 
     def groups(self) -> Iterator[Group]:
         """Every group that holds an object: classes, then scenes, then sensors."""
-        scenes = [ALL, *self.scenes] if len(self.scenes) > 1 else [ALL]
         for class_name in self.boxed:
-            for scene in scenes:
+            for scene in self._scene_groups:
                 for seen_in in _SEEN_IN:
                     group = Group(class_name, scene, seen_in)
                     if any(self._shares(image, group) for image in self.images):
@@ -109,7 +111,7 @@ class BoxEvaluation:
             "precision": [
                 {"class_name": name, "scene": scene, **_plain(self.precision(name, scene))}
                 for name in self.boxed
-                for scene in ([ALL, *self.scenes] if len(self.scenes) > 1 else [ALL])
+                for scene in self._scene_groups
             ],
         }
 
@@ -125,9 +127,8 @@ class BoxEvaluation:
             rows.append([*group, found[0].total, *map(_cell, found)])
         head = ["class", "scene", "seen in", "objects", *(f"found, {100 * share:.0f}% of the box" for share in SHARES)]
         recall = markdown_table(head, rows, "lllr")
-        scenes = [ALL, *self.scenes] if len(self.scenes) > 1 else [ALL]
-        cells = [(name, *(_cell(self.precision(name, scene)) for scene in scenes)) for name in self.boxed]
-        precision = markdown_table(["pixels inside boxes", *scenes], cells)
+        cells = [(name, *(_cell(self.precision(name, scene)) for scene in self._scene_groups)) for name in self.boxed]
+        precision = markdown_table(["pixels inside boxes", *self._scene_groups], cells)
         without = sum(not image.objects for image in self.images)
         note = f"{pluralize(len(self.images), 'image')}, {without} of them without a box (they count as empty)"
         note += f"; {pluralize(self.left_out, 'pair')} not listed in the box file, left out" if self.left_out else ""
@@ -166,15 +167,7 @@ def evaluate_boxes(
     if not any(not box.ignore for found in boxes.by_pair.values() for box in found):
         raise DataError(f"{where}: none of its pairs has a box that is scored; give the boxes of this split")
     result = BoxEvaluation(tuple(dataset.classes), left_out=len(dataset) - len(chosen))
-    loader: Any = DataLoader(
-        Subset(dataset, chosen),
-        batch_size=1,
-        num_workers=workers,
-        collate_fn=collate,
-        worker_init_fn=leave_signals_to_parent,
-    )
-    batch: Batch
-    for done, batch in enumerate(loader, start=1):
+    for done, batch in enumerate(load_pairs(dataset, chosen, workers), start=1):
         name = batch.ids[0]
         ids = predict(batch.rgb.to(device), batch.thermal.to(device))[0].cpu().numpy()
         if ids.shape != tuple(batch.rgb.shape[-2:]):

@@ -28,10 +28,19 @@ def confusion_matrix(truth: npt.NDArray[np.integer], prediction: npt.NDArray[np.
         )
     valid = truth != IGNORE_INDEX
     for what, ids in (("label", truth[valid]), ("prediction", prediction[valid])):
-        if ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
-            raise DataError(f"a {what} with ids from {ids.min()} to {ids.max()}, expected 0 to {num_classes - 1}")
+        require_ids(what, ids, num_classes)
     index = truth[valid].astype(np.int64) * num_classes + prediction[valid].astype(np.int64)
     return np.bincount(index, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def require_ids(what: str, ids: npt.NDArray[np.integer], num_classes: int) -> None:
+    """Refuse ids outside the classes.
+
+    Raises:
+        DataError: naming ``what``, a label or prediction, and its range.
+    """
+    if ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
+        raise DataError(f"a {what} with ids from {ids.min()} to {ids.max()}, expected 0 to {num_classes - 1}")
 
 
 @dataclass(frozen=True)
