@@ -31,14 +31,17 @@ from cimnet.utils.numbers import pluralize
 from cimnet.weights.fit import Fit, create_from, open_source
 
 
-def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDataset]:
-    """Open the training and validation splits of a recipe.
+def open_split(recipe: Recipe, split: str, **others: Any) -> RGBTDataset:
+    """Open one split by the data section of a recipe.
+
+    Args:
+        others: arguments of :func:`cimnet.data.open_dataset` in place of those of the recipe.
 
     Raises:
-        DataError, ConfigError: if a split can't be used or is smaller than the batches of all ``processes``.
+        DataError: the split cannot be used.
     """
     data = recipe.data
-    common: dict[str, Any] = {
+    options: dict[str, Any] = {
         "layout": data.layout,
         "classes": data.classes,
         "thermal_range": data.thermal(),
@@ -47,16 +50,28 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
         "broken": data.broken,
         "second": None if data.second is None else data.second.modality(),
     }
-    train_set = open_dataset(data.root, data.train, **common)
+    return open_dataset(data.root, split, **{**options, **others})
+
+
+def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDataset]:
+    """Open the training and validation splits of a recipe.
+
+    Raises:
+        DataError, ConfigError: if a split can't be used or is smaller than the batches of all ``processes``.
+    """
+    data = recipe.data
+    train_set = open_split(recipe, data.train)
+    scaling: dict[str, Any] = {}
     if data.thermal_percentiles is not None:
         if train_set.file.thermal is not None:
             raise ConfigError(
                 f"data.thermal_percentiles: {train_set.file.path} gives a thermal_range already; take one of them out"
             )
-        common["thermal_range"] = suggest_thermal_range(train_set, percentiles=data.thermal_percentiles)
-        train_set.scaling = ThermalScaling("range", *common["thermal_range"])
+        found = suggest_thermal_range(train_set, percentiles=data.thermal_percentiles)
+        train_set.scaling = ThermalScaling("range", *found)
+        scaling["thermal_range"] = found
     _check_several_channels(recipe, train_set.second)
-    val_set = open_dataset(data.root, data.val, **common)
+    val_set = open_split(recipe, data.val, **scaling)
     if len(train_set) < recipe.training.batch_size * processes:
         each = f" in each of {processes} processes" if processes > 1 else ""
         raise ConfigError(

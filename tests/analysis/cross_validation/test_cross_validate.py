@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
@@ -20,7 +21,7 @@ from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, ConfigError, DataError, Stopped
 from cimnet.evaluation import confusion_matrix, scores
 from cimnet.inference import load
-from cimnet.training.recipe import Recipe
+from cimnet.training.recipe import Recipe, SecondConfig
 from cimnet.training.runs_table import find_runs, table
 from cimnet.utils.locks import OutputLock
 from tests.conftest import Result, pixel_recipe, write_recipe
@@ -145,6 +146,24 @@ def test_other_settings_lists_or_files_are_refused(recipe: Recipe, root: Path, t
     with pytest.raises(ConfigError, match=r"made with another folds \("):
         cross_validate(recipe, out)
     assert (out / "cross_validation.json").read_bytes() == before
+
+
+def test_the_second_images_are_those_of_the_recipe(
+    recipe: Recipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record tells the files that are trained on, not those of the thermal folder beside them."""
+
+    def stop(*_: object, **__: object) -> Path:
+        raise Stopped("stopped by SIGTERM", 15)
+
+    monkeypatch.setattr(cross_validation, "train", stop)
+    shutil.copytree(root / "thermal", root / "nir")
+    second, out = recipe.with_fields("data", second=SecondConfig(name="nir")), tmp_path / "cross"
+    with pytest.raises(Stopped):
+        cross_validate(second, out)
+    (root / "nir" / "drive0_0.png").write_bytes((root / "nir" / "drive1_0.png").read_bytes())
+    with pytest.raises(ConfigError, match=r"made with another data \("):
+        cross_validate(second, out)
 
 
 def test_folders_that_hold_something_else(recipe: Recipe, root: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cimnet.analysis.cross_validation.fold_lists import FoldLists, read_fold_lists
 from cimnet.analysis.cross_validation.held_out import FILE, HeldOut, read_held_out
 from cimnet.analysis.cross_validation.result import CrossResult
-from cimnet.data import RGBTDataset, open_dataset
+from cimnet.data import RGBTDataset
 from cimnet.data.class_pixels import count_label
 from cimnet.data.io.split_lists import name_some
 from cimnet.errors import ConfigError, DataError, Stopped
@@ -32,6 +32,7 @@ from cimnet.training.recipe import Recipe
 from cimnet.training.run_folder import MAY_CHANGE, flat
 from cimnet.training.runs_table import is_finished
 from cimnet.training.seeds import require_seeds
+from cimnet.training.setup import open_split
 from cimnet.utils.files import require_new_folder, require_writable, write_text
 from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import OutputLock
@@ -83,7 +84,7 @@ def cross_validate(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("cross-validate trains in one process; start it without torchrun or accelerate launch")
     lists = read_fold_lists(recipe.data.root, folds, recipe.data.layout)
-    tested = [_open(recipe, lists.split(fold, "test")) for fold in range(len(lists.names))]
+    tested = [open_split(recipe, lists.split(fold, "test"), cache="none") for fold in range(len(lists.names))]
     untrained = _untrained_classes(recipe, lists, tested, note)
     ledger = _ledger(recipe, out, lists, tested)
     if not ledger.path.is_file():
@@ -169,11 +170,6 @@ class _Work:
         write_text(folder / "test.json", evaluation.to_json())
         held_out.write(folder / FILE)  # last: what is there is scored
         return held_out
-
-
-def _open(recipe: Recipe, split: str) -> RGBTDataset:
-    data = recipe.data
-    return open_dataset(data.root, split, layout=data.layout, classes=data.classes, broken=data.broken)
 
 
 def _ledger(recipe: Recipe, out: Path, lists: FoldLists, tested: Sequence[RGBTDataset]) -> Ledger:
