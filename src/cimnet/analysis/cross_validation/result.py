@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cimnet.analysis.cross_validation.held_out import HeldOut, join_folds, join_seeds
-from cimnet.evaluation.metrics import Scores, scores
+from cimnet.evaluation.metrics import Matrix, Scores, scores
 from cimnet.evaluation.spread import spread
 from cimnet.utils.numbers import json_number, pluralize
 from cimnet.utils.tables import markdown_table
@@ -50,19 +50,22 @@ class CrossResult:
         by_seed = [join_folds([self.found[seed, fold] for fold in self.folds]) for seed in self.complete]
         return join_seeds(by_seed) if by_seed else None
 
-    def by_seed(self) -> dict[int, Scores]:
-        """Scores of one confusion matrix over all images, of each seed that is complete."""
-        images = self.held_out()
-        return {} if images is None else {s: scores(m) for s, m in zip(self.complete, images.pooled, strict=True)}
+    def pooled(self, seed: int) -> Matrix:
+        """One confusion matrix over all images of a seed that is complete, (K, K)."""
+        return np.sum([self.found[seed, fold].pooled[0] for fold in self.folds], axis=0)
 
-    def by_fold(self, fold: int) -> list[float]:
+    def by_seed(self) -> dict[int, Scores]:
+        """Scores over all images, of each seed that is complete."""
+        return {seed: scores(self.pooled(seed)) for seed in self.complete}
+
+    def by_fold(self, fold: int) -> dict[int, float]:
         """mIoU of a fold, by the seeds with which it is scored."""
-        return [scores(self.found[s, fold].pooled[0]).miou for s in self.seeds if (s, fold) in self.found]
+        return {s: scores(self.found[s, fold].pooled[0]).miou for s in self.seeds if (s, fold) in self.found}
 
     def to_dict(self) -> dict[str, Any]:
         """What the record holds beside the settings: numbers in 0..1, null where a class cannot be judged."""
-        by_seed, images = self.by_seed(), self.held_out()
-        folds = [_known(self.by_fold(fold)) for fold in self.folds]
+        by_seed, by_fold = self.by_seed(), [self.by_fold(fold) for fold in self.folds]
+        folds = [_known(values.values()) for values in by_fold]
         return {
             "cimnet": __version__,
             "classes": list(self.classes),
@@ -83,20 +86,16 @@ class CrossResult:
                     "miou": json_number(score.miou),
                     "pixel_accuracy": json_number(score.pixel_accuracy),
                     "iou": {name: json_number(v) for name, v in zip(self.classes, score.iou, strict=True)},
-                    "confusion": images.pooled[number].tolist() if images is not None else [],
+                    "confusion": self.pooled(seed).tolist(),
                 }
-                for number, (seed, score) in enumerate(by_seed.items())
+                for seed, score in by_seed.items()
             },
             "by_fold": [
                 {
-                    "miou": {
-                        str(seed): json_number(scores(self.found[seed, fold].pooled[0]).miou)
-                        for seed in self.seeds
-                        if (seed, fold) in self.found
-                    },
-                    "untrained_classes": list(self.untrained[fold]),
+                    "miou": {str(seed): json_number(value) for seed, value in values.items()},
+                    "untrained_classes": list(untrained),
                 }
-                for fold in self.folds
+                for values, untrained in zip(by_fold, self.untrained, strict=True)
             ],
         }
 
@@ -106,10 +105,10 @@ class CrossResult:
         rows = [[name, spread([float(s.iou[k]) for s in by_seed])] for k, name in enumerate(self.classes)]
         rows.append(["**mean IoU**", f"**{spread([score.miou for score in by_seed])}**"])
         folds = [
-            [fold, self._images_of(fold), spread(self.by_fold(fold)), ", ".join(self.untrained[fold])]
+            [fold, self._images_of(fold), spread([*self.by_fold(fold).values()]), ", ".join(self.untrained[fold])]
             for fold in self.folds
         ]
-        of_folds = spread([mean(values) for fold in self.folds if (values := _known(self.by_fold(fold)))])
+        of_folds = spread([mean(values) for fold in self.folds if (values := _known(self.by_fold(fold).values()))])
         images, groups = pluralize(len(self.groups), "image"), pluralize(len(set(self.groups.values())), "group")
         note = (
             f"{images} in {groups}, each image tested once a seed; {pluralize(len(self.complete), 'seed')}, ± over "
@@ -124,11 +123,11 @@ class CrossResult:
         return next((len(self.found[seed, fold].ids) for seed in self.seeds if (seed, fold) in self.found), "")
 
 
-def _known(values: Sequence[float]) -> list[float]:
+def _known(values: Iterable[float]) -> list[float]:
     return [value for value in values if not np.isnan(value)]
 
 
-def _summary(values: Sequence[float]) -> dict[str, float | None]:
+def _summary(values: Iterable[float]) -> dict[str, float | None]:
     """Mean and sample standard deviation of those that are numbers."""
     known = _known(values)
     return {
