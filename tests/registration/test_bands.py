@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from cimnet.registration.bands import BANDS, band_offsets
 from cimnet.registration.matrices import Matrix
+from cimnet.registration.prepare import prepare
 
 Image = npt.NDArray[np.uint8]
 SHIFT: Matrix = np.array([[1.0, 0, 3], [0, 1, -2]])
@@ -25,7 +26,7 @@ def banded_pair(seed: int, middle: int) -> tuple[Image, Image]:
 
 @pytest.mark.parametrize("middle", [0, 4])
 def test_bands_at_another_distance_are_told(middle: int) -> None:
-    bands = band_offsets([banded_pair(seed, middle) for seed in range(3)], SHIFT)
+    bands = band_offsets(prepare([banded_pair(seed, middle) for seed in range(3)]), SHIFT)
     assert [(band.top, band.bottom) for band in bands] == [(32 * k, 32 * k + 31) for k in range(BANDS)]
     for band, expected in zip(bands, (0, 0, middle, middle, 0, 0), strict=True):
         assert band.dx == pytest.approx(0, abs=0.4)
@@ -37,7 +38,7 @@ def test_thermal_images_of_another_size() -> None:
     rgb, thermal = banded_pair(0, 4)
     small = thermal.reshape(96, 2, 128, 2).mean((1, 3)).astype(np.uint8)
     half: Matrix = np.array([[0.5, 0, 3 / 2 - 0.25], [0, 0.5, -2 / 2 - 0.25]])
-    bands = band_offsets([(rgb, small)], half)
+    bands = band_offsets(prepare([(rgb, small)]), half)
     assert bands[0].dy == pytest.approx(0, abs=0.6)
     assert bands[2].dy == pytest.approx(4, abs=0.8)
 
@@ -45,6 +46,6 @@ def test_thermal_images_of_another_size() -> None:
 def test_nothing_to_see_is_unknown() -> None:
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 255, shape, np.uint8) for shape in ((192, 256, 3), (192, 256))]
-    assert all(band.dx is None and band.dy is None for band in band_offsets([(noise[0], noise[1])], SHIFT))
+    assert all(band.dx is None and band.dy is None for band in band_offsets(prepare([(noise[0], noise[1])]), SHIFT))
     flat = np.zeros((192, 256, 3), np.uint8), np.zeros((192, 256), np.uint8)
-    assert band_offsets([flat], SHIFT) == []
+    assert band_offsets(prepare([flat]), SHIFT) == []

@@ -23,8 +23,9 @@ from cimnet.data.io.thermal_files import Wanted, read_pair, thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.bands import BandOffset, band_offsets
-from cimnet.registration.estimate import Alignment, align_pair, align_rig
+from cimnet.registration.estimate import Alignment, align_pair, align_prepared
 from cimnet.registration.mapping import Mapping
+from cimnet.registration.prepare import prepare
 from cimnet.utils.files import require_apart, require_stageable, staged_folder
 from cimnet.utils.numbers import spread_evenly
 from cimnet.utils.pool import Progress
@@ -61,23 +62,6 @@ class Registration:
         content = {"matrix": matrix, "rig": rig, "pairs": pairs, "fallback": self.fallback}
         content["left_over"] = [asdict(band) for band in self.left_over]
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def estimate_rig(index: FileIndex, sample: int = SAMPLE, wanted: Wanted | None = None) -> Alignment:
-    """One matrix for all pairs of a folder, from some of them; see `align_rig`.
-
-    Raises:
-        DataError: no pairs, or images of several sizes.
-    """
-    return align_rig(_sample(index, sample, wanted))
-
-
-def _sample(
-    index: FileIndex, count: int = SAMPLE, wanted: Wanted | None = None
-) -> Iterator[tuple[npt.NDArray[np.uint8], Counts]]:
-    """Pairs, evenly spaced, as they are read."""
-    names = _names(index)
-    return (_read(index, names[i], wanted) for i in spread_evenly(len(names), count))
 
 
 def register_dataset(
@@ -155,14 +139,15 @@ def _mappings(
             progress(number, len(names))
     done.fallback = [name for name in names if per_pair and name not in own]
     if mapping is None and len(own) < len(names):
-        done.rig = estimate_rig(index, wanted=wanted)
+        sample = prepare(_read(index, names[i], wanted) for i in spread_evenly(len(names), SAMPLE))
+        done.rig = align_prepared(sample)
         if done.rig.matrix is None:
             raise DataError(
                 f"{root}: the images do not show how the cameras are aligned; give matched points (--points) or "
                 "a calibration (--calibration)"
             )
         done.mapping = mapping = Mapping(done.rig.matrix)
-        done.left_over = band_offsets(_sample(index, wanted=wanted), done.rig.matrix)
+        done.left_over = band_offsets(sample, done.rig.matrix)
     return done, {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
 
 
@@ -264,7 +249,7 @@ def _names(index: FileIndex) -> list[str]:
     return names
 
 
-def _read(index: FileIndex, name: str, wanted: Wanted | None) -> tuple[npt.NDArray[np.uint8], Counts]:
+def _read(index: FileIndex, name: str, wanted: Wanted) -> tuple[npt.NDArray[np.uint8], Counts]:
     rgb = index.rgb.files[name]
     image, counts = read_pair(rgb, index.thermal.files[name] if index.thermal else rgb, wanted)
     plain: Counts = np.ma.getdata(counts)  # type: ignore[assignment]  # under its mask lie the nearest values

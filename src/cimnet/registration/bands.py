@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from cimnet.ops.edges import orientation
 from cimnet.registration.matrices import Matrix, compose, resize, warp
-from cimnet.registration.objects import masked_correlation, peak_vertex
-from cimnet.registration.prepare import prepare
+from cimnet.registration.prepare import Images
+from cimnet.registration.shifts import find_peak, masked_correlation
 
 BANDS = 6
 REACH = 16
@@ -43,22 +40,18 @@ class BandOffset:
     dy: float | None
 
 
-def band_offsets(pairs: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]], matrix: Matrix) -> list[BandOffset]:
+def band_offsets(images: Images | None, matrix: Matrix) -> list[BandOffset]:
     """The offsets that pairs of the same cameras have in common in bands of rows, beside those of their matrix.
 
     The edges of each band are correlated with those around them in the thermal image, summed over the pairs.
 
     Args:
-        pairs: as for `align_rig`.
+        images: the pairs, as `prepare` gives them.
         matrix: from `align_rig`.
 
     Returns:
         `BANDS` bands, from top to bottom; none where no pair tells anything.
-
-    Raises:
-        DataError: see `align_rig`.
     """
-    images = prepare(pairs)
     if images is None:
         return []
     height, width = images.rgb.shape[-2:]
@@ -93,12 +86,7 @@ def _correlate(rgb: torch.Tensor, thermal: torch.Tensor, top: int, bottom: int) 
 
 def _peak(scores: torch.Tensor) -> tuple[float | None, float | None]:
     """(dx, dy) of the highest score, if it is one."""
-    y, x = divmod(int(scores.argmax()), 2 * REACH + 1)
-    rest = scores.clone()
-    rest[max(0, y - _PEAK) : y + _PEAK + 1, max(0, x - _PEAK) : x + _PEAK + 1] = -1
-    height = float(scores[y, x])
-    at_edge = min(x, y) == 0 or max(x, y) == 2 * REACH
-    if height < _LEAST or height - float(rest.max()) < _AHEAD or at_edge:
+    peak = find_peak(scores, _PEAK)
+    if peak.shift is None or peak.height < _LEAST or peak.height - peak.rest < _AHEAD:
         return None, None
-    dx, dy = peak_vertex(scores[y, x - 1 : x + 2]), peak_vertex(scores[y - 1 : y + 2, x])
-    return x - REACH + dx, y - REACH + dy
+    return peak.shift

@@ -114,7 +114,17 @@ def align_rig(
     Raises:
         DataError: images of the wrong shape or of several sizes.
     """
-    images = prepare(pairs)
+    return align_prepared(prepare(pairs), model=model, max_offset=max_offset, zooms=zooms)
+
+
+def align_prepared(
+    images: Images | None,
+    *,
+    model: Model = "affine",
+    max_offset: float | None = None,
+    zooms: Sequence[float] | None = None,
+) -> Alignment:
+    """As `align_rig`, of pairs as `prepare` gives them."""
     if images is None:
         return Alignment("unknown", None, None, None, 0.0, 0.0, None)
     size, work = images.full, (images.rgb.shape[-2], images.rgb.shape[-1])

@@ -15,6 +15,7 @@ from scipy import ndimage
 from cimnet.errors import DataError
 from cimnet.ops.edges import orientation
 from cimnet.registration.matrices import Matrix, compose, offset, warp
+from cimnet.registration.shifts import find_peak, masked_correlation
 
 SURE = 0.8
 MIN_PIXELS = 60
@@ -104,35 +105,13 @@ def _look(
     near = torch.from_numpy(ndimage.binary_dilation(mask[window], iterations=_MARGIN).astype(np.float32))
     rgb, thermal = maps[0][..., window[0], window[1]] * near, maps[1][..., window[0], window[1]]
     scores = masked_correlation(rgb, thermal, near, reach)
-    y, x = divmod(int(scores.argmax()), 2 * reach + 1)
-    peak = float(scores[y, x])
-    rest = scores.clone()
-    rest[max(0, y - 4) : y + 5, max(0, x - 4) : x + 5] = -1
-    confidence = _confidence(peak, float(rest.max()), pixels)
-    at_edge = min(x, y) == 0 or max(x, y) == 2 * reach
-    if confidence < SURE or at_edge:
+    peak = find_peak(scores, 4)
+    confidence = _confidence(peak.height, peak.rest, pixels)
+    if confidence < SURE or peak.shift is None:
         return ObjectOffset(class_id, box, pixels, "unknown", None, None, None, None, confidence)
-    own_dx = x - reach + peak_vertex(scores[y, x - 1 : x + 2])
-    own_dy = y - reach + peak_vertex(scores[y - 1 : y + 2, x])
+    own_dx, own_dy = peak.shift
     dy, dx = (float(v) for v in static[:, mask].mean(axis=1))
     return ObjectOffset(class_id, box, pixels, "ok", dx + own_dx, dy + own_dy, own_dx, own_dy, confidence)
-
-
-def masked_correlation(rgb: torch.Tensor, thermal: torch.Tensor, mask: torch.Tensor, reach: int) -> torch.Tensor:
-    """As `cimnet.ops.edges.correlation`, with the thermal map's energy taken under the shifted mask (H, W)."""
-    size = [2 * length for length in mask.shape]
-    spectrum = (torch.fft.rfft2(thermal, s=size) * torch.fft.rfft2(rgb, s=size).conj()).sum((0, 1))
-    power = torch.fft.rfft2((thermal**2).sum((0, 1)), s=size) * torch.fft.rfft2(mask, s=size).conj()
-    norm = (torch.fft.irfft2(power, s=size).clamp_min(0) * (rgb**2).sum()).sqrt() + 0.05 * (rgb**2).sum() + 1e-6
-    picked = torch.arange(-reach, reach + 1)
-    return (torch.fft.irfft2(spectrum, s=size) / norm)[picked][:, picked]
-
-
-def peak_vertex(values: torch.Tensor) -> float:
-    """Where the parabola through three neighbours has its peak, -0.5..0.5 from the middle one."""
-    before, middle, after = (float(v) for v in values)
-    bend = before - 2 * middle + after
-    return 0.0 if bend >= 0 else max(-0.5, min(0.5, 0.5 * (before - after) / bend))
 
 
 def _confidence(peak: float, second: float, pixels: int) -> float:
