@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Trust, console, say
+from cimnet.cli.shared import Checkpoint, Device, Layout, Trust, console, say
 from cimnet.errors import CheckpointError
 
 
@@ -21,7 +21,7 @@ def calibrate(
     report: Annotated[
         Path | None, typer.Option(help="Folder for calibration.json, reliability.png and roc.png.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")] = "auto",
+    layout: Layout = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of pixels and defects.")] = 0,
     device: Device = None,
     trust: Trust = False,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cimnet.cli.shared import ThermalBandOption, counter, say
+from cimnet.cli.shared import Layout, ThermalBandOption, counter, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
 
@@ -26,7 +26,7 @@ def align(
     click: Annotated[Path | None, typer.Option(help="Click matching points of the pair into this CSV file.")] = None,
     points: Annotated[Path | None, typer.Option(help="CSV of matched points: rgb_x,rgb_y,thermal_x,thermal_y.")] = None,
     calibration: Annotated[Path | None, typer.Option(help="Matrix or stereo calibration, YAML or JSON.")] = None,
-    layout: Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")] = "auto",
+    layout: Layout = "auto",
     per_pair: Annotated[
         bool, typer.Option("--per-pair", help="Each pair its own matrix where it can be told.")
     ] = False,

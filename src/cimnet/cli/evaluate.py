@@ -14,6 +14,7 @@ from cimnet.cli.shared import (
     Device,
     Flip,
     ForceRange,
+    Layout,
     Precision,
     Scales,
     Trust,
@@ -44,7 +45,7 @@ def evaluate(
         Path | None, typer.Option(help="Score objects by boxes, .csv or COCO .json; labels are not needed.")
     ] = None,
     map_: ClassMap = None,
-    layout: Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")] = "auto",
+    layout: Layout = "auto",
     json_: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a picture.")] = None,

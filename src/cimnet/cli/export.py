@@ -84,7 +84,8 @@ def export(
         "trust": trust,
     }
     if triton is not None:
-        folder, parity = export_triton(checkpoint, triton, format or "onnx", **options)  # type: ignore[arg-type]
+        chosen_format: Any = format or "onnx"  # pt2, for which Triton has no backend, is refused there
+        folder, parity = export_triton(checkpoint, triton, chosen_format, **options)
         _report(folder, sum(path.stat().st_size for path in (folder / "1").iterdir()), parity)
         return
     assert out is not None

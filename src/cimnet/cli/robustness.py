@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Trust, console, counter, say
+from cimnet.cli.shared import Checkpoint, Device, Layout, Trust, console, counter, say
 
 
 def robustness(
@@ -36,7 +36,7 @@ def robustness(
     moving: Annotated[
         str | None, typer.Option(help="Classes whose objects move, e.g. car,truck. Default: chosen by name.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")] = "auto",
+    layout: Layout = "auto",
     device: Device = None,
     trust: Trust = False,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = False,

@@ -28,7 +28,7 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Open a .pt2 file, which can run code: only one that you made yourself.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
-Layout = Annotated[str, typer.Option(help="auto, or a name of `cimnet data list`.")]
+Layout = Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")]
 Classes = Annotated[str | None, typer.Option(help="Built-in class list, or names with commas, if the folder has none.")]
 ProgressLines = Annotated[bool, typer.Option("--progress-lines", hidden=True, help="Print progress for a program.")]
 Overrides = Annotated[

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -252,5 +253,5 @@ def _names(index: FileIndex) -> list[str]:
 def _read(index: FileIndex, name: str, wanted: Wanted) -> tuple[npt.NDArray[np.uint8], Counts]:
     rgb = index.rgb.files[name]
     image, counts = read_pair(rgb, index.thermal.files[name] if index.thermal else rgb, wanted)
-    plain: Counts = np.ma.getdata(counts)  # type: ignore[assignment]  # under its mask lie the nearest values
+    plain: Any = np.ma.getdata(counts)  # of the same type; under its mask lie the nearest values
     return image, plain

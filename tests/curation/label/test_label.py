@@ -220,6 +220,11 @@ def test_results_that_do_not_fit_change_nothing(data: Path, tmp_path: Path) -> N
         Image.new("RGB", (31, 20), (1, 2, 3)).save(tmp_path / "wrong.png")
         file.write(tmp_path / "wrong.png", "SegmentationClass/0001_c.png")
     refused(tmp_path / "r.zip", "a mask of 31x20, but .* is 30x20")
+    with zipfile.ZipFile(tmp_path / "r.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("labelmap.txt", "background:0,0,0::\ncar:1,2,3::\n" * 50)
+    packed = (tmp_path / "r.zip").read_bytes()
+    (tmp_path / "r.zip").write_bytes(packed[:42] + b"\xff\xff" + packed[44:])  # the first bytes of what is packed
+    refused(tmp_path / "r.zip", "labelmap.txt cannot be read")
 
 
 def test_the_least_certain_come_before_those_with_labels(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def read_held_out(path: Path, remedy: str) -> HeldOut:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             ids, matrices = tuple(arrays["ids"].tolist()), arrays["matrices"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({one_line(error)}); {remedy}") from error
     if matrices.ndim != 4 or matrices.shape[1] != len(ids):
         raise DataError(f"{path}: {matrices.shape} matrices for {pluralize(len(ids), 'image')}; {remedy}")

@@ -203,9 +203,8 @@ def _unpack_tar(archive: Path, job: _Job) -> None:
     with archive.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        stream = _Counted(gzip.GzipFile(fileobj=raw) if packed else raw, job)
-        # "r|" only reads; typeshed wants a stream that can seek and close, too
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as opened:  # type: ignore[call-overload]
+        stream: Any = _Counted(gzip.GzipFile(fileobj=raw) if packed else raw, job)  # "r|" needs no other method
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as opened:
             for member in opened:
                 path = job.place(member.name, not member.isdir())
                 if not (member.isdir() or member.isreg()) or member.issparse():

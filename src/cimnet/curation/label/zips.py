@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from cimnet.errors import DataError, one_line
 
 MOST_BYTES = 500_000_000
 """Of one entry, unpacked."""
+_UNREADABLE = (KeyError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
+"""Of an entry of a zip that is missing, damaged, or encrypted or packed by another method (both RuntimeError)."""
 
 
 class Entries:
@@ -51,7 +54,7 @@ class Entries:
                 raise DataError(f"{self.path}: {name} unpacks to more than {MOST_BYTES} bytes")
             with self._zip.open(name) as file:
                 return file.read(MOST_BYTES)
-        except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (OSError, *_UNREADABLE) as error:
             raise DataError(f"{self.path}: {name} cannot be read ({one_line(error)}); export again") from error
 
     def text(self, name: str) -> str:
