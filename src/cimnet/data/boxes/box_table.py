@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from cimnet.data.boxes.object_box import MOST_PIXELS, SEEN_IN, BoxFile, ObjectBox, Rect, SeenIn
+from cimnet.data.io.csv_table import CsvTable
 from cimnet.errors import DataError
-from cimnet.utils.numbers import pluralize
 
 EXPECTED = "image,class,x0,y0,x1,y1[,seen_in][,scene][,ignore]"
 _CORNERS, _CENTRE = ("x0", "y0", "x1", "y1"), ("cx", "cy", "w", "h")
@@ -30,25 +28,10 @@ def read_box_table(path: Path) -> BoxFile:
     Raises:
         DataError: not CSV, columns that are missing or there twice, a row of another length, or a cell that is wrong.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it as CSV UTF-8") from error
-    header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    forms = _rect_columns(header)
-    if not {"image", "class"} <= set(header) or not forms or len(set(header)) < len(header):
-        found = ",".join(rows[0][1])[:120] if rows else "nothing"
-        raise DataError(f"{path}: first line: found {found!r}; expected the columns {EXPECTED}, with commas between")
-    boxes = []
-    for number, row in rows[1:]:
-        if len(row) != len(header):
-            raise DataError(
-                f"{path}: row {number}: {pluralize(len(row), 'cell')} where the first line has {len(header)}; "
-                "correct the row"
-            )
-        cells = dict(zip(header, map(str.strip, row), strict=True))
-        boxes.append(_Row(f"{path}: row {number}", cells, forms).box(f"row {number}"))
+    table = CsvTable(path)
+    forms = _rect_columns(table.header)
+    table.require({"image", "class"} <= set(table.header) and bool(forms), EXPECTED)
+    boxes = (_Row(f"{path}: row {number}", cells, forms).box(f"row {number}") for number, cells in table.rows())
     return BoxFile(path, tuple(boxes))
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cimnet.data.io.csv_table import CsvTable
 from cimnet.data.io.patterns import FileIndex, FilesOfKind
 from cimnet.data.io.split_lists import ALL, name_some
 from cimnet.errors import DataError
-from cimnet.utils.numbers import pluralize
 
 TABLE = "pairs.csv"
 """The list of a data set, in its folder."""
@@ -40,22 +38,12 @@ def read_table(path: Path, columns: str = COLUMNS) -> list[Row]:
     Raises:
         DataError: not CSV, columns that are missing or there twice, or a row of another length.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it as CSV UTF-8") from error
-    header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    if not {"rgb", "thermal"} <= set(header) or len(set(header)) < len(header):
-        found = ",".join(rows[0][1])[:80] if rows else "nothing"
-        raise DataError(f"{path}: first line: found {found!r}; expected the columns {columns}, with commas between")
-    return [_row(path, number, header, row) for number, row in rows[1:]]
+    table = CsvTable(path)
+    table.require({"rgb", "thermal"} <= set(table.header), columns)
+    return [_row(path, number, cells) for number, cells in table.rows()]
 
 
-def _row(path: Path, number: int, header: Sequence[str], row: Sequence[str]) -> Row:
-    if len(row) != len(header):
-        raise DataError(f"{path}: row {number}: {pluralize(len(row), 'cell')} where the first line has {len(header)}")
-    cells = dict(zip(header, map(str.strip, row), strict=True))
+def _row(path: Path, number: int, cells: Mapping[str, str]) -> Row:
     rgb, thermal, label = (path.parent / c if (c := cells.get(kind)) else None for kind in ("rgb", "thermal", "label"))
     return Row(number, rgb, thermal, label, cells.get("split", ""), cells.get("name", ""))
 
