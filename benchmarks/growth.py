@@ -36,7 +36,7 @@ from cimnet.curation.check.check_files import pairing, read_index
 from cimnet.curation.check.splits import read_splits
 from cimnet.curation.split.stratify import stratify
 from cimnet.data import Kust4K
-from cimnet.data.classes import DatasetFile
+from cimnet.data.dataset_file import DatasetFile
 from cimnet.data.io.sensor_names import pair_one_folder, pair_two_folders
 from cimnet.data.pairs import Pair
 from cimnet.inference.jobs.record import Record

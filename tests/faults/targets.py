@@ -16,7 +16,7 @@ import yaml
 from cimnet.checkpoint import INFO_KEY, load_checkpoint, read_info, write_info
 from cimnet.curation.download.archives import unpack
 from cimnet.data import ThermalScaling, open_dataset
-from cimnet.data.classes import read_dataset_file
+from cimnet.data.dataset_file import read_dataset_file
 from cimnet.data.flags import read_flags
 from cimnet.data.io.open_image import image_size
 from cimnet.data.io.readers import read_label, read_rgb, read_rgbt

@@ -49,7 +49,7 @@ def import_checkpoint(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
 ) -> None:
     """Turn a checkpoint of a published network's original code into one of this package."""
-    from cimnet.data.classes import classes_of
+    from cimnet.data.dataset_file import classes_of
     from cimnet.weights.official import import_official
 
     model = import_official(name, file, classes_of(classes), out, channel_order, overwrite)

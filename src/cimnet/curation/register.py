@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data import find_layout
-from cimnet.data.classes import DatasetFile, read_dataset_file
+from cimnet.data.dataset_file import DatasetFile, read_dataset_file
 from cimnet.data.io.facts import facts_of
 from cimnet.data.io.open_image import image_size, opened, upright
 from cimnet.data.io.patterns import FileIndex

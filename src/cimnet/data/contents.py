@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cimnet.data import find_layout
-from cimnet.data.classes import YAML_NAMES
 from cimnet.data.dataset import Broken, RGBTDataset
+from cimnet.data.dataset_file import YAML_NAMES
 from cimnet.data.flags import FLAG_LISTS
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.split_lists import ALL, SPLIT_FOLDERS, find_list, list_names, read_names

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import Dataset
 
 from cimnet.data.cache import DiskCache
-from cimnet.data.classes import YAML_NAMES, DatasetFile, choose_classes, read_dataset_file
+from cimnet.data.classes import choose_classes
+from cimnet.data.dataset_file import YAML_NAMES, DatasetFile, read_dataset_file
 from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
 from cimnet.data.io.folder_spelling import case_hint
 from cimnet.data.io.patterns import FileIndex, FilePattern, split_names

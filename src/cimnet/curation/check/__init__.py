@@ -17,7 +17,8 @@ from cimnet.curation.check.measure_all import measure_pairs
 from cimnet.curation.check.splits import read_splits
 from cimnet.curation.check.summary import summarise
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout
-from cimnet.data.classes import ClassList, DatasetFile, choose_classes, read_dataset_file
+from cimnet.data.classes import ClassList, choose_classes
+from cimnet.data.dataset_file import DatasetFile, read_dataset_file
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.second_modality import THERMAL
 from cimnet.data.io.thermal_scaling import ThermalRange, parse_thermal

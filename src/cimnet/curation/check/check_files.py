@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cimnet.curation.check.findings import Finding, Item, items_of
-from cimnet.data.classes import DatasetFile
 from cimnet.data.dataset import RGBTDataset
+from cimnet.data.dataset_file import DatasetFile
 from cimnet.data.io.name_patterns import FileName
 from cimnet.data.io.pattern_files import Matches
 from cimnet.data.io.patterns import FileIndex, FilePattern

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.curation.check.pair_stats import LabelStats, PairStats
-from cimnet.data.classes import MAX_CLASSES, ClassList, DatasetFile
+from cimnet.data.classes import MAX_CLASSES, ClassList
+from cimnet.data.dataset_file import DatasetFile
 from cimnet.data.labels import binary_mask_fault, binary_mask_remedy, is_binary_mask, label_lookup
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.utils.numbers import pluralize

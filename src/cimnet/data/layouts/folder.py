@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from cimnet.data.classes import DatasetFile, read_dataset_file
 from cimnet.data.dataset import RGBTDataset
+from cimnet.data.dataset_file import DatasetFile, read_dataset_file
 from cimnet.data.io.pair_table import find_table, index_table
 from cimnet.data.io.patterns import FileIndex, FilePattern
 from cimnet.data.io.second_modality import THERMAL, SecondModality

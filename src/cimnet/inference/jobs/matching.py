@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cimnet.data.classes import DatasetFile, read_dataset_file
+from cimnet.data.dataset_file import DatasetFile, read_dataset_file
 from cimnet.data.io.name_patterns import FileName, NamePattern, find_partners
 from cimnet.data.io.patterns import folders_below
 from cimnet.data.io.readers import same_file
