@@ -10,6 +10,7 @@ import pytest
 
 from cimnet.curation.check import check_dataset
 from cimnet.data import SecondModality, collate, open_dataset, thermal_statistics, train_transform
+from cimnet.data.boxes import boxes_of_pairs, read_boxes
 from cimnet.data.corruptions import corrupt
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.second_modality import THERMAL
@@ -108,6 +109,14 @@ def test_another_number_of_channels_is_refused(tmp_path: Path) -> None:
     assert read_thermal_counts(root / "b.npy", Wanted(second=NIR)).shape == (4, 5, 2)
     with pytest.raises(DataError, match=r"b\.npy: an array \(4, 5, 2\)"):
         read_thermal_counts(root / "b.npy")
+
+
+def test_boxes_find_their_pairs_where_only_the_caller_names_it(tmp_path: Path) -> None:
+    """As with a checkpoint of another second modality, on a folder whose YAML is silent."""
+    dataset = open_dataset(make_second(tmp_path), "train", second=NIR)
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(f"image,class,x0,y0,x1,y1\n0.tif,{dataset.classes[0]},1,1,4,4\n")
+    assert list(boxes_of_pairs(read_boxes(boxes), dataset).by_pair) == ["0"]
 
 
 def test_layouts_of_thermal_data_hold_nothing_else(tmp_path: Path) -> None:

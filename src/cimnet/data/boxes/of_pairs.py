@@ -70,17 +70,16 @@ def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, 
             f"{dataset.file.path}: its images are cropped (border), so boxes do not fit them; convert the data set "
             "first (`cimnet data convert`)"
         )
-    index = dataset.index(dataset.root)
+    index = dataset.find_files()
+    given = {box.image for box in file.boxes} | (file.images or frozenset())
+    meant = {image: index.resolve("".join(parse_names(image)[:1])) for image in given}
     known, pairs = set(index.names()), {pair.id: pair for pair in dataset.pairs}
     class_ids = _class_ids(file, dataset.classes, class_map or {})
-    resolved: dict[str, str] = {}
     found: dict[str, list[PairBox]] = {}
     scenes: dict[str, str] = {}
     elsewhere = 0
     for box in file.boxes:
-        if box.image not in resolved:
-            resolved[box.image] = index.resolve("".join(parse_names(box.image)[:1]))
-        name = resolved[box.image]
+        name = meant[box.image]
         if name not in known:
             raise DataError(
                 f"{file.path}: {box.place}: image {box.image!r} is not in {dataset.root}; correct the name or remove it"
@@ -97,7 +96,7 @@ def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, 
         rect = _inside(file, box, pairs[name])
         found.setdefault(name, []).append(PairBox(class_id, rect, box.seen_in, box.ignore or class_id is None))
     _refuse_mirrored(dataset.pairs)
-    listed = None if file.images is None else {index.resolve("".join(parse_names(n)[:1])) for n in file.images}
+    listed = None if file.images is None else {meant[image] for image in file.images}
     annotated = tuple(name for name in pairs if listed is None or name in listed)
     return PairBoxes({name: tuple(boxes) for name, boxes in found.items()}, scenes, annotated, elsewhere)
 
