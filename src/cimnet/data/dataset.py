@@ -79,6 +79,8 @@ class RGBTDataset(Dataset[RGBTSample]):
     """Where split lists may lie; `{list}` is the split's name."""
     flips: ClassVar[bool] = False
     """Whether a listed NAME_flip without files of its own means NAME, mirrored."""
+    any_second: ClassVar[bool] = False
+    """Whether its second images may be other than thermal."""
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -129,7 +131,7 @@ class RGBTDataset(Dataset[RGBTSample]):
             raise DataError(f"{self.root}: no such folder")
         self.file = read_dataset_file(self.root) or DatasetFile(self.root)
         self.second = agree(second, self.file.second, str(self.root))
-        if self.second != THERMAL and self.name != "folder":
+        if self.second != THERMAL and not self.any_second:
             raise DataError(f"{self.root}: the layout {self.name} holds thermal images, not {self.second}")
         chosen = choose_classes(classes, self.file.classes or self.info.classes, self.root)
         if chosen is None:

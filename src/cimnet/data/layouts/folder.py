@@ -25,6 +25,7 @@ class Folder(RGBTDataset):
     name = "folder"
     info = Info("a folder of pairs", classes=None)
     forms = (FilePattern("rgb/{name}", "thermal/{name}", "labels/{name}", nested=True),)
+    any_second = True
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
