@@ -224,18 +224,18 @@ def _parse_bands(given: Any, path: Path) -> Bands | None:
     if not isinstance(given, dict) or not given.keys() <= {"rgb", "thermal", "rgb_range"}:
         raise DataError(f"{path}: {example}, not {given!r}")
     rgb, thermal, ends = given.get("rgb"), given.get("thermal"), given.get("rgb_range")
-    whole = [] if rgb in (None, "embedded") else rgb
-    numbers = [] if ends is None else ends
-    if not isinstance(whole, list) or not isinstance(numbers, list) or len(numbers) not in (0, 2):
+    colours: Any = [] if rgb in (None, "embedded") else rgb
+    second: Any = [] if thermal in (None, "picture") else thermal if isinstance(thermal, list) else [thermal]
+    numbers: Any = [] if ends is None else ends
+    if not isinstance(colours, list) or not isinstance(numbers, list) or len(numbers) not in (0, 2) or thermal == []:
         raise DataError(f"{path}: {example}, not {given!r}")
-    felt = thermal if isinstance(thermal, list) else [] if thermal in (None, "picture") else [thermal]
-    right = all(type(v) is int for v in (*whole, *felt)) and thermal != []
-    if not right or not all(type(v) in (int, float) for v in numbers):
+    if any(type(v) is not int for v in (*colours, *second)) or any(type(v) not in (int, float) for v in numbers):
         raise DataError(f"{path}: {example}, not {given!r}")
-    try:
-        chosen: Any = "embedded" if rgb == "embedded" else tuple(whole) or None  # Bands checks lengths
-        band = tuple(thermal) if isinstance(thermal, list) and len(thermal) > 1 else thermal
-        band = band[0] if isinstance(band, list) else band
-        return Bands(chosen, band, (float(numbers[0]), float(numbers[1])) if numbers else None)
+    try:  # Bands checks lengths
+        return Bands(
+            "embedded" if rgb == "embedded" else tuple(colours) or None,
+            "picture" if thermal == "picture" else tuple(second) or None,
+            (float(numbers[0]), float(numbers[1])) if numbers else None,
+        )
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error

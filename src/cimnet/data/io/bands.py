@@ -49,6 +49,8 @@ class Bands:
     rgb_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.thermal, tuple) and len(self.thermal) == 1:
+            object.__setattr__(self, "thermal", self.thermal[0])  # one way to write one band
         if self.embedded and (self.thermal is not None or self.rgb_range is not None):
             raise ConfigError(
                 "bands: rgb: embedded goes with no other choice of bands; leave thermal and rgb_range out"
@@ -111,14 +113,13 @@ def parse_bands(rgb: str | None, thermal: str | None, rgb_range: str | None) -> 
     return Bands("embedded" if rgb == "embedded" else numbers, _parse_thermal(thermal), ends)
 
 
-def _parse_thermal(text: str | None) -> int | tuple[int, ...] | Literal["picture"] | None:
+def _parse_thermal(text: str | None) -> tuple[int, ...] | Literal["picture"] | None:
     if text is None or text == "picture":
         return "picture" if text else None
     try:
-        numbers = tuple(int(part) for part in text.split(","))
+        return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--thermal-band {text}: expected a band, e.g. 6, or picture") from error
-    return numbers[0] if len(numbers) == 1 else numbers
 
 
 @dataclass(frozen=True)
