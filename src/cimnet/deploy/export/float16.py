@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from cimnet.deploy.export.sensitive_parts import is_sensitive
+
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 HALVED = WEIGHTED | {
     *("Add", "Clip", "Concat", "Div", "Elu", "Erf", "Expand", "Flatten", "Gather", "Gelu", "HardSigmoid", "HardSwish"),
@@ -17,8 +19,6 @@ HALVED = WEIGHTED | {
     *("Sigmoid", "Slice", "Split", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where"),
 }
 """Operators that go to float16. Others, such as normalisations, softmax, means and sums, keep float32."""
-SENSITIVE = "alignment", "offset", "modulation", "classify"
-"""Parts that keep float32: positions, and the last layer."""
 EXACT_INPUTS = {"Resize": (1, 2, 3)}
 """Inputs that are float32 by the definition of the operator."""
 FLOAT, HALF = 1, 10
@@ -26,7 +26,7 @@ FLOAT, HALF = 1, 10
 
 def to_float16(model: Any) -> Any:
     """The ``onnx.ModelProto`` with weights and features in float16. Images and logits stay float32, and so does what
-    lies before the first layer with weights, whatever decides where is sampled, and `SENSITIVE`."""
+    lies before the first layer with weights, whatever decides where is sampled, and the sensitive parts."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(model).graph
@@ -75,7 +75,7 @@ def to_float16(model: Any) -> Any:
 def _choose(graph: Any) -> set[str]:
     """The nodes that go to float16, each by the name of its first output."""
     exact = _where_sampled(graph)
-    inner = {node.output[0] for node in graph.node if node.op_type in WEIGHTED and not _is_sensitive(node)}
+    inner = {node.output[0] for node in graph.node if node.op_type in WEIGHTED and not is_sensitive(node)}
     behind: set[str] = set()  # tensors with such a layer before them
     for node in graph.node:  # sorted: what a node takes was made before it
         if node.output[0] in inner or not behind.isdisjoint(node.input):
@@ -86,14 +86,9 @@ def _choose(graph: Any) -> set[str]:
         first = node.output[0]
         if first in inner or not leading.isdisjoint(node.output):
             leading.update(node.input)
-            if first in behind and first not in exact and node.op_type in HALVED and not _is_sensitive(node):
+            if first in behind and first not in exact and node.op_type in HALVED and not is_sensitive(node):
                 halved.add(first)
     return halved
-
-
-def _is_sensitive(node: Any) -> bool:
-    """Whether a node came from one of the parts that keep float32: its name begins with its module's."""
-    return any(f"/{part}" in node.name or f".{part}" in node.name for part in SENSITIVE)
 
 
 def _where_sampled(graph: Any) -> set[str]:

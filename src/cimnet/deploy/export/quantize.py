@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.flags import BROKEN_FLAGS
+from cimnet.deploy.export.sensitive_parts import SENSITIVE, is_sensitive
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.backends.details import Details, to_metadata
@@ -18,9 +18,9 @@ from cimnet.utils.numbers import spread_evenly
 
 PAIRS = 32
 """Pairs that set the ranges, spread over the training split."""
-SENSITIVE = ("stages.0", "alignment", "offset", "modulation", "classify")
+KEPT = ("stages.0", *SENSITIVE)
 """Parts that stay in float32: the encoders' first stages (in 8 bits they cost 9 to 13 points of mIoU,
-docs/deploy/export.md), positions, and the last layer."""
+docs/deploy/export.md), and those that any reduced precision leaves out."""
 
 
 def quantize(file: Path, predictor: Predictor, root: Path, details: Details) -> None:
@@ -57,7 +57,7 @@ def quantize(file: Path, predictor: Predictor, root: Path, details: Details) -> 
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in model.graph.node if _is_sensitive(node)],
+            nodes_to_exclude=[node.name for node in model.graph.node if is_sensitive(node, KEPT)],
         )
     finally:
         logging.getLogger().disabled = before
@@ -86,8 +86,3 @@ def _pairs(predictor: Predictor, root: Path, details: Details) -> Iterator[dict[
             )
         times = (details.batch or 1, 1, 1, 1)
         yield {"rgb": np.tile(sample.rgb.numpy(), times), "thermal": np.tile(sample.thermal.numpy(), times)}
-
-
-def _is_sensitive(node: Any) -> bool:
-    """Whether a node came from one of the parts that stay as they are: its name begins with its module's."""
-    return any(f"/{part}" in node.name or f".{part}" in node.name for part in SENSITIVE)
