@@ -179,7 +179,7 @@ def test_the_median_by_search_is_the_median(opset: int, tmp_path: Path) -> None:
     """Of more values than TensorRT's TopK takes, an odd and an even number of them, few different ones, all alike."""
     onnx = pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    file, options = tmp_path / "median.onnx", OnnxOptions.of("tensorrt", None, opset, None, None)
+    file, options = tmp_path / "median.onnx", OnnxOptions.of("tensorrt", None, opset)
     names: dict[str, Any] = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch", 1: "values"}}}
     with added_operators(options), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the way of exporting that the package uses

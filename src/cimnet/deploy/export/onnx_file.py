@@ -16,13 +16,13 @@ from cimnet.errors import ConfigError, one_line
 from cimnet.inference.backends.details import Details
 from cimnet.inference.backends.trace import TILE, TiledModel, example
 from cimnet.models import RGBTModel
-from cimnet.ops.deformable import use_implementation
+from cimnet.ops.deformable import Implementation, use_implementation
 from cimnet.utils.extras import require
 
 
 def to_onnx(model: RGBTModel, details: Details, metadata: dict[str, str], options: OnnxOptions | None = None) -> Any:
     """A model ``(rgb, thermal) -> logits`` or ``-> mask`` for images (B, 3, H, W) and (B, 1, H, W), of any batch and
-    size where ``options`` fix none.
+    size where ``details`` fix none.
 
     Returns:
         ``onnx.ModelProto``.
@@ -57,19 +57,19 @@ def _core(network: TiledModel, details: Details, options: OnnxOptions) -> Any:
 
     free = {0: "batch", 2: "rows", 4: "columns"}
     tiles = example()
-    if options.size is not None:
-        rows, columns = tiles_along(inner_size(options.size, details.input_scale))
+    if details.size is not None:
+        rows, columns = tiles_along(inner_size(details.size, details.input_scale))
         tiles = torch.rand(len(tiles), 4, rows, TILE, columns, TILE)
         free = {0: "batch"}
-    if options.batch is not None:
-        tiles = tiles[:1].repeat(options.batch, 1, 1, 1, 1, 1)
+    if details.batch is not None:
+        tiles = tiles[:1].repeat(details.batch, 1, 1, 1, 1, 1)
         del free[0]
-    implementation = "grid_sample" if options.deformable == "grid-sample" else "torchvision"
+    implementation: Implementation = "grid_sample" if options.deformable == "grid-sample" else "torchvision"
     buffer = io.BytesIO()
     try:
         with (
             warnings.catch_warnings(),
-            use_implementation(implementation),  # type: ignore[arg-type]  # one of two words
+            use_implementation(implementation),
             added_operators(options),
             torch.no_grad(),
         ):

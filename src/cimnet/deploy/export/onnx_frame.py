@@ -120,58 +120,54 @@ def before(details: Details, options: OnnxOptions) -> Any:
             f"{'leave --for tensorrt out' if options.tensorrt else 'choose --opset 18 or more'}, or train with "
             "input_scale 1"
         )
-    batch = "batch" if options.batch is None else options.batch
-    if options.size is None:
-        height: str | int = "height"
-        width: str | int = "width"
-        inner = INNER_SCALED.format(scale=details.input_scale) if scaled else INNER_UNSCALED
-        sizes = FREE_SIZES.format(tile=TILE, most_missing=TILE - 1, inner=inner)
-        tiles: tuple[str | int, str | int] = ("rows", "columns")
-    else:
-        height, width = options.size
-        small = inner_size(options.size, details.input_scale)
-        number = tiles_along(small)
-        missing = [n * TILE - length for n, length in zip(number, small, strict=True)]
-        sizes = FIXED_SIZES.format(
-            height=height,
-            width=width,
-            batch=options.batch or -1,
-            inner=small,
-            missing=missing,
-            number=number,
-            tile=TILE,
-        )
-        tiles = number
+    batch = details.batch or "batch"
+    height, width = details.size or ("height", "width")
+    tiles = ("rows", "columns") if details.size is None else tiles_along(inner_size(details.size, details.input_scale))
     text = BEFORE.format(
         opset=options.opset,
         batch=batch,
         height=height,
         width=width,
         tiles=f"{batch}, 4, {tiles[0]}, {TILE}, {tiles[1]}, {TILE}",
-        sizes=sizes,
+        sizes=_sizes(details),
         scaling=SCALED if scaled else "scaled = Identity (pair)",
     )
     return parser.parse_model(text)
+
+
+def _sizes(details: Details) -> str:
+    """How the graph comes by the sizes that it needs: computed, or constants of a file of one size."""
+    if details.size is None:
+        scaled = details.input_scale != 1
+        inner = INNER_SCALED.format(scale=details.input_scale) if scaled else INNER_UNSCALED
+        return FREE_SIZES.format(tile=TILE, most_missing=TILE - 1, inner=inner)
+    height, width = details.size
+    small = inner_size(details.size, details.input_scale)
+    number = tiles_along(small)
+    missing = [n * TILE - length for n, length in zip(number, small, strict=True)]
+    return FIXED_SIZES.format(
+        height=height, width=width, batch=details.batch or -1, inner=small, missing=missing, number=number, tile=TILE
+    )
 
 
 def after(details: Details, options: OnnxOptions) -> Any:
     """``onnx.ModelProto``: the network's scores to what comes out of the file."""
     from onnx import parser
 
-    batch = "batch" if options.batch is None else options.batch
-    height, width = options.size or ("height", "width")
+    batch = details.batch or "batch"
+    height, width = details.size or ("height", "width")
     outside = f"{batch}, {height}, {width}" if details.argmax else f"{batch}, classes, {height}, {width}"
     text = AFTER.format(
         opset=options.opset,
         batch=batch,
         result=f"{'int64' if details.argmax else 'float'}[{outside}]",
-        name=output_name(details),
+        name=output_name(details.argmax),
         scaling=RESTORED if details.input_scale != 1 else "whole = Identity (cropped)",
         last="mask = ArgMax <axis = 1, keepdims = 0> (whole)" if details.argmax else "logits = Identity (whole)",
     )
     return parser.parse_model(text)
 
 
-def output_name(details: Details) -> str:
+def output_name(argmax: bool) -> str:
     """Of the file's one output."""
-    return "mask" if details.argmax else "logits"
+    return "mask" if argmax else "logits"

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from cimnet.deploy.export.onnx_frame import output_name
+from cimnet.deploy.export.onnx_options import Deformable
 from cimnet.deploy.export.parity import Parity
 from cimnet.deploy.export.write import SUFFIXES, export
 from cimnet.errors import CimnetError, ConfigError
@@ -44,14 +46,24 @@ dynamic_batching {{
 
 
 def export_triton(
-    source: str | Path | Predictor, folder: str | Path, format: TritonFormat = "onnx", **options: Any
+    source: str | Path | Predictor,
+    folder: str | Path,
+    format: TritonFormat = "onnx",
+    *,
+    argmax: bool = False,
+    deformable: Deformable | None = None,
+    size: tuple[int, int] | None = None,
+    batch: int | None = None,
+    trust: bool = False,
+    **options: Any,
 ) -> tuple[Path, Parity]:
     """Write ``FOLDER/NAME/1/model.onnx`` (or ``.xml`` and ``.bin``), ``config.pbtxt`` and ``labels.txt``; NAME is the
     model's, such as ``cimnet_resnet101``. What is there already under these names is replaced.
 
     Args:
-        source, options: as of :func:`cimnet.deploy.export.export`. ``deformable`` is ``grid-sample`` by default:
-            the ONNX Runtime of a Triton may be too old for ``DeformConv``.
+        source, argmax, size, batch, trust, options: as of :func:`cimnet.deploy.export.export`.
+        deformable: likewise, but for ONNX ``grid-sample`` by default: the ONNX Runtime of a Triton may be too old for
+            ``DeformConv``.
 
     Returns:
         The folder FOLDER/NAME, and how far the file is from the model.
@@ -63,26 +75,20 @@ def export_triton(
     if format not in BACKENDS:
         raise ConfigError(f"Triton has no backend for format {format}; choose {' or '.join(BACKENDS)}")
     if format == "onnx":
-        options["deformable"] = options.get("deformable") or "grid-sample"
-    trust = options.pop("trust", False)
+        deformable = deformable or "grid-sample"
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
     target = Path(folder) / predictor.info.name
     with hidden_folder(target) as part:
         (part / "1").mkdir()
         file = part / "1" / f"model{SUFFIXES[format]}"
         try:
-            parity = export(predictor, file, format, **options)
+            parity = export(
+                predictor, file, format, argmax=argmax, deformable=deformable, size=size, batch=batch, **options
+            )
         except CimnetError as error:  # the user knows the file by its coming name
             error.args = (str(error).replace(str(part), str(target)), *error.args[1:])
             raise
-        config = configuration(
-            target.name,
-            format,
-            len(predictor.classes),
-            argmax=options.get("argmax", False),
-            size=options.get("size"),
-            batch=options.get("batch"),
-        )
+        config = configuration(target.name, format, len(predictor.classes), argmax=argmax, size=size, batch=batch)
         (part / "labels.txt").write_text("".join(f"{name}\n" for name in predictor.classes), encoding="utf-8")
         (part / "config.pbtxt").write_text(config, encoding="utf-8")
         _publish(part, target)
@@ -103,7 +109,7 @@ def configuration(
         batch="" if batch is None else f"{batch}, ",
         height=height,
         width=width,
-        output=json.dumps("mask" if argmax else "logits"),
+        output=json.dumps(output_name(argmax)),
         type="TYPE_INT64" if argmax else "TYPE_FP32",
         classes="" if argmax else f"{classes}, ",
     )

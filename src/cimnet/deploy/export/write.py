@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 
 from cimnet.checkpoint import checkpoint_file
+from cimnet.data.io.open_image import MAX_PIXELS
 from cimnet.deploy.export import tensorrt
 from cimnet.deploy.export.float16 import to_float16
 from cimnet.deploy.export.onnx_file import to_onnx
@@ -76,8 +77,9 @@ def export(
     """
     out = Path(out)
     _check(out, format, precision, calibration)
-    options = OnnxOptions.of(target, deformable, opset, size, batch)
+    options = OnnxOptions.of(target, deformable, opset)
     _check_options(options, format, precision, opset)
+    _check_fixed(size, batch, format)
     if not isinstance(source, Predictor):
         written = [out, out.with_suffix(".bin")] if format == "openvino" else [out]
         source = locate(source)
@@ -133,7 +135,21 @@ def _check_options(options: OnnxOptions, format: Format, precision: str, opset: 
         raise ConfigError(f"deformable grid-sample is for --format onnx; {format} has the operator, leave it out")
     if opset is not None and format != "onnx":
         raise ConfigError(f"--opset is for --format onnx, not {format}; leave it out")
-    if format == "pt2" and (options.size or options.batch):
+
+
+def _check_fixed(size: tuple[int, int] | None, batch: int | None, format: Format) -> None:
+    """Refuse a size and a batch that no file can have."""
+    if size is not None and min(size) < 1:
+        raise ConfigError(f"size is {size[0]}x{size[1]}, both must be at least 1")
+    if batch is not None and batch < 1:
+        raise ConfigError(f"batch is {batch}, it must be at least 1")
+    height, width = size or (1, 1)
+    if height * width * (batch or 1) > MAX_PIXELS:
+        raise ConfigError(
+            f"size {height}x{width}, batch {batch or 'of any number'}: more than {MAX_PIXELS:,} pixels in a pass; "
+            "choose less, larger images are run in windows"
+        )
+    if format == "pt2" and (size or batch):
         raise ConfigError("a .pt2 file takes tiles, any number of them; leave --size and --batch out")
 
 
@@ -154,7 +170,7 @@ def _write(
         return
     target = file.with_suffix(".onnx")
     graph = to_onnx(model, details, metadata, options)
-    if options.size is not None and format == "onnx":  # OpenVINO does it by itself
+    if details.size is not None and format == "onnx":  # OpenVINO does it by itself
         graph = fold(graph, file.parent)
     if details.precision == "float16":
         graph = to_float16(graph)
