@@ -17,11 +17,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
 from cimnet.analysis.cross_validation import CrossResult, cross_validate
@@ -37,6 +35,7 @@ from cimnet.utils.files import csv_text, write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.numbers import format_number
 from cimnet.utils.tables import markdown_table
+from evidence import merge, say
 
 EVIDENCE = Path("docs/evidence/cross_validation.json")
 
@@ -205,17 +204,7 @@ class Benchmark:
 
     def write(self) -> None:
         """Put what is finished into the files."""
-        path: Path = self.options.json
-        content = self.to_dict()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(Path(gettempdir()) / f"{path.name}.lock"):  # runs of another data set write into the same file
-            found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-            before = found.get(self.options.task, {})
-            if all(before.get(name) == value for name, value in content.items() if name != "models"):
-                content["models"] = {**before["models"], **content["models"]}  # of the same folds and settings
-            found[self.options.task] = content
-            write_text(path, json.dumps(found, indent=2) + "\n")
-            write_text(path.with_suffix(".md"), "\n".join(table(name, content) for name, content in found.items()))
+        merge(self.options.json, self.options.task, self.to_dict(), table, rows="models")
 
     def table(self) -> str:
         """This data set's table as Markdown."""
@@ -280,11 +269,6 @@ def table(task: str, content: dict[str, Any]) -> str:
     return (
         f"{task}: {about}, {content['epochs']} epochs of batches of {content['batch']}\n\n{markdown_table(head, rows)}"
     )
-
-
-def say(line: str) -> None:
-    """Print at once, also into a file."""
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ from cimnet.models import create_model
 from cimnet.models.complexity import measure_budget
 from cimnet.training.recipe import load_recipe
 from cimnet.training.setup import open_splits
-from cimnet.utils.files import write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
+from evidence import merge, say
 
 NETWORKS = {
     "cimnet_resnet18": "CIMNet, ResNet-18",
@@ -116,18 +116,7 @@ class Comparison:
 
     def write(self) -> str:
         """Put what is finished into the files. Returns the tables as Markdown."""
-        path: Path = self.options.json
-        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        recipe, content = Path(self.options.recipe).stem, self.to_dict()
-        before = found.get(recipe, {})
-        if all(before.get(name) == value for name, value in content.items() if name != "networks"):
-            content["networks"] = {**before["networks"], **content["networks"]}  # of an equal budget
-        found[recipe] = content
-        text = "\n".join(table(name, rows) for name, rows in found.items())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(found, indent=2) + "\n")
-        write_text(path.with_suffix(".md"), text)
-        return text
+        return merge(self.options.json, Path(self.options.recipe).stem, self.to_dict(), table, rows="networks")
 
     def to_dict(self) -> dict[str, Any]:
         """Settings, costs and scores."""
@@ -176,11 +165,6 @@ def table(recipe: str, content: dict[str, Any]) -> str:
 def _mean(scores: dict[str, float | None]) -> float:
     values = [score or 0.0 for score in scores.values()]
     return sum(values) / max(1, len(values))
-
-
-def say(line: str) -> None:
-    """Print at once, also into a file."""
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

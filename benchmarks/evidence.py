@@ -1,4 +1,4 @@
-"""Where the benchmark scripts put their figures: docs/evidence/speed.json. Each script owns its own top-level keys.
+"""Where the benchmark scripts put their figures: JSON files in docs/evidence, docs/evidence/speed.json for most.
 
 from evidence import record
 record("startup", {"help_cpu_seconds": 0.41})
@@ -12,8 +12,12 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
+
+from filelock import FileLock
 
 from cimnet.utils.files import write_text
 
@@ -28,10 +32,50 @@ def record(key: str, figures: dict[str, Any], file: Path = EVIDENCE) -> None:
         figures: ratios and figures, as JSON takes them. The command, the date, the machine and its load are added.
         file: the JSON file; it is made if it is not there.
     """
-    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    known = read(file)
     known[key] = {"measured": circumstances(), **figures}
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, json.dumps(dict(sorted(known.items())), indent=2, ensure_ascii=False) + "\n")
+
+
+def merge(
+    file: Path, name: str, content: dict[str, Any], table: Callable[[str, dict[str, Any]], str], rows: str = ""
+) -> str:
+    """Put the scores of one data set or recipe beside those of the others, and all tables into the Markdown file.
+
+    Runs of other data sets may write into the same file at the same time.
+
+    Args:
+        file: the JSON file; it is made if it is not there.
+        name: of the data set or recipe.
+        content: its settings and scores. What stood under this name is replaced.
+        table: a name and its content as Markdown.
+        rows: a key of the content whose entries join those that are there if everything else is equal.
+
+    Returns:
+        All tables.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(Path(gettempdir()) / f"{file.name}.lock"):
+        found = read(file)
+        before = found.get(name, {})
+        if rows and all(before.get(key) == value for key, value in content.items() if key != rows):
+            content = {**content, rows: {**before[rows], **content[rows]}}
+        found[name] = content
+        text = "\n".join(table(*item) for item in found.items())
+        write_text(file, json.dumps(found, indent=2) + "\n")
+        write_text(file.with_suffix(".md"), text)
+    return text
+
+
+def read(file: Path) -> dict[str, Any]:
+    """What is in a JSON file, nothing if it is not there."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def say(line: str) -> None:
+    """Print at once, also into a file."""
+    print(line, flush=True)
 
 
 def circumstances() -> dict[str, Any]:

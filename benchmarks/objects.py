@@ -29,7 +29,7 @@ from cimnet.inference import load
 from cimnet.utils.files import write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
-from evidence import circumstances
+from evidence import circumstances, say
 
 MODELS = {
     "CIMNet": "cimnet",
@@ -206,11 +206,6 @@ def data_of(options: argparse.Namespace, labels: str) -> Path:
 def boxes_json(options: argparse.Namespace, labels: str, model: str, seed: int) -> Path:
     """Scores of one run."""
     return options.out / labels.replace(" ", "_") / f"{model.replace(' ', '_')}_seed{seed}" / "boxes.json"
-
-
-def say(line: str) -> None:
-    """Print at once, also into a file."""
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -23,14 +23,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
-
-from filelock import FileLock
 
 from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.curation.split import split_dataset
-from cimnet.data.io.split_lists import read_names
+from cimnet.data.io.split_lists import list_text, read_names
 from cimnet.errors import ConfigError
 from cimnet.evaluation.spread import spread
 from cimnet.training.recipe import load_recipe
@@ -38,6 +35,7 @@ from cimnet.utils.files import write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
 from cimnet.weights.locate import identity_of
+from evidence import merge, read, say
 
 EVIDENCE = Path("docs/evidence/transfer.json")
 STARTER_MODEL = ("model.explicit_alignment=true", "model.decode_alone=true", "model.exchange_dropout=1")
@@ -101,7 +99,7 @@ class Transfer:
         self.options, self.known = options, DATA_SETS[options.dataset]
         self.recipe = options.recipe or self.known.recipe
         self.starter = identity_of("starter")
-        before = self._read().get(options.dataset, {}).get("starter", self.starter)
+        before = read(options.json).get(options.dataset, {}).get("starter", self.starter)
         if before != self.starter:
             raise ConfigError(
                 f"{options.json}: its {options.dataset} is of another starter; choose another --json, --out"
@@ -142,7 +140,7 @@ class Transfer:
             if (entry.is_dir() or entry.suffix == ".yaml") and not (folder / entry.name).is_symlink():
                 (folder / entry.name).symlink_to(entry.resolve())
         for split, names in lists.items():
-            write_text(folder / f"{split}.txt", "".join(f"{one}\n" for one in names))
+            write_text(folder / f"{split}.txt", list_text(names))
         return folder
 
     def compare(self, folds: list[list[str]], number: int, share: int) -> None:
@@ -170,13 +168,8 @@ class Transfer:
             miou = plan.found(variant)[number]["miou"]
             self.scores.setdefault(str(share), {}).setdefault(beginning, {})[str(number)] = miou
 
-    def _read(self) -> dict[str, Any]:
-        path: Path = self.options.json
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
     def write(self) -> str:
         """Put what is finished into the files. Returns the tables as Markdown."""
-        path: Path = self.options.json
         content = {
             "starter": self.starter,
             "recipe": Path(self.recipe).stem,
@@ -184,13 +177,7 @@ class Transfer:
             "folds": self.known.folds,
             "miou": self.scores,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(Path(gettempdir()) / f"{path.name}.lock"):  # runs of another data set write into the same file
-            found = {**self._read(), self.options.dataset: content}
-            text = "\n".join(table(name, content) for name, content in found.items())
-            write_text(path, json.dumps(found, indent=2) + "\n")
-            write_text(path.with_suffix(".md"), text)
-        return text
+        return merge(self.options.json, self.options.dataset, content, table)
 
 
 def table(dataset: str, content: dict[str, Any]) -> str:
@@ -206,11 +193,6 @@ def table(dataset: str, content: dict[str, Any]) -> str:
         f"{dataset}: recipe {content['recipe']}, at least {content['steps']} steps, {content['folds']} folds; mIoU (%)"
     )
     return f"{said}\n\n{markdown_table(head, rows)}"
-
-
-def say(line: str) -> None:
-    """Print at once, also into a file."""
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,15 @@ import pytest
 from tests.conftest import write_recipe
 from tests.fakes.layouts import make_folder
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "equal_budgets.py"
+from .conftest import OpenScript
+
 PIXEL = {"widths": None, "decoder_channels": None}
 NAMES = {"pixel_plain": "Pixel", "pixel_mi": "Pixel | MI"}
 
 
 @pytest.fixture
-def script(pixel: None) -> dict[str, Any]:
-    found = runpy.run_path(str(SCRIPT))
+def script(pixel: None, open_script: OpenScript) -> dict[str, Any]:
+    found = open_script("equal_budgets.py")
     found["NETWORKS"].clear()
     found["NETWORKS"].update(NAMES)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,15 @@ from cimnet.errors import ConfigError
 from tests.conftest import write_recipe
 from tests.fakes.layouts import make_folder, save_array
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cross_validation.py"
+from .conftest import OpenScript
+
 PIXEL = {"widths": None, "decoder_channels": None}
 NAMES = ("1_1", "1_2", "1_8", "1_10", "2_11-1", "2_16-1", "2_16-2", "c_12", "c_30", "e_2", "e_3")
 
 
 @pytest.fixture
-def script(pixel: None) -> dict[str, Any]:
-    found = runpy.run_path(str(SCRIPT))
+def script(pixel: None, open_script: OpenScript) -> dict[str, Any]:
+    found = open_script("cross_validation.py")
     model = found["Model"]
     found["MODELS"].clear()
     found["MODELS"] |= {

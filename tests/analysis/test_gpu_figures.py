@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 
-from tests import ROOT
+from .conftest import OpenScript
 
 
-def test_a_trial_on_the_cpu_stands_for_no_figure(tmp_path: Path) -> None:
-    done = runpy.run_path(str(ROOT / "benchmarks" / "gpu.py"))["done"]
+def test_a_trial_on_the_cpu_stands_for_no_figure(tmp_path: Path, open_script: OpenScript) -> None:
+    done = open_script("gpu.py")["done"]
     file = tmp_path / "gpu.jsonl"
     rows = [
         {"job": "tests", "what": "end", "tiny": True},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -18,7 +17,8 @@ from cimnet.cli.main import app
 from cimnet.training.recipe import load_recipe
 from tests import ROOT
 
-BENCHMARKS = ROOT / "benchmarks"
+from .conftest import OpenScript
+
 SHOW = 'job() { printf "%s\\0" "$2"; }; first() { job "$@"; }; DATA=data; source benchmarks/jobs.sh'
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
@@ -38,18 +38,17 @@ def _commands(program: str) -> list[list[str]]:
     return [one[1:] for one in words if one and one[0] == program]
 
 
-def test_scripts_take_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scripts_take_the_arguments(monkeypatch: pytest.MonkeyPatch, open_script: OpenScript) -> None:
     parse = argparse.ArgumentParser.parse_args
 
     def stop(self: argparse.ArgumentParser, words: Sequence[str] | None = None, namespace: Any = None) -> None:
         raise Parsed(parse(self, words, namespace))
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     places: list[Path] = []
     for script, *words in _commands("bench"):
         with pytest.raises(Parsed) as caught:
-            runpy.run_path(str(BENCHMARKS / script))["main"](words)
+            open_script(script)["main"](words)
         places.append(caught.value.options.out)
     assert len(set(places)) == len(places) > 5  # a folder is locked while a job works in it
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,10 @@ from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.errors import ConfigError
 from cimnet.models import create_model
 from cimnet.weights import locate
-from tests import ROOT
 from tests.conftest import one_thread, write_recipe
 from tests.fakes.layouts import CLASSES, make_folder
+
+from .conftest import OpenScript
 
 Script = dict[str, Any]
 NAME = "cimnet_test_resnet"
@@ -25,13 +25,13 @@ SMALL: dict[str, Any] = {"widths": [16, 16, 20, 32], "decoder_channels": 16}
 
 
 @pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_script: OpenScript) -> Iterator[Script]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cimnet.training.run_folder.save_figure", lambda figure, path: None)
     file = tmp_path / "starter.safetensors"
     _save_starter(file)
     monkeypatch.setattr(locate, "STARTER_FILE", file)
-    found = runpy.run_path(str(ROOT / "benchmarks" / "transfer.py"))
+    found = open_script("transfer.py")
     found["DATA_SETS"]["mm5"] = replace(found["DATA_SETS"]["mm5"], folds=3, groups="auto")
     with one_thread():
         yield found
