@@ -26,7 +26,7 @@ from cimnet.analysis.cross_validation import CrossResult, cross_validate
 from cimnet.analysis.cross_validation.compare import compare_runs
 from cimnet.curation.split.division import RECORD
 from cimnet.curation.split.folds import FOLDER, Folds, divide_into_folds
-from cimnet.data.io.split_lists import index_images
+from cimnet.data.io.split_lists import index_images, read_names
 from cimnet.errors import ConfigError
 from cimnet.evaluation.spread import spread
 from cimnet.training.cross_record import FILE, read_record
@@ -181,10 +181,10 @@ class Benchmark:
         write_text(table, csv_text(("name", "group"), self.task.groups(self.options.data).items()))
         count = self.options.folds or self.task.folds
         folds = divide_into_folds(self.options.data, count, groups=str(table), out=out, overwrite=True)
-        lists = [(out / FOLDER / str(n) / "test.txt", parts["test"]) for n, parts in enumerate(folds.names)]
+        lists = [out / FOLDER / str(number) / "test.txt" for number in range(len(folds.names))]
         if not (out / FOLDER / RECORD).is_file():
             folds.write()
-        elif [path.read_text().split() for path, _ in lists if path.is_file()] != [names for _, names in lists]:
+        elif [read_names(path) for path in lists if path.is_file()] != [parts["test"] for parts in folds.names]:
             raise ConfigError(f"{out / FOLDER}: holds other folds than these options give; choose another --out")
         return folds
 

@@ -194,9 +194,8 @@ class Job:
         from cimnet.models.complexity import measure_budget
 
         height, width = self.size.models.get(name, next(iter(self.size.models.values())))
-        classes = 5 if "pst" in name else CLASSES
         torch.manual_seed(0)
-        model = create_model(name, classes)
+        model = create_model(name, CLASSES)
         macs = measure_budget(model, (height, width)).macs_run
         peak = self.matrix_peak()
         modes = [("bfloat16", True)] if compiled else [("float32", False), ("bfloat16", False), ("bfloat16", True)]
@@ -208,13 +207,12 @@ class Job:
                 what = f"{kind}, {precision}{', channels last' if channels_last else ''}, batch {batch}"
                 if (self.name, what) in self.done:
                     continue
-                step = self.stepper(placed, classes, (height, width), batch, precision, training, compiled)
+                step = self.stepper(placed, (height, width), batch, precision, training, compiled)
                 self.measure(what, step, batch, macs * (3 if training else 1), peak, [height, width])
 
     def stepper(
         self,
         model: Any,
-        classes: int,
         size: tuple[int, int],
         batch: int,
         precision: str,
@@ -230,7 +228,7 @@ class Job:
         from cimnet.training.recipe import TrainingConfig
 
         rgb, thermal = (torch.rand(batch, channels, *size, device=self.device) for channels in (3, 1))
-        label = torch.randint(classes, (batch, *size), device=self.device)
+        label = torch.randint(CLASSES, (batch, *size), device=self.device)
         model.train(training)
         call = torch.compile(model, backend="eager" if self.tiny else "inductor") if compiled else model
         cast = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -32,8 +32,7 @@ first() { first_results+=("$1") first_commands+=("$2"); }
 source "$list" || exit 2
 
 if $show; then
-    for i in "${!first_results[@]}"; do [ -e "${first_results[i]}" ] && echo "done ${first_results[i]}" || echo "left ${first_results[i]}"; done
-    for i in "${!results[@]}"; do [ -e "${results[i]}" ] && echo "done ${results[i]}" || echo "left ${results[i]}"; done
+    for result in "${first_results[@]}" "${results[@]}"; do [ -e "$result" ] && echo "done $result" || echo "left $result"; done
     exit
 fi
 

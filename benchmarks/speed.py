@@ -204,12 +204,10 @@ def int8(options: argparse.Namespace, folder: Path) -> None:
 
 
 def bfloat16(options: argparse.Namespace, folder: Path) -> None:
-    """Equal pixels of torch in bfloat16 and in float32 on eight test pairs; also on a processor without bfloat16, where
-    torch computes it in software."""
+    """Equal pixels of torch in bfloat16 and in float32 on up to eight test pairs; also on a processor without bfloat16,
+    where torch computes it in software."""
     exact, rough = (cimnet.load(options.checkpoint, "cpu", precision=name) for name in ("float32", "bfloat16"))
-    data = exact.open_dataset(options.pairs, "test")
-    pairs = [(data[k].rgb, data[k].thermal) for k in range(8)]
-    _report_equal([100 * (exact.predict(*pair) == rough.predict(*pair)).mean() for pair in pairs])
+    _report_equal(exact, rough, options.pairs, 8)
 
 
 def float16(options: argparse.Namespace, folder: Path) -> None:
@@ -218,12 +216,14 @@ def float16(options: argparse.Namespace, folder: Path) -> None:
     exact = cimnet.load(options.checkpoint, "cpu")
     export(exact, folder / "half.onnx", target="tensorrt", precision="float16")
     rough = cimnet.load(folder / "half.onnx")
-    data = exact.open_dataset(options.pairs, "test")
-    pairs = [(data[k].rgb, data[k].thermal) for k in range(min(64, len(data)))]
-    _report_equal([100 * (exact.predict(*pair) == rough.predict(*pair)).mean() for pair in pairs])
+    _report_equal(exact, rough, options.pairs, 64)
 
 
-def _report_equal(percent: list[float]) -> None:
+def _report_equal(exact: Predictor, rough: Predictor, root: Path, most: int) -> None:
+    """Pixels that two models predict alike, on up to so many test pairs."""
+    data = exact.open_dataset(root, "test")
+    pairs = [(data[k].rgb, data[k].thermal) for k in range(min(most, len(data)))]
+    percent = [100 * (exact.predict(*pair) == rough.predict(*pair)).mean() for pair in pairs]
     mean, least = statistics.mean(percent), min(percent)
     print(f"equal pixels: {mean:.3f} %, in the least equal of {len(percent)} pairs {least:.3f} %")
 

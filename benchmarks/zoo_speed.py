@@ -26,7 +26,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from evidence import circumstances
+from cimnet.utils.files import write_text
+from cimnet.utils.tables import markdown_table
+from evidence import circumstances, read
 
 if TYPE_CHECKING:
     from cimnet.models.base import RGBTModel
@@ -55,12 +57,12 @@ def main() -> None:
     for form in asked.forms.split(","):
         for name in names:
             compare(name, form, asked)
-    print(table(json.loads(OUT.read_text())))
+    print(table(read(OUT)))
 
 
 def compare(name: str, form: str, asked: argparse.Namespace) -> None:
     """Measure one network in one form, between two runs of the yardstick, and write what came out."""
-    known: dict[str, Any] = json.loads(OUT.read_text()) if OUT.is_file() else {}
+    known = read(OUT)
     if form in known.get(name, {}) and not asked.again:
         return
     yardform = "step" if form == "step" else "eager"
@@ -81,7 +83,7 @@ def compare(name: str, form: str, asked: argparse.Namespace) -> None:
     entry["measured"] = circumstances()
     known.setdefault(name, {})[form] = entry
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(known, indent=2) + "\n")
+    write_text(OUT, json.dumps(known, indent=2) + "\n")
     print(name, form, entry["of_cimnet_resnet101"], flush=True)
 
 
@@ -187,19 +189,15 @@ def matrix_peak() -> float:
 
 def table(known: dict[str, Any]) -> str:
     """The figures as Markdown: eager passes with all columns, the other forms by their time alone."""
-    others = FORMS[1:]
-    rows = [
-        f"| network | GMACs | share of the matrix peak | peak memory, MiB | {' | '.join(FORMS)} |",
-        "|---|---:|---:|---:|" + "---:|" * len(FORMS),
-    ]
+    rows = []
     for name, forms in known.items():
         eager = forms.get("eager")
         figures = ["–"] * 3
         if eager:
             figures = [f"{eager['gmacs']}", f"{eager['share_of_matrix_peak']:.2f}", f"{eager['peak_memory_mib']:,}"]
-        times = [f"{forms[form]['of_cimnet_resnet101']:.2f}" if form in forms else "–" for form in ("eager", *others)]
-        rows.append(f"| {' | '.join([name, *figures, *times])} |")
-    return "\n".join(rows)
+        times = [f"{forms[form]['of_cimnet_resnet101']:.2f}" if form in forms else "–" for form in FORMS]
+        rows.append([name, *figures, *times])
+    return markdown_table(["network", "GMACs", "share of the matrix peak", "peak memory, MiB", *FORMS], rows)
 
 
 if __name__ == "__main__":

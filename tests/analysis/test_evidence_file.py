@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from tempfile import gettempdir
 
+import pytest
 from filelock import FileLock
 
 from .conftest import OpenScript
 
 
-def test_one_run_writes_at_a_time(tmp_path: Path, open_script: OpenScript) -> None:
+def test_one_run_writes_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_script: OpenScript) -> None:
     """So that a run of another data set, which reads, adds and writes, loses nothing."""
-    file = tmp_path / f"{tmp_path.name}.json"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    file = tmp_path / "scores.json"
     merge = open_script("evidence.py")["merge"]
     writing = threading.Thread(target=merge, args=(file, "second", {"miou": 2}, lambda *item: str(item)), daemon=True)
-    with FileLock(Path(gettempdir()) / f"{file.name}.lock"):
+    with FileLock(tmp_path / "scores.json.lock"):
         writing.start()
         writing.join(0.3)
         assert writing.is_alive()
