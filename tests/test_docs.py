@@ -9,8 +9,8 @@ import pytest
 
 from cimnet.inference.windows import STRIP
 from tests import ROOT
+from tests.docs.pages import PAGES
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 

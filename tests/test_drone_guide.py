@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,11 +16,13 @@ from cimnet.data.synthetic import render
 from cimnet.models import create_model
 from tests import ROOT
 from tests.conftest import Result
+from tests.docs.pages import fenced
+from tests.docs.shell import commands_of
 from tests.fakes.dji import shot, write_jpeg, write_rjpeg
 
 rasterio = pytest.importorskip("rasterio")
-GUIDE = (ROOT / "docs" / "guides" / "drone-flight.md").read_text(encoding="utf-8")
-COMMANDS = [shlex.split(line)[1:] for line in GUIDE.splitlines() if line.startswith("cimnet ")]
+GUIDE = list(fenced(ROOT / "docs" / "guides" / "drone-flight.md"))
+COMMANDS = [words for block in GUIDE for words in commands_of(block.text)]
 SEEN = (118.0, 90.0, 384.0, 307.2)
 """Left, top, width and height of what the thermal camera sees of a scene of 640x480: its lens is longer."""
 CENTIMETRES = {"crs": "EPSG:32633", "transform": rasterio.transform.from_origin(500_000, 5_000_000, 0.05, 0.05)}
@@ -74,7 +74,7 @@ def flight(
     rgb, thermal = ((width // request.param, height // request.param) for width, height in ((4000, 3000), (640, 512)))
     monkeypatch.chdir(tmp_path)
     fly(Path("mission"), rgb, thermal)
-    text = next(block for block in re.findall(r"^```yaml\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL))
+    text = next(block.text for block in GUIDE if block.language == "yaml")
     Path("mission/classes.yaml").write_text(text, encoding="utf-8")
     Path("runs/mine").mkdir(parents=True)
     classes, colors = ("background", "person", "vehicle"), ((0, 0, 0), (255, 0, 0), (0, 0, 255))

@@ -10,6 +10,7 @@ import typer
 from words import kind_of, plain, value_of
 
 from cimnet.cli.main import app
+from cimnet.utils.tables import markdown_table
 
 INTRO = """# Command line
 
@@ -41,13 +42,12 @@ def _section(path: str, command: Any) -> str:
     usage = " ".join([path, *(p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments)])
     lines = [f"\n## {path}\n", plain(command.help or ""), f"\n```text\n{usage}{' [OPTIONS]' if options else ''}\n```\n"]
     if arguments:
-        lines.append("| argument | value | |\n|---|---|---|")
-        lines += [f"| `{p.name.upper()}` | {_kind(p, hints)} | {plain(p.help or '')} |" for p in arguments]
-        lines.append("")
+        rows = [[f"`{p.name.upper()}`", _kind(p, hints), plain(p.help or "")] for p in arguments]
+        lines.append(markdown_table(["argument", "value", ""], rows, "l"))
     if options:
-        lines.append("| option | value | default | |\n|---|---|---|---|")
-        lines += [f"| {_names(p)} | {_kind(p, hints)} | {_default(p)} | {plain(p.help or '')} |" for p in options]
-    return "\n".join(lines) + "\n"
+        rows = [[_names(p), _kind(p, hints), _default(p), plain(p.help or "")] for p in options]
+        lines.append(markdown_table(["option", "value", "default", ""], rows, "l"))
+    return "\n".join(lines)
 
 
 def _names(parameter: Any) -> str:

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from words import kind_of, limits_of, plain, value_of
 
 from cimnet.training.recipe import Recipe
+from cimnet.utils.tables import markdown_table
 
 INTRO = """# Recipe
 
@@ -25,15 +26,17 @@ def recipe_page() -> str:
 
 def _sections(model: type[BaseModel], path: str) -> list[str]:
     """The fields of a section as a table, then the sections inside it."""
-    rows: list[str] = []
+    rows: list[list[str]] = []
     inside: list[str] = []
     for name, field in model.model_fields.items():
         if _is_section(field.annotation):
             inside += _sections(field.annotation, f"{path}.{name}" if path else name)
         else:
             rows.append(_row(name, field))
-    head = f"\n## {path}\n\n{plain(_first_sentence(model))}\n\n| field | value | default | |\n|---|---|---|---|\n"
-    return ([head, *rows] if path else []) + inside
+    if not path:
+        return inside
+    table = markdown_table(["field", "value", "default", ""], rows, "l")
+    return [f"\n## {path}\n\n{plain(_first_sentence(model))}\n\n{table}", *inside]
 
 
 def _first_sentence(model: type[BaseModel]) -> str:
@@ -45,8 +48,8 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(name: str, field: FieldInfo) -> list[str]:
     value = None if field.is_required() else field.get_default(call_default_factory=True)
     default = "**required**" if field.is_required() else "" if value is None else f"`{value_of(value)}`"
     kind = f"{kind_of(field.annotation)} {limits_of(field.metadata)}".rstrip()
-    return f"| `{name}` | {kind} | {default} | {plain(field.description or '')} |\n"
+    return [f"`{name}`", kind, default, plain(field.description or "")]

@@ -56,8 +56,8 @@ def value_of(value: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that shows as it stands: marks of Markdown, tables and HTML outside of code stand for themselves."""
+    """Text that shows as it stands: marks of Markdown and HTML outside of code stand for themselves."""
     parts = re.split(r"(``?[^`]+``?)", re.sub(r"(?<!\n)\n(?!\n)", " ", text.strip()))
     return "".join(
-        part if part.startswith("`") else re.sub(r"([*_\[\]{}|])", r"\\\1", html.escape(part, False)) for part in parts
+        part if part.startswith("`") else re.sub(r"([*_\[\]{}])", r"\\\1", html.escape(part, False)) for part in parts
     )

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from tests import ROOT
 
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
-PAGES = list(dict.fromkeys(PAGES))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```[ \t]*$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
@@ -41,15 +40,20 @@ def fenced(page: Path) -> Iterator[Block]:
         end = match.end()
 
 
+def without_fenced(page: Path) -> str:
+    """The text of a page with empty lines in place of its fenced blocks."""
+    return FENCE.sub(lambda match: "\n" * match[0].count("\n"), page.read_text(encoding="utf-8"))
+
+
 def indented(page: Path) -> Iterator[Block]:
     """The blocks that four spaces make, outside of lists and fences."""
-    text = FENCE.sub(lambda match: "\n" * match[0].count("\n"), page.read_text(encoding="utf-8"))
+    text = without_fenced(page)
     for match in re.finditer(r"(?<=\n\n)(?: {4}[^\n]*\n)+", text):
         yield Block(page, text.count("\n", 0, match.start()) + 1, "", re.sub(r"^ {4}", "", match[0], flags=re.M), "")
 
 
 def spans(page: Path) -> Iterator[Block]:
     """Code inside of lines."""
-    text = FENCE.sub(lambda match: "\n" * match[0].count("\n"), page.read_text(encoding="utf-8"))
+    text = without_fenced(page)
     for match in SPAN.finditer(text):
         yield Block(page, text.count("\n", 0, match.start()) + 1, "", match[1], "")

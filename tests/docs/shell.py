@@ -74,7 +74,7 @@ def fault_of(words: list[str], whole: bool = True) -> str | None:
     elided = not whole or any(word in ("…", "...") for word in words)
     try:
         given, rest, _ = command.make_parser(command.context_class(command)).parse_args(args=list(words))
-    except Exception as error:
+    except Exception as error:  # the parser's own, whose class depends on typer's version
         unfinished = not whole and "requires an argument" in str(error)
         return None if unfinished else f"{path}: {error}"
     if rest and not elided:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
-from tests.docs.pages import PAGES
+from tests.docs.pages import PAGES, without_fenced
 
 ITEM = re.compile(r"( *)([-*]|1\.) ")
 """A number other than one begins no list inside of a paragraph: "5 to / 10. The next sentence"."""
@@ -34,5 +34,4 @@ def test_lists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_one_title(page: Path) -> None:
-    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    assert len(re.findall(r"^# \S", text, re.MULTILINE)) == 1
+    assert len(re.findall(r"^# \S", without_fenced(page), re.MULTILINE)) == 1

@@ -8,7 +8,6 @@ import http.server
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from cimnet.analysis.model_list import published_names
 from cimnet.models import list_models
 from cimnet.models.registry import list_networks
 from tests import ROOT
+from tests.fakes.http_server import serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 LOADS = re.compile(r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\bsrc=[\"']?(?:https?:)?//[^>]*>")
@@ -86,7 +86,7 @@ def test_the_reference_has_every_command_field_and_name(site: Path) -> None:
 def test_in_a_browser(site: Path, width: int) -> None:
     """Nothing is asked of another host, no page is wider than the window, and the search finds."""
     driver = pytest.importorskip("playwright.sync_api")
-    with _served(site) as address, driver.sync_playwright() as play:
+    with serving(functools.partial(_Quiet, directory=str(site))) as address, driver.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": width, "height": 800})
         asked: list[str] = []
@@ -98,22 +98,6 @@ def test_in_a_browser(site: Path, width: int) -> None:
         page.wait_for_selector(".md-search-result__item", state="attached")
         browser.close()
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-
-
-class _served:
-    """A folder over HTTP, while the block runs; its address."""
-
-    def __init__(self, folder: Path) -> None:
-        handler = functools.partial(_Quiet, directory=str(folder))
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-
-    def __enter__(self) -> str:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

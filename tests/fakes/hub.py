@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from .http_server import serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -85,11 +86,5 @@ class Handler(BaseHTTPRequestHandler):
 def hub() -> Iterator[Hub]:
     """The stand-in, running."""
     book = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": book}))
-    book.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01), daemon=True).start()
-    try:
+    with serving(type("Bound", (Handler,), {"hub": book})) as book.url:
         yield book
-    finally:
-        server.shutdown()
-        server.server_close()

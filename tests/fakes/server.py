@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from .http_server import serving
 
 
 @dataclass
@@ -147,15 +148,6 @@ def running() -> Iterator[Server]:
     class Bound(Handler):
         pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
-    http.daemon_threads = True
-    book = Server(f"http://127.0.0.1:{http.server_address[1]}")
-    Bound.server_of_test = book
-    thread = threading.Thread(target=lambda: http.serve_forever(poll_interval=0.01), daemon=True)
-    thread.start()
-    try:
-        yield book
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
+    with serving(Bound) as address:
+        Bound.server_of_test = Server(address)
+        yield Bound.server_of_test

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -20,7 +19,7 @@ from cimnet.errors import CheckpointError
 from cimnet.training import train
 from cimnet.training.recipe import load_recipe
 from cimnet.training.states import read_state, state_files
-from tests.conftest import write_recipe
+from tests.conftest import start_module, write_recipe
 from tests.fakes.layouts import make_folder
 from tests.training.same import same
 
@@ -40,14 +39,7 @@ TRAINING = {
 
 def start(recipe: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     """Begin or go on, in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.training.runner", str(recipe), str(out), "--resume", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
+    return start_module("tests.training.runner", recipe, out, "--resume", *options)
 
 
 def kill_while(process: subprocess.Popen[str], out: Path, moment: str, steps: int, after: float) -> bool:

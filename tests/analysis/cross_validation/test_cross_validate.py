@@ -73,7 +73,7 @@ def test_it_goes_on_where_it_was_stopped(recipe: Recipe, tmp_path: Path, monkeyp
         begun.append(folder.name)
         if len(begun) == 2:
             raise Stopped("stopped by SIGTERM after step 1 of 4; run the same command with --resume to resume", 15)
-        return real(recipe, folder, **options)  # type: ignore[arg-type]
+        return real(recipe, folder, **options)  # type: ignore[arg-type]  # passed on as given
 
     monkeypatch.setattr(cross_validation, "train", train)
     with pytest.raises(Stopped, match=r"stopped in seed 0, fold 1; everything is saved in .*cross; repeat the command"):

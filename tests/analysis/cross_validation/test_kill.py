@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from cimnet.analysis.cross_validation.held_out import read_held_out
-from tests.conftest import write_recipe
+from tests.conftest import start_module, write_recipe
 
 KILLS = 4
 MODEL = {"name": "pixel_mi", "widths": None, "decoder_channels": None, "dropout": 0.3}
 
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.analysis.cross_validation.runner", str(recipe), str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
+    return start_module("tests.analysis.cross_validation.runner", recipe, out)
 
 
 @pytest.mark.slow

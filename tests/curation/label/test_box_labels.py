@@ -155,7 +155,7 @@ def test_what_is_refused(data: Path) -> None:
     with pytest.raises(DataError, match="--outside sky: give ignore, keep, or a class: background"):
         label_from_boxes(data, boxes, outside="sky")
     with pytest.raises(DataError, match="fill is 'grabcut'"):
-        label_from_boxes(data, boxes, fill="grabcut")  # type: ignore[arg-type]
+        label_from_boxes(data, boxes, fill="grabcut")  # type: ignore[arg-type]  # that is the fault
     (data / "train.txt").write_text("a\n")
     with pytest.raises(DataError, match="no box of a pair of the split 'train'"):
         label_from_boxes(data, boxes, split="train")

@@ -182,7 +182,7 @@ def test_a_class_of_one_group_is_said(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_divided(drives: Path, count: int, options: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        divide_into_folds(drives, count, **options)  # type: ignore[arg-type]
+        divide_into_folds(drives, count, **options)  # type: ignore[arg-type]  # of mixed types
 
 
 def test_pairs_without_a_label_are_named(tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
-"""A small model with random weights, to export."""
+"""A small model with random weights, to export, and what is read from the files."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.inference import Predictor
+from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.models import create_model
 
+FLOAT, HALF, DOUBLE = 1, 10, 11
+"""Types of tensors in ONNX."""
 SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
 
 
@@ -22,3 +27,20 @@ def untrained(name: str, **options: Any) -> Predictor:
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
     return Predictor(model, ModelInfo(name, {}, classes, ((0, 0, 0),) * 4), torch.device("cpu"))
+
+
+def tensor_types(model: Any) -> dict[str, int]:
+    """Of every tensor in an ONNX graph."""
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    found = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for value in (*graph.value_info, *graph.input, *graph.output):
+        found[value.name] = value.type.tensor_type.elem_type
+    return found
+
+
+def open_exported(file: Path) -> ExportedModel:
+    """The model in an ONNX or OpenVINO file."""
+    exported, _ = load_exported(file)
+    assert isinstance(exported, ExportedModel)
+    return exported

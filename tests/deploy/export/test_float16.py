@@ -10,21 +10,9 @@ import pytest
 
 from cimnet.deploy.export.float16 import to_float16
 from cimnet.deploy.export.write import export
-from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from tests.conftest import Trained
 
-from .conftest import untrained
-
-FLOAT, HALF = 1, 10
-
-
-def _types(model: Any) -> dict[str, int]:
-    onnx = pytest.importorskip("onnx")
-    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    found = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    for value in (*graph.value_info, *graph.input, *graph.output):
-        found[value.name] = value.type.tensor_type.elem_type
-    return found
+from .conftest import FLOAT, HALF, open_exported, tensor_types, untrained
 
 
 @pytest.mark.export
@@ -36,7 +24,7 @@ def test_weights_are_halved_and_positions_are_not(tmp_path: Path) -> None:
     assert parity.error is not None
     assert 1e-6 < parity.error < 0.01  # not float32, and not far from it
     model = onnx.load(tmp_path / "half.onnx")
-    types, nodes = _types(model), model.graph.node
+    types, nodes = tensor_types(model), model.graph.node
     convolutions = [node for node in nodes if node.op_type == "Conv"]
     halved = [node for node in convolutions if types[node.input[1]] == HALF]
     assert len(halved) > 0.7 * len(convolutions)
@@ -46,9 +34,7 @@ def test_weights_are_halved_and_positions_are_not(tmp_path: Path) -> None:
         if any(part in node.name for part in ("/alignment/", "/offset")):
             assert HALF not in {types[name] for name in node.output}, node.name
     assert [types[value.name] for value in (*model.graph.input, *model.graph.output)] == [FLOAT] * 3
-    exported, _ = load_exported(tmp_path / "half.onnx")
-    assert isinstance(exported, ExportedModel)
-    assert exported.details.precision == "float16"
+    assert open_exported(tmp_path / "half.onnx").details.precision == "float16"
 
 
 @pytest.mark.export
@@ -58,7 +44,7 @@ def test_nothing_is_narrowed_between_two_operators_in_float32(tmp_path: Path) ->
     pytest.importorskip("onnxruntime")
     export(untrained("cimnet_mit_b0"), tmp_path / "half.onnx", precision="float16", deformable="grid-sample")
     model = onnx.load(tmp_path / "half.onnx")
-    types = _types(model)
+    types = tensor_types(model)
     narrowed = {node.output[0] for node in model.graph.node if _casts(node, types, FLOAT, HALF)}
     assert narrowed
     widened = {node.input[0] for node in model.graph.node if _casts(node, types, HALF, FLOAT)}
@@ -90,6 +76,6 @@ def test_numbers_beyond_float16_become_its_largest() -> None:
     model = to_float16(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
     (halved,) = model.graph.initializer
     assert onnx.numpy_helper.to_array(halved).tolist() == [[65504.0, 0.0], [0.0, 1.0]]
-    types = _types(model)
+    types = tensor_types(model)
     assert types["b"] == HALF
     assert types["y"] == FLOAT

@@ -19,10 +19,9 @@ from cimnet.deploy.export.parity import compare
 from cimnet.deploy.export.write import export
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference import Predictor
-from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.models import create_model
 
-from .conftest import untrained
+from .conftest import DOUBLE, FLOAT, open_exported, tensor_types, untrained
 
 BASELINES = ("early_fusion", "addition", "parallel_rectification", "rgb_only", "thermal_only")
 MODELS: dict[str, dict[str, Any]] = {
@@ -32,23 +31,6 @@ MODELS: dict[str, dict[str, Any]] = {
     **{f"{family}_efficientnet_lite0": {} for family in BASELINES},
 }
 FORBIDDEN = {"DeformConv", "Loop", "If", "Scan", "NonZero", "TopK"}
-FLOAT, HALF, DOUBLE = 1, 10, 11
-
-
-def _types(model: Any) -> dict[str, int]:
-    """Of every tensor in a graph."""
-    onnx = pytest.importorskip("onnx")
-    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    found = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    for value in (*graph.value_info, *graph.input, *graph.output):
-        found[value.name] = value.type.tensor_type.elem_type
-    return found
-
-
-def _open(file: Path) -> ExportedModel:
-    exported, _ = load_exported(file)
-    assert isinstance(exported, ExportedModel)
-    return exported
 
 
 @pytest.mark.export
@@ -63,7 +45,7 @@ def test_every_operator_is_on_the_list_and_no_pixel_changes(name: str, options: 
     used = {node.op_type for node in model.graph.node}
     assert used <= tensorrt.operators().keys()
     assert not used & FORBIDDEN
-    types = _types(model)
+    types = tensor_types(model)
     assert DOUBLE not in types.values()
     grids = [types[node.input[1]] for node in model.graph.node if node.op_type == "GridSample"]
     assert grids == [FLOAT] * len(grids)
@@ -87,7 +69,7 @@ def test_one_size_and_one_batch(tmp_path: Path) -> None:
         for value in (*model.graph.input, *model.graph.output)
     ]
     assert sides == [[2, 3, 75, 96], [2, 1, 75, 96], [2, 75, 96]]
-    exported = _open(out)
+    exported = open_exported(out)
     assert compare(predictor.network, exported, (5, 75, 96), seed=1).equal >= 0.9999  # three passes
     with pytest.raises(CheckpointError, match=r"images of 75x96, these have 96x75; export it again without --size"):
         exported.predict(torch.rand(2, 3, 96, 75), torch.rand(2, 1, 96, 75))
@@ -99,7 +81,7 @@ def test_a_fixed_size_is_not_only_for_tensorrt(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     predictor, out = untrained("addition_resnet18", input_scale=0.7), tmp_path / "model.onnx"
     assert export(predictor, out, size=(64, 90)).equal >= 0.999
-    assert compare(predictor.network, _open(out), (1, 64, 90), seed=1).equal >= 0.999
+    assert compare(predictor.network, open_exported(out), (1, 64, 90), seed=1).equal >= 0.999
     with pytest.raises(ConfigError, match=r"scales images by 0\.7 with antialiasing, which TensorRT lacks"):
         export(predictor, out, target="tensorrt")
 
