@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cimnet.curation.check.duplicates import near_pairs
 from cimnet.curation.check.image_stats import thumbnail
+from cimnet.curation.check.near_pairs import near_pairs
 from cimnet.curation.check.pair_stats import PairStats, RGBStats, ThermalStats
 from tests.fakes.layouts import write_list
 
@@ -144,6 +144,6 @@ def test_four_thousand_pairs_take_seconds() -> None:
         measured.append(PairStats(str(number), rgb=rgb, thermal=thermal))
     measured[3999] = measured[1700]
     start = time.perf_counter()
-    first, second, difference = near_pairs(measured)
+    ((first, second, difference),) = near_pairs(measured)
     assert time.perf_counter() - start < 20
     assert (first.tolist(), second.tolist(), difference.tolist()) == ([1700], [3999], [0])
