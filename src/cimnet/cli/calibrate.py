@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Layout, Trust, console, say
+from cimnet.cli.shared import Checkpoint, Device, Layout, Trust, console, counter, say
 from cimnet.errors import CheckpointError
 
 
@@ -54,15 +54,8 @@ def calibrate(
     refuse_inputs_as_outputs([target], files)  # the checkpoint itself may be the target
     if report is not None:
         refuse_inputs_as_outputs([report / name for name in REPORT], [*weight_files(source), target, *files])
-    with console.status("calibrate") as status:
-        result = run(
-            predictor.network,
-            fit,
-            test,
-            device=predictor.device,
-            seed=seed,
-            progress=lambda step: status.update(f"calibrate: {step}"),
-        )
+    with counter("calibrate") as progress:
+        result = run(predictor.network, fit, test, device=predictor.device, seed=seed, progress=progress)
     console.print(Markdown(result.to_markdown()))
     for doubt in result.doubts():
         say(f"warning: {doubt}", "yellow")

@@ -14,6 +14,7 @@ import torch
 
 import cimnet
 from cimnet.checkpoint import load_checkpoint
+from cimnet.cli.shared import counter
 from cimnet.errors import CheckpointError
 from cimnet.inference.alarms.alarm import AlarmModel
 from tests.conftest import Result
@@ -21,7 +22,11 @@ from tests.conftest import Result
 Command = Callable[..., Result]
 
 
-def test_calibrate_then_predict(cli: Command, checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+def test_calibrate_then_predict(
+    cli: Command, checkpoint: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[tuple[int, int]] = []
+    monkeypatch.setattr(counter, "report", lambda _, done, total: reported.append((done, total)))
     weights = safetensors.torch.load_file(checkpoint)
     out, report = tmp_path / "new" / "calibrated.safetensors", tmp_path / "report"
     before = checkpoint.read_bytes()
@@ -29,6 +34,8 @@ def test_calibrate_then_predict(cli: Command, checkpoint: Path, folder: Path, tm
     assert done.code == 0, done.err
     assert "rgb_broken" in done.out
     assert "ECE" in done.out
+    pairs = 2 * sum(len(cimnet.open_dataset(folder, split)) for split in ("val", "test"))
+    assert reported == [(number, pairs) for number in range(1, pairs + 1)]
     assert checkpoint.read_bytes() == before
     assert sorted(path.name for path in report.iterdir()) == ["calibration.json", "reliability.png", "roc.png"]
     scores = json.loads((report / "calibration.json").read_text())

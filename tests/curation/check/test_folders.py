@@ -150,6 +150,25 @@ def test_upper_and_lower_case(tmp_path: Path) -> None:
     assert findings["listed-missing"].items[0].detail == "named in test.txt; d differs in upper and lower case only"
 
 
+def test_pairs_alone_are_enough_to_predict_and_to_label(tmp_path: Path) -> None:
+    make_folder(tmp_path, n=8)
+    for path in [*(tmp_path / "labels").iterdir(), *tmp_path.glob("*.txt"), tmp_path / "classes.yaml"]:
+        path.unlink()
+    (tmp_path / "labels").rmdir()
+    report = check(tmp_path)
+    assert [(f.severity, f.code) for f in report.findings] == [("warning", "no-labels")]
+    assert report.exit_code() == 0
+    for word in ("predict", "data align", "data label", "train", "eval", "classes.yaml"):
+        assert word in report.findings[0].remedy
+    write_list(tmp_path / "train.txt", ["000", "001"])
+    assert "no-classes" in by_code(check(tmp_path))
+    (tmp_path / "train.txt").unlink()
+    (tmp_path / "labels").mkdir()
+    save(tmp_path / "labels/001.png")
+    findings = by_code(check(tmp_path))
+    assert (findings["no-classes"].severity, findings["missing-label"].severity) == ("error", "error")
+
+
 def test_labels_that_are_not_needed(tmp_path: Path) -> None:
     make_folder(tmp_path, n=8)
     for name in ("006", "007"):

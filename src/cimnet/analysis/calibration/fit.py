@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cimnet.analysis.calibration.defects import DEFECTS, cases
+from cimnet.analysis.calibration.defects import DEFECTS, MOST_PAIRS, cases
 from cimnet.analysis.calibration.pair_source import Pairs
 from cimnet.analysis.calibration.reliability import (
     TEMPERATURES,
@@ -106,27 +107,31 @@ def calibrate(
     *,
     device: torch.device,
     seed: int = 0,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibration:
     """Fit on one split, judge on the other; the model is in evaluation mode and stays as it is.
 
     Args:
-        progress: called with a few words at the start of each step.
+        progress: called with how many of how many pairs are read; each one is read for the temperature and up to
+            `MOST_PAIRS` of a split for the alarms.
 
     Raises:
         DataError: labels are missing, or the split is too small.
     """
-    progress("temperature")
-    temperature = fit_temperature(*sample_pixels(model, fit, device, seed))
-    progress("alarms: pairs with and without defects")
-    alarm = fit_alarm(measure_cases(model, fit, device=device, seed=seed))
-    progress("probabilities of the test split")
+    total = sum(len(pairs) + min(len(pairs), MOST_PAIRS) for pairs in (fit, test))
+    steps = count(1)
+
+    def advance() -> None:
+        progress(next(steps), total)
+
+    temperature = fit_temperature(*sample_pixels(model, fit, device, seed, advance))
+    alarm = fit_alarm(measure_cases(model, fit, device=device, seed=seed, advance=advance))
     before, after = Reliability(), Reliability()
     for logits, label in predictions(model, test, device):
         before.add(logits, label)
         after.add(logits, label, temperature)
-    progress("alarms on the test split")
-    measured = measure_cases(model, test, device=device, seed=seed + _TEST_SEED)
+        advance()
+    measured = measure_cases(model, test, device=device, seed=seed + _TEST_SEED, advance=advance)
     curves, false_alarms = {}, {}
     for name in ALARMS:
         curves[name] = curve_of(alarm, measured, name)
@@ -136,13 +141,23 @@ def calibrate(
 
 
 def measure_cases(
-    model: RGBTModel, pairs: Pairs, *, device: torch.device, seed: int, defects: Collection[str] = DEFECTS
+    model: RGBTModel,
+    pairs: Pairs,
+    *,
+    device: torch.device,
+    seed: int,
+    defects: Collection[str] = DEFECTS,
+    advance: Callable[[], None] = lambda: None,
 ) -> list[MeasuredCase]:
-    """Features of pairs as they are and with defects, see `cimnet.analysis.calibration.defects.cases`."""
-    return [
-        MeasuredCase(measure(model, c.sample.rgb, c.sample.thermal, device), c.truth, c.pair, c.defect, c.sound)
-        for c in cases(pairs, seed, defects)
-    ]
+    """Features of pairs as they are and with defects, see `cimnet.analysis.calibration.defects.cases`; `advance` is
+    called for each pair."""
+    measured = []
+    for c in cases(pairs, seed, defects):
+        numbers = measure(model, c.sample.rgb, c.sample.thermal, device)
+        measured.append(MeasuredCase(numbers, c.truth, c.pair, c.defect, c.sound))
+        if not c.defect:
+            advance()
+    return measured
 
 
 def curve_of(alarm: AlarmModel, measured: Collection[MeasuredCase], name: str) -> tuple[Array, Array, float]:

@@ -4,7 +4,7 @@ makes them better calibrated (Guo et al., On Calibration of Modern Neural Networ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,9 +109,15 @@ def fit_temperature(logits: Tensor, label: Tensor) -> float:
     return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
 
 
-def sample_pixels(model: RGBTModel, pairs: Pairs, device: torch.device, seed: int = 0) -> tuple[Tensor, Tensor]:
+def sample_pixels(
+    model: RGBTModel,
+    pairs: Pairs,
+    device: torch.device,
+    seed: int = 0,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Tensor, Tensor]:
     """Logits (N, K) float64 and class ids (N,) of up to `PIXELS` labelled pixels, as many from each pair, drawn by the
-    seed.
+    seed; `advance` is called for each pair.
 
     Raises:
         DataError: a pair has no label.
@@ -123,6 +129,7 @@ def sample_pixels(model: RGBTModel, pairs: Pairs, device: torch.device, seed: in
         rows, ids = labelled(logits, label)
         chosen = torch.randperm(len(ids), generator=generator)[:share]
         found.append((rows[chosen], ids[chosen]))
+        advance()
     return torch.cat([rows for rows, _ in found]), torch.cat([ids for _, ids in found])
 
 

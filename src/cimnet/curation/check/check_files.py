@@ -129,9 +129,11 @@ def _labels(
 ) -> list[Finding]:
     findings = []
     if not labels:
-        return [
-            Finding("warning", "no-labels", "no labels at all", "add labels; without them, only prediction is possible")
-        ]
+        remedy = (
+            "without them, `cimnet predict`, `data align` and `data label` work; `train`, `eval` and `calibrate` need "
+            "labels and classes.yaml"
+        )
+        return [Finding("warning", "no-labels", "no labels at all", remedy)]
     lacking = images - labels - respelt
     asked = lacking if wanted is None else lacking & wanted
     if asked:
