@@ -118,8 +118,8 @@ class _Nearest:
     def items(self, measured: Sequence[PairStats], split_of: Mapping[str, str]) -> tuple[Item, ...]:
         """One item for each that has a partner."""
         items = []
-        for later in np.flatnonzero(self.partner >= 0):
-            a, b = measured[later], measured[self.partner[later]]
+        for later in np.flatnonzero(self.partner >= 0).tolist():
+            a, b = measured[later], measured[int(self.partner[later])]
             detail = f"{_in(a, split_of)}like {_shown(b, split_of)}, by {self.difference[later]:.2f}"
             items.append(Item(a.name, detail, (b.name,)))
         return tuple(items)
