@@ -53,6 +53,15 @@ def test_a_pair_without_rgb_is_not_displaced() -> None:
     assert degrade(_sample()).offset is not None
 
 
+def test_only_the_named_defects_are_drawn() -> None:
+    sample = _sample()
+    degrade = Degrade(corruption_prob=1.0, corruptions=("fog", "jpeg"))
+    results = [degrade(sample) for _ in range(20)]
+    assert all(torch.equal(r.thermal, sample.thermal) for r in results)
+    torch.manual_seed(0)
+    assert any(not torch.equal(Degrade(corruption_prob=1.0)(sample).thermal, sample.thermal) for _ in range(20))
+
+
 def test_defects_corrupt_one_sensor() -> None:
     assert not {"translation", "rgb_dropped", "thermal_dropped"} & set(DEFECTS)
     assert {"fog", "thermal_blur"} <= set(DEFECTS)

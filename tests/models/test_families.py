@@ -16,6 +16,7 @@ from cimnet.models.staged_encoder import take_channels
 from .tester import CLASSES, SMALL, ModelTester, TwoStreamTester, images
 
 ALIGNED = {"explicit_alignment": True}
+UNALIGNED = {"explicit_alignment": False}
 RESIDUAL = {"offset_update": "residual", "modulation": True}
 NATIVE = {"widths": (32, 64, 160, 256)}
 
@@ -90,6 +91,21 @@ class TestThermalOnlyResNet(ThermalOnlyTester):
 class TestCIMNetAligned(CIMNetTester):
     encoder = "efficientnet_lite0"
     options = ALIGNED
+
+
+class TestCIMNetX(TwoStreamTester):
+    family = "cimnetx"
+    encoder = "efficientnet_lite0"
+    number_of_offsets = 4
+    rounding = 1e-4  # of logits around 1: alignment passes it on
+
+
+@pytest.mark.slow
+class TestCIMNetXMiT(TwoStreamTester):
+    family = "cimnetx"
+    encoder = "mit_b0"
+    options = UNALIGNED
+    number_of_offsets = 4
 
 
 class TestEarlyFusion(ModelTester):

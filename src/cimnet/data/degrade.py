@@ -21,13 +21,15 @@ class Degrade:
         misalignment: largest displacement, pixels. Half of the displaced pairs are moved as a whole (`affine`), half
             only in what moves (`time_lag`). Pairs whose RGB image shows nothing stay: nobody could tell by how much.
         misalignment_prob: share of pairs that are displaced, if `misalignment` is above 0.
-        corruption_prob: share of pairs with one of `DEFECTS` at a random severity.
+        corruption_prob: share of pairs with a defect at a random severity.
+        corruptions: the defects to draw from, names of `DEFECTS`; empty: all of them.
         moving: ids of classes whose things move.
     """
 
     misalignment: float = 0.0
     misalignment_prob: float = 0.5
     corruption_prob: float = 0.0
+    corruptions: tuple[str, ...] = ()
     moving: frozenset[int] = frozenset()
 
     def __call__(self, sample: RGBTSample) -> RGBTSample:
@@ -38,7 +40,8 @@ class Degrade:
             name = "time_lag" if lag else "affine"
             sample = corrupt(sample, name, level=level, seed=_integer(2**31), moving=self.moving)
         if _chance(self.corruption_prob):
-            name = DEFECTS[_integer(len(DEFECTS))]
+            names = self.corruptions or DEFECTS
+            name = names[_integer(len(names))]
             sample = corrupt(sample, name, 1 + _integer(5), seed=_integer(2**31))
         return sample
 

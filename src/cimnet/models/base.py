@@ -54,6 +54,8 @@ class Output(NamedTuple):
         flow: (B, 2, H/4, W/4) of explicit alignment, (dy, dx) in pixels of stage 1; None without it.
         alone: RGB streams and thermal streams by themselves, in training mode; None where none are drawn.
         auxiliary: further heads, in training mode, of networks that have some.
+        reliability: (B, 3, H/4, W/4), the weights that a gate gives to the pair, RGB alone and thermal alone; None
+            without a gate, see :class:`cimnet.models.reliability_gate.ReliabilityGate`.
     """
 
     logits: Tensor
@@ -62,6 +64,7 @@ class Output(NamedTuple):
     flow: Tensor | None = None
     alone: tuple[Alone, Alone] | None = None
     auxiliary: tuple[Auxiliary, ...] = ()
+    reliability: Tensor | None = None
 
 
 class EncoderInputs(NamedTuple):

@@ -16,10 +16,10 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 
-from cimnet.models.base import Output
+from cimnet.models.base import EncoderInputs, Output
 from cimnet.models.cipa import CIPA
 from cimnet.models.ffm import FFM
-from cimnet.models.lone_streams import choose_lone_streams
+from cimnet.models.lone_streams import LoneStreams, choose_lone_streams
 from cimnet.models.mutual_information import MIMode
 from cimnet.models.projections import HEADS
 from cimnet.models.scsfr import SCSFR, OffsetUpdate, halve_offset
@@ -82,9 +82,7 @@ class CIMNet(TwoStream):
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
         :class:`cimnet.models.base.Output`."""
         images = self.begin(rgb, thermal)  # normalised and padded
-        lone = choose_lone_streams(  # not in the paper; with the default options the lone.* calls change nothing
-            images.rgb, images.has_both, self.exchange_dropout if self.training else 0.0, self.decode_alone
-        )
+        lone = self.choose_streams(images)  # not in the paper; with the default options, lone.* changes nothing
         maps = Streams(images.rgb, images.thermal)
         fused, offsets = [], []
         for n in range(4):  # the paper's stage n + 1, at 1/4, 1/8, 1/16 and 1/32 of the images
@@ -99,9 +97,19 @@ class CIMNet(TwoStream):
             offsets.append(offset)
             fused.append(lone.append(self.recomputed(self.ffm[n])(rgb, thermal), projected))
             maps = lone.without_exchange(maps, self.write_back(n, maps, projected, Streams(rgb, thermal)))
-        logits = self.restore(self.decoder(fused), images.padded, images.size)
-        logits, alone = lone.split(logits)
-        return Output(logits, shared, tuple(offsets) if self.has_offsets else (), images.flow, alone)
+        output = self.read_out(self.decoder(fused), lone, images)
+        offsets = offsets if self.has_offsets else []
+        return output._replace(mutual_information=shared, offsets=tuple(offsets), flow=images.flow)
+
+    def choose_streams(self, images: EncoderInputs) -> LoneStreams:
+        """Which streams of the batch work without their partner."""
+        share = self.exchange_dropout if self.training else 0.0
+        return choose_lone_streams(images.rgb, images.has_both, share, self.decode_alone)
+
+    def read_out(self, scores: Tensor, lone: LoneStreams, images: EncoderInputs) -> Output:
+        """What the decoder gives, (B + streams, K, h/4, w/4), to logits at the images' size."""
+        logits, alone = lone.split(self.restore(scores, images.padded, images.size))
+        return Output(logits, alone=alone)
 
 
 def check_options(mutual_information: str | None, offset_update: str, exchange_dropout: float) -> None:

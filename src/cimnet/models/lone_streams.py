@@ -41,11 +41,16 @@ class LoneStreams(NamedTuple):
     def append(self, fused: Tensor, projected: Streams) -> Tensor:
         """The maps to decode. Of an ``incomplete`` pair, the stream that is there takes the place of the fused map
         (C, H, W). The streams that are ``chosen`` are appended to the batch."""
-        if self.incomplete is not None:
-            fused = torch.where(self.incomplete, projected.rgb + projected.thermal, fused)  # one of the two is zero
+        fused = self.completed(fused, projected)
         if self.chosen is None:
             return fused
         return torch.cat((fused, projected.rgb[self.chosen.rgb], projected.thermal[self.chosen.thermal]))
+
+    def completed(self, fused: Tensor, projected: Streams) -> Tensor:
+        """The fused maps, and those of the stream that is there in ``incomplete`` pairs."""
+        if self.incomplete is None:
+            return fused
+        return torch.where(self.incomplete, projected.rgb + projected.thermal, fused)  # one of the two is zero
 
     def split(self, logits: Tensor) -> tuple[Tensor, tuple[Alone, Alone] | None]:
         """Separate the logits of what :meth:`append` added: those of the pairs (B, K, H, W), and those of streams."""
@@ -54,6 +59,15 @@ class LoneStreams(NamedTuple):
         counts = [len(pairs) for pairs in self.chosen]
         logits, rgb, thermal = torch.split(logits, [len(logits) - sum(counts), *counts])
         return logits, (Alone(rgb, self.chosen.rgb), Alone(thermal, self.chosen.thermal))
+
+
+class EveryStream(LoneStreams):
+    """Streams of which all are decoded by themselves, in inference, too. ``chosen`` are those that take part in the
+    loss."""
+
+    def append(self, fused: Tensor, projected: Streams) -> Tensor:
+        """The maps of all pairs, of all RGB streams and of all thermal streams: (3·B, C, H, W)."""
+        return torch.cat((self.completed(fused, projected), *projected))
 
 
 def choose_lone_streams(

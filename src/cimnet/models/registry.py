@@ -14,6 +14,7 @@ from cimnet.models.baselines.addition import Addition
 from cimnet.models.baselines.parallel import ParallelNet
 from cimnet.models.baselines.single import SingleStream
 from cimnet.models.cimnet import CIMNet
+from cimnet.models.cimnetx import CIMNetX
 from cimnet.models.encoder import MIT_ENCODERS
 
 ENCODERS = {
@@ -54,6 +55,7 @@ def register_network(name: str) -> Callable[[Builder], Builder]:
 
 
 register_model("cimnet")(CIMNet)
+register_model("cimnetx")(CIMNetX)
 
 
 @register_model("early_fusion")

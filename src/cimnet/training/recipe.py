@@ -43,6 +43,15 @@ def _low_to_high(values: tuple[float, float]) -> tuple[float, float]:
     return values
 
 
+def _defects(names: tuple[str, ...]) -> tuple[str, ...]:
+    from cimnet.data.degrade import DEFECTS  # it imports torch, which reading a recipe needs for nothing else
+
+    for name in names:
+        if name not in DEFECTS:
+            raise ValueError(f"'{name}' is no defect of one image; choose from {', '.join(DEFECTS)}")
+    return names
+
+
 Hue = Annotated[float, Field(ge=0, le=0.5)]
 
 
@@ -107,6 +116,7 @@ class ModelConfig(_Section):
         None, description="of EAEFNet: weigh channels in the aggregations, see docs/models/index.md"
     )
     explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
+    reliability: bool | None = Field(None, description="of cimnetx: weigh the predictions of both sensors and of each")
     exchange_dropout: float | None = Field(
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
     )
@@ -216,6 +226,9 @@ class AugmentationConfig(_Section):
     )
     misalignment_prob: float = Field(0.5, ge=0, le=1, description="share of pairs that are displaced so")
     corruption_prob: float = Field(0.0, ge=0, le=1, description="share of pairs with a defect of one sensor")
+    corruptions: Annotated[tuple[str, ...], AfterValidator(_defects)] = Field(
+        (), description="the defects that corruption_prob draws from; empty: all that need no second pair"
+    )
 
 
 class LossConfig(_Section):

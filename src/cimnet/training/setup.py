@@ -131,6 +131,7 @@ def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:
         misalignment=config.misalignment,
         misalignment_prob=config.misalignment_prob,
         corruption_prob=config.corruption_prob,
+        corruptions=config.corruptions,
         moving=moving_ids(classes),
     )
     return v2.Compose([transform, degrade])
