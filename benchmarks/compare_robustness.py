@@ -33,7 +33,12 @@ MODELS = {
     "RGB only": ("rgb_only", WHOLE),
     "thermal only": ("thermal_only", WHOLE, "augmentation.misalignment=0"),
 }
+X = ("cimnetx", WHOLE)
 VARIANTS = MODELS | {
+    "CIMNetX": X,
+    "CIMNetX without gate": (*X, "model.reliability=false"),
+    "CIMNetX without alignment": (*X, "model.explicit_alignment=false"),
+    "CIMNetX without defects": (*X, "augmentation.corruption_prob=0"),
     "parallel rectification + alignment": ("parallel_rectification", "model.explicit_alignment=true"),
     "addition + alignment": ("addition", "model.explicit_alignment=true"),
     "early fusion + alignment": ("early_fusion", "model.explicit_alignment=true"),

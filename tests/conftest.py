@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import multiprocessing
 import os
@@ -49,6 +51,17 @@ TINY: dict[str, dict[str, Any]] = {
         "ema_decay": 0.5,
     },
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory_goes_back() -> Iterator[None]:
+    """Give free memory back to the system after each file: glibc keeps gigabytes that one file's networks took, and
+    two test processes of that size are more than a small machine has."""
+    yield
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def tiny_content(root: Path, **changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def _into_rgb(exchange: str) -> Diagram:
 
 FAMILIES = {
     "cimnet": Family(("cimnet_*",), "cimnet.py"),
+    "cimnetx": Family(("cimnetx_*",), "cimnetx.py"),
     "rtfnet": Family(("rtfnet_*",), "zoo/rtfnet.py", _into_rgb("sum")),
     "feanet": Family(("feanet_*",), "zoo/feanet.py", _into_rgb("attention, sum")),
     "gmnet": Family(

@@ -29,7 +29,10 @@ SECTIONS: dict[str, tuple[str, list[str]]] = {
     "Deploying": ("deploy", ["index", "export", "tensorrt", "triton", "serve", "live", "robots", "qgis"]),
     "Models": (
         "models",
-        ["index", "cimnet", "rtfnet", "feanet", "gmnet", "cmx", "cmnext", "eaefnet", "cainet", "sigma", "baselines"],
+        [
+            *("index", "cimnet", "cimnetx", "rtfnet", "feanet", "gmnet", "cmx", "cmnext", "eaefnet", "cainet", "sigma"),
+            "baselines",
+        ],
     ),
     "Paper": ("paper", ["index", "decisions"]),
     "Reference": ("reference", ["cli", "recipe", "files", "corruptions", "faults", "api"]),

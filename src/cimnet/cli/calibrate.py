@@ -21,12 +21,17 @@ def calibrate(
     report: Annotated[
         Path | None, typer.Option(help="Folder for calibration.json, reliability.png and roc.png.")
     ] = None,
+    defects: Annotated[
+        str | None, typer.Option(help="Corruptions to fit on, with commas, e.g. fog,thermal_blur. Default: all.")
+    ] = None,
     layout: Layout = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of pixels and defects.")] = 0,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Fit a temperature and three alarms (RGB broken, thermal broken, misaligned) and store them in the checkpoint."""
+    """Fit a temperature, three alarms (RGB broken, thermal broken, misaligned) and the gate of a cimnetx model. Store
+    them in the checkpoint."""
+    from cimnet.analysis.calibration.defects import defects_named
     from cimnet.analysis.calibration.fit import REPORT, store, write_report
     from cimnet.analysis.calibration.fit import calibrate as run
     from cimnet.checkpoint import checkpoint_file, weight_files
@@ -35,6 +40,7 @@ def calibrate(
     from cimnet.utils.files import refuse_inputs_as_outputs, require_writable, require_writable_file
     from cimnet.weights.locate import locate
 
+    chosen = defects_named(defects)
     source = locate(checkpoint)
     if out is None and (source != checkpoint or not source.exists()):
         raise CheckpointError(
@@ -55,7 +61,9 @@ def calibrate(
     if report is not None:
         refuse_inputs_as_outputs([report / name for name in REPORT], [*weight_files(source), target, *files])
     with counter("calibrate") as progress:
-        result = run(predictor.network, fit, test, device=predictor.device, seed=seed, progress=progress)
+        result = run(
+            predictor.network, fit, test, device=predictor.device, seed=seed, defects=chosen, progress=progress
+        )
     console.print(Markdown(result.to_markdown()))
     for doubt in result.doubts():
         say(f"warning: {doubt}", "yellow")
@@ -63,4 +71,5 @@ def calibrate(
         write_report(report, result)
         say(f"report: {report}")
     store(target, predictor.network, predictor.info, result)
-    say(f"temperature and alarms: {target}")
+    gate = ", gate" if getattr(predictor.network, "gate", None) is not None else ""
+    say(f"temperature and alarms{gate}: {target}")

@@ -62,8 +62,7 @@ class LoneStreams(NamedTuple):
 
 
 class EveryStream(LoneStreams):
-    """Streams of which all are decoded by themselves, in inference, too. ``chosen`` are those that take part in the
-    loss."""
+    """Streams of a batch that are all decoded by themselves."""
 
     def append(self, fused: Tensor, projected: Streams) -> Tensor:
         """The maps of all pairs, of all RGB streams and of all thermal streams: (3·B, C, H, W)."""

@@ -3,7 +3,10 @@
 A fused prediction falls below that of the better sensor when the other one fails in a way that training did not show.
 The gate weighs the three predictions at each pixel by evidence that they give themselves: how sure each one is, and
 how far it agrees with the others, at the pixel, around it and over the whole image. It never sees the images, so it
-cannot learn what a defect of the training set looks like.
+cannot learn what a defect of its data looks like.
+
+Trained together with the predictions, it learns to believe the pair, because the pair is right wherever training went.
+So it is fitted afterwards, on pairs that the predictions were not trained on.
 """
 
 from __future__ import annotations
@@ -18,15 +21,14 @@ PREDICTIONS = 3
 """From the pair, from RGB alone, from thermal alone."""
 EVIDENCE = 3 * PREDICTIONS + PREDICTIONS
 """Largest probability, margin to the next one and entropy of each prediction; the agreement of each two."""
-TRUST_IN_PAIR = 2.0
-"""Logit of the pair's weight before training, where those of the single sensors have 0: weights 0.79, 0.11 and 0.11."""
+FIRST_WEIGHTS = (0.5, 0.25, 0.25)
+"""Of the three, everywhere, until the gate is fitted."""
 
 
 class ReliabilityGate(nn.Module):
     """Mix three predictions by weights that sum to 1 at each pixel.
 
-    The mixture is one of probabilities, Σᵢ wᵢ·pᵢ. No gradient goes back into the predictions: they stay independent
-    opinions, each with a loss of its own, and the gate learns which one to believe.
+    The mixture is one of probabilities, Σᵢ wᵢ·pᵢ. An absent sensor's share goes to the others.
 
     Args:
         num_classes: K.
@@ -42,7 +44,7 @@ class ReliabilityGate(nn.Module):
         nn.init.zeros_(self.weigh.weight)
         assert self.weigh.bias is not None
         with torch.no_grad():
-            self.weigh.bias.copy_(torch.tensor([TRUST_IN_PAIR, 0.0, 0.0]))
+            self.weigh.bias.copy_(torch.tensor(FIRST_WEIGHTS).log())
 
     def forward(
         self, pair: Tensor, rgb: Tensor, thermal: Tensor, has_rgb: Tensor | None, has_thermal: Tensor | None
@@ -58,7 +60,7 @@ class ReliabilityGate(nn.Module):
             RGB and thermal.
         """
         precise = torch.promote_types(pair.dtype, torch.float32)
-        logs = [F.log_softmax(logits.detach().to(precise), dim=1) for logits in (pair, rgb, thermal)]
+        logs = [F.log_softmax(logits.to(precise), dim=1) for logits in (pair, rgb, thermal)]
         probabilities = [log.exp() for log in logs]
         evidence = torch.cat([*map(_certainty, probabilities, logs), _agreement(*probabilities)], dim=1)
         near = self.near(torch.cat([*probabilities, evidence], dim=1))

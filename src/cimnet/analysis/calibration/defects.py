@@ -12,6 +12,7 @@ from cimnet.data.classes import moving_ids
 from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.sample import RGBTSample
+from cimnet.errors import ConfigError
 from cimnet.inference.alarms.thresholds import ALARMS
 
 _GROUPS = {"rgb": "rgb_broken", "thermal": "thermal_broken", "geometry": "misaligned"}
@@ -61,6 +62,19 @@ def cases(pairs: Pairs, seed: int = 0, defects: Collection[str] = DEFECTS) -> It
                 case = corrupt_pair(pairs, index, sample, name, rng)
                 if case is not None:
                     yield case
+
+
+def defects_named(text: str | None) -> tuple[str, ...]:
+    """The defects in a text with commas; None: all.
+
+    Raises:
+        ConfigError: a name is none of `DEFECTS`.
+    """
+    names = DEFECTS if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in DEFECTS]
+    if unknown or not names:
+        raise ConfigError(f"--defects: '{unknown[0] if unknown else text}' is none of {', '.join(DEFECTS)}")
+    return names
 
 
 def alarm_of(defect: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from cimnet.analysis.calibration.defects import DEFECTS, MOST_PAIRS, cases
+from cimnet.analysis.calibration.gate import fit_gate
 from cimnet.analysis.calibration.pair_source import Pairs
 from cimnet.analysis.calibration.reliability import (
     TEMPERATURES,
@@ -27,6 +28,7 @@ from cimnet.inference.alarms.alarm import AlarmModel, MeasuredCase, fit_alarm
 from cimnet.inference.alarms.model_features import measure
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.models import RGBTModel
+from cimnet.models.cimnetx import CIMNetX
 from cimnet.utils.figures import save_figure
 from cimnet.utils.files import write_text
 from cimnet.utils.numbers import json_number
@@ -107,25 +109,33 @@ def calibrate(
     *,
     device: torch.device,
     seed: int = 0,
+    defects: Collection[str] = DEFECTS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibration:
-    """Fit on one split, judge on the other; the model is in evaluation mode and stays as it is.
+    """Fit on one split, judge on the other; the model is in evaluation mode and stays as it is, except for the gate of
+    a CIMNetX, which is fitted first.
 
     Args:
-        progress: called with how many of how many pairs are read; each one is read for the temperature and up to
-            `MOST_PAIRS` of a split for the alarms.
+        defects: corruptions to fit on; what is judged has all of them.
+        progress: called with how many of how many pairs are read; each one is read for the temperature, and up to
+            `MOST_PAIRS` of a split for the alarms and for a gate.
 
     Raises:
         DataError: labels are missing, or the split is too small.
     """
-    total = sum(len(pairs) + min(len(pairs), MOST_PAIRS) for pairs in (fit, test))
+    gate = model.gate if isinstance(model, CIMNetX) else None
+    drawn = [min(len(pairs), MOST_PAIRS) for pairs in (fit, test)]
+    total = len(fit) + len(test) + sum(drawn) + (0 if gate is None else drawn[0])
     steps = count(1)
 
     def advance() -> None:
         progress(next(steps), total)
 
+    if gate is not None:
+        fitted = fit_gate(model, fit, device=device, seed=seed, defects=defects, advance=advance)
+        gate.load_state_dict(fitted.state_dict())
     temperature = fit_temperature(*sample_pixels(model, fit, device, seed, advance))
-    alarm = fit_alarm(measure_cases(model, fit, device=device, seed=seed, advance=advance))
+    alarm = fit_alarm(measure_cases(model, fit, device=device, seed=seed, defects=defects, advance=advance))
     before, after = Reliability(), Reliability()
     for logits, label in predictions(model, test, device):
         before.add(logits, label)
@@ -169,7 +179,7 @@ def curve_of(alarm: AlarmModel, measured: Collection[MeasuredCase], name: str) -
 
 
 def store(path: Path, model: RGBTModel, info: ModelInfo, calibration: Calibration) -> None:
-    """Write the checkpoint with the fitted temperature and alarms, atomically; the weights stay the same.
+    """Write the checkpoint with the fitted temperature and alarms, atomically; no weights change but a gate's.
 
     Raises:
         CimnetError: the file cannot be written.
