@@ -13,10 +13,15 @@ import argparse
 import json
 from pathlib import Path
 
+from cimnet.analysis.calibration.defects import DEFECTS, alarm_of
+from cimnet.analysis.calibration.gate import fit_gate
 from cimnet.analysis.reproduce.runs import Plan, Variant
 from cimnet.analysis.robustness import Condition, measure_robustness, parse_corruption
+from cimnet.checkpoint import save_checkpoint
 from cimnet.evaluation.spread import spread
 from cimnet.inference import load
+from cimnet.models.cimnetx import CIMNetX
+from cimnet.training.recipe import load_recipe
 from cimnet.utils.tables import markdown_table
 
 ENCODER = "efficientnet_lite0"
@@ -85,17 +90,35 @@ def run(options: argparse.Namespace) -> None:
             variant = Variant(name.replace(" ", "_"), (f"model.name={family}_{ENCODER}", *settings))
             Plan(options.recipe, options.data, options.out, [seed], options.set, say=print).run([variant])
             folder = options.out / f"{variant.name}_seed{seed}"
-            measure(folder, folder / "robustness", options.data, conditions)
+            model = with_gate(folder, options.data)
+            measure(model, folder / "robustness", options.data, conditions)
             if options.strong is not None:
-                measure(folder, folder / "strong", options.strong, [])
+                measure(model, folder / "strong", options.strong, [])
 
 
-def measure(run: Path, out: Path, data: Path, conditions: list[Condition]) -> None:
+def with_gate(run: Path, data: Path) -> Path:
+    """The checkpoint to score: the run's own, or, where the model has a gate, one whose gate was fitted on the pairs of
+    val with the defects that the recipe trains on."""
+    best, fitted = run / "best.safetensors", run / "fitted.safetensors"
+    predictor = load(best, "cpu")
+    network = predictor.network
+    if not isinstance(network, CIMNetX) or network.gate is None:
+        return best
+    if not fitted.is_file():
+        trained_on = load_recipe(run / "recipe.yaml").augmentation.corruptions
+        defects = [name for name in DEFECTS if name in trained_on or not trained_on or alarm_of(name) == "misaligned"]
+        gate = fit_gate(network, predictor.open_dataset(data, "val"), device=predictor.device, defects=defects)
+        network.gate.load_state_dict(gate.state_dict())
+        save_checkpoint(fitted, network, predictor.info)
+    return fitted
+
+
+def measure(model: Path, out: Path, data: Path, conditions: list[Condition]) -> None:
     """Score a trained model under all conditions; what is measured already is not done again."""
     measured = sum(1 for _ in out.glob("conditions/*.json"))
     if not (out / "robustness.json").is_file() or measured < 1 + len(conditions):
-        dataset = load(run).open_dataset(data, "test")
-        measure_robustness(run, dataset, out, conditions=conditions, batch_size=8)
+        dataset = load(model).open_dataset(data, "test")
+        measure_robustness(model, dataset, out, conditions=conditions, batch_size=8)
 
 
 def read(out: Path, name: str, seed: int) -> Scores:
