@@ -70,7 +70,18 @@ def test_logits_of_float64_weights_are_the_originals(name: str, original: str) -
     assert_extract(logits, expected, "64x96/logits")
 
 
-@pytest.mark.parametrize("name", list(PUBLICATIONS))
+SMALLEST = (
+    *("rtfnet_resnet18", "feanet_resnet50", "gmnet_resnet50", "eaefnet_resnet50", "eaefnet_pst_resnet50"),
+    *("cmx_mit_b2", "cmnext_mit_b2", "cainet_mobilenet_v2", "sigma_tiny"),
+)
+"""Of each family; names and shapes of the others' weights are compared in tests/models/zoo."""
+
+
+def test_every_family_is_here() -> None:
+    assert {name.partition("_")[0] for name in SMALLEST} == {name.partition("_")[0] for name in PUBLICATIONS}
+
+
+@pytest.mark.parametrize("name", SMALLEST)
 def test_every_network_takes_its_own_weights(name: str) -> None:
     """The number of classes is found, and what may be missing from official files may be missing."""
     torch.manual_seed(0)
