@@ -75,7 +75,8 @@ class ReliabilityGate(nn.Module):
 
 def _certainty(probabilities: Tensor, logs: Tensor) -> Tensor:
     """Largest probability, margin to the second and entropy as a share of the largest possible one: (B, 3, h, w)."""
-    first, second = probabilities.topk(2, dim=1).values.chunk(2, dim=1)
+    first = probabilities.amax(1, keepdim=True)
+    second = torch.where(probabilities < first, probabilities, 0.0).amax(1, keepdim=True)  # TensorRT: no top-k
     entropy = -(probabilities * logs).sum(1, keepdim=True) / math.log(probabilities.shape[1])
     return torch.cat((first, first - second, entropy), dim=1)
 

@@ -28,6 +28,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "cimnet_resnet101": {},
     "cimnet_mit_b2": {},
     "cimnet_efficientnet_lite0": {"explicit_alignment": True},
+    "cimnetx_efficientnet_lite0": {},
     **{f"{family}_efficientnet_lite0": {} for family in BASELINES},
 }
 FORBIDDEN = {"DeformConv", "Loop", "If", "Scan", "NonZero", "TopK"}
