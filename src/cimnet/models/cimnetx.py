@@ -56,5 +56,6 @@ class CIMNetX(CIMNet):
     def read_out(self, scores: Tensor, lone: LoneStreams, images: EncoderInputs) -> Output:
         if self.gate is None or self.training:
             return super().read_out(scores, lone, images)
-        mixed, weights = self.gate(*scores.chunk(3), images.has_rgb, images.has_thermal)
+        opinions = scores.reshape(3, images.rgb.shape[0], *scores.shape[1:])  # of pairs, RGB alone, thermal alone
+        mixed, weights = self.gate(*opinions, images.has_rgb, images.has_thermal)
         return Output(self.restore(mixed, images.padded, images.size), reliability=weights)

@@ -21,6 +21,10 @@ PREDICTIONS = 3
 """From the pair, from RGB alone, from thermal alone."""
 EVIDENCE = 3 * PREDICTIONS + PREDICTIONS
 """Largest probability, margin to the next one and entropy of each prediction; the agreement of each two."""
+AROUND = 8
+"""Places along each side of what counts as around: 32 pixels of the image, to whose multiples images are padded."""
+LEAST = 1e-12
+"""Smallest probability in the mixture, so that its logarithm is finite."""
 FIRST_WEIGHTS = (0.5, 0.25, 0.25)
 """Of the three, everywhere, until the gate is fitted."""
 
@@ -64,13 +68,13 @@ class ReliabilityGate(nn.Module):
         probabilities = [log.exp() for log in logs]
         evidence = torch.cat([*map(_certainty, probabilities, logs), _agreement(*probabilities)], dim=1)
         near = self.near(torch.cat([*probabilities, evidence], dim=1))
-        around = self.around(F.avg_pool2d(evidence, 8, ceil_mode=True))
+        around = self.around(F.avg_pool2d(evidence, AROUND))
         around = F.interpolate(around, size=near.shape[-2:], mode="bilinear", align_corners=False)
         scores = self.weigh(F.relu(near + around + self.whole(evidence.mean((2, 3), keepdim=True)))).to(precise)
         scores = torch.cat([scores[:, :1], *_excluded(scores[:, 1:], has_rgb, has_thermal)], dim=1)
-        weights = F.log_softmax(scores, dim=1)
-        mixed = torch.stack([weights[:, i : i + 1] + log for i, log in enumerate(logs)]).logsumexp(0)
-        return mixed.to(pair.dtype), weights.exp()
+        weights = F.softmax(scores, dim=1)
+        mixed = (weights[:, :, None] * torch.stack(probabilities, dim=1)).sum(1)
+        return mixed.clamp(min=LEAST).log().to(pair.dtype), weights
 
 
 def _certainty(probabilities: Tensor, logs: Tensor) -> Tensor:

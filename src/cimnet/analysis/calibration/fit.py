@@ -123,17 +123,16 @@ def calibrate(
     Raises:
         DataError: labels are missing, or the split is too small.
     """
-    gate = model.gate if isinstance(model, CIMNetX) else None
+    gated = model if isinstance(model, CIMNetX) and model.gate is not None else None
     drawn = [min(len(pairs), MOST_PAIRS) for pairs in (fit, test)]
-    total = len(fit) + len(test) + sum(drawn) + (0 if gate is None else drawn[0])
+    total = len(fit) + len(test) + sum(drawn) + (0 if gated is None else drawn[0])
     steps = count(1)
 
     def advance() -> None:
         progress(next(steps), total)
 
-    if gate is not None:
-        fitted = fit_gate(model, fit, device=device, seed=seed, defects=defects, advance=advance)
-        gate.load_state_dict(fitted.state_dict())
+    if gated is not None:
+        gated.gate = fit_gate(gated, fit, device=device, seed=seed, defects=defects, advance=advance).to(device)
     temperature = fit_temperature(*sample_pixels(model, fit, device, seed, advance))
     alarm = fit_alarm(measure_cases(model, fit, device=device, seed=seed, defects=defects, advance=advance))
     before, after = Reliability(), Reliability()

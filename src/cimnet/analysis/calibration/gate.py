@@ -66,7 +66,7 @@ def fit_gate(
             mixed, _ = gate(*opinions.logits[chosen].float().unbind(1), there[:, 0], there[:, 1])
             loss = F.nll_loss(mixed, opinions.labels[chosen].long(), ignore_index=IGNORE_INDEX, reduction="sum")
             optimizer.zero_grad()
-            (loss / opinions.labels[chosen].numel()).backward()
+            torch.autograd.backward(loss / opinions.labels[chosen].numel())
             optimizer.step()
             schedule.step()
     return gate.requires_grad_(False).eval()
@@ -98,8 +98,8 @@ def collect_opinions(
                 raise DataError(f"{sample.id}: has no label, so a gate cannot be fitted to it; give labels")
             model(sample.rgb[None].to(device), sample.thermal[None].to(device))
             *logits, has_rgb, has_thermal = found.pop()
-            height, width = logits[0].shape[-2:]
-            full = model.restore(torch.cat(logits), (4 * height, 4 * width), tuple(sample.label.shape))
+            padded, size = logits[0].shape[-2:], sample.label.shape
+            full = model.restore(torch.cat(logits), (4 * padded[0], 4 * padded[1]), (size[0], size[1]))
             scores, label = full[..., ::4, ::4].cpu(), sample.label[::4, ::4]
             if opinions is None:
                 opinions = _room_for(scores, label)
