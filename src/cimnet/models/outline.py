@@ -88,8 +88,10 @@ class SkipInit(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if getattr(func, "__name__", "") in _RANDOM_FILLS:
-            return _first(args, kwargs)
+        name, filled = getattr(func, "__name__", ""), _first(args, kwargs)
+        if name in _RANDOM_FILLS and isinstance(filled, torch.Tensor):
+            # torch's trunc_normal_ draws until all numbers lie within bounds: what memory held might never do so
+            return filled.detach().zero_() if name == "normal_" else filled
         return func(*args, **kwargs)
 
 
