@@ -15,13 +15,14 @@ from pathlib import Path
 
 from cimnet.analysis.calibration.defects import DEFECTS, alarm_of
 from cimnet.analysis.calibration.gate import fit_gate
-from cimnet.analysis.reproduce.runs import Plan, Variant
+from cimnet.analysis.reproduce.runs import Plan, Variant, score
 from cimnet.analysis.robustness import Condition, measure_robustness, parse_corruption
 from cimnet.checkpoint import save_checkpoint
 from cimnet.evaluation.spread import spread
 from cimnet.inference import load
 from cimnet.models.cimnetx import CIMNetX
 from cimnet.training.recipe import load_recipe
+from cimnet.utils.files import write_text
 from cimnet.utils.tables import markdown_table
 
 ENCODER = "efficientnet_lite0"
@@ -98,18 +99,20 @@ def run(options: argparse.Namespace) -> None:
 
 def with_gate(run: Path, data: Path) -> Path:
     """The checkpoint to score: the run's own, or, where the model has a gate, one whose gate was fitted on the pairs of
-    val with the defects that the recipe trains on."""
+    val, with the defects that the recipe trains on and all of geometry. Its scores replace those of the run."""
     best, fitted = run / "best.safetensors", run / "fitted.safetensors"
     predictor = load(best, "cpu")
     network = predictor.network
-    if not isinstance(network, CIMNetX) or network.gate is None:
+    if not isinstance(network, CIMNetX) or network.reliability is None:
         return best
     if not fitted.is_file():
-        trained_on = load_recipe(run / "recipe.yaml").augmentation.corruptions
-        defects = [name for name in DEFECTS if name in trained_on or not trained_on or alarm_of(name) == "misaligned"]
+        trained = load_recipe(run / "recipe.yaml").augmentation
+        sensors = (trained.corruptions or DEFECTS) if trained.corruption_prob > 0 else ()
+        defects = [name for name in DEFECTS if name in sensors or alarm_of(name) == "misaligned"]
         gate = fit_gate(network, predictor.open_dataset(data, "val"), device=predictor.device, defects=defects)
-        network.gate.load_state_dict(gate.state_dict())
+        network.reliability = gate
         save_checkpoint(fitted, network, predictor.info)
+        write_text(run / "test.json", json.dumps(score(load(fitted), data, "test"), indent=2) + "\n")
     return fitted
 
 

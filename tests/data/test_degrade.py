@@ -58,6 +58,7 @@ def test_only_the_named_defects_are_drawn() -> None:
     degrade = Degrade(corruption_prob=1.0, corruptions=("fog", "jpeg"))
     results = [degrade(sample) for _ in range(20)]
     assert all(torch.equal(r.thermal, sample.thermal) for r in results)
+    assert not any(torch.equal(r.rgb, sample.rgb) for r in results)
     torch.manual_seed(0)
     assert any(not torch.equal(Degrade(corruption_prob=1.0)(sample).thermal, sample.thermal) for _ in range(20))
 

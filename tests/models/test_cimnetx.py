@@ -79,7 +79,7 @@ def test_training_is_that_of_streams_decoded_alone() -> None:
     """The gate takes no part in it, so that it finds predictions that know nothing of it."""
     model = small().train()
     plain = create_model("cimnet_resnet10t", CLASSES, **SMALL, **{**ALONE, "explicit_alignment": True}).train()
-    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("gate.")})
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("reliability.")})
     pair = images(3, (64, 96))
     found, expected = (_output(x, pair) for x in (model, plain))
     assert found.reliability is None
@@ -89,7 +89,7 @@ def test_training_is_that_of_streams_decoded_alone() -> None:
     for mine, theirs in zip(found.alone, expected.alone, strict=True):
         torch.testing.assert_close(mine, theirs)
     assert [name for name, p in model.named_parameters() if not p.requires_grad] == [
-        name for name, _ in model.named_parameters() if name.startswith("gate.")
+        name for name, _ in model.named_parameters() if name.startswith("reliability.")
     ]
 
 
@@ -101,7 +101,7 @@ def _output(model: RGBTModel, pair: tuple[Tensor, Tensor]) -> Output:
 def test_what_comes_out_is_the_mixture() -> None:
     model = small(**UNALIGNED).eval()  # nothing can be aligned to a missing image
     given: list[tuple[Tensor, ...]] = []
-    model.gate.register_forward_pre_hook(lambda _, inputs: given.append(inputs))
+    model.reliability.register_forward_pre_hook(lambda _, inputs: given.append(inputs))
     rgb, thermal = images(2, (64, 96))
     with torch.no_grad():
         output = model(rgb, thermal)
@@ -119,7 +119,7 @@ def test_what_comes_out_is_the_mixture() -> None:
 def small_copy(model: RGBTModel, **options: object) -> RGBTModel:
     """The same weights without a gate."""
     plain = small(reliability=False, **options).eval()
-    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("gate.")})
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("reliability.")})
     return plain
 
 
@@ -139,4 +139,4 @@ def test_a_missing_image_leaves_one_opinion() -> None:
 def test_a_gate_needs_opinions(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="reliability weighs predictions of single sensors, which need decode_alone"):
         small(**options)
-    assert small(**options, reliability=False).gate is None
+    assert small(**options, reliability=False).reliability is None

@@ -37,7 +37,8 @@ def _backward(model: RGBTModel, rgb: Tensor, thermal: Tensor) -> None:
 def trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """The parameters that take a gradient, by name: all but those that a published network has and does not use."""
     named = list(model.named_parameters())
-    assert all(p.requires_grad or name.startswith(tuple(getattr(model, "unused", ()))) for name, p in named)
+    left = (*getattr(model, "unused", ()), *getattr(model, "fitted_afterwards", ()))
+    assert all(p.requires_grad or name.startswith(left) for name, p in named)
     return [(name, parameter) for name, parameter in named if parameter.requires_grad]
 
 

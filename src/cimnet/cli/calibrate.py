@@ -22,7 +22,7 @@ def calibrate(
         Path | None, typer.Option(help="Folder for calibration.json, reliability.png and roc.png.")
     ] = None,
     defects: Annotated[
-        str | None, typer.Option(help="Corruptions to fit on, with commas, e.g. fog,thermal_blur. Default: all.")
+        str | None, typer.Option(help="Corruptions to fit on, with commas, e.g. fog,thermal_blur,affine. Default: all.")
     ] = None,
     layout: Layout = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of pixels and defects.")] = 0,
@@ -71,5 +71,4 @@ def calibrate(
         write_report(report, result)
         say(f"report: {report}")
     store(target, predictor.network, predictor.info, result)
-    gate = ", gate" if getattr(predictor.network, "gate", None) is not None else ""
-    say(f"temperature and alarms{gate}: {target}")
+    say(f"temperature{', gate' if result.gate else ''} and alarms: {target}")

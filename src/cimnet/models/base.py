@@ -170,11 +170,13 @@ class RGBTModel(nn.Module):
     Attributes:
         checkpointing: in training, keep only the inputs of the stages and compute the rest again for the gradient: less
             memory, more time.
+        fitted_afterwards: beginnings of the names of weights that no training changes, and no other model gives.
         former_names: modules that were renamed since version 0.1: the name there to today's.
     """
 
     stride = 32
     checkpointing = False
+    fitted_afterwards: ClassVar[tuple[str, ...]] = ()
     former_names: ClassVar[Mapping[str, str]] = {}
     rgb_mean: Tensor
     rgb_std: Tensor
@@ -280,12 +282,13 @@ class RGBTModel(nn.Module):
         return self._fit(rgb), self._fit(thermal if self.thermal_channels > 1 else thermal.expand(-1, 3, -1, -1))
 
     def _fit(self, x: Tensor) -> Tensor:
-        height, width = self._inner_size(x.shape[-2], x.shape[-1])
+        height, width = self.inner_size(x.shape[-2], x.shape[-1])
         if (height, width) != tuple(x.shape[-2:]):
             x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
         return F.pad(x, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
 
-    def _inner_size(self, height: int, width: int) -> tuple[int, int]:
+    def inner_size(self, height: int, width: int) -> tuple[int, int]:
+        """Of an image inside the model, before it is padded."""
         if self.training or self.input_scale == 1:
             return height, width
         return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
@@ -293,7 +296,7 @@ class RGBTModel(nn.Module):
     def restore(self, logits: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """Bring logits (B, K, h/4, w/4) of a padded image to ``size``."""
         logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
-        height, width = self._inner_size(*size)
+        height, width = self.inner_size(*size)
         logits = logits[:, :, :height, :width]
         if (height, width) != size:
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

@@ -1,6 +1,6 @@
 """CIMNetX: CIMNet made for sensors that are displaced or broken. Not in the paper.
 
-It adds three things to :class:`cimnet.models.cimnet.CIMNet`, each of which can be switched off by itself:
+It adds three things to :class:`cimnet.models.cimnet.CIMNet`:
 
 - the thermal image is aligned with the RGB image before the encoders (``explicit_alignment``);
 - the encoders exchange nothing, and each pair trains three predictions: from both sensors, from RGB alone and from
@@ -36,8 +36,7 @@ class CIMNetX(CIMNet):
             sensors.
     """
 
-    unused = ("gate.",)
-    """Weights that no training step changes."""
+    fitted_afterwards = ("reliability.",)
 
     def __init__(self, encoder: str, num_classes: int, reliability: bool = True, **options: Any) -> None:
         options = {"explicit_alignment": True, "decode_alone": True, "exchange_dropout": 1.0, **options}
@@ -47,15 +46,15 @@ class CIMNetX(CIMNet):
                 "reliability weighs predictions of single sensors, which need decode_alone: true and exchange_dropout: "
                 "1; set them, or reliability: false"
             )
-        self.gate = ReliabilityGate(num_classes).requires_grad_(False) if reliability else None
+        self.reliability = ReliabilityGate(num_classes).requires_grad_(False) if reliability else None
 
     def choose_streams(self, images: EncoderInputs) -> LoneStreams:
         lone = super().choose_streams(images)
-        return lone if self.gate is None or self.training else EveryStream(*lone)
+        return lone if self.reliability is None or self.training else EveryStream(*lone)
 
     def read_out(self, scores: Tensor, lone: LoneStreams, images: EncoderInputs) -> Output:
-        if self.gate is None or self.training:
+        if self.reliability is None or self.training:
             return super().read_out(scores, lone, images)
         opinions = scores.reshape(3, images.rgb.shape[0], *scores.shape[1:])  # of pairs, RGB alone, thermal alone
-        mixed, weights = self.gate(*opinions, images.has_rgb, images.has_thermal)
+        mixed, weights = self.reliability(*opinions, images.has_rgb, images.has_thermal)
         return Output(self.restore(mixed, images.padded, images.size), reliability=weights)

@@ -91,7 +91,9 @@ class SkipInit(TorchFunctionMode):
         name, filled = getattr(func, "__name__", ""), _first(args, kwargs)
         if name in _RANDOM_FILLS and isinstance(filled, torch.Tensor):
             # torch's trunc_normal_ draws until all numbers lie within bounds: what memory held might never do so
-            return filled.detach().zero_() if name == "normal_" else filled
+            if name == "normal_":
+                filled.detach().zero_()
+            return filled
         return func(*args, **kwargs)
 
 

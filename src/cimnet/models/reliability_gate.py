@@ -78,9 +78,10 @@ class ReliabilityGate(nn.Module):
 
 
 def _certainty(probabilities: Tensor, logs: Tensor) -> Tensor:
-    """Largest probability, margin to the second and entropy as a share of the largest possible one: (B, 3, h, w)."""
+    """Largest probability, margin to the next smaller one and entropy as a share of the largest possible one:
+    (B, 3, h, w)."""
     first = probabilities.amax(1, keepdim=True)
-    second = torch.where(probabilities < first, probabilities, 0.0).amax(1, keepdim=True)  # TensorRT: no top-k
+    second = torch.where(probabilities < first, probabilities, 0.0).amax(1, keepdim=True)  # top-k is slow in TensorRT
     entropy = -(probabilities * logs).sum(1, keepdim=True) / math.log(probabilities.shape[1])
     return torch.cat((first, first - second, entropy), dim=1)
 

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from cimnet.data.degrade import DEFECTS
 from cimnet.data.io.second_modality import SecondModality
 from cimnet.errors import ConfigError
 from cimnet.training.recipe_files import apply_override, read_recipe
@@ -44,8 +45,6 @@ def _low_to_high(values: tuple[float, float]) -> tuple[float, float]:
 
 
 def _defects(names: tuple[str, ...]) -> tuple[str, ...]:
-    from cimnet.data.degrade import DEFECTS  # it imports torch, which reading a recipe needs for nothing else
-
     for name in names:
         if name not in DEFECTS:
             raise ValueError(f"'{name}' is no defect of one image; choose from {', '.join(DEFECTS)}")
@@ -116,7 +115,9 @@ class ModelConfig(_Section):
         None, description="of EAEFNet: weigh channels in the aggregations, see docs/models/index.md"
     )
     explicit_alignment: bool | None = Field(None, description="align the thermal image first; not in the paper")
-    reliability: bool | None = Field(None, description="of cimnetx: weigh the predictions of both sensors and of each")
+    reliability: bool | None = Field(
+        None, description="of cimnetx: a gate mixes the predictions from both sensors and from each alone"
+    )
     exchange_dropout: float | None = Field(
         None, ge=0, le=1, description="share of training samples whose encoders run without exchange; not in the paper"
     )

@@ -163,7 +163,11 @@ def load_what_fits(
     if source.official:
         assert isinstance(model, ZooNetwork)
         given = model.own_names(given)
-    state = {key: value for key, value in model.state_dict().items() if key.rpartition(".")[2] not in _STATISTICS}
+    state = {
+        key: value
+        for key, value in model.state_dict().items()
+        if key.rpartition(".")[2] not in _STATISTICS and not key.startswith(model.fitted_afterwards)
+    }
     by_class = _axes_of_classes(name, len(classes), options)
     pairs = _shared_classes(source.classes, classes)
     taken: dict[str, Tensor] = {}

@@ -47,12 +47,16 @@ class Case:
         return not self.defect and not any(self.truth.values())
 
 
-def cases(pairs: Pairs, seed: int = 0, defects: Collection[str] = DEFECTS) -> Iterator[Case]:
-    """Up to `MOST_PAIRS` pairs, drawn by the seed: each as it is, then, unless it is broken already, some copies with a
-    defect of each sensor (severities 2 to 5) and with an offset (the largest from 4 pixels at 320 pixels' width)."""
+def cases(
+    pairs: Pairs, seed: int = 0, defects: Collection[str] = DEFECTS, most_pairs: int | None = None
+) -> Iterator[Case]:
+    """Up to ``most_pairs`` pairs (default: `MOST_PAIRS`), drawn by the seed: each as it is, then, unless it is broken
+    already, some copies with a defect of each sensor (severities 2 to 5) and with an offset (the largest from 4 pixels
+    at 320 pixels' width). All in all, there are at most four times ``most_pairs`` cases."""
+    most_pairs = MOST_PAIRS if most_pairs is None else most_pairs
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(pairs))[:MOST_PAIRS])
-    copies = max(1, min(_COPIES, MOST_PAIRS // max(len(chosen), 1)))
+    chosen = np.sort(rng.permutation(len(pairs))[:most_pairs])
+    copies = max(1, min(_COPIES, most_pairs // max(len(chosen), 1)))
     for index in chosen.tolist():
         sample = pairs[index]
         yield Case(sample, _truth(sample.flags), index)
@@ -68,12 +72,16 @@ def defects_named(text: str | None) -> tuple[str, ...]:
     """The defects in a text with commas; None: all.
 
     Raises:
-        ConfigError: a name is none of `DEFECTS`.
+        ConfigError: a name is none of `DEFECTS`, or an alarm has no defect.
     """
     names = DEFECTS if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = [name for name in names if name not in DEFECTS]
-    if unknown or not names:
-        raise ConfigError(f"--defects: '{unknown[0] if unknown else text}' is none of {', '.join(DEFECTS)}")
+    if unknown:
+        raise ConfigError(f"--defects: '{unknown[0]}' is none of {', '.join(DEFECTS)}")
+    for alarm in ALARMS:
+        if alarm not in map(alarm_of, names):
+            of_it = ", ".join(name for name in DEFECTS if alarm_of(name) == alarm)
+            raise ConfigError(f"--defects: none that the alarm {alarm} could be fitted on; add one of {of_it}")
     return names
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cimnet.analysis.calibration.defects import DEFECTS, MOST_PAIRS, cases
-from cimnet.analysis.calibration.gate import fit_gate
+from cimnet.analysis.calibration.gate import GateScores, fit_gate, judge_gate
 from cimnet.analysis.calibration.pair_source import Pairs
 from cimnet.analysis.calibration.reliability import (
     TEMPERATURES,
@@ -48,6 +48,8 @@ class Calibration:
         before, after: reliability without and with the temperature.
         curves: by alarm, shares of false and true alarms, and the area below.
         false_alarms: by alarm, share of the sound pairs of the other split that raise it; NaN without such pairs.
+        defects: the corruptions that were fitted on.
+        gate: what a CIMNetX's gate brings on the other split; None without a gate.
     """
 
     temperature: float
@@ -56,10 +58,14 @@ class Calibration:
     after: Reliability
     curves: dict[str, tuple[Array, Array, float]]
     false_alarms: dict[str, float]
+    defects: tuple[str, ...] = DEFECTS
+    gate: GateScores | None = None
 
     def added_to(self, info: ModelInfo) -> ModelInfo:
-        """The description of the model with the fitted temperature and alarms."""
-        return replace(info, temperature=self.temperature, alarm=self.alarm.to_dict())
+        """The description of the model with the fitted temperature and alarms; without its scores, if a gate was
+        fitted, since these were of other masks."""
+        metrics = info.metrics if self.gate is None else {}
+        return replace(info, temperature=self.temperature, alarm=self.alarm.to_dict(), metrics=metrics)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; None where nothing could be judged."""
@@ -72,10 +78,11 @@ class Calibration:
             for name in ALARMS
         }
         scores = {"before": self.before.to_dict(), "after": self.after.to_dict()}
-        return {"temperature": self.temperature, **scores, "alarms": alarms}
+        gate = {} if self.gate is None else {"gate": self.gate._asdict()}
+        return {"temperature": self.temperature, **scores, "alarms": alarms, "defects": list(self.defects), **gate}
 
     def to_markdown(self) -> str:
-        """Two tables."""
+        """Temperature and alarms, and what a gate brings."""
         fitted = [
             (name, f"{100 * curve.ece:.2f}", f"{curve.nll:.4f}")
             for name, curve in (("before", self.before), ("after", self.after))
@@ -89,13 +96,16 @@ class Calibration:
             markdown_table(["", "ECE, %", "NLL"], fitted),
             markdown_table(["alarm", "AUC", "threshold", "false alarms, % of sound pairs"], alarms),
         )
-        return "\n".join([f"Temperature {self.temperature:.3f}\n", *tables])
+        gate = [] if self.gate is None else [f"Gate: {self.gate.sentence()}\n"]
+        return "\n".join([*gate, f"Temperature {self.temperature:.3f}\n", *tables])
 
     def doubts(self) -> list[str]:
         """Reasons not to rely on this, as sentences; none if nothing is odd."""
         found = []
         if self.temperature > 0.99 * TEMPERATURES[1]:
             found.append("the temperature is at the end of its range: the model's masks are hardly better than chance")
+        if self.gate is not None and self.gate.with_gate < self.gate.pair:
+            found.append("masks are better without the gate; give more pairs to fit on, or reliability: false")
         false = [name for name in ALARMS if self.false_alarms[name] > 0.5]
         if false:
             found.append(f"{', '.join(false)}: more than half of the sound pairs raise the alarm, so it is useless")
@@ -118,21 +128,24 @@ def calibrate(
     Args:
         defects: corruptions to fit on; what is judged has all of them.
         progress: called with how many of how many pairs are read; each one is read for the temperature, and up to
-            `MOST_PAIRS` of a split for the alarms and for a gate.
+            `MOST_PAIRS` of a split for the alarms, and again for a gate.
 
     Raises:
         DataError: labels are missing, or the split is too small.
     """
-    gated = model if isinstance(model, CIMNetX) and model.gate is not None else None
+    gated = model if isinstance(model, CIMNetX) and model.reliability is not None else None
     drawn = [min(len(pairs), MOST_PAIRS) for pairs in (fit, test)]
-    total = len(fit) + len(test) + sum(drawn) + (0 if gated is None else drawn[0])
+    total = len(fit) + len(test) + sum(drawn) * (1 if gated is None else 2)
     steps = count(1)
 
     def advance() -> None:
         progress(next(steps), total)
 
+    gate = None
     if gated is not None:
-        gated.gate = fit_gate(gated, fit, device=device, seed=seed, defects=defects, advance=advance).to(device)
+        fitted = fit_gate(gated, fit, device=device, seed=seed, defects=defects, advance=advance)
+        gate = judge_gate(fitted, gated, test, device=device, seed=seed + _TEST_SEED, advance=advance)
+        gated.reliability = fitted.to(device)
     temperature = fit_temperature(*sample_pixels(model, fit, device, seed, advance))
     alarm = fit_alarm(measure_cases(model, fit, device=device, seed=seed, defects=defects, advance=advance))
     before, after = Reliability(), Reliability()
@@ -146,7 +159,7 @@ def calibrate(
         curves[name] = curve_of(alarm, measured, name)
         raised = [name in alarm(case.numbers).raised for case in measured if case.sound]
         false_alarms[name] = sum(raised) / len(raised) if raised else float("nan")
-    return Calibration(temperature, alarm, before, after, curves, false_alarms)
+    return Calibration(temperature, alarm, before, after, curves, false_alarms, tuple(defects), gate)
 
 
 def measure_cases(

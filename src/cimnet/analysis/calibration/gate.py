@@ -5,34 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cimnet.analysis.calibration.defects import DEFECTS, cases
+from cimnet.analysis.calibration.defects import DEFECTS, MOST_PAIRS, cases
 from cimnet.analysis.calibration.pair_source import Pairs
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
+from cimnet.evaluation import metrics
+from cimnet.models.base import class_ids
 from cimnet.models.cimnetx import CIMNetX
 from cimnet.models.reliability_gate import ReliabilityGate
 
 MOST_BYTES = 500_000_000
-"""Of the predictions that are held in memory; further cases are left out."""
-STEPS, BATCH, RATE = 400, 8, 5e-3
+"""Of the predictions that are held in memory; of large images, fewer pairs are drawn."""
+STEPS, BATCH_SIZE, LEARNING_RATE = 400, 8, 5e-3
 
 
 class Opinions(NamedTuple):
     """What the three predictions say of N cases.
 
     Attributes:
-        logits: (N, 3, K, h, w) float16, of the pair, RGB alone and thermal alone, at a quarter of the images' size.
-        labels: (N, h, w) uint8.
-        there: (N, 2) bool, whether the RGB and the thermal image show anything.
+        logits: (N, 3, K, h, w) float16, of the pair, RGB alone and thermal alone, as the gate gets them.
+        labels: (N, h, w) uint8, 255 where an image was padded.
+        present: (N, 2) bool, whether the RGB and the thermal image show anything.
     """
 
     logits: Tensor
     labels: Tensor
-    there: Tensor
+    present: Tensor
 
 
 def fit_gate(
@@ -56,20 +59,57 @@ def fit_gate(
     """
     opinions = collect_opinions(model, pairs, device=device, seed=seed, defects=defects, advance=advance)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         gate = ReliabilityGate(len(pairs.classes))
-        optimizer = torch.optim.AdamW(gate.parameters(), RATE, weight_decay=1e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS)
+        optimizer = torch.optim.AdamW(gate.parameters(), LEARNING_RATE, weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
         for _ in range(STEPS):
-            chosen = torch.randint(len(opinions.labels), (BATCH,))
-            there = opinions.there[chosen]
-            mixed, _ = gate(*opinions.logits[chosen].float().unbind(1), there[:, 0], there[:, 1])
+            chosen = torch.randint(len(opinions.labels), (BATCH_SIZE,))
+            present = opinions.present[chosen]
+            mixed, _ = gate(*opinions.logits[chosen].float().unbind(1), present[:, 0], present[:, 1])
             loss = F.nll_loss(mixed, opinions.labels[chosen].long(), ignore_index=IGNORE_INDEX, reduction="sum")
             optimizer.zero_grad()
             torch.autograd.backward(loss / opinions.labels[chosen].numel())
             optimizer.step()
             schedule.step()
     return gate.requires_grad_(False).eval()
+
+
+class GateScores(NamedTuple):
+    """mIoU, 0..1, over pairs as they are and with defects.
+
+    Attributes:
+        pair: of the prediction from both sensors.
+        with_gate: of the mixture.
+    """
+
+    pair: float
+    with_gate: float
+
+    def sentence(self) -> str:
+        """Both in per cent."""
+        return f"mIoU {100 * self.with_gate:.1f} with it and {100 * self.pair:.1f} without, with and without defects"
+
+
+@torch.inference_mode()
+def judge_gate(
+    gate: ReliabilityGate,
+    model: CIMNetX,
+    pairs: Pairs,
+    *,
+    device: torch.device,
+    seed: int,
+    advance: Callable[[], None] = lambda: None,
+) -> GateScores:
+    """What a gate brings on pairs as they are and with all kinds of defects. Arguments as of :func:`fit_gate`."""
+    opinions = collect_opinions(model, pairs, device=device, seed=seed, defects=DEFECTS, advance=advance)
+    classes = len(pairs.classes)
+    found = [np.zeros((classes, classes), np.int64) for _ in GateScores._fields]
+    for logits, labels, present in zip(*(torch.split(values, BATCH_SIZE) for values in opinions), strict=True):
+        mixed, _ = gate(*logits.float().unbind(1), present[:, 0], present[:, 1])
+        for matrix, values in zip(found, (logits[:, 0], mixed), strict=True):
+            matrix += metrics.confusion_matrix(labels.numpy(), class_ids(values).numpy(), classes)
+    return GateScores(*(metrics.scores(matrix).miou for matrix in found))
 
 
 @torch.inference_mode()
@@ -88,31 +128,30 @@ def collect_opinions(
         DataError: a pair has no label.
     """
     found: list[tuple[Tensor, ...]] = []
-    assert model.gate is not None
-    hook = model.gate.register_forward_pre_hook(lambda _, inputs: found.append(inputs))
+    assert model.reliability is not None
+    most = min(MOST_PAIRS, max(1, MOST_BYTES // (4 * 2 * 3 * len(pairs.classes) * _places(model, pairs))))
+    opinions, count = None, 0
+    hook = model.reliability.register_forward_pre_hook(lambda _, inputs: found.append(inputs))
     try:
-        opinions, count = None, 0
-        for case in cases(pairs, seed, defects):
+        for case in cases(pairs, seed, defects, most):
             sample = case.sample
             if sample.label is None:
                 raise DataError(f"{sample.id}: has no label, so a gate cannot be fitted to it; give labels")
             model(sample.rgb[None].to(device), sample.thermal[None].to(device))
             *logits, has_rgb, has_thermal = found.pop()
-            padded, size = logits[0].shape[-2:], sample.label.shape
-            full = model.restore(torch.cat(logits), (4 * padded[0], 4 * padded[1]), (size[0], size[1]))
-            scores, label = full[..., ::4, ::4].cpu(), sample.label[::4, ::4]
+            scores = torch.cat(logits).cpu()
+            label = _label_at(model, sample.label, (scores.shape[-2], scores.shape[-1]))
             if opinions is None:
-                opinions = _room_for(scores, label)
-            if scores.shape[-2:] != opinions.labels.shape[-2:]:
-                scores = F.interpolate(scores, opinions.labels.shape[-2:], mode="bilinear", align_corners=False)
-                label = F.interpolate(label[None, None].float(), opinions.labels.shape[-2:])[0, 0]
-            opinions.logits[count], opinions.labels[count] = scores, label.to(torch.uint8)
-            opinions.there[count] = torch.stack([_there(has_rgb), _there(has_thermal)])
+                opinions = _room_for(4 * most, scores, label)
+            size = opinions.labels.shape[-2:]
+            if label.shape != size:
+                scores = F.interpolate(scores, size, mode="bilinear", align_corners=False)
+                label = F.interpolate(label[None, None], size)[0, 0]
+            opinions.logits[count], opinions.labels[count] = scores, label
+            opinions.present[count] = torch.stack([_first(has_rgb), _first(has_thermal)])
             count += 1
             if not case.defect:
                 advance()
-            if count == len(opinions.labels):
-                break
     finally:
         hook.remove()
     if opinions is None:
@@ -120,10 +159,22 @@ def collect_opinions(
     return Opinions(*(values[:count] for values in opinions))
 
 
-def _room_for(scores: Tensor, label: Tensor) -> Opinions:
-    """Memory for as many cases as are held; what is not written takes none. Single tensors of this size between the
-    model's large ones would leave glibc's heap in holes: 15 MB a case were seen."""
-    cases = max(1, MOST_BYTES // (2 * scores.numel()))
+def _places(model: CIMNetX, pairs: Pairs) -> int:
+    """Of a prediction of the first pair."""
+    height, width = model.inner_size(*pairs[0].rgb.shape[-2:]) if len(pairs) else (1, 1)
+    return -(-height // 4) * -(-width // 4)
+
+
+def _label_at(model: CIMNetX, label: Tensor, size: tuple[int, int]) -> Tensor:
+    """The label of an image where its prediction (h, w) has values, uint8."""
+    height, width = model.inner_size(label.shape[0], label.shape[1])
+    inner = F.interpolate(label[None, None].to(torch.uint8), (height, width))[0, 0]
+    return F.pad(inner, (0, 4 * size[1] - width, 0, 4 * size[0] - height), value=IGNORE_INDEX)[::4, ::4]
+
+
+def _room_for(cases: int, scores: Tensor, label: Tensor) -> Opinions:
+    """Memory for so many cases; what is not written takes none. Single tensors of this size between the model's large
+    ones would leave glibc's heap in holes: 15 MB a case were seen."""
     return Opinions(
         torch.empty((cases, *scores.shape), dtype=torch.float16),
         torch.empty((cases, *label.shape), dtype=torch.uint8),
@@ -131,5 +182,5 @@ def _room_for(scores: Tensor, label: Tensor) -> Opinions:
     )
 
 
-def _there(mask: Tensor | None) -> Tensor:
+def _first(mask: Tensor | None) -> Tensor:
     return torch.tensor(True) if mask is None else mask[0].cpu()

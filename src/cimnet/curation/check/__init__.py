@@ -71,7 +71,7 @@ def check_dataset(
     findings += more
     findings += pairing(index, splits.listed(), splits.wanted)
     named, more = _choose_classes(root, chosen, classes, file)
-    if index.labels.files or splits.wanted:  # nothing else has ids that would need names
+    if index.labels.files or splits.wanted or named is not None:  # nothing else has ids that would need names
         findings += more
     rules = None if named is None else Rules.of(named, file, chosen.info.label_table)
     settings = Settings(

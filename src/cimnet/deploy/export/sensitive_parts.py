@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-SENSITIVE = "alignment", "offset", "modulation", "classify"
-"""Positions, and the last layer."""
+SENSITIVE = "alignment", "offset", "modulation", "classify", "reliability"
+"""Positions, and the last layers."""
 
 
 def is_sensitive(node: Any, parts: tuple[str, ...] = SENSITIVE) -> bool:
