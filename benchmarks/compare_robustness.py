@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from cimnet.analysis.calibration.defects import DEFECTS, alarm_of
@@ -61,7 +62,7 @@ Scores = dict[str, dict]  # "clean", "translation 5" … "strong offsets" to wha
 DEFAULT = ("translation=5,10,20", "affine=20", "time_lag=15", "blackout=100", "thermal_blur=4")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("--data", type=Path, required=True)
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--corruption", nargs="+", default=DEFAULT, help="NAME=LEVELS")
     parser.add_argument("--set", nargs="+", default=[], help="settings of all runs, section.field=value")
     parser.add_argument("--table", action="store_true", help="print the tables of finished runs, run nothing")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if not options.table:
         run(options)
     found = {name: [read(options.out, name, seed) for seed in options.seeds] for name in options.models}

@@ -52,7 +52,7 @@ def test_an_error_is_one_line(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     assert done.err == (
         "cimnet: recipe none.yaml: cannot be read (FileNotFoundError); give the path of a YAML file or one of the "
         "names demo, kust4k_resnet101, mfnet_mit_b4, mm5, msrs_real, own, robust_mm5, robust_scenes, scenes, "
-        "small_mm5, small_scenes, starter\n"
+        "small_mm5, small_scenes, starter, unseen_defects\n"
     )
     assert list(tmp_path.iterdir()) == []
 
