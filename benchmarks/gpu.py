@@ -225,7 +225,7 @@ class Job:
 
         from cimnet.training.loss import SegmentationLoss
         from cimnet.training.optim import create_optimizer
-        from cimnet.training.recipe import TrainingConfig
+        from cimnet.training.recipe_sections import TrainingConfig
 
         rgb, thermal = (torch.rand(batch, channels, *size, device=self.device) for channels in (3, 1))
         label = torch.randint(CLASSES, (batch, *size), device=self.device)

@@ -26,7 +26,7 @@ from cimnet.models import create_model
 from cimnet.models.base import RGBTModel
 from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer
-from cimnet.training.recipe import TrainingConfig
+from cimnet.training.recipe_sections import TrainingConfig
 from cimnet.utils.tables import markdown_table
 
 CLASSES = 9

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cimnet.data import Batch, RGBTSample, collate
-from cimnet.data.degrade import DEFECTS, Degrade, with_missing
+from cimnet.data.degrade import SENSOR_DEFECTS, Degrade, with_missing
 
 
 def _sample(name: str = "a", black: bool = False) -> RGBTSample:
@@ -64,8 +64,8 @@ def test_only_the_named_defects_are_drawn() -> None:
 
 
 def test_defects_corrupt_one_sensor() -> None:
-    assert not {"translation", "rgb_dropped", "thermal_dropped"} & set(DEFECTS)
-    assert {"fog", "thermal_blur"} <= set(DEFECTS)
+    assert not {"translation", "rgb_dropped", "thermal_dropped"} & set(SENSOR_DEFECTS)
+    assert {"fog", "thermal_blur"} <= set(SENSOR_DEFECTS)
     sample = _sample()
     for _ in range(40):
         corrupted = Degrade(corruption_prob=1.0)(sample)

@@ -174,7 +174,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "test_checkpoint.py"),
     _src("checkpoint: its identity leaves out the weights beside it", "checkpoint.py",
          "for file in weight_files(path):", "for file in weight_files(path)[:1]:", "test_checkpoint.py"),
-    _src("recipe: no flip by default", "training/recipe.py",
+    _src("recipe: no flip by default", "training/recipe_sections.py",
          "hflip: float = Field(0.5,", "hflip: float = Field(0.0,", *_PAPER),
     # ---- inference
     _src("windows: what is behind a row of windows is not cleared", "inference/windows.py",

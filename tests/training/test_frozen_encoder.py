@@ -17,7 +17,8 @@ from cimnet.models import create_model
 from cimnet.training import train
 from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer
-from cimnet.training.recipe import Recipe, TrainingConfig, parse_recipe
+from cimnet.training.recipe import Recipe, parse_recipe
+from cimnet.training.recipe_sections import TrainingConfig
 from cimnet.training.trainer import TrainStep
 from tests.conftest import one_thread, tiny_recipe
 from tests.fakes.layouts import make_folder

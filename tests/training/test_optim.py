@@ -8,7 +8,7 @@ import torch
 from cimnet.models import create_model
 from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer, create_schedule, learning_rate_factor
-from cimnet.training.recipe import TrainingConfig
+from cimnet.training.recipe_sections import TrainingConfig
 from cimnet.training.trainer import TrainStep
 
 

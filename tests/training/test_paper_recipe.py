@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cimnet.data import open_dataset
-from cimnet.training.recipe import AugmentationConfig, Recipe, load_recipe, parse_recipe
+from cimnet.training.recipe import Recipe, load_recipe, parse_recipe
+from cimnet.training.recipe_sections import AugmentationConfig
 from cimnet.training.setup import augmentation, build_loss
 from tests.conftest import tiny_recipe
 from tests.fakes.layouts import make_folder

@@ -11,8 +11,9 @@ from cimnet.errors import ConfigError
 from cimnet.models import create_model
 from cimnet.models.zoo.cmx import CMX
 from cimnet.models.zoo.eaefnet import EAEFNet
-from cimnet.training.recipe import PUBLISHED_OPTIONS, Recipe, load_recipe, parse_recipe
+from cimnet.training.recipe import Recipe, load_recipe, parse_recipe
 from cimnet.training.recipe_files import shipped_recipes
+from cimnet.training.recipe_sections import PUBLISHED_OPTIONS
 from tests import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

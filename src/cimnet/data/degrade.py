@@ -9,7 +9,7 @@ import torch
 from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt
 from cimnet.data.sample import Batch, RGBTSample
 
-DEFECTS = tuple(c.name for c in CORRUPTIONS.values() if c.group != "geometry" and c.name not in DROPPED)
+SENSOR_DEFECTS = tuple(c.name for c in CORRUPTIONS.values() if c.group != "geometry" and c.name not in DROPPED)
 """Defects of a sensor that `Degrade` draws from: all that need no second pair."""
 
 
@@ -22,7 +22,7 @@ class Degrade:
             only in what moves (`time_lag`). Pairs whose RGB image shows nothing stay: nobody could tell by how much.
         misalignment_prob: share of pairs that are displaced, if `misalignment` is above 0.
         corruption_prob: share of pairs with a defect at a random severity.
-        corruptions: the defects to draw from, names of `DEFECTS`; empty: all of them.
+        corruptions: the defects to draw from, names of `SENSOR_DEFECTS`; empty: all of them.
         moving: ids of classes whose things move.
     """
 
@@ -40,7 +40,7 @@ class Degrade:
             name = "time_lag" if lag else "affine"
             sample = corrupt(sample, name, level=level, seed=_integer(2**31), moving=self.moving)
         if _chance(self.corruption_prob):
-            names = self.corruptions or DEFECTS
+            names = self.corruptions or SENSOR_DEFECTS
             name = names[_integer(len(names))]
             sample = corrupt(sample, name, 1 + _integer(5), seed=_integer(2**31))
         return sample

@@ -7,7 +7,7 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from cimnet.training.recipe import TrainingConfig
+from cimnet.training.recipe_sections import TrainingConfig
 
 
 def create_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

@@ -21,7 +21,8 @@ from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, ConfigError, DataError, Stopped
 from cimnet.evaluation import confusion_matrix, scores
 from cimnet.inference import load
-from cimnet.training.recipe import Recipe, SecondConfig
+from cimnet.training.recipe import Recipe
+from cimnet.training.recipe_sections import SecondConfig
 from cimnet.training.runs_table import find_runs, table
 from cimnet.utils.locks import OutputLock
 from tests.conftest import Result, pixel_recipe, write_recipe

@@ -21,8 +21,9 @@ from cimnet.models import create_model
 from cimnet.models.complexity import measure_budget
 from cimnet.models.zoo import PUBLICATIONS
 from cimnet.models.zoo.network import ZooNetwork
-from cimnet.training.recipe import ModelConfig, load_recipe, parse_recipe
+from cimnet.training.recipe import load_recipe, parse_recipe
 from cimnet.training.recipe_files import apply_override
+from cimnet.training.recipe_sections import ModelConfig
 from cimnet.training.states import state_files
 from cimnet.utils.locks import OutputLock
 from tests.conftest import write_recipe

@@ -19,7 +19,7 @@ from cimnet.models.complexity import CONVENTION, measure_budget
 from cimnet.models.outline import Outline, outline_model
 from cimnet.models.registry import list_networks
 from cimnet.training.loop import Report
-from cimnet.training.recipe import PUBLISHED_OPTIONS, ModelConfig
+from cimnet.training.recipe_sections import PUBLISHED_OPTIONS, ModelConfig
 from cimnet.utils.files import require_writable, write_text
 from cimnet.utils.locks import OutputLock
 
