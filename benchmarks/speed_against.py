@@ -2,13 +2,16 @@
 
     git worktree add --detach /tmp/speed-base b263845
     OMP_NUM_THREADS=2 python benchmarks/speed_against.py /tmp/speed-base [--model cimnet_resnet101] [--rounds 7]
-        [--rows plain,predictor,openvino,step,bare] [--record]
+        [--rows plain,predictor,openvino,openvino_float32,openvino_int8,step,bare] [--calibration data/scenes]
+        [--record]
 
 The rows: `plain` calls the model as `create_model` gives it; `predictor` is what `cimnet.load` runs; `openvino` is the
-file that `cimnet export --precision bfloat16` writes (float32 first stages); `step` is a training step at 240×320,
-batch 2, and `bare` that of the two encoders alone. Medians; the yardstick is the other version's `plain`, for steps its
-`bare`. CPU seconds of all threads stand beside wall seconds, because other processes disturb them less. The share of
-the machine's peak divides the multiplications of a pass by those of a large matrix product in the same minutes.
+file that `cimnet export --bf16` writes (float32 first stages), `openvino_float32` and `openvino_int8` those without and
+with `--int8`, whose ranges come from the data set of --calibration; `compiled` is `torch.compile` of the network that
+`predictor` runs; `step` is a training step at 240×320, batch 2, and `bare` that of the two encoders alone. Medians; the
+yardstick is the other version's `plain`, for steps its `bare`. CPU seconds of all threads stand beside wall seconds,
+because other processes disturb them less. The share of the machine's peak divides the multiplications of a pass by
+those of a large matrix product in the same minutes, in float32.
 `--record` writes the ratios into docs/evidence/speed.json.
 """
 
@@ -31,6 +34,7 @@ from torch import Tensor
 
 CLASSES, SIZE, STEP_SIZE, STEP_BATCH = 9, (480, 640), (240, 320), 2
 ROWS = ("plain", "predictor", "openvino", "step", "bare")
+PRECISIONS = {"openvino": "bfloat16", "openvino_float32": "float32", "openvino_int8": "int8"}
 HERE = Path(__file__).resolve().parent
 
 
@@ -41,11 +45,14 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--calibration", type=Path, help="data set with a split train, for openvino_int8")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        serve(options.child, options.model)
+        serve(options)
         return
+    if "openvino_int8" in options.rows and options.calibration is None:
+        parser.error("openvino_int8 needs --calibration")
     if options.base is None:
         parser.error("give the checkout of the other version")
     report(options, measure(options))
@@ -55,13 +62,14 @@ def measure(options: argparse.Namespace) -> dict[tuple[str, str], dict[str, floa
     """Median wall and CPU seconds of each row of both versions, and of the matrix product."""
     rows = options.rows.split(",")
     yardsticks = [row for row in ("plain", "bare") if any(_yardstick(other) == row for other in rows)]
-    children = {("base", row): Child(options.base, row, options.model) for row in yardsticks}
-    children |= {("here", row): Child(HERE.parent, row, options.model) for row in rows}
-    children[("both", "matrix")] = Child(HERE.parent, "matrix", options.model)
+    children = {("base", row): Child(options.base, row, options) for row in yardsticks}
+    children |= {("here", row): Child(HERE.parent, row, options) for row in rows}
+    children[("both", "matrix")] = Child(HERE.parent, "matrix", options)
     times: dict[tuple[str, str], list[dict[str, float]]] = {key: [] for key in children}
     try:
-        for child in children.values():
-            child.run()  # warms up
+        for (version, row), child in children.items():
+            first = child.run()  # warms up
+            print(f"{version} {row}, first run: {first['wall']:.1f} s, {first['cpu']:.1f} CPU s", flush=True)
         for _ in range(options.rounds):
             for key, child in children.items():
                 times[key].append(child.run())
@@ -110,9 +118,11 @@ def _yardstick(row: str) -> str:
 class Child:
     """A process that runs one row of one version each time it is asked."""
 
-    def __init__(self, tree: Path, row: str, model: str) -> None:
+    def __init__(self, tree: Path, row: str, options: argparse.Namespace) -> None:
         path = os.pathsep.join([str(tree / "src"), str(HERE)])
-        command = [sys.executable, __file__, "--child", row, "--model", model]
+        command = [sys.executable, __file__, "--child", row, "--model", options.model]
+        if row == "openvino_int8":
+            command += ["--calibration", str(options.calibration)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, **pipes)
 
@@ -130,11 +140,11 @@ class Child:
         self.process.wait()
 
 
-def serve(row: str, model: str) -> None:
+def serve(options: argparse.Namespace) -> None:
     """Run a row for each line that comes in, and print what it took."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        call = prepare(row, model, Path(folder))
+        call = prepare(options.child, options, Path(folder))
         for _ in sys.stdin:
             wall, cpu = time.perf_counter(), time.process_time()
             call()
@@ -144,7 +154,7 @@ def serve(row: str, model: str) -> None:
 PRODUCT = 2048
 
 
-def prepare(row: str, name: str, folder: Path) -> Callable[[], object]:
+def prepare(row: str, options: argparse.Namespace, folder: Path) -> Callable[[], object]:
     """What a row runs. Only what both versions have is used."""
     import cimnet
     from cimnet.checkpoint import ModelInfo, save_checkpoint
@@ -156,8 +166,9 @@ def prepare(row: str, name: str, folder: Path) -> Callable[[], object]:
     if row in ("step", "bare"):
         from train_step import random_batch, stepper
 
-        encoder = name.partition("_")[2]
+        encoder = options.model.partition("_")[2]
         return stepper("cimnet" if row == "step" else "bare", encoder, random_batch(STEP_SIZE, STEP_BATCH))
+    name = options.model
     model = create_model(name, CLASSES).eval()
     for parameter in model.parameters():
         if not parameter.any():  # training begins there at zero; offsets are not zero then
@@ -166,13 +177,25 @@ def prepare(row: str, name: str, folder: Path) -> Callable[[], object]:
     if row == "plain":
         return torch.inference_mode()(lambda: model(rgb, thermal).logits)
     file = folder / "model.safetensors"
-    save_checkpoint(file, model, ModelInfo(name, {}, tuple(map(str, range(CLASSES))), ((0, 0, 0),) * CLASSES))
-    if row == "openvino":
+    classes = tuple(map(str, range(CLASSES)))
+    if options.calibration is not None:
+        from cimnet.data import open_dataset
+
+        classes = open_dataset(options.calibration, "train").classes  # the model opens it, too
+    save_checkpoint(file, model, ModelInfo(name, {}, classes, ((0, 0, 0),) * CLASSES))
+    if row in PRECISIONS:
         from cimnet.deploy.export.write import export
 
-        export(cimnet.load(file, "cpu"), folder / "model.xml", "openvino", precision="bfloat16")
-        file = folder / "model.xml"
+        precision, exported = PRECISIONS[row], folder / "model.xml"
+        calibration = options.calibration if precision == "int8" else None
+        export(cimnet.load(file, "cpu"), exported, "openvino", precision=precision, calibration=calibration)
+        file = exported
     predictor = cimnet.load(file)
+    if row == "compiled":
+        from cimnet.models.folding import fold_for_inference
+
+        compiled = torch.compile(fold_for_inference(predictor.network).to(memory_format=torch.channels_last))
+        return torch.inference_mode()(lambda: compiled(rgb, thermal).logits)
 
     def call() -> Tensor:
         return predictor.logits(rgb, thermal)

@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=2 python benchmarks/zoo_speed.py [--networks 'cmx*,cimnet_resnet101'] [--forms eager,step]
 
 The forms: `eager` is one pair of 480×640 in float32 with random weights, by the predictor's own copy (folded, channels
-last); `onnx`, `openvino` and `bfloat16` are the same by the files that `cimnet export` writes (bfloat16: OpenVINO, with
-float32 first stages); `step` is a training step at 240×320, batch 2. Each runs in a process of its own, between two
+last); `onnx`, `openvino`, `bfloat16` and `int8` are the same by the files that `cimnet export` writes (the last two for
+OpenVINO, with float32 first stages; int8 takes its ranges from eight synthetic scenes); `step` is a training step at 240×320, batch 2. Each runs in a process of its own, between two
 eager runs (steps: two steps) of CIMNet-R101, so that a machine that is busier for one is busier for both: seconds are
 given as a share of CIMNet-R101's in the same minute. Writes docs/evidence/zoo_speed.json after each; what stands there
 is left out unless --again is given.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cimnet.models.base import RGBTModel
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "evidence" / "zoo_speed.json"
-FORMS = ("eager", "onnx", "openvino", "bfloat16", "step")
+FORMS = ("eager", "onnx", "openvino", "bfloat16", "int8", "step")
 YARDSTICK = "cimnet_resnet101"
 OURS = (YARDSTICK, "cimnet_mit_b2", "cimnet_mit_b4", "cimnet_efficientnet_lite0")
 
@@ -140,15 +140,20 @@ def prepare(model: RGBTModel, name: str, classes: int, form: str, folder: Path) 
 
     import cimnet
     from cimnet.checkpoint import ModelInfo
+    from cimnet.data.synthetic import CLASSES, synthesize
     from cimnet.deploy.export.write import SUFFIXES, export
     from cimnet.inference import Predictor
 
-    info = ModelInfo(name, {}, tuple(map(str, range(classes))), ((0, 0, 0),) * classes)
+    info = ModelInfo(name, {}, tuple(CLASSES)[:classes], ((0, 0, 0),) * classes)
     predictor: Any = Predictor(model.eval(), info, torch.device("cpu"))
     if form != "eager":
         kind: Literal["onnx", "openvino"] = "onnx" if form == "onnx" else "openvino"
         file = (folder / "model").with_suffix(SUFFIXES[kind])
-        export(predictor, file, kind, precision="bfloat16" if form == "bfloat16" else "float32")
+        options: dict[str, Any] = {"precision": form if form in ("bfloat16", "int8") else "float32"}
+        if form == "int8":
+            options["calibration"] = folder / "scenes"
+            synthesize(folder / "scenes", train=8, val=1, test=1, size=(480, 640))
+        export(predictor, file, kind, **options)
         predictor = cimnet.load(file)
     rgb, thermal = torch.rand(3, 480, 640), torch.rand(1, 480, 640)
     return lambda: predictor.predict(rgb, thermal)

@@ -41,6 +41,18 @@ def test_encoders_are_quantised_behind_their_first_stages(trained: Trained, tmp_
         assert {made_by.get(node.input[1]) == "DequantizeLinear" for node in layers} == {eight}
 
 
+def test_openvino_gets_maps_around_zero(trained: Trained, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    file = tmp_path / "model.xml"
+    export(trained.best, file, "openvino", precision="int8", calibration=trained.root)
+    operators = openvino.Core().read_model(file).get_ordered_ops()
+    quantized = [node for node in operators if node.get_type_name() == "FakeQuantize"]
+    assert len(quantized) > 20
+    for node in quantized:  # lowest and highest value that its 8 bits stand for
+        low, high = (node.input_value(k).get_node().get_data().item() for k in (1, 2))
+        assert low / high == pytest.approx(-128 / 127)
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "model.xml"])
 def test_masks_stay_what_they_were(lite0: Trained, name: str, tmp_path: Path) -> None:
     format = "onnx"

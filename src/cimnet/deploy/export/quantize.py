@@ -23,12 +23,22 @@ KEPT = ("stages.0", *SENSITIVE)
 docs/deploy/export.md), and those that any reduced precision leaves out."""
 
 
-def quantize(file: Path, predictor: Predictor, root: Path, details: Details) -> None:
+PRODUCTS = ["Conv", "MatMul", "Gemm"]
+BETWEEN = ["Add", "Concat", "Relu", "Clip"]
+"""Operators that OpenVINO runs in 8 bits, too, so that maps need not become float32 between two products."""
+
+
+def quantize(file: Path, predictor: Predictor, root: Path, details: Details, *, openvino: bool = False) -> None:
     """Replace a float32 ONNX file by one with 8-bit convolutions and matrix products (QDQ form, one scale per channel).
+
+    ONNX Runtime is fastest with unsigned maps and float32 between the products. OpenVINO is fastest with signed maps
+    around zero, because it subtracts any other zero point in a step of its own, and with 8 bits between the products
+    (docs/notebook/export-figures.md).
 
     Args:
         file: with normalisation inside.
         root: folder of a data set with a split ``train``.
+        openvino: the file is for OpenVINO.
 
     Raises:
         ConfigError: normalisation is outside.
@@ -53,11 +63,12 @@ def quantize(file: Path, predictor: Predictor, root: Path, details: Details) -> 
             file,
             Reader(),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            op_types_to_quantize=PRODUCTS + BETWEEN if openvino else PRODUCTS,
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QInt8 if openvino else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[node.name for node in model.graph.node if is_sensitive(node, KEPT)],
+            extra_options={"ActivationSymmetric": openvino},
         )
     finally:
         logging.getLogger().disabled = before

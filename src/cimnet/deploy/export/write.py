@@ -180,7 +180,7 @@ def _write(
     if calibration is not None:  # int8, _check saw to it
         from cimnet.deploy.export.quantize import quantize
 
-        quantize(target, predictor, Path(calibration), details)
+        quantize(target, predictor, Path(calibration), details, openvino=format == "openvino")
     if format == "openvino":
         save_openvino(target, file, metadata)
         target.unlink()
