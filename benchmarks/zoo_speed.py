@@ -4,10 +4,10 @@
 
 The forms: `eager` is one pair of 480×640 in float32 with random weights, by the predictor's own copy (folded, channels
 last); `onnx`, `openvino`, `bfloat16` and `int8` are the same by the files that `cimnet export` writes (the last two for
-OpenVINO, with float32 first stages; int8 takes its ranges from eight synthetic scenes); `step` is a training step at 240×320, batch 2. Each runs in a process of its own, between two
-eager runs (steps: two steps) of CIMNet-R101, so that a machine that is busier for one is busier for both: seconds are
-given as a share of CIMNet-R101's in the same minute. Writes docs/evidence/zoo_speed.json after each; what stands there
-is left out unless --again is given.
+OpenVINO, with float32 first stages; int8 takes its ranges from eight synthetic scenes); `step` is a training step at
+240×320, batch 2. Each runs in a process of its own, between two eager runs (steps: two steps) of CIMNet-R101, so that a
+machine that is busier for one is busier for both: seconds are given as a share of CIMNet-R101's in the same minute.
+Writes docs/evidence/zoo_speed.json after each; what stands there is left out unless --again is given.
 """
 
 from __future__ import annotations

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import cimnet
 from cimnet.checkpoint import identity
+from cimnet.data.pairs import Pair
+from cimnet.data.sample import RGBTSample
+from cimnet.deploy.export import quantize
 from cimnet.deploy.export.write import export
 from cimnet.errors import DataError
+from cimnet.inference.backends.details import Details
 from cimnet.training import train
 from tests.conftest import Trained, one_thread, tiny_recipe
 from tests.fakes.layouts import make_folder
@@ -28,6 +33,16 @@ def lite0(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     with one_thread():
         train(recipe, base / "run")
     return Trained(base / "data", recipe, base / "run", [])
+
+
+class _Large:
+    """32 pairs whose pixels say where they are: 1000 · row + column."""
+
+    pairs = tuple(Pair("x", Path(), Path(), None) for _ in range(32))
+
+    def __getitem__(self, index: int) -> RGBTSample:
+        place = 1000.0 * torch.arange(720)[:, None] + torch.arange(720)
+        return RGBTSample(place.expand(3, -1, -1), place[None], None, "x")
 
 
 def test_encoders_are_quantised_behind_their_first_stages(trained: Trained, tmp_path: Path) -> None:
@@ -76,6 +91,20 @@ def test_pairs_for_the_ranges_are_of_the_size_and_the_batch_of_the_file(trained:
     with pytest.raises(DataError, match=r"is 32x40, and --size makes a file for 64x96 alone; give --calibration"):
         export(trained.best, tmp_path / "other.onnx", precision="int8", calibration=trained.root, size=(64, 96))
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["model.onnx"]
+
+
+def test_large_pairs_set_the_ranges_by_parts_all_over_them(trained: Trained) -> None:
+    predictor = cimnet.load(trained.best, "cpu")
+    data = _Large()
+    predictor.open_dataset = lambda root, split: data  # type: ignore[method-assign, assignment, misc]
+    details = Details.of(predictor.network, False, True, "int8", None, 2)
+    parts = list(quantize._pairs(predictor, trained.root, details))
+    assert {part["rgb"].shape for part in parts} == {(2, 3, quantize.SIDE, quantize.SIDE)}
+    assert all(np.array_equal(part["rgb"][:, :1], part["thermal"]) for part in parts)
+    starts = np.array([part["rgb"][0, 0, 0, 0] for part in parts])
+    rows, columns = starts // 1000, starts % 1000
+    assert rows.min() < 20 < 300 < rows.max() <= 400
+    assert columns.min() < 20 < 300 < columns.max() <= 400
 
 
 def test_every_export_of_a_model_has_an_identity_of_its_own(trained: Trained, tmp_path: Path) -> None:

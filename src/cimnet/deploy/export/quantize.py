@@ -18,6 +18,9 @@ from cimnet.utils.numbers import spread_evenly
 
 PAIRS = 32
 """Pairs that set the ranges, spread over the training split."""
+SIDE = 320
+"""Pixels along a side of what is cut out of a pair: calibration holds all maps of a pass at once, which took more than
+15 GB for MiT-B4 at 480x640."""
 KEPT = ("stages.0", *SENSITIVE)
 """Parts that stay in float32: the encoders' first stages (in 8 bits they cost 9 to 13 points of mIoU,
 docs/deploy/export.md), and those that any reduced precision leaves out."""
@@ -78,7 +81,8 @@ def quantize(file: Path, predictor: Predictor, root: Path, details: Details, *, 
 
 
 def _pairs(predictor: Predictor, root: Path, details: Details) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """What the session takes, pair by pair; for a file of a fixed batch each pair so many times.
+    """What the session takes: a part of each pair, at another place each time, or the whole pair where the file takes
+    one size alone; for a file of a fixed batch so many times.
 
     Raises:
         DataError: the split is empty, cannot be read, or has pairs of another size than the one that the file takes.
@@ -87,7 +91,7 @@ def _pairs(predictor: Predictor, root: Path, details: Details) -> Iterator[dict[
     sound = [index for index, pair in enumerate(data.pairs) if pair.flags.isdisjoint(BROKEN_FLAGS)]
     if not sound:
         raise DataError(f"{root}: its split train has no pairs; calibrate with a data set that has some")
-    for place in spread_evenly(len(sound), PAIRS):
+    for number, place in enumerate(spread_evenly(len(sound), PAIRS)):
         sample = data[sound[place]]
         height, width = sample.rgb.shape[1:]
         if details.size not in (None, (height, width)):
@@ -95,5 +99,13 @@ def _pairs(predictor: Predictor, root: Path, details: Details) -> Iterator[dict[
                 f"{root}: pair {sample.id} is {height}x{width}, and --size makes a file for "
                 f"{'x'.join(map(str, details.size or ()))} alone; give --calibration of that size, or leave --size out"
             )
+        rows, columns = (slice(None),) * 2 if details.size else (_part(height, number), _part(width, number * number))
         times = (details.batch or 1, 1, 1, 1)
-        yield {"rgb": np.tile(sample.rgb.numpy(), times), "thermal": np.tile(sample.thermal.numpy(), times)}
+        images = {"rgb": sample.rgb, "thermal": sample.thermal}
+        yield {name: np.tile(image[:, rows, columns].numpy(), times) for name, image in images.items()}
+
+
+def _part(length: int, number: int) -> slice:
+    """At most :data:`SIDE` pixels of a side, spread over it as the number grows."""
+    first = int(max(0, length - SIDE) * (number * 0.618 % 1))
+    return slice(first, first + SIDE)
