@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cimnet.analysis.calibration.defects import DEFECTS, alarm_of
@@ -43,7 +44,7 @@ MODELS = {
 X = ("cimnetx", WHOLE)
 VARIANTS = MODELS | {
     "CIMNetX": X,
-    "CIMNetX without gate": (*X, "model.reliability=false"),
+    "CIMNetX without gate": X,  # the run of CIMNetX, scored without its gate
     "CIMNetX without alignment": (*X, "model.explicit_alignment=false"),
     "CIMNetX without defects": (*X, "augmentation.corruption_prob=0"),
     "parallel rectification + alignment": ("parallel_rectification", "model.explicit_alignment=true"),
@@ -58,6 +59,7 @@ VARIANTS = MODELS | {
         "model.mutual_information=off",
     ),
 }
+GATELESS = "CIMNetX without gate"
 Scores = dict[str, dict]  # "clean", "translation 5" … "strong offsets" to what robustness.json says of it
 DEFAULT = ("translation=5,10,20", "affine=20", "time_lag=15", "blackout=100", "thermal_blur=4")
 
@@ -89,13 +91,24 @@ def run(options: argparse.Namespace) -> None:
     for seed in options.seeds:
         for name in options.models:
             family, *settings = VARIANTS[name]
-            variant = Variant(name.replace(" ", "_"), (f"model.name={family}_{ENCODER}", *settings))
+            folder = run_of(options.out, name, seed)
+            variant = Variant(folder.name.removesuffix(f"_seed{seed}"), (f"model.name={family}_{ENCODER}", *settings))
             Plan(options.recipe, options.data, options.out, [seed], options.set, say=print).run([variant])
-            folder = options.out / f"{variant.name}_seed{seed}"
-            model = with_gate(folder, options.data)
-            measure(model, folder / "robustness", options.data, conditions)
+            model = without_gate(folder) if name == GATELESS else with_gate(folder, options.data)
+            measure(model, folder / scores_of("robustness", name), options.data, conditions)
             if options.strong is not None:
-                measure(model, folder / "strong", options.strong, [])
+                measure(model, folder / scores_of("strong", name), options.strong, [])
+
+
+def run_of(out: Path, name: str, seed: int) -> Path:
+    """Folder of the run that a row scores."""
+    trained = "CIMNetX" if name == GATELESS else name
+    return out / f"{trained.replace(' ', '_')}_seed{seed}"
+
+
+def scores_of(kind: str, name: str) -> str:
+    """Folder of a row's scores in its run."""
+    return f"{kind}_without_gate" if name == GATELESS else kind
 
 
 def with_gate(run: Path, data: Path) -> Path:
@@ -117,6 +130,17 @@ def with_gate(run: Path, data: Path) -> Path:
     return fitted
 
 
+def without_gate(run: Path) -> Path:
+    """The same network, whose prediction of the pair stands."""
+    file = run / "gateless.safetensors"
+    if not file.is_file():
+        predictor = load(run / "best.safetensors", "cpu")
+        predictor.network.reliability = None
+        options = {**predictor.info.options, "reliability": False}
+        save_checkpoint(file, predictor.network, replace(predictor.info, options=options))
+    return file
+
+
 def measure(model: Path, out: Path, data: Path, conditions: list[Condition]) -> None:
     """Score a trained model under all conditions; what is measured already is not done again."""
     measured = sum(1 for _ in out.glob("conditions/*.json"))
@@ -127,15 +151,16 @@ def measure(model: Path, out: Path, data: Path, conditions: list[Condition]) -> 
 
 def read(out: Path, name: str, seed: int) -> Scores:
     """Scores of one run by condition; nothing if it was not measured."""
-    folder = out / f"{name.replace(' ', '_')}_seed{seed}"
+    file = run_of(out, name, seed) / scores_of("robustness", name) / "robustness.json"
+    strong = run_of(out, name, seed) / scores_of("strong", name) / "robustness.json"
     scores: Scores = {}
-    if (folder / "robustness" / "robustness.json").is_file():
-        report = json.loads((folder / "robustness" / "robustness.json").read_text())
+    if file.is_file():
+        report = json.loads(file.read_text())
         scores["clean"] = report["clean"]
         for corruption, curve in report["corruptions"].items():
             scores |= {f"{corruption} {point['level']:g}": point for point in curve["points"]}
-    if scores and (folder / "strong" / "robustness.json").is_file():
-        scores["strong offsets"] = json.loads((folder / "strong" / "robustness.json").read_text())["clean"]
+    if scores and strong.is_file():
+        scores["strong offsets"] = json.loads(strong.read_text())["clean"]
     return scores
 
 
