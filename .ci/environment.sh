@@ -49,8 +49,8 @@ try_package() {
     (cd "$work" && "$bin/python" "$script" && "$bin/cimnet" --help > help.txt && "$bin/cimnet" train --help > help.txt)
 }
 
-# fast_tests: those of `make test`.
+# fast_tests: those of `make test`, as it runs them.
 fast_tests() {
     say "fast tests"
-    "$bin/python" -m pytest -p no:cacheprovider "$@"
+    "$bin/python" -m pytest -p no:cacheprovider -n auto --maxprocesses 8 --dist loadfile "$@"
 }
