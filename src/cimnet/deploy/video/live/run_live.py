@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def run_live(
     record: Path | None = None,
     masks: Path | None = None,
     page: tuple[str, int] | None = None,
+    allow_hosts: Iterable[str] = (),
     overwrite: bool = False,
     note: Note = lambda _: None,
     report: Callable[[dict[str, Any]], object] = lambda _: None,
@@ -48,6 +49,7 @@ def run_live(
         record: video of the overlay.
         masks: folder for masks, or ``-`` for standard output, see :class:`LiveOutputs`.
         page: host and port of a page for a browser. None: no page.
+        allow_hosts: names under which browsers may open the page, in addition to those of this machine; ``*``: any.
         note: called with each sentence that a user should know.
         report: called with `LiveSession.status` every few seconds.
         stopped: asked before each pair.
@@ -81,7 +83,8 @@ def run_live(
         outputs = stack.enter_context(LiveOutputs(record, masks, overwrite, inputs))
         shown = None
         if page is not None:
-            shown = stack.enter_context(LivePage(predictor.classes, predictor.colors, session.status, *page))
+            shown = LivePage(predictor.classes, predictor.colors, session.status, *page, allow_hosts)
+            stack.enter_context(shown)
             note(f"page: {shown.address}")
         stack.callback(_stop, feeds)
         for feed in feeds:
