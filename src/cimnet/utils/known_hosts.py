@@ -20,7 +20,7 @@ OPTION = "--allow-host"
 _HEADER = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]]+)(?::\d*)?")
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _NOT_PUBLIC = (".localhost", ".local", ".internal", ".home.arpa")
-"""Domains that the public DNS does not have: RFC 6761, RFC 6762, ICANN's resolution 2024.07.29.06 and RFC 8375."""
+"""Domains that the public DNS does not have: RFC 6761, RFC 6762, ICANN's decision of July 2024 and RFC 8375."""
 
 
 class KnownHosts:
