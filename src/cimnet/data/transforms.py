@@ -20,10 +20,13 @@ from cimnet.errors import ConfigError
 
 @dataclass(frozen=True)
 class TrainTransform:
-    """Random scale, crop, flips and photometric changes, applied to RGB, thermal and label together;
-    :func:`train_transform` makes one and describes the fields.
+    """Random scale, crop, flips and photometric changes, applied to RGB, thermal and label together.
 
     Only the region of the source that ends up in the crop is resampled, so the cost follows the crop, not the image.
+
+    Attributes:
+        crop, scale, hflip, vflip, color_jitter, thermal_jitter, rare_class_prob, rare_classes: arguments of
+            :func:`train_transform`, which makes this transform.
     """
 
     crop: tuple[int, int]

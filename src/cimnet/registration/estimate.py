@@ -162,7 +162,14 @@ def align_prepared(
 
 
 def pair_offset(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any]) -> tuple[float, float] | None:
-    """(dx, dy) of a pair in pixels, None if unknown, computed on one thread: for worker processes."""
+    """Estimate the offset of one pair on one thread: for worker processes.
+
+    Args:
+        rgb, thermal: arrays, as in :func:`align_pair`.
+
+    Returns:
+        (dx, dy) in pixels of the RGB image. None: unknown.
+    """
     torch.set_num_threads(1)
     found = align_pair(rgb, thermal)
     return None if found.dx is None or found.dy is None else (found.dx, found.dy)

@@ -32,10 +32,20 @@ HEADERS = {
 
 
 def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None = None, name: str = "model") -> FastAPI:
-    """Put the page into a FastAPI application, at `path`, e.g. ``/segment``.
+    """Put the page into a FastAPI application of your own, with the limits of the command.
+
+    Args:
+        app: the application.
+        predictor: the model, from :func:`cimnet.load`.
+        path: where the page is, such as ``/segment``.
+        limits: bounds on uploads, visitors and disk. None: the defaults.
+        name: shown on the page as the model's name.
+
+    Returns:
+        ``app``.
 
     Raises:
-        ConfigError: the extra ``app`` is not installed.
+        ConfigError: the extra ``app`` is not installed, or the model's second images have several channels.
     """
     gradio = _gradio()
     from cimnet.deploy.app.gradio_private import (
@@ -78,7 +88,14 @@ def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None =
 
 
 def build_app(predictor: Predictor, limits: Limits | None = None, name: str = "model") -> FastAPI:
-    """The page alone, at ``/``, with `HEADERS`."""
+    """An application with the page alone, at ``/``, that sends `HEADERS` with every answer.
+
+    Args:
+        predictor, limits, name: as in :func:`mount`.
+
+    Raises:
+        ConfigError: as :func:`mount`.
+    """
     _gradio()
     from fastapi import FastAPI
 
