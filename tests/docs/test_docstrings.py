@@ -13,7 +13,7 @@ import pytest
 from tests import ROOT
 
 sys.path.insert(0, str(ROOT / "docs" / "_site"))
-from api_reference import ROOMS, home_of, public_names  # noqa: E402
+from api_reference import ROOMS, home_of, public_names
 
 ENTRY = re.compile(r"^ {4}((?:\*{0,2}\w+, )*\*{0,2}\w+): ", re.MULTILINE)
 
