@@ -70,7 +70,7 @@ def paired_difference(
         groups: name of the group of each image.
         confidence: probability of the interval, above 0 and below 1.
         draws: number of draws.
-        seed: of the random draws.
+        seed: seed of the random draws.
 
     Raises:
         DataError: the shapes differ, the models saw different labels, there are fewer than two groups, or no pixel is

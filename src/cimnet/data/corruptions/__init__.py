@@ -58,7 +58,7 @@ def corrupt(
         name: a corruption, see ``docs/reference/corruptions.md``.
         severity: 1 (weak) to 5 (strong). Give this or ``level``.
         level: strength in the corruption's own unit, for example pixels.
-        seed: of the random numbers, which also depend on the pair's id.
+        seed: seed of the random numbers, which also depend on the pair's id.
         moving: ids of the classes whose objects move; ``time_lag`` needs them.
         other: called with a number n, returns the pair n places earlier; dropped frames need it.
 

@@ -31,7 +31,7 @@ class ScenePair:
         moving: (H, W) bool, pixels of things that move.
         id: five digits and D (day) or N (night and dark night), e.g. "00012N".
         scene: "day", "night" or "dark_night".
-        flags: of "rgb_broken", "thermal_broken" and "weakly_aligned" those that hold.
+        flags: those of "rgb_broken", "thermal_broken" and "weakly_aligned" that hold.
     """
 
     rgb: Array
@@ -58,9 +58,9 @@ def render(
     """Render one pair of a synthetic data set; the same arguments give the same pixels on every machine.
 
     Args:
-        seed: of the whole data set, at least 0.
+        seed: seed of the whole data set, at least 0.
         split: "train", "val" or "test".
-        index: of the pair in its split, from 0.
+        index: position of the pair in its split, from 0.
         size: (height, width) of the images, pixels.
         scale: pixels per native pixel. If size / scale is smaller than the native 512 × 640, the view is a crop of the
             scene at a place that belongs to it.
