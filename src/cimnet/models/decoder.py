@@ -30,7 +30,7 @@ class MLPDecoder(nn.Module):
     Args:
         channels: channels of the maps, the largest map first.
         embedding: channels inside the decoder (the paper's: 512).
-        num_classes: K.
+        num_classes: K, the number of classes.
         dropout: probability, 0 to 1, that a whole channel is dropped before the classifier.
         mix_bias: whether the mixing convolution has a bias, as in CMX.
         deepest_first: whether the mixing convolution takes the smallest map first, as in SegFormer, CMX and CMNeXt.

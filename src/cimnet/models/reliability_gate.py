@@ -34,7 +34,7 @@ class ReliabilityGate(nn.Module):
     share of an absent sensor goes to the others.
 
     Args:
-        num_classes: K.
+        num_classes: K, the number of classes.
         width: number of channels inside the gate.
     """
 
