@@ -36,7 +36,7 @@ def kind_of(annotation: Any) -> str:
 def limits_of(metadata: list[Any]) -> str:
     """The limits that pydantic keeps for a field: ``≥ 0 < 1``."""
     found = [
-        text.format(f"{getattr(entry, key):g}")
+        text.format(value_of(getattr(entry, key)))
         for entry in metadata
         for key, text in LIMITS.items()
         if getattr(entry, key, None) is not None

@@ -34,18 +34,20 @@ _OF_TORCH = (".pth", ".pt", ".ckpt", ".tar")
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What stands beside the weights.
+    """What stands beside the weights in a checkpoint.
 
     Attributes:
-        name: for :func:`cimnet.create_model`, with ``options`` (weights are never fetched again).
-        classes, colors: name and (red, green, blue) of each class id.
+        name: name for :func:`cimnet.create_model`.
+        options: further arguments for it. Weights are never downloaded again.
+        classes: class names, in the order of the ids.
+        colors: (red, green, blue) of each class, 0..255.
         scaling: how thermal values become 0..1.
-        thermal_dtype: ``uint8``, ``uint16`` or ``float32``, the depth of the thermal images in training: others have
-            other units. None: not known.
-        metrics: scores on the validation split when the checkpoint was written.
-        temperature: logits are divided by it for calibrated probabilities. None: not calibrated.
+        thermal_dtype: type of the thermal images in training, ``uint8``, ``uint16`` or ``float32``; others have other
+            units. None: unknown.
+        metrics: scores on the validation split when the checkpoint was written, 0..1.
+        temperature: number by which logits are divided for calibrated probabilities. None: not calibrated.
         alarm: what :class:`cimnet.inference.alarms.alarm.AlarmModel` keeps, plain JSON. None: not calibrated.
-        second: what the second images are: thermal, or near infrared and the like.
+        second: what the second images are: thermal, near infrared and the like.
     """
 
     name: str

@@ -20,10 +20,11 @@ class ConfigError(CimnetError):
 
 
 class Stopped(CimnetError):
-    """A signal asked the program to end, and it did so in good order: the message says how to go on.
+    """A signal asked the program to end, and it ended in good order.
 
-    Attributes:
-        signal: which one, None if it reached another process.
+    Args:
+        message: what ended and how to continue.
+        signal: number of the signal. None: it reached another process.
     """
 
     def __init__(self, message: str, signal: int | None = None) -> None:
@@ -35,10 +36,11 @@ def check_fields(owner: object, *checks: tuple[str, object, str]) -> None:
     """Refuse the first field that is out of range.
 
     Args:
-        checks: name of a field of `owner`, whether its value is right, and what is expected.
+        owner: object whose fields are checked.
+        checks: for each check, the name of a field, whether its value is allowed, and in words what is expected.
 
     Raises:
-        ConfigError: naming field, value and what is expected.
+        ConfigError: a check failed; the message has the field, its value and what is expected.
     """
     for field, right, expected in checks:
         if not right:
@@ -50,7 +52,12 @@ class CheckpointError(CimnetError):
 
 
 def one_line(error: object, most: int | None = 200) -> str:
-    """What an error of another library says, for a message: one line, at most ``most`` characters (None: all of them).
-    Of an OSError it is the reason alone, without number and file; of an error without words its class."""
+    """Shorten an error of another library to one line for a message.
+
+    Args:
+        error: an exception, or a text. Of an OSError only the reason is taken, without number and file; of an exception
+            without a text, its class.
+        most: largest number of characters. None: all of them.
+    """
     text = str(getattr(error, "strerror", None) or error)
     return " ".join(text.split())[:most] or type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,18 @@ FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 
 
 def test_the_citation_names_the_paper_and_the_software() -> None:
+    """What Citation File Format 1.2 requires of the file and of the paper in it."""
     content = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = content["preferred-citation"]
     assert {"cff-version", "message", "title", "authors", "type", "license"} <= set(content)
-    assert content["license"] == "Apache-2.0"
-    assert content["preferred-citation"]["doi"] in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert content["preferred-citation"]["authors"]
+    assert (content["cff-version"], content["type"], content["license"]) == ("1.2.0", "software", "Apache-2.0")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert content["authors"] == project["authors"], "two names for whoever wrote the package"
+    assert {"type", "title", "authors"} <= set(paper)
+    assert paper["title"].startswith("CIMNet: ")
+    assert re.fullmatch(r"10\.\d{4,}/\S+", paper["doi"])
+    assert paper["doi"] in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(author.get("name") or author.get("family-names") for author in paper["authors"])
 
 
 @pytest.mark.skipif(not FORMS, reason="a source archive holds no forms")

@@ -145,6 +145,14 @@ def test_the_menu_has_what_is_there() -> None:
     ]
 
 
+def test_every_field_of_a_recipe_is_described() -> None:
+    from recipe_reference import recipe_page
+
+    rows = [line.split(" | ") for line in recipe_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 60
+    assert [row[0] for row in rows if len(row[-1].strip(" |")) < 5] == []
+
+
 def test_every_model_has_one_page() -> None:
     from families import FAMILIES
     from model_pages import belongs

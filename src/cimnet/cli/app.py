@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, Device, Trust, say
+from cimnet.cli.shared import AllowHost, Checkpoint, Device, Trust, say
 
 
 def serve_page(
@@ -18,6 +18,7 @@ def serve_page(
     queue: Annotated[
         int, typer.Option(min=1, help="Requests that may wait for the model; further ones get an error.")
     ] = 16,
+    allow_host: AllowHost = None,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
@@ -31,4 +32,8 @@ def serve_page(
         say(f"{host}: others can reach this page; it has no password and uses plain HTTP", "yellow")
     limits = Limits(megabytes=max_mb, pixels=int(max_pixels), queue=queue)
     predictor = load(checkpoint, device, trust=trust)
-    serve(predictor, host, port, limits, checkpoint.name, lambda address: say(f"{address}  (Ctrl-C ends)", "bold"))
+
+    def ready(address: str) -> None:
+        say(f"{address}  (Ctrl-C ends)", "bold")
+
+    serve(predictor, host, port, limits, checkpoint.name, ready, allow_host or ())

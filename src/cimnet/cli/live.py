@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cimnet.cli.shared import Checkpoint, Device, ForceRange, Precision, Trust
+from cimnet.cli.shared import AllowHost, Checkpoint, Device, ForceRange, Precision, Trust
 from cimnet.utils.hosts import is_loopback
 from cimnet.utils.signals import StopRequest
 
@@ -47,6 +47,7 @@ def live(
     page: Annotated[bool, typer.Option("--page/--no-page", help="Show the run on a page in the browser.")] = True,
     host: Annotated[str, typer.Option(help="Address of the page. There is no password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8008,
+    allow_host: AllowHost = None,
     json_: Annotated[Path | None, typer.Option("--json", help="Write counts and latency here at the end.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
     force_range: ForceRange = False,
@@ -93,6 +94,7 @@ def live(
                 record=record,
                 masks=masks,
                 page=(host, port) if page else None,
+                allow_hosts=allow_host or (),
                 overwrite=overwrite,
                 note=lambda text: say(text, "yellow"),
                 report=lambda status: say(_line(status)),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, Device, Precision, Trust, say
+from cimnet.cli.shared import AllowHost, Checkpoint, Device, Precision, Trust, say
 
 
 def serve(
@@ -30,6 +30,7 @@ def serve(
         list[str] | None,
         typer.Option(help="Origin of a web page that may use the server, e.g. http://localhost:3000. Repeatable."),
     ] = None,
+    allow_host: AllowHost = None,
     device: Device = None,
     precision: Precision = "float32",
     trust: Trust = False,
@@ -55,4 +56,4 @@ def serve(
 
     if not is_loopback(host):
         say(f"--host {host}: reachable from other machines, without a password or encryption", "yellow")
-    run_server(open_model, options, host, port, lambda address: say(f"{checkpoint} on {address}"))
+    run_server(open_model, options, host, port, lambda address: say(f"{checkpoint} on {address}"), allow_host or ())

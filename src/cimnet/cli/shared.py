@@ -27,6 +27,10 @@ Checkpoint = Annotated[
 Trust = Annotated[
     bool, typer.Option("--trust", help="Open a .pt2 file, which can run code: only one that you made yourself.")
 ]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(help="Name under which browsers may reach it, beside this machine's; * for any. Repeatable."),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
 Layout = Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")]
 Classes = Annotated[str | None, typer.Option(help="Built-in class list, or names with commas, if the folder has none.")]

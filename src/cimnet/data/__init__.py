@@ -87,13 +87,38 @@ def open_dataset(
     check_range: bool | Literal["force"] = False,
     second: SecondModality | None = None,
 ) -> RGBTDataset:
-    """Open one split of a data set folder; the arguments are those of `RGBTDataset`.
+    """Open one split of a data set folder.
 
-    `layout` is "auto" (recognised by the folders inside; "folder" for another second modality than thermal) or a name
-    in `LAYOUTS`.
+    Opening checks names, partners and, by the files' headers, sizes; pixels are decoded when a sample is read.
+
+    Args:
+        root: the data set's folder.
+        split: name of a list ("train" for ``train.txt``) or of a split folder, or "all" for every pair.
+        layout: how the folder is organised: a name in ``LAYOUTS``, or "auto" to recognise it by its folders ("folder"
+            if ``second`` is not thermal).
+        classes: class names in the order of their ids, or the name of a built-in list such as "kust4k" or "mfnet".
+            None: what the data set says, in its ``classes.yaml`` or by its layout.
+        thermal_range: how raw thermal values become 0..1: (low, high), the values that map to 0 and 1 (what lies
+            outside is clipped); a :class:`cimnet.data.ThermalScaling`; or a mapping of its fields. None: what the data
+            set says, otherwise the whole range of the bit depth.
+        transform: called with each :class:`cimnet.RGBTSample` after it was read; returns the sample that you get.
+        require_labels: whether every pair must have a label. False: pairs without one have ``label`` None.
+        cache: "none": decode the files at each access. "ram": keep decoded images in memory, in each process. "disk":
+            keep them in one file, which all processes and runs share.
+        cache_folder: folder of that file; only for "disk".
+        broken: which pairs to take, by the data set's lists of broken sensors. "keep": all. "drop": the sound ones.
+            "only": the broken ones. "rgb" or "thermal": those whose RGB or thermal image is broken.
+        thermal_dtype: "uint8", "uint16" or "float32": refuse thermal images of another type. None: accept all.
+        check_range: whether to compare thermal values with the range, if the range is not the data set's own. True:
+            warn of values outside, and refuse images with half of them outside. "force": only warn.
+        second: what the second image of each pair is, if not thermal. None: what the data set says, otherwise thermal.
+
+    Returns:
+        A ``torch.utils.data.Dataset`` of :class:`cimnet.RGBTSample`.
 
     Raises:
-        DataError: no such folder, an unknown or unrecognised layout, or data that cannot be used.
+        DataError: the folder does not exist, its layout is not known, or its data cannot be used, for example because
+            of a missing partner or of sizes that differ. The message names the file.
     """
     root = Path(root)
     if layout == "auto" and second is not None and second.name != THERMAL.name:
@@ -115,10 +140,14 @@ def open_dataset(
 
 
 def find_layout(root: Path, name: str = "auto") -> type[RGBTDataset]:
-    """The layout of a folder, recognised or by name.
+    """The layout of a folder.
+
+    Args:
+        root: the data set's folder.
+        name: a name in ``LAYOUTS``, or "auto" to recognise it by its folders.
 
     Raises:
-        DataError: no such folder, an unknown or unrecognised layout.
+        DataError: the folder does not exist, or the layout is not known.
     """
     try:
         there = root.is_dir()

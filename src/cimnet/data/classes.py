@@ -24,7 +24,14 @@ _FIRST_COLORS: tuple[Color, ...] = (
 
 
 def palette(count: int) -> tuple[Color, ...]:
-    """`count` distinct colours, the same every time: black, then strong ones far from each other."""
+    """Distinct colours for classes: the same ones every time, black first.
+
+    Args:
+        count: number of colours.
+
+    Returns:
+        (red, green, blue) of each, 0..255.
+    """
     colors = list(_FIRST_COLORS[:count])
     taken = set(colors)
     step = 0
@@ -41,10 +48,15 @@ def palette(count: int) -> tuple[Color, ...]:
 
 @dataclass(frozen=True)
 class ClassList:
-    """Class names in the order of their ids, with one (red, green, blue) colour each, 0..255.
+    """Names and colours of classes.
+
+    Attributes:
+        names: 1 to 255 names, in the order of the class ids from 0.
+        colors: (red, green, blue) of each class, 0..255. Empty: those of :func:`palette`.
 
     Raises:
-        DataError: no class, more than 255, a name twice or not printable, or not one colour a class.
+        DataError: there is no class or more than 255, a name comes twice or cannot be printed, or the number of colours
+            is not that of the names.
     """
 
     names: tuple[str, ...]

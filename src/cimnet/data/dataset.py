@@ -37,39 +37,28 @@ _FLIP = "_flip"
 
 
 class RGBTDataset(Dataset[RGBTSample]):
-    """RGB-thermal pairs of one split of a folder. A layout subclasses it with `name`, `info` and `forms`.
+    """RGB-thermal pairs of one split of a folder; :func:`cimnet.open_dataset` opens one and describes the arguments.
 
-    Opening checks names, partners and, by the image headers, sizes; pixels are decoded on access.
+    A layout is a subclass with ``name``, ``info`` and ``forms``. ``dataset[i]`` is a :class:`cimnet.RGBTSample`.
 
     Args:
-        root: the data set's folder.
-        split: name of a list ("train" for train.txt) or of a split folder, or "all" for every file.
-        classes: class names in the order of their ids, or the name of a built-in list; None: what the data
-            set says.
-        thermal_range: how thermal values become 0..1: (low, high) in raw counts, a `ThermalScaling`, or a
-            mapping (`parse_thermal`); None: what
-            the data set says, else the whole range of the bit depth.
-        transform: applied last to every sample.
-        require_labels: False serves pairs without a label, too (`label` is None).
-        cache: "ram": keep decoded images in memory, each decoded once in a process (see `check`); "disk": in one file
-            in `cache_folder`, shared by all processes and runs (`DiskCache`).
-        broken: "keep" all pairs, "drop" those flagged as broken, or "only" those; "rgb" or "thermal": only those
-            whose RGB or thermal image is broken.
-        thermal_dtype: "uint8", "uint16" or "float32": refuse thermal images of another depth; None: any.
-        check_range: warn of thermal images with values outside the range, and refuse those with half of them there
-            (`ThermalScaling.check_range`); "force": only warn. For a range that is not the data set's own.
-        second: what the second images are; None: what the data set says, else thermal.
+        root, split, classes, thermal_range, transform, require_labels, cache, cache_folder: as in
+            :func:`cimnet.open_dataset`.
+        broken, thermal_dtype, check_range, second: as there, too.
 
     Attributes:
-        classes, colors: names and (red, green, blue) of each class id.
-        ids, scenes, flags: one entry a sample, known without decoding.
-        scaling: how thermal values become 0..1, as resolved.
-        second: what the second images are, as resolved.
-        plain_ids: whether values in the label files are class ids as stored, and 255 alone is ignored.
-        ignored: label pixels that are ignored, known after `check`.
+        classes: class names, in the order of their ids.
+        colors: (red, green, blue) of each class, 0..255.
+        ids, scenes, flags: name, scene and flags of each pair, as in :class:`cimnet.RGBTSample`; known without
+            decoding.
+        pairs: the files of each pair.
+        scaling: how thermal values become 0..1, as it was found or given.
+        second: what the second images are, as it was found or given.
+        plain_ids: whether the values in the label files are class ids, with 255 alone ignored.
+        ignored: number of label pixels that are ignored; 0 until :meth:`check` has counted.
 
     Raises:
-        DataError: anything in the folder that cannot be used; the message names the file.
+        DataError: the folder holds something that cannot be used; the message names the file.
     """
 
     name: ClassVar[str]
@@ -233,7 +222,11 @@ class RGBTDataset(Dataset[RGBTSample]):
         return sample if self.transform is None else self.transform(sample)
 
     def read(self, index: int) -> RGBTSample:
-        """The sample as it is on disk, without the transform."""
+        """The sample at an index as it is on disk, without the transform.
+
+        Raises:
+            DataError: a file cannot be decoded, or its values are refused.
+        """
         pair = self.pairs[index]
         arrays = self.arrays(index)
         path = pair.thermal or pair.rgb
@@ -261,13 +254,16 @@ class RGBTDataset(Dataset[RGBTSample]):
         return self._kept[index]
 
     def check(self) -> npt.NDArray[np.int64]:
-        """Decode every file of the split and count the pixels of each class: (classes,) int64, without 255.
+        """Decode every file of the split and count the pixels of each class.
 
-        Fills the cache in memory: DataLoader workers forked later share it. Sets `thermal_dtype` and `ignored`.
+        With ``cache="ram"`` this fills the cache, which DataLoader workers forked later share. Sets ``thermal_dtype``
+        and ``ignored``.
+
+        Returns:
+            (K,) int64, pixels of each class, without ignored ones.
 
         Raises:
-            DataError: a file that cannot be read, a label with an id outside the classes, or thermal images of
-                different depths.
+            DataError: a file cannot be read, a label holds an id outside the classes, or thermal images differ in type.
         """
         self.thermal_dtype = self.thermal_dtype or depth(self.arrays(0).thermal)
         counts = sum(map_in_threads(self._check, range(len(self))), np.zeros(256, dtype=np.int64))
@@ -281,10 +277,11 @@ class RGBTDataset(Dataset[RGBTSample]):
         return np.bincount(ids, minlength=256).astype(np.int64)
 
     def decode(self, pair: Pair) -> Arrays:
-        """Read the files of a pair: border cut off, label values turned into class ids, mirrored if it is so.
+        """Read the files of a pair: cut off the border that the data set declares, turn label values into class ids,
+        and mirror the pair if it is a mirrored one.
 
         Raises:
-            DataError: a file that cannot be read, or a label with an id outside the classes.
+            DataError: a file cannot be read, or a label holds an id outside the classes.
         """
         rgb, thermal = read_pair(pair.rgb, pair.thermal or pair.rgb, self.wanted)
         label = None if pair.label is None else self.class_ids(pair.label)
@@ -294,7 +291,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         return Arrays(*arrays)
 
     def class_ids(self, path: Path) -> npt.NDArray[np.uint8]:
-        """Class ids (H, W) of a label file, 255 = ignore. Ids may be stored as three equal channels.
+        """Class ids of a label file, (H, W) uint8, 255 = ignore. Ids may be stored as three equal channels.
 
         Raises:
             DataError: the file cannot be read, or it holds an id outside the classes.
@@ -305,7 +302,9 @@ class RGBTDataset(Dataset[RGBTSample]):
         return read_class_ids(path, self._table, self.colors, by_colour=plain)
 
     def plot(self, index: int) -> Figure:
-        """RGB, thermal and label of a pair side by side, with the classes that it holds."""
+        """Draw RGB, thermal and label of the pair at an index side by side, with a legend of the classes in it. The
+        figure belongs to no window; save it with ``figure.savefig``.
+        """
         from cimnet.data.plot import plot_sample
 
         return plot_sample(self.read(index), self.classes, self.colors)

@@ -24,16 +24,16 @@ class RGBTSample:
 
     Attributes:
         rgb: (3, H, W) float32 in 0..1, channels in the order red, green, blue.
-        thermal: (1, H, W) float32 in 0..1; (C, H, W) of another second modality of C channels.
-        label: (H, W) int64 class ids, 255 = ignore; None when the pair has no label.
-        id: file stem, e.g. "00012N".
-        scene: "day", "night", "dark_night" or "" (unknown).
-        flags: what is special about the pair, e.g. {"rgb_broken"}, {"weakly_aligned"}.
-        offset: (2, H, W) float32, (dy, dx) in pixels: displacement that was added on purpose; what RGB shows at p lies
-            at p + offset(p) in the thermal image. None where none was added.
+        thermal: (1, H, W) float32 in 0..1, registered to ``rgb``; (C, H, W) of another second modality of C channels.
+        label: (H, W) int64 class ids, 255 = ignore. None: the pair has no label.
+        id: name of the pair, mostly the stem of its files, e.g. "00012N".
+        scene: "day", "night" or "dark_night"; "" if unknown.
+        flags: what the data set says of the pair, e.g. {"rgb_broken"} or {"weakly_aligned"}.
+        offset: (2, H, W) float32, (dy, dx) in pixels: a displacement that augmentation or a corruption added. What RGB
+            shows at p lies at p + offset(p) in the thermal image. None: none was added.
 
     Raises:
-        DataError: the shapes do not fit each other (checked on construction; values are not checked).
+        DataError: the shapes do not fit each other. Shapes are checked when the sample is made; values are not.
     """
 
     rgb: Tensor
@@ -62,9 +62,12 @@ class RGBTSample:
 class Batch(NamedTuple):
     """Samples of one size, stacked.
 
-    rgb (B, 3, H, W) and thermal (B, C, H, W), C mostly 1, float32 in 0..1; label (B, H, W) int64 or None when no
-    sample of the batch has one; ids, scenes and flags have one entry a sample; offset (B, 2, H, W) or None when no
-    sample has one, zero for those that have none.
+    Attributes:
+        rgb: (B, 3, H, W) float32 in 0..1.
+        thermal: (B, C, H, W) float32 in 0..1, C mostly 1.
+        label: (B, H, W) int64, 255 = ignore. None: the samples have no labels.
+        ids, scenes, flags: lists of B entries, as in :class:`RGBTSample`.
+        offset: (B, 2, H, W) float32, zero for samples that have none. None: no sample has one.
     """
 
     rgb: Tensor
@@ -77,10 +80,13 @@ class Batch(NamedTuple):
 
 
 def collate(samples: Sequence[RGBTSample]) -> Batch:
-    """Stack samples into a `Batch`; pass it to a DataLoader as `collate_fn`.
+    """Stack samples into a :class:`Batch`; pass this function to a DataLoader as ``collate_fn``.
+
+    Args:
+        samples: at least one, all of one size.
 
     Raises:
-        DataError: no sample, samples of different sizes or channels, or labels for some of them only.
+        DataError: there is no sample, sizes or channels differ, or only some samples have a label.
     """
     if not samples:
         raise DataError("cannot make a batch of no samples")
@@ -112,7 +118,7 @@ def collate(samples: Sequence[RGBTSample]) -> Batch:
 
 
 def channels_first(values: npt.NDArray[np.float32]) -> Tensor:
-    """An image (H, W) or (H, W, C) as a tensor (1, H, W) or (C, H, W)."""
+    """Turn an image (H, W) or (H, W, C), float32, into a tensor (1, H, W) or (C, H, W)."""
     tensor = torch.from_numpy(values)
     return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
 

@@ -20,10 +20,15 @@ class ThermalStatistics(NamedTuple):
 
 
 def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> ThermalStatistics:
-    """Mean and standard deviation of the thermal values in 0..1, over the pixels of up to `max_samples`
-    pairs.
+    """Mean and standard deviation of a data set's thermal values, to normalise them in the model.
 
-    Pairs whose thermal image is flagged as broken are left out; the transform is not applied.
+    Args:
+        dataset: pairs to look at. Those whose thermal image is flagged as broken are left out; the transform is not
+            applied.
+        max_samples: largest number of pairs that are read.
+
+    Returns:
+        ``mean`` and ``std`` in 0..1; of second images of several channels, one of each for each channel.
     """
     total = squares = np.zeros(dataset.second.channels)
     pixels = 0
@@ -43,11 +48,18 @@ def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> ThermalS
 def suggest_thermal_range(
     dataset: RGBTDataset, max_samples: int = 50, percentiles: tuple[float, float] = (0.1, 99.9)
 ) -> tuple[float, float]:
-    """(low, high) in raw counts: the lowest and highest of these percentiles over up to `max_samples` images, all
-    channels together.
+    """Suggest a ``thermal_range`` for :func:`cimnet.open_dataset`.
 
-    Raw 16-bit counts of a scene fill a few per cent of 0..65535: use this as `thermal_range`, from the
-    training split, unless the camera's range is known.
+    The 16-bit counts of one scene fill a few per cent of 0..65535. Take this range, from the training split, unless you
+    know the camera's.
+
+    Args:
+        dataset: pairs to look at; their own range is not used.
+        max_samples: largest number of pairs that are read.
+        percentiles: two percentiles, 0..100, of each image's values.
+
+    Returns:
+        (low, high) in raw counts: the lowest and the highest of these percentiles over all images and channels.
 
     Raises:
         DataError: all thermal images have one constant value.

@@ -20,9 +20,13 @@ from cimnet.errors import ConfigError
 
 @dataclass(frozen=True)
 class TrainTransform:
-    """Random scale, crop, flips and photometric changes; see `train_transform`.
+    """Random scale, crop, flips and photometric changes, applied to RGB, thermal and label together.
 
-    Only the source region that ends up in the crop is resampled, so the cost follows the crop, not the image.
+    Only the region of the source that ends up in the crop is resampled, so the cost follows the crop, not the image.
+
+    Attributes:
+        crop, scale, hflip, vflip, color_jitter, thermal_jitter, rare_class_prob, rare_classes: arguments of
+            :func:`train_transform`, which makes this transform.
     """
 
     crop: tuple[int, int]
@@ -48,7 +52,9 @@ class TrainTransform:
             raise ConfigError(f"rare_classes must be class ids in 0..254, not {self.rare_classes}")
 
     def __call__(self, sample: RGBTSample) -> RGBTSample:
-        """A sample of the size `crop`; values stay in 0..1, outside the image they are 0 with label 255."""
+        """A changed copy of a sample, of the size ``crop``. Values stay in 0..1; outside the image they are 0, with
+        label 255.
+        """
         images = Image(torch.cat([sample.rgb, sample.thermal]))
         label = None if sample.label is None else Mask(sample.label.to(torch.uint8))
         scale = float(torch.empty(()).uniform_(*self.scale))
@@ -118,25 +124,24 @@ def train_transform(
     rare_class_prob: float = 0.0,
     rare_classes: Sequence[int] = (),
 ) -> TrainTransform:
-    """Joint training transform of an RGB-thermal pair.
+    """Make the random transform for training pairs.
+
+    Images are resampled bilinearly with antialiasing, labels by the nearest pixel. What lies outside the image is 0 in
+    the images and 255 in the label.
 
     Args:
-        crop: (height, width) of the result in pixels.
-        scale: range of the random enlargement before the crop.
-        hflip, vflip: probabilities of mirroring left-right and up-down.
-        color_jitter: strengths (brightness, contrast, saturation, hue) for RGB, as in
-            torchvision's ColorJitter; hue triples the time of the whole transform.
-        thermal_jitter: strengths for thermal: gain (relative, about the mean), offset and the largest
-            standard deviation of noise (both in units of the 0..1 range).
-        rare_class_prob: probability of centring the crop on a pixel of one of `rare_classes`, where one is
-            present.
-        rare_classes: class ids for it.
-
-    Images are resampled bilinearly with antialiasing, labels by the nearest pixel; what lies outside the
-    image is 0 in the images and 255 in the label.
+        crop: (height, width) of the result, pixels.
+        scale: (low, high) of the random factor on the image's size before the crop.
+        hflip, vflip: probability, 0 to 1, of mirroring left-right and up-down.
+        color_jitter: strength of brightness, contrast, saturation and hue changes of RGB, as in torchvision's
+            ColorJitter; 0 for none, hue at most 0.5. Hue makes the whole transform take three times as long.
+        thermal_jitter: changes of the thermal image: largest relative gain about the mean, largest offset, and largest
+            standard deviation of noise, the last two as parts of the range 0..1.
+        rare_class_prob: probability, 0 to 1, that the crop is centred on a pixel of a rare class, if the pair has one.
+        rare_classes: ids of the rare classes.
 
     Raises:
-        ConfigError: a value outside its range.
+        ConfigError: a value is out of range.
     """
     return TrainTransform(
         crop=(int(crop[0]), int(crop[1])),

@@ -26,8 +26,15 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 class Evaluation:
     """Confusion matrices of a data set, as a whole and by group.
 
-    Groups are scenes (``day``, ``night``, ``dark_night``) and flags (``rgb_broken``, ``weakly_aligned`` …); pairs
-    without any flag form the group ``unflagged`` where others have one.
+    Groups are scenes (``day``, ``night``, ``dark_night``) and flags (``rgb_broken``, ``weakly_aligned`` …). If some
+    pairs have a flag, those without one form the group ``unflagged``.
+
+    Attributes:
+        classes: class names, in the order of the ids.
+        absent: convention for classes without a pixel, see :class:`cimnet.evaluation.Scores`.
+        matrix: (K, K) int64, pixels by true class (row) and predicted class (column).
+        images: number of images counted.
+        groups: by name, the matrix and the number of images of a group.
     """
 
     classes: tuple[str, ...]
@@ -56,7 +63,7 @@ class Evaluation:
         return scores(self.matrix, self.absent)
 
     def to_dict(self) -> dict[str, object]:
-        """The content that ``--json`` writes: numbers in 0..1, null where a class cannot be judged."""
+        """The content of ``--json``: scores in 0..1, null for a class without a pixel to judge by."""
         total = self.scores
         return {
             "miou": json_number(total.miou),
@@ -82,7 +89,7 @@ class Evaluation:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def to_markdown(self) -> str:
-        """Two tables in per cent: classes, then groups."""
+        """Two tables in per cent: scores by class, then mean IoU by group."""
         total = self.scores
         columns = zip(self.classes, total.iou, total.accuracy, total.f1, strict=True)
         rows = [[name, *map(format_percent, values)] for name, *values in columns]
@@ -112,18 +119,25 @@ def evaluate(
     indices: list[int] | None = None,
     each: Callable[[str, Matrix], object] | None = None,
 ) -> Evaluation:
-    """Compare predictions with labels, image by image (sizes may differ).
+    """Compare predictions with labels, image by image; sizes may differ.
 
     Args:
-        predict: (1, 3, H, W) and (1, 1, H, W) in 0..1 to class ids (1, H, W), for example ``model.predict``.
-        dataset: with labels.
-        absent: convention for classes absent from both, see :class:`cimnet.evaluation.metrics.Scores`.
-        progress: called with the number of images done.
-        indices: evaluate only these (used to share the work between processes).
-        each: called with the id and the confusion matrix (K, K) of each image.
+        predict: called with images (1, 3, H, W) and (1, C, H, W), float32 in 0..1 on ``device``; returns class ids (1,
+            H, W). For example ``model.predict``, or ``predictor.segment`` with what :func:`cimnet.load` returns.
+        dataset: pairs with labels.
+        absent: what a class counts that has neither true nor predicted pixels: "ignore" leaves it out of the mean IoU,
+            "zero" counts it as 0.
+        device: where the images are put before ``predict`` is called.
+        workers: processes that read the pairs; 0: this one.
+        progress: called with the number of images done after each image.
+        indices: pairs to evaluate, by their index in the data set. None: all.
+        each: called after each image with the pair's id and its confusion matrix (K, K).
+
+    Returns:
+        Confusion matrices; ``.scores.miou`` is the mean IoU in 0..1.
 
     Raises:
-        DataError: if a pair has no label, an id lies outside the classes, or a prediction has another size.
+        DataError: a pair has no label, an id lies outside the classes, or a prediction has another size than its label.
     """
     result = Evaluation(tuple(dataset.classes), absent)
     any_flag = any(dataset.flags)
@@ -145,11 +159,12 @@ def evaluate(
 
 
 def load_pairs(dataset: RGBTDataset, indices: list[int] | None = None, workers: int = 0) -> Iterator[Batch]:
-    """Pairs of a data set in batches of one, so that their sizes may differ.
+    """Read pairs in batches of one, so that their sizes may differ.
 
     Args:
-        indices: only these; None: all.
-        workers: processes that read them; 0: this one.
+        dataset: the pairs.
+        indices: pairs to read, by their index. None: all.
+        workers: processes that read; 0: this one.
     """
     loader: Any = DataLoader(
         Subset(dataset, indices if indices is not None else list(range(len(dataset)))),

@@ -44,9 +44,9 @@ class BoxEvaluation:
     """Masks of a data set, judged by boxes.
 
     Attributes:
-        classes: names by id.
-        images: one entry an annotated image, also those without a box.
-        left_out: pairs of the split that the box file does not list as annotated.
+        classes: class names, in the order of the ids.
+        images: one entry for each annotated image, also for those without a box.
+        left_out: number of pairs in the split that the box file does not list as annotated.
     """
 
     classes: tuple[str, ...]
@@ -150,16 +150,18 @@ def evaluate_boxes(
     workers: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> BoxEvaluation:
-    """Compare predictions with boxes, image by image (sizes may differ). Labels are not needed.
+    """Compare predictions with boxes, image by image; sizes may differ. Labels are not needed.
 
     Args:
-        predict: (1, 3, H, W) and (1, 1, H, W) in 0..1 to class ids (1, H, W), for example ``model.predict``.
+        predict: as in :func:`cimnet.evaluate`.
         dataset: pairs; those that the boxes' file does not list as annotated are left out.
-        boxes: of the data set's pairs, see :func:`cimnet.data.boxes.boxes_of_pairs`.
-        progress: called with the number of images done.
+        boxes: boxes of these pairs, from :func:`cimnet.data.boxes.boxes_of_pairs`.
+        device: where the images are put before ``predict`` is called.
+        workers: processes that read the pairs; 0: this one.
+        progress: called with the number of images done after each image.
 
     Raises:
-        DataError: no pair is annotated, no box is scored, or a prediction has another size.
+        DataError: no pair is annotated, no box is scored, or a prediction has another size than its image.
     """
     annotated = set(boxes.annotated)
     chosen = [k for k, name in enumerate(dataset.ids) if name in annotated]

@@ -17,10 +17,17 @@ Values = npt.NDArray[np.float64]
 
 
 def confusion_matrix(truth: npt.NDArray[np.integer], prediction: npt.NDArray[np.integer], num_classes: int) -> Matrix:
-    """Count pixels: row = true class, column = predicted class, (K, K). Pixels whose truth is 255 are left out.
+    """Count pixels by true and predicted class. Pixels whose label is 255 are left out.
+
+    Args:
+        truth, prediction: class ids of one shape, mostly (H, W), integers.
+        num_classes: K.
+
+    Returns:
+        (K, K) int64: row = true class, column = predicted class.
 
     Raises:
-        DataError: the two have different sizes, or one has an id outside the classes, which would count as another.
+        DataError: the shapes differ, or an id lies outside the classes: it would be counted as another class.
     """
     if truth.shape != prediction.shape:
         raise DataError(
@@ -45,12 +52,14 @@ def require_ids(what: str, ids: npt.NDArray[np.integer], num_classes: int) -> No
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one confusion matrix, all in 0..1; NaN where a class has no pixel to judge by.
+    """Scores of one confusion matrix, all in 0..1; NaN for a class without a pixel to judge by.
 
     Attributes:
-        iou, accuracy, f1: per class (K,); accuracy is the recall, true positives over true pixels.
-        miou: mean IoU over the classes. A class absent from truth *and* prediction is left out (``absent="ignore"``)
-            or counts as 0 (``absent="zero"``, the convention of RTFNet's and CMNeXt's code).
+        iou: (K,), intersection over union of each class.
+        accuracy: (K,), recall of each class: correct pixels over true pixels.
+        f1: (K,), F1 of each class, from its pixels.
+        miou: mean of ``iou``. A class with neither true nor predicted pixels is left out (``absent="ignore"``) or
+            counts as 0 (``absent="zero"``, the convention of RTFNet's and CMNeXt's code).
         pixel_accuracy: correct pixels over all labelled pixels.
     """
 
@@ -62,7 +71,12 @@ class Scores:
 
 
 def scores(matrix: Matrix, absent: Absent = "ignore") -> Scores:
-    """Scores of a confusion matrix (K, K), rows truth, columns prediction."""
+    """Scores of a confusion matrix.
+
+    Args:
+        matrix: (K, K), row = true class, column = predicted class.
+        absent: see :class:`Scores`.
+    """
     correct = np.diag(matrix).astype(np.float64)
     true, predicted = matrix.sum(1).astype(np.float64), matrix.sum(0).astype(np.float64)
     iou = _ratio(correct, true + predicted - correct)

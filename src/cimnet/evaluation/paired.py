@@ -24,9 +24,9 @@ class PairedDifference:
     Attributes:
         first, second: pooled mIoU of each model.
         low, high: ends of the interval of ``second - first``.
-        confidence: of the interval, 0.95 for 95 %.
+        confidence: probability of the interval, 0.95 for 95 %.
         groups: number of groups that were drawn from.
-        better, worse: groups in which the second model scores more, and less.
+        better, worse: number of groups in which the second model scores higher, and lower.
     """
 
     first: float
@@ -58,22 +58,23 @@ def paired_difference(
     Groups (sequences, scenes, arrangements) are drawn with replacement, the same ones for both models. Each draw gives
     a difference of the two mIoU over all images of the drawn groups; the interval reaches from one percentile of these
     differences to the other (the percentile method: Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-    chapter 13). Images of one group are alike, so drawing single images would give an interval that is too narrow.
-    With fewer than about 20 groups the interval is itself too narrow by some.
+    chapter 13). Images of one group are alike, so drawing single images would give an interval that is too narrow. With
+    fewer than about 20 groups, the interval is still somewhat too narrow.
 
     The mean is taken over the classes that have true pixels among the images drawn: both models are then judged by the
     same classes.
 
     Args:
-        first, second: (images, K, K) confusion matrices of each image, rows truth; floats where runs were averaged.
-        groups: of each image.
-        confidence: of the interval, in 0..1.
-        draws: of the bootstrap.
-        seed: of the draws.
+        first, second: (images, K, K), confusion matrices of each image by the two models, row = true class; floats if
+            runs were averaged.
+        groups: name of the group of each image.
+        confidence: probability of the interval, above 0 and below 1.
+        draws: number of draws.
+        seed: seed of the random draws.
 
     Raises:
-        DataError: other shapes, labels that differ between the two, fewer than two groups, or no labelled
-            pixel.
+        DataError: the shapes differ, the models saw different labels, there are fewer than two groups, or no pixel is
+            labelled.
     """
     if first.shape != second.shape or first.ndim != 3 or len(groups) != len(first):
         raise DataError(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cimnet.checkpoint import ModelInfo, load_checkpoint
+from cimnet.checkpoint import ModelInfo
 from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.dataset import Broken
 from cimnet.errors import CheckpointError, ConfigError
@@ -21,54 +20,29 @@ from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.hub import push, save_folder
 from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
 from cimnet.inference.prepared import PreparedPair, is_whole, of_one_size
-from cimnet.inference.settings import WHOLE, Settings, choose_device
+from cimnet.inference.settings import WHOLE, Settings
 from cimnet.inference.windows import Block, Read, Windows, stitch_windows
 from cimnet.models import RGBTModel
 from cimnet.models.base import class_ids
 from cimnet.models.folding import FoldedModel
-from cimnet.weights.locate import EXPORTED, locate
-
-
-def load(
-    source: str | Path, device: str | torch.device | None = None, *, trust: bool = False, **settings: Any
-) -> Predictor:
-    """Open a trained model for prediction.
-
-    Args:
-        source: run folder, ``.safetensors`` file or folder that `Predictor.save` wrote; exported ``.onnx``, ``.xml``
-            (OpenVINO) or ``.pt2`` file; the name of a repository on the Hugging Face Hub, ``user/name``; or
-            ``starter``, the checkpoint that comes with the package. A checkpoint of that name in the working folder
-            comes first, with a warning.
-        device: by default CUDA where there is one, else the CPU.
-        trust: open a ``.pt2`` file, too: torch may run code that such a file holds, so do this for your own files only.
-            No other kind needs it.
-        settings: fields of :class:`Settings`.
-
-    Raises:
-        CheckpointError: if the file cannot be used, or needs ``trust``.
-        ConfigError: if there is no such device here, or a setting is out of range.
-    """
-    path = locate(source)
-    if path.suffix in EXPORTED:
-        from cimnet.inference.backends.runtime import load_exported
-
-        if device is not None and choose_device(device).type != "cpu":
-            raise ConfigError(f"device '{device}': exported models run on the CPU; load the checkpoint for another one")
-        if settings.get("precision", "float32") != "float32":
-            raise ConfigError("precision: of an exported model it is chosen by `cimnet export`; leave it out")
-        model, info = load_exported(path, trust)
-        return Predictor(model, info, torch.device("cpu"), Settings(**settings))
-    return Predictor(*load_checkpoint(path), choose_device(device), Settings(**settings))
 
 
 class Predictor:
-    """A model with what it needs to read a user's images.
+    """A model with what it needs to read a user's images. :func:`cimnet.load` makes one.
+
+    Args:
+        model: a model of this package, or an exported one.
+        info: what stands beside the weights, see :class:`cimnet.checkpoint.ModelInfo`.
+        device: where the model runs.
+        settings: how it is run. None: the defaults of :class:`cimnet.inference.settings.Settings`.
 
     Attributes:
-        model: in evaluation mode on ``device``; for exported files what
-            :mod:`cimnet.inference.backends.runtime` makes of them.
-        info: classes, colours, thermal scaling, scores.
-        settings: how the model is run.
+        model: the model, in evaluation mode on ``device``.
+        info, device, settings: as given.
+
+    Raises:
+        ConfigError: ``leave_out_broken`` is set, and the model sees one sensor alone.
+        CheckpointError: it is set, and the checkpoint has no alarm.
     """
 
     def __init__(
@@ -93,7 +67,7 @@ class Predictor:
         """The model as a torch module.
 
         Raises:
-            CheckpointError: the model was exported: its weights and inner maps are not available.
+            CheckpointError: the model is an exported one, whose weights cannot be reached.
         """
         if not isinstance(self.model, RGBTModel):
             raise CheckpointError("this needs the checkpoint (.safetensors), not a model exported from it")
@@ -110,17 +84,17 @@ class Predictor:
 
     @property
     def has_alarm(self) -> bool:
-        """Whether `alarm` works: the checkpoint went through `cimnet calibrate` and was not exported."""
+        """Whether :meth:`alarm` works: the checkpoint went through `cimnet calibrate` and was not exported."""
         return self.info.alarm is not None and isinstance(self.model, RGBTModel)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names by class id."""
+        """Class names, in the order of the ids."""
         return self.info.classes
 
     @property
     def colors(self) -> tuple[tuple[int, int, int], ...]:
-        """(red, green, blue) by class id."""
+        """(red, green, blue) of each class, 0..255."""
         return self.info.colors
 
     def open_dataset(
@@ -132,12 +106,14 @@ class Predictor:
         broken: Broken = "keep",
         require_labels: bool = True,
     ) -> RGBTDataset:
-        """Open a split to be scored with this model: its classes and thermal scaling are the checkpoint's.
+        """Open a split to score this model on it, with the checkpoint's classes and thermal scaling.
 
-        `require_labels` False: pairs without a label, too, to be scored by boxes.
+        Args:
+            root, split, layout, broken, require_labels: as in :func:`cimnet.open_dataset`. Boxes can also score pairs
+                without labels.
 
         Raises:
-            DataError: if the data cannot be used or names other classes than the model was trained on.
+            DataError: the data cannot be used, or names other classes than the model was trained on.
         """
         return open_dataset(
             root,
@@ -156,23 +132,34 @@ class Predictor:
         """Segment one pair of any size.
 
         Args:
-            rgb: path, PIL image, array (H, W, 3) or tensor (3, H, W): uint8 in 0..255 or floats in 0..1; None: missing.
-            thermal: path, PIL image, array (H, W) or tensor (1, H, W); of a second modality of several channels
-                (H, W, C) or (C, H, W). Integers (and a PIL image of any kind) are raw counts that ``info.scaling``
-                maps to 0..1, floats are in 0..1 already. The same path as ``rgb`` for a 4-channel file. None: missing.
+            rgb: a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W): uint8 in 0..255, or floats in 0..1.
+                None: missing.
+            thermal: a path, a PIL image, an array (H, W) or a tensor (1, H, W), of the same size and registered to
+                ``rgb``. Integers and PIL images hold raw counts, which ``info.scaling`` maps to 0..1; floats are in
+                0..1 already. Of a second modality of C channels: (H, W, C) or (C, H, W). The same path as ``rgb`` for a
+                4-channel file. None: missing.
 
         Returns:
             Class ids (H, W), uint8.
 
         Raises:
-            DataError: if an image cannot be read, has another shape, type or depth, the sizes differ, or both are
+            DataError: an image cannot be read or has another shape, type or depth; the sizes differ; or both are
                 missing.
         """
         return self.predict_batch([(rgb, thermal)])[0]
 
     def predict_batch(self, pairs: Iterable[tuple[ImageLike | None, ImageLike | None]]) -> list[npt.NDArray[np.uint8]]:
-        """Segment pairs, of one size or several; neighbours of one size share passes of up to ``batch_size``. Arguments
-        and errors as in `predict`."""
+        """Segment several pairs. Neighbours of one size share passes of up to ``batch_size``.
+
+        Args:
+            pairs: (rgb, thermal) of each, as in :meth:`predict`.
+
+        Returns:
+            The masks in this order, class ids (H, W) uint8.
+
+        Raises:
+            DataError: as :meth:`predict`.
+        """
         masks: list[npt.NDArray[np.uint8]] = []
         for group in of_one_size((self.tensors(*pair) for pair in pairs), self.settings.batch_size):
             masks += self.predict_prepared(self.prepare(group))
@@ -182,11 +169,12 @@ class Predictor:
         """Ask the alarms about pairs, and put black for the sensors that are left out.
 
         Args:
-            pairs: (3, H, W) and (1, H, W) in 0..1, of one size, up to ``batch_size`` of them.
-            judge: of which pairs the alarm is asked for; with ``leave_out_broken`` all that lack no image are judged.
+            pairs: (3, H, W) and (1, H, W) in 0..1, all of one size, up to ``batch_size`` of them.
+            judge: for each pair, whether to ask the alarms. With ``leave_out_broken``, every pair with both images is
+                judged.
 
         Raises:
-            CheckpointError: as `alarm_model`, if a pair is to be judged.
+            CheckpointError: a pair is to be judged, and the checkpoint has no alarm that works.
         """
         prepared = [PreparedPair(*pair) for pair in pairs]
         leave_out = [self.settings.leave_out_broken and is_whole(*pair) for pair in pairs]
@@ -205,17 +193,24 @@ class Predictor:
         return prepared
 
     def predict_prepared(self, pairs: Sequence[PreparedPair]) -> list[npt.NDArray[np.uint8]]:
-        """Class ids (H, W) of what `prepare` gave; the model does not run again for masks that the alarm's passes
-        gave."""
+        """Class ids (H, W) of pairs from :meth:`prepare`. For masks that the alarms' passes gave, the model does not
+        run again.
+        """
         found = iter(self._masks([(p.rgb, p.thermal) for p in pairs if p.mask is None]))
         return [next(found) if pair.mask is None else pair.mask for pair in pairs]
 
     def predict_proba(self, rgb: ImageLike | None, thermal: ImageLike | None) -> npt.NDArray[np.float32]:
-        """Probabilities of the classes for one pair; arguments and errors as in `predict`.
+        """Probabilities of the classes for one pair.
+
+        Args:
+            rgb, thermal: as in :meth:`predict`.
 
         Returns:
-            (K, H, W) float32, summing to 1 over the classes; with the checkpoint's temperature where `cimnet calibrate`
-            has fitted one. They take 4·K bytes a pixel.
+            (K, H, W) float32, which sum to 1 over the classes; calibrated if `cimnet calibrate` has fitted a
+            temperature. They take 4·K bytes a pixel.
+
+        Raises:
+            DataError: as :meth:`predict`.
         """
         return self.proba_of_prepared(self.prepare([self.tensors(rgb, thermal)])[0])
 
@@ -235,14 +230,15 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to (B, K, H, W) float32 on ``device``, in one pass."""
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to logits (B, K, H, W), float32 on ``device``, in one pass."""
         with self._autocast():
             return self._fastest(rgb.to(self.device), thermal.to(self.device)).logits.float()
 
     @torch.inference_mode()
     def probabilities(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to probabilities (B, K, H, W) float32 on the CPU: the mean over
-        the settings' sizes and mirror images."""
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to probabilities (B, K, H, W), float32 on the CPU: the mean over
+        the sizes and mirror images that the settings name.
+        """
         total: Tensor | None = None
         size = (rgb.shape[-2], rgb.shape[-1])
         for scale in self.settings.scales:
@@ -257,8 +253,9 @@ class Predictor:
         return (total / (len(self.settings.scales) * (1 + self.settings.flip))).cpu()
 
     def segment(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to class ids (B, H, W), int64, by the settings but in one
-        window."""
+        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to class ids (B, H, W), int64: as the settings say, but in one
+        window.
+        """
         if self.settings.averages:
             return class_ids(self.probabilities(rgb, thermal))
         with self._autocast():  # predict: exported files may give class ids alone
@@ -286,22 +283,29 @@ class Predictor:
         return mask
 
     def alarm(self, rgb: ImageLike, thermal: ImageLike) -> Alarm:
-        """Whether a sensor looks broken or the pair misaligned; three passes of the model over the whole pair, reduced
-        to `WHOLE` pixels if it is larger. Arguments as in `predict`.
+        """Ask whether a sensor looks broken or the pair misaligned. This takes three passes of the model over the whole
+        pair, which is reduced to 1.3 megapixels if it is larger.
+
+        Args:
+            rgb, thermal: as in :meth:`predict`; neither may be missing.
+
+        Returns:
+            Probabilities of ``rgb_broken``, ``thermal_broken`` and ``misaligned``, the alarms that are raised, and a
+            sentence for each of these.
 
         Raises:
             CheckpointError: the checkpoint has no alarm, or one of another version.
-            DataError: as in `predict`.
+            DataError: as :meth:`predict`.
         """
         alarm = self.prepare([self.tensors(rgb, thermal)], [True])[0].alarm
         assert alarm is not None  # it was asked for
         return alarm
 
     def alarm_model(self) -> AlarmModel:
-        """What judges in `alarm`.
+        """What judges in :meth:`alarm`.
 
         Raises:
-            CheckpointError: the checkpoint has no alarm, one of another version, or the model was exported.
+            CheckpointError: the checkpoint has no alarm, or one of another version, or the model is an exported one.
         """
         if not isinstance(self.model, RGBTModel):
             raise CheckpointError("an exported model raises no alarms; use the checkpoint it was made from")
@@ -310,21 +314,39 @@ class Predictor:
         return AlarmModel.from_dict(self.info.alarm, self.info.second.name)
 
     def save(self, folder: str | Path, small: bool = False) -> None:
-        """Write a folder to share: weights, JSON, model card. `cimnet.load(folder)` opens it.
+        """Write a folder to share: weights, JSON, model card. ``cimnet.load(folder)`` opens it.
 
         Args:
-            small: store matrices in 8 bits, a quarter of the size; masks change a little, so score the result.
+            folder: new or empty.
+            small: whether to store matrices in 8 bits, a quarter of the size. Masks change a little, so score the
+                result.
 
         Raises:
-            CimnetError: the folder is not empty or cannot be written, or the model was exported.
+            CimnetError: the folder is not empty or cannot be written, or the model is an exported one.
         """
         save_folder(Path(folder), self.network, self.info, small)
 
     def push_to_hub(self, repository: str, private: bool = True, token: str | None = None, small: bool = False) -> str:
-        """Upload that folder to the Hugging Face Hub, see :func:`cimnet.inference.hub.push`."""
+        """Upload the folder of :meth:`save` to the Hugging Face Hub.
+
+        Args:
+            repository: ``user/name``; it is made if it does not exist.
+            private: whether a new repository is private.
+            token: access token. None: the one that `hf auth login` stored, or HF_TOKEN.
+            small: as in :meth:`save`.
+
+        Returns:
+            Address of the commit.
+
+        Raises:
+            CheckpointError: you are not logged in or not allowed, the Hub cannot be reached, or the model is an
+                exported one.
+        """
         return push(self.network, self.info, repository, private, token, small)
 
     def tensors(self, rgb: ImageLike | None, thermal: ImageLike | None) -> tuple[Tensor, Tensor]:
-        """What the model gets for one pair, (3, H, W) and (1, H, W) in 0..1; arguments and errors as in predict."""
+        """What the model gets for one pair: (3, H, W) and (1, H, W), float32 in 0..1. Arguments and errors as in
+        :meth:`predict`.
+        """
         settings = self.settings
         return pair_tensors(rgb, thermal, self.info, force_range=settings.force_range, bands=settings.bands)

@@ -21,20 +21,22 @@ class Settings:
     """How a model is run.
 
     Attributes:
-        window: side of the square windows into which large images are cut, pixels, see
-            :mod:`cimnet.inference.windows`. None: images up to `WHOLE` pixels at once, larger ones in windows of 640.
-        overlap: of neighbouring windows, share of their side.
+        window: side of the square windows into which large images are cut, pixels, at least 32, see
+            :mod:`cimnet.inference.windows`. None: images of up to 1280 × 1024 pixels in one pass, larger ones in
+            windows of 640.
+        overlap: overlap of neighbouring windows as a share of their side, 0 to 0.75.
         batch_size: images or windows in one pass.
-        flip: also predict each image mirrored, and average the probabilities.
-        scales: predict each image at these sizes, and average the probabilities.
-        precision: ``float32``; ``bfloat16`` or ``float16`` for autocast.
-        leave_out_broken: predict without a sensor that the checkpoint's alarm calls broken, if it does not call the
-            other one broken. For whole pairs: `Predictor.predict`, `predict_batch`, `predict_proba`, and videos.
-        force_range: accept thermal images with half of their values or more outside the training range.
-        bands: which bands of image files are red, green, blue and thermal; None: the files say.
+        flip: whether to predict each image mirrored, too, and average the probabilities.
+        scales: factors on the size, each 0.1 to 4: predict each image at these sizes and average the probabilities.
+        precision: ``float32``, or ``bfloat16`` or ``float16`` for autocast.
+        leave_out_broken: whether to predict without a sensor that the checkpoint's alarm calls broken, if it does not
+            call the other one broken. For pairs with both images: `Predictor.predict`, `predict_batch`,
+            `predict_proba`, and videos.
+        force_range: whether to accept thermal images with half of their values or more outside the range of training.
+        bands: which bands of image files are red, green, blue and thermal. None: as the files say.
 
     Raises:
-        ConfigError: naming a field that is out of range.
+        ConfigError: a field is out of range; the message names it.
     """
 
     window: int | None = None

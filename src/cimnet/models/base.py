@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from cimnet.models.explicit_alignment import ThermalAlignment
+from cimnet.models.recompute import recompute
 from cimnet.models.state_names import rename_former_state
 
 
 class Alone(NamedTuple):
-    """Streams of one sensor that were decoded by themselves, for the loss.
+    """Predictions from streams of one sensor that were decoded by themselves, for the loss.
 
     Attributes:
-        logits: (M, K, H, W), M may be 0.
-        pairs: (M,) int64, index in the batch of each one's pair.
+        logits: (M, K, H, W); M may be 0.
+        pairs: (M,) int64, index in the batch of the pair that each one belongs to.
     """
 
     logits: Tensor
@@ -29,13 +28,13 @@ class Alone(NamedTuple):
 
 
 class Auxiliary(NamedTuple):
-    """Logits of a further head, for the loss.
+    """Logits of a further head of a published network, for the loss.
 
     Attributes:
-        logits: (B, K, H, W) at the input's size; K = 2 for targets other than ``classes``.
-        weight: factor of its loss beside that of :attr:`Output.logits`, which has 1.
-        target: ``classes``, the labels; ``foreground``, 1 where the label is not class 0; ``boundary``, 1 at the
-            borders between classes.
+        logits: (B, K, H, W) at the images' size; K = 2 for targets other than ``classes``.
+        weight: factor of this head's loss, where the loss of :attr:`Output.logits` has 1.
+        target: what the head predicts. ``classes``: the labels. ``foreground``: 1 where the label is not class 0.
+            ``boundary``: 1 at the borders between classes.
     """
 
     logits: Tensor
@@ -47,15 +46,17 @@ class Output(NamedTuple):
     """What a model returns.
 
     Attributes:
-        logits: (B, K, H, W) at the input's size.
-        mutual_information: scalar in nats in training mode, None otherwise or for models without the head.
-        offsets: per stage (B, 2·K², h, w), order (dy, dx) per tap, in pixels of that stage; empty for models without
-            them.
-        flow: (B, 2, H/4, W/4) of explicit alignment, (dy, dx) in pixels of stage 1; None without it.
-        alone: RGB streams and thermal streams by themselves, in training mode; None where none are drawn.
-        auxiliary: further heads, in training mode, of networks that have some.
-        reliability: (B, 3, H/4, W/4), the weights that a gate gives to the pair, RGB alone and thermal alone; None
-            without a gate, see :class:`cimnet.models.reliability_gate.ReliabilityGate`.
+        logits: (B, K, H, W) at the size of the images, before softmax.
+        mutual_information: estimate of what both streams share, a scalar in nats (paper, eq. 1–5). None outside
+            training mode, and for models without that head.
+        offsets: of each stage (B, 2·K², h, w), where K is here the kernel's size: (dy, dx) of each sampling point of
+            the deformable convolution, in pixels of that stage (paper, eq. 13). Empty for models without offsets.
+        flow: (B, 2, H/4, W/4), (dy, dx) by which explicit alignment moves the thermal image, in units of four image
+            pixels. None without it.
+        alone: in training mode, predictions from RGB streams and from thermal streams alone. None if there are none.
+        auxiliary: in training mode, further heads of published networks.
+        reliability: (B, 3, H/4, W/4), weights that a gate gives to the predictions from the pair, from RGB and from
+            thermal; they sum to 1. None without a gate, see :class:`cimnet.models.reliability_gate.ReliabilityGate`.
     """
 
     logits: Tensor
@@ -71,13 +72,14 @@ class EncoderInputs(NamedTuple):
     """Images that are ready for the encoders, from :meth:`RGBTModel.begin`.
 
     Attributes:
-        rgb, thermal: (B, 3, h, w), normalised; the thermal image aligned where the model does that, and (B, C, h, w)
-            where it has several channels.
-        size: (H, W) of the images as they came.
+        rgb: (B, 3, h, w), normalised.
+        thermal: (B, 3, h, w), normalised, its one channel three times; (B, C, h, w) if it has several channels.
+            Registered to RGB if the model does that.
+        size: (H, W) of the images as they were given.
         padded: (h, w), multiples of ``stride``.
-        has_rgb, has_thermal, has_both: which images and whole pairs show anything, (B,) bool, or None for all; see
-            :meth:`RGBTModel.find_present`. None where the caller did not ask.
-        flow: see :class:`Output`.
+        has_rgb, has_thermal, has_both: (B,) bool, which RGB images, thermal images and whole pairs are not blank. None:
+            all of them, or the caller did not ask.
+        flow: as in :class:`Output`.
     """
 
     rgb: Tensor
@@ -123,55 +125,35 @@ def run_on_present(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor 
     return found.new_zeros(len(x), *found.shape[1:]).index_copy(0, there.nonzero()[:, 0], found)
 
 
-def _recompute(module: nn.Module, *inputs: Any) -> Any:
-    return checkpoint(
-        module,
-        *inputs,
-        use_reentrant=False,
-        context_fn=lambda: (nullcontext(), _statistics_kept(module)),
-    )
-
-
-@contextmanager
-def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Context in which batch normalisation does not update its running statistics: the first pass has counted the
-    batch."""
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm, (_, count) in zip(norms, before, strict=True):
-        norm.momentum = 0.0
-        norm.num_batches_tracked = None if count is None else count.clone()  # one to count on
-    try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, count
-
-
 class RGBTModel(nn.Module):
-    """Base of all models: takes images in 0..1 and normalises, scales and pads them itself.
+    """Base of all models: it takes images in 0..1 and normalises, scales and pads them itself.
 
-    A missing image (None) counts as a black one. In two-stream models, the stream of an image that shows nothing (all
-    pixels alike) holds zeros, see :func:`run_on_present`.
+    A missing image (None) counts as a black one. In models with two streams, the stream of a blank image (all pixels
+    alike) holds zeros, see :func:`run_on_present`.
 
-    The statistics for normalisation are buffers, so they travel with the weights. Images are scaled by
-    ``input_scale``, padded to a multiple of ``stride`` by repeating the border, and the logits are cropped and
-    resized back.
+    The statistics for normalisation are buffers, so they travel with the weights. Images are scaled by ``input_scale``
+    and padded to a multiple of ``stride`` by repeating the border; the logits are cropped and resized back.
 
     Args:
-        rgb_mean, rgb_std: three numbers each, of RGB in 0..1 (those of the encoder's pretraining).
-        input_scale: factor applied to height and width before the encoders in evaluation mode, 1 for none; below 1 it
-            trades detail for speed. In training mode images are taken as they are: the training transform scales them.
-        thermal_channels: C of the thermal image; more than 1 of another second modality.
-        explicit_alignment: bring the thermal image to the RGB image before the encoders, see
-            :class:`cimnet.models.explicit_alignment.ThermalAlignment`; for models that take both through :meth:`begin`,
-            and for one channel.
+        rgb_mean, rgb_std: mean and standard deviation of red, green and blue in 0..1, three numbers each: those of the
+            data on which the encoder was pretrained.
+        input_scale: factor on height and width before the encoders in evaluation mode, above 0 and at most 4. 1: none.
+            Below 1 the model is faster and sees less detail. In training mode the images keep their size.
+        explicit_alignment: whether the thermal image is registered to the RGB image before the encoders, see
+            :class:`cimnet.models.explicit_alignment.ThermalAlignment`. For models that take both images through
+            :meth:`begin`; needs ``thermal_channels`` 1.
+        thermal_channels: channels C of the second image, at least 1. A thermal image has 1; another modality may have
+            more.
 
     Attributes:
+        stride: images are padded to multiples of this, pixels.
         checkpointing: in training, keep only the inputs of the stages and compute the rest again for the gradient: less
             memory, more time.
-        fitted_afterwards: beginnings of the names of weights that no training changes, and no other model gives.
-        former_names: modules that were renamed since version 0.1: the name there to today's.
+        fitted_afterwards: beginnings of the names of weights that training leaves alone and no other model provides.
+        former_names: modules that were renamed since version 0.1: old name to new name.
+
+    Raises:
+        ValueError: ``input_scale`` or ``thermal_channels`` is out of range.
     """
 
     stride = 32
@@ -208,21 +190,26 @@ class RGBTModel(nn.Module):
         self.register_load_state_dict_pre_hook(rename_former_state)  # type: ignore[no-untyped-call]  # untyped in torch
 
     def set_thermal_statistics(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
-        """Store mean and standard deviation of the training set's thermal images (0..1) beside the weights; one number
-        for all channels, or one a channel."""
+        """Store how thermal images are normalised, beside the weights.
+
+        Args:
+            mean, std: mean and standard deviation of the training set's thermal images in 0..1: one number for all
+                channels, or one for each channel. A standard deviation below 1e-4 is raised to it.
+        """
         for buffer, value in ((self.thermal_mean, mean), (self.thermal_std, std)):
             buffer.copy_(torch.as_tensor(value, dtype=buffer.dtype).view(1, -1, 1, 1))
         self.thermal_std.clamp_(min=1e-4)
 
     def begin(self, rgb: Tensor | None, thermal: Tensor | None, streams: bool = True) -> EncoderInputs:
-        """What every model does first: images (B, 3, H, W) and (B, C, H, W) in 0..1, one of which may be None, to
-        :class:`EncoderInputs`. C is ``thermal_channels``, mostly 1.
+        """Prepare the images for the encoders; every ``forward`` starts with this.
 
         Args:
+            rgb: (B, 3, H, W) in 0..1; None: missing.
+            thermal: (B, C, H, W) in 0..1, C = ``thermal_channels``; None: missing.
             streams: whether the model has an encoder for each sensor. If so, find out which images are blank.
 
         Raises:
-            ValueError: as :meth:`complete`.
+            ValueError: both images are missing, or the shapes do not fit each other.
         """
         rgb, thermal = self.complete(rgb, thermal)
         size = (rgb.shape[-2], rgb.shape[-1])
@@ -236,10 +223,17 @@ class RGBTModel(nn.Module):
         return EncoderInputs(rgb, thermal, size, (rgb.shape[-2], rgb.shape[-1]), has_rgb, has_thermal, has_both, flow)
 
     def complete(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The pair (B, 3, H, W) and (B, C, H, W), with zeros for an image that is missing.
+        """Check the shapes of a pair, and put zeros in place of a missing image.
+
+        Args:
+            rgb: (B, 3, H, W); None: missing.
+            thermal: (B, C, H, W), C = ``thermal_channels``; None: missing.
+
+        Returns:
+            Both images.
 
         Raises:
-            ValueError: if both are missing, or a shape is not (B, 3, H, W) and (B, C, H, W) of equal B, H, W.
+            ValueError: both images are missing, or the shapes do not fit each other.
         """
         channels = self.thermal_channels
         if rgb is None:
@@ -272,11 +266,15 @@ class RGBTModel(nn.Module):
 
     def recomputed(self, module: nn.Module) -> Callable[..., Any]:
         """The module as a callable; with ``checkpointing``, it runs a second time in the backward pass."""
-        return partial(_recompute, module) if self.checkpointing and self.training else module
+        return partial(recompute, module) if self.checkpointing and self.training else module
 
     def prepare(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalise, scale and pad. Returns both as (B, 3, h, w), h and w multiples of ``stride``; a thermal image of
-        several channels as (B, C, h, w)."""
+        """Normalise, scale and pad a pair (B, 3, H, W) and (B, C, H, W) in 0..1.
+
+        Returns:
+            Both as (B, 3, h, w), h and w multiples of ``stride``; the one channel of a thermal image is repeated. A
+            second image of several channels stays (B, C, h, w).
+        """
         rgb = (rgb - self.rgb_mean) / self.rgb_std
         thermal = (thermal - self.thermal_mean) / self.thermal_std
         return self._fit(rgb), self._fit(thermal if self.thermal_channels > 1 else thermal.expand(-1, 3, -1, -1))
@@ -288,13 +286,22 @@ class RGBTModel(nn.Module):
         return F.pad(x, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
 
     def inner_size(self, height: int, width: int) -> tuple[int, int]:
-        """Of an image inside the model, before it is padded."""
+        """Height and width that an image of this size has inside the model, before it is padded, pixels."""
         if self.training or self.input_scale == 1:
             return height, width
         return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
 
     def restore(self, logits: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        """Bring logits (B, K, h/4, w/4) of a padded image to ``size``."""
+        """Bring logits back to the size of the images.
+
+        Args:
+            logits: (B, K, h', w'), of the padded image at any resolution, mostly a quarter.
+            padded: (h, w) of the padded image.
+            size: (H, W) of the images as they were given.
+
+        Returns:
+            (B, K, H, W)
+        """
         logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
         height, width = self.inner_size(*size)
         logits = logits[:, :, :height, :width]
@@ -304,8 +311,18 @@ class RGBTModel(nn.Module):
 
     @torch.inference_mode()
     def predict(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
-        """Class ids (B, H, W), int64, from images (B, 3, H, W) and (B, C, H, W) in 0..1, one of which may be None. Runs
-        in evaluation mode."""
+        """Segment a batch of pairs in evaluation mode; the modules' modes are as before afterwards.
+
+        Args:
+            rgb: (B, 3, H, W) in 0..1, red first; any H and W. None: missing.
+            thermal: (B, C, H, W) in 0..1, C = ``thermal_channels``. None: missing.
+
+        Returns:
+            Class ids (B, H, W), int64.
+
+        Raises:
+            ValueError: both images are missing, or the shapes do not fit each other.
+        """
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:

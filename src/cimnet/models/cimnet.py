@@ -27,27 +27,39 @@ from cimnet.models.two_stream import Streams, TwoStream
 
 
 class CIMNet(TwoStream):
-    """Complementary Information Mining Network (TGRS 2026, doi 10.1109/TGRS.2026.3654044).
+    """Complementary Information Mining Network (IEEE TGRS 2026, doi 10.1109/TGRS.2026.3654044). Equations are the
+    paper's.
 
     Args:
-        encoder: name for :func:`cimnet.models.encoder.create_encoder`; two of them are built, nothing is shared.
-        num_classes: K.
-        mutual_information: ``adversarial``, ``cooperative`` or None (no head). This is the switch MIR (mutual
-            information) of the paper's Table III.
-        msm: modality shift modelling, the first offsets (eq. 10); also a switch of Table III, as are the next two.
-        swr, cwr: rectification by spatial weights (eq. 11–18) and by channel weights (eq. 19–23). Offsets act through
-            the spatial step alone: without ``swr``, ``msm`` has no effect. Without both steps nothing is written back
-            to the encoders.
-        offset_update: ``replace`` or ``residual``, see :class:`cimnet.models.scsfr.SCSFR`.
-        modulation: DCN v2's mask in the alignment.
-        exchange_dropout: in training, probability per sample and stream that nothing is written back to its encoder,
-            so that it learns to work alone. With 1 nothing is ever written back, also at inference. Not in the paper.
-        decode_alone: if one image is missing, decode the other stream directly, past SCSFR and FFM. In training, also
-            decode the streams drawn by ``exchange_dropout`` on their own: with 1, every pair trains three predictions,
-            from both sensors, from RGB alone and from thermal alone. Not in the paper.
-        options: what all models of two encoders take, see :class:`cimnet.models.two_stream.TwoStream`: ``widths`` (C of
-            the four stages inside CIPA, SCSFR and FFM), ``decoder_channels``, ``pretrained``, ``input_scale``,
-            ``dropout``, ``explicit_alignment`` (not in the paper).
+        encoder: name for :func:`cimnet.models.encoder.create_encoder`, such as ``resnet101`` or ``mit_b4``. Two
+            encoders are built, one for each sensor, and they share no weights.
+        num_classes: K, the number of classes, at least 2.
+        mutual_information: head of CIPA that measures, in training, what both streams share (eq. 1–5). ``adversarial``:
+            the head keeps its estimate high while the features lower it. ``cooperative``: both lower it, as the paper
+            words it. None: no head. This is the switch MIR of the paper's Table III.
+        msm: whether CIPA predicts the first offsets (modality shift modelling, eq. 10). False: they are zero. The
+            switch MSM of Table III.
+        swr: whether SCSFR exchanges features by spatial weights (eq. 11–18). Only this step uses the offsets, so
+            without it ``msm`` has no effect.
+        cwr: whether SCSFR exchanges features by channel weights (eq. 19–23). With both ``swr`` and ``cwr`` False,
+            nothing is written back to the encoders.
+        offset_update: how a stage's offsets follow from those of the stage before. ``replace``: the new ones take their
+            place, which is eq. 13 taken literally. ``residual``: the new ones are added.
+        modulation: whether the deformable convolution also weighs its sampling points (DCN v2). Eq. 12 has no such
+            weights.
+        exchange_dropout: probability, 0 to 1, with which a stream of a training sample gets nothing back from the other
+            one, so that each encoder learns to work alone. At 1 nothing is ever written back, at inference either. Not
+            in the paper.
+        decode_alone: whether a stream whose partner is missing goes straight to the decoder, past SCSFR and FFM. In
+            training, streams that ``exchange_dropout`` chose are then decoded once more by themselves; at 1, every pair
+            trains three predictions: from both sensors, from RGB and from thermal. Not in the paper.
+        options: arguments of :class:`cimnet.models.two_stream.TwoStream`: ``widths`` (C of the four stages inside CIPA,
+            SCSFR and FFM), ``decoder_channels``, ``pretrained``, ``input_scale``, ``dropout``, ``explicit_alignment``,
+            ``encoder_options`` and ``thermal_channels``.
+
+    Raises:
+        ValueError: an option is out of range. :func:`cimnet.create_model` turns it into a ConfigError.
+        ConfigError: the encoder is unknown, or its weights cannot be loaded.
     """
 
     def __init__(
@@ -79,8 +91,18 @@ class CIMNet(TwoStream):
         self.decode_alone = decode_alone
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, any H and W, one of them None if it is missing, to
-        :class:`cimnet.models.base.Output`."""
+        """Predict a batch of pairs.
+
+        Args:
+            rgb: (B, 3, H, W) in 0..1, red first; any H and W. None: the RGB images are missing.
+            thermal: (B, C, H, W) in 0..1, C mostly 1, of the same H and W. None: the thermal images are missing.
+
+        Returns:
+            Logits (B, K, H, W) and, by the options, offsets, mutual information and logits of single streams.
+
+        Raises:
+            ValueError: both images are missing, or the shapes do not fit each other.
+        """
         images = self.begin(rgb, thermal)  # normalised and padded
         lone = self.choose_streams(images)  # not in the paper; with the default options, lone.* changes nothing
         maps = Streams(images.rgb, images.thermal)
@@ -102,12 +124,19 @@ class CIMNet(TwoStream):
         return output._replace(mutual_information=shared, offsets=tuple(offsets), flow=images.flow)
 
     def choose_streams(self, images: EncoderInputs) -> LoneStreams:
-        """Which streams of the batch work without their partner."""
+        """Choose the streams of the batch that work without their partner."""
         share = self.exchange_dropout if self.training else 0.0
         return choose_lone_streams(images.rgb, images.has_both, share, self.decode_alone)
 
     def read_out(self, scores: Tensor, lone: LoneStreams, images: EncoderInputs) -> Output:
-        """What the decoder gives, (B + streams, K, h/4, w/4), to logits at the images' size."""
+        """Turn the decoder's output into an :class:`Output` at the images' size.
+
+        Args:
+            scores: logits (B + M, K, h/4, w/4): those of the B pairs, then those of the M streams decoded by
+                themselves.
+            lone: which streams these are.
+            images: as the encoders got them.
+        """
         logits, alone = lone.split(self.restore(scores, images.padded, images.size))
         return Output(logits, alone=alone)
 

@@ -23,17 +23,21 @@ from cimnet.models.reliability_gate import ReliabilityGate
 
 
 class CIMNetX(CIMNet):
-    """CIMNet with alignment, streams that work alone and a gate over what they say.
+    """CIMNet for sensors that are displaced or broken: explicit alignment, streams that work alone, and a gate that
+    weighs their predictions. Not in the paper.
 
     Args:
-        encoder, num_classes: as of CIMNet.
-        reliability: weigh the three predictions. Without it, that of the pair stands.
-        options: as of CIMNet; ``explicit_alignment`` and ``decode_alone`` are true and ``exchange_dropout`` is 1 where
-            they are not given.
+        encoder: name for :func:`cimnet.models.encoder.create_encoder`.
+        num_classes: K, the number of classes, at least 2.
+        reliability: whether, in evaluation mode, a gate mixes the predictions from both sensors, from RGB and from
+            thermal at each pixel. `cimnet calibrate` fits the gate after training. False: the prediction from both
+            sensors stands.
+        options: arguments of :class:`cimnet.models.CIMNet`. Other defaults than there: ``explicit_alignment`` and
+            ``decode_alone`` are True, ``exchange_dropout`` is 1.
 
     Raises:
-        ValueError: also ``reliability`` without ``decode_alone`` and ``exchange_dropout`` 1, which train the single
-            sensors.
+        ValueError: an option is out of range, or ``reliability`` is combined with ``decode_alone`` False or an
+            ``exchange_dropout`` below 1: then nothing trains the predictions from single sensors.
     """
 
     fitted_afterwards = ("reliability.",)

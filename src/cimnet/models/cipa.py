@@ -15,8 +15,9 @@ from cimnet.models.mutual_information import MIMode, MutualInformationHead
 class ChannelAttention(nn.Module):
     """Global average pooling, a 1-D convolution across channels, sigmoid, multiply (eq. 6–9).
 
-    The kernel follows from the channel count as in ECA-Net (Wang et al., CVPR 2020): the odd number at or above
-    log2(C)/2 + 1/2.
+    Args:
+        channels: C of the map. It decides the kernel as in ECA-Net (Wang et al., CVPR 2020): the odd number at or above
+            log2(C)/2 + 1/2.
     """
 
     def __init__(self, channels: int) -> None:
@@ -33,8 +34,14 @@ class ChannelAttention(nn.Module):
 
 
 class CIPAOutput(NamedTuple):
-    """F''_R and F''_T (B, C, H, W), δ⁰ (B, 2·K², H, W; zeros without MSM) and the mutual information in nats (None
-    outside training)."""
+    """What CIPA returns.
+
+    Attributes:
+        rgb, thermal: F''_R and F''_T, (B, C, H, W).
+        offset: first offsets δ⁰, (B, 2·K², H, W), (dy, dx) of each sampling point in pixels of this map; zeros without
+            MSM.
+        mutual_information: estimate, a scalar in nats. None outside training mode, and without the head.
+    """
 
     rgb: Tensor
     thermal: Tensor
@@ -43,13 +50,15 @@ class CIPAOutput(NamedTuple):
 
 
 class CIPA(nn.Module):
-    """Measure what the streams share, amplify informative channels, and give the first offsets.
+    """Measure what the streams share, amplify informative channels, and predict the first offsets (paper III-B, eq.
+    1–10).
 
     Args:
-        channels: C of both stage-1 maps.
-        taps: K² sampling points of the deformable kernel.
-        mutual_information: head to train (see :class:`MutualInformationHead`), or None for no head (Table III, MIR).
-        msm: predict δ⁰ (Table III, MSM), or begin with no offsets.
+        channels: C of both maps of stage 1.
+        taps: K², number of sampling points of the deformable kernel.
+        mutual_information: how the head is trained, see :class:`MutualInformationHead`. None: no head (MIR of Table
+            III).
+        msm: whether to predict δ⁰ (MSM of Table III). False: δ⁰ is zero.
     """
 
     def __init__(
@@ -66,8 +75,12 @@ class CIPA(nn.Module):
             self.offset = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), last)
 
     def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> CIPAOutput:
-        """Two maps (B, C, H, W) of stage 1 to :class:`CIPAOutput`. The head runs only in training mode; only pairs that
-        have ``both`` (B,) images count."""
+        """Run CIPA on both maps of stage 1.
+
+        Args:
+            rgb, thermal: (B, C, H, W).
+            both: (B,) bool, pairs with both images; only these count for the mutual information. None: all.
+        """
         estimate = None
         if self.training and self.mi_head is not None:
             estimate = self.mi_head(rgb, thermal, both)  # eq. 1–5

@@ -21,28 +21,27 @@ from torch import Tensor, nn
 
 
 class MLPDecoder(nn.Module):
-    """Project four maps to one width, upsample to the largest, mix, classify.
+    """Project four maps to one width, upsample them to the largest, mix, and classify (paper III-E).
 
     The weights are those of the layers as published: ``project.n`` (Lₙ), ``mix.0`` (M), ``mix.1`` (normalisation) and
-    ``classify``. What runs is the sum above, with the products Wₙ Lₙ taken in each call, so that they follow the
-    weights wherever those change. Also the head of SegFormer, CMX and CMNeXt.
+    ``classify``. What runs is the sum at the head of this module. The products Wₙ Lₙ are taken in each call, so they
+    follow the weights wherever those change. The decoder is also the head of SegFormer, CMX and CMNeXt.
 
     Args:
-        channels: widths of the maps, the largest map first.
-        embedding: width inside the decoder (paper: 512).
-        num_classes: K.
-        dropout: probability that a whole channel is dropped before the classifier.
-        mix_bias: whether the mixing convolution has a bias (CMX).
-        deepest_first: the order in which the mixing convolution takes the embedded maps: the smallest map first
-            (SegFormer, CMX, CMNeXt) or the largest.
-        eps: of the batch normalisation.
+        channels: channels of the maps, the largest map first.
+        embedding: channels inside the decoder (the paper's: 512).
+        num_classes: K, the number of classes.
+        dropout: probability, 0 to 1, that a whole channel is dropped before the classifier.
+        mix_bias: whether the mixing convolution has a bias, as in CMX.
+        deepest_first: whether the mixing convolution takes the smallest map first, as in SegFormer, CMX and CMNeXt.
+        eps: epsilon of the batch normalisation.
 
     Attributes:
-        as_published: run the layers one by one as the paper writes them, on the upsampled maps: to count what they
+        as_published: whether to run the layers one by one on upsampled maps, as the paper writes them, to count their
             cost. The output is the same up to rounding.
 
     Raises:
-        ValueError: the embedding is below 1.
+        ValueError: ``embedding`` is below 1.
     """
 
     as_published = False

@@ -31,7 +31,12 @@ def sample_at(x: Tensor, flow: Tensor) -> Tensor:
 
 
 class AlignmentOutput(NamedTuple):
-    """The thermal image (B, C, H, W) in the frame of RGB; the flow (B, 2, h, w), (dy, dx) in cells of four pixels."""
+    """What explicit alignment returns.
+
+    Attributes:
+        thermal: the thermal image in the frame of RGB, (B, C, H, W).
+        flow: (B, 2, H/4, W/4), (dy, dx) from RGB to thermal, in cells of four pixels.
+    """
 
     thermal: Tensor
     flow: Tensor
@@ -39,11 +44,10 @@ class AlignmentOutput(NamedTuple):
 
 class ThermalAlignment(nn.Module):
     """Find for each place in the RGB image where the thermal image shows the same, and sample the thermal image there.
+    It has no weights. Its cost volume takes 2 · (2·reach + 1)² numbers per cell: 26 MB for 480×640 at the default.
 
     Args:
-        reach: largest displacement along an axis, in cells of four pixels.
-
-    The cost volume takes 2 · (2·reach + 1)² numbers per cell: 26 MB for 480×640 at the default.
+        reach: largest displacement along an axis, in cells of four pixels: 6 cells are 24 pixels.
     """
 
     around = 6.0  # cells, standard deviation of the Gaussian window in which costs are summed
@@ -73,9 +77,13 @@ class ThermalAlignment(nn.Module):
 
     @torch.no_grad()
     def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> AlignmentOutput:
-        """Images (B, C, H, W), H and W multiples of four, to :class:`AlignmentOutput`; where a pair does not have
-        ``both`` (B,) images, the flow is zero. The flow is the expected displacement under a softmax over the
-        agreement."""
+        """Align the thermal image. The flow is the expected displacement under a softmax over the agreement.
+
+        Args:
+            rgb: (B, C, H, W), normalised; H and W multiples of four.
+            thermal: (B, C, H, W), normalised.
+            both: (B,) bool, pairs with both images; the flow of the others is zero. None: all.
+        """
         with torch.autocast(rgb.device.type, enabled=False):
             around, overall = self.agreement(rgb.float(), thermal[:, :1].float())
             flow = self._expected(self.sharpness[0] * around + self.sharpness[1] * overall)

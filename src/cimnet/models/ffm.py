@@ -68,11 +68,14 @@ class ChannelEmbedding(nn.Module):
 
 
 class FFM(nn.Module):
-    """Fuse the rectified streams of one stage into one map.
+    """Fuse the rectified streams of one stage into one map (paper III-D).
 
     Args:
-        channels: C of both maps; must be divisible by ``heads``.
-        heads: attention heads.
+        channels: C of both maps, a multiple of ``heads``.
+        heads: number of attention heads.
+
+    Raises:
+        ValueError: ``channels`` is not a multiple of ``heads``.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -87,7 +90,7 @@ class FFM(nn.Module):
         self.embed = ChannelEmbedding(channels)
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Two maps (B, C, H, W) to one (B, C, H, W)."""
+        """Fuse two maps (B, C, H, W) into one (B, C, H, W)."""
         height, width = rgb.shape[-2:]
         rgb, thermal = (x.flatten(2).transpose(1, 2) for x in (rgb, thermal))
         keep_rgb, ask_rgb = torch.relu_(self.project_rgb(rgb)).chunk(2, dim=-1)

@@ -69,14 +69,14 @@ def reverse_gradient(x: Tensor) -> Tensor:
 
 
 class MutualInformationHead(nn.Module):
-    """Map stage-1 features to two latent vectors per cell and estimate their mutual information. Used in training only.
+    """Estimate the mutual information of both streams' features at stage 1, in training (paper III-B, eq. 1–5).
 
     Args:
-        channels: C of both feature maps.
-        categories: d; the estimate is at most log d nats.
-        cells: features are pooled to cells×cells positions, each of them one sample.
-        mode: ``cooperative``: head and features both lower the estimate (the paper's wording; the head can satisfy it
-            by ignoring its input). ``adversarial``: the head raises it, so that it stays tight, and the features
+        channels: C of both maps.
+        categories: d, number of categories to which each cell is assigned; the estimate is at most log d nats.
+        cells: maps are pooled to cells × cells positions, each of which is one sample.
+        mode: ``cooperative``: head and features both lower the estimate, as the paper words it; the head can do so by
+            ignoring its input. ``adversarial``: the head raises the estimate, so that it stays tight, and the features
             lower it.
     """
 
@@ -105,9 +105,15 @@ class MutualInformationHead(nn.Module):
         return p, q
 
     def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> Tensor:
-        """Two maps (B, C, H, W) to the estimate in nats, a scalar whose gradient follows ``mode``.
+        """Estimate the mutual information of two maps.
 
-        Only pairs that have ``both`` (B,) images count (None: all); without any, the estimate is 0."""
+        Args:
+            rgb, thermal: (B, C, H, W).
+            both: (B,) bool, pairs with both images; only these count. None: all.
+
+        Returns:
+            A scalar in nats, 0 if no pair counts. Its gradient follows ``mode``.
+        """
         counts = None if both is None else both.repeat_interleave(self.cells**2)
         if self.mode == "adversarial":
             rgb, thermal = reverse_gradient(rgb), reverse_gradient(thermal)

@@ -35,7 +35,16 @@ torchvision: these take seconds, and an exported file needs neither."""
 
 
 def register_model(family: str) -> Callable[[Builder], Builder]:
-    """Register a builder ``(encoder, num_classes, **options)`` for the names ``FAMILY_ENCODER`` with every encoder."""
+    """Register a family of models: a class decorator, or one for a function that builds the model.
+
+    Args:
+        family: first part of the names ``FAMILY_ENCODER`` under which :func:`create_model` finds the models.
+
+    Returns:
+        A decorator. What it decorates is called as ``builder(encoder, num_classes, **options)``: ``encoder`` is a name
+        for :func:`cimnet.models.encoder.create_encoder`, ``num_classes`` is K, and it returns an
+        :class:`cimnet.models.RGBTModel`.
+    """
 
     def add(builder: Builder) -> Builder:
         _FAMILIES[family] = builder
@@ -78,7 +87,15 @@ def _thermal_only(encoder: str, num_classes: int, **options: Any) -> RGBTModel:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names for :func:`create_model`, filtered by a shell pattern such as ``cimnet_*``."""
+    """Names for :func:`create_model`.
+
+    Args:
+        pattern: shell pattern that names must match, such as ``cimnet_*``. Default: every name.
+
+    Returns:
+        ``FAMILY_ENCODER`` for each family with each encoder listed here, then the published networks. An empty list if
+        no name matches.
+    """
     names = [f"{family}_{encoder}" for family in _FAMILIES for encoder in ENCODERS]
     return fnmatch.filter([*names, *_networks()], pattern)
 
@@ -99,17 +116,26 @@ def _networks() -> dict[str, Builder]:
 
 
 def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
-    """Build a model by name.
+    """Build a model by name. Its weights are random, apart from encoders with ``pretrained=True``.
 
     Args:
-        name: one of :func:`list_models`; also ``FAMILY_ENCODER`` with any encoder that
-            :func:`cimnet.models.encoder.create_encoder` takes.
-        num_classes: K, at least 2.
-        options: arguments of the model's class, for example ``pretrained=True``, ``widths``, ``offset_update``. They
-            override the defaults of the name (light widths for the two smallest encoders, the paper's for all others).
+        name: one of :func:`list_models`, or ``FAMILY_ENCODER`` with any encoder that
+            :func:`cimnet.models.encoder.create_encoder` knows, for example ``cimnet_swin_tiny_patch4_window7_224``.
+        num_classes: K, the number of classes, at least 2. The ignored label 255 is not one of them.
+        options: keyword arguments of the model's class. All models with two encoders take, among others, ``pretrained``
+            (ImageNet weights for the encoders, downloaded on first use; default False), ``widths`` (channels of the
+            four stages), ``decoder_channels`` and ``thermal_channels`` (channels of the second image, default 1). What
+            is not given keeps the default of the name: narrow widths for ``mit_b0`` and ``efficientnet_lite0``, the
+            paper's for all other encoders.
+
+    Returns:
+        A ``torch.nn.Module`` on the CPU, in float32 and training mode. ``model(rgb, thermal)`` takes images (B, 3, H,
+        W) and (B, 1, H, W) in 0..1 and returns :class:`cimnet.models.Output`; ``model.predict(rgb, thermal)`` returns
+        class ids (B, H, W).
 
     Raises:
-        ConfigError: if the name, the number of classes or an option is not valid.
+        ConfigError: the name is unknown, there are fewer than 2 classes, or an option is not one of the model or is out
+            of range.
     """
     family = max((f for f in _FAMILIES if name.startswith(f + "_")), key=len, default="")
     if not family and name not in _networks():

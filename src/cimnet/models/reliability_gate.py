@@ -30,13 +30,12 @@ FIRST_WEIGHTS = (0.5, 0.25, 0.25)
 
 
 class ReliabilityGate(nn.Module):
-    """Mix three predictions by weights that sum to 1 at each pixel.
-
-    The mixture is one of probabilities, Σᵢ wᵢ·pᵢ. An absent sensor's share goes to the others.
+    """Mix three predictions by weights that sum to 1 at each pixel. The mixture is one of probabilities, Σᵢ wᵢ·pᵢ. The
+    share of an absent sensor goes to the others.
 
     Args:
-        num_classes: K.
-        width: channels inside the gate.
+        num_classes: K, the number of classes.
+        width: number of channels inside the gate.
     """
 
     def __init__(self, num_classes: int, width: int = 32) -> None:

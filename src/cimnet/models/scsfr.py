@@ -14,18 +14,25 @@ OffsetUpdate = Literal["replace", "residual"]
 
 
 def halve_offset(offset: Tensor, size: tuple[int, int]) -> Tensor:
-    """Carry offsets to the next stage: resize the map to half, and halve the values, because the pixels there are twice
-    as large.
+    """Carry offsets to the next stage: resize the map, and halve the values, because pixels there are twice as large.
 
     Args:
-        offset: (B, 2·K², H, W) in pixels of its own map.
-        size: height and width of the next stage.
+        offset: (B, 2·K², H, W), in pixels of its own stage.
+        size: (height, width) of the next stage's map.
+
+    Returns:
+        (B, 2·K², height, width), in pixels of the next stage.
     """
     return 0.5 * F.interpolate(offset, size=size, mode="bilinear", align_corners=False)
 
 
 class SCSFROutput(NamedTuple):
-    """Rectified maps (B, C, H, W) and this stage's offsets δⁿ (B, 2·K², H, W)."""
+    """What SCSFR returns.
+
+    Attributes:
+        rgb, thermal: rectified maps, (B, C, H, W).
+        offset: this stage's offsets δⁿ, (B, 2·K², H, W), (dy, dx) of each sampling point in pixels of this stage.
+    """
 
     rgb: Tensor
     thermal: Tensor
@@ -94,15 +101,16 @@ class ChannelRectification(nn.Module):
 
 
 class SCSFR(nn.Module):
-    """Rectify both streams of one stage: first in space, then, *on that result*, by channel.
+    """Rectify both streams of one stage: first in space, then, on that result, by channel (paper III-C, eq. 11–23).
 
     Args:
         channels: C of both maps.
         kernel_size: K of the deformable convolutions.
-        offset_update: ``replace``: δⁿ is what the convolution gives, eq. (13) taken literally; ``residual``: it is
-            added to the previous offsets.
-        modulation: weigh the taps as DCN v2 does (eq. 12 has no such weights).
-        swr, cwr: the spatial and the channel step (Table III); without the first the offsets go through unchanged.
+        offset_update: ``replace``: δⁿ is what the convolution gives (eq. 13 to the letter). ``residual``: that is added
+            to the offsets of the stage before.
+        modulation: whether the sampling points are also weighed, as in DCN v2. Eq. 12 has no such weights.
+        swr: whether to rectify in space (SWR of Table III). False: the offsets pass unchanged.
+        cwr: whether to rectify by channel (CWR of Table III).
     """
 
     def __init__(
@@ -119,7 +127,13 @@ class SCSFR(nn.Module):
         self.channel = ChannelRectification(channels) if cwr else None
 
     def forward(self, rgb: Tensor, thermal: Tensor, previous: Tensor) -> SCSFROutput:
-        """Maps (B, C, H, W) and the previous offsets (B, 2·K², H, W), already in this stage's size and pixels."""
+        """Rectify the maps of one stage.
+
+        Args:
+            rgb, thermal: (B, C, H, W).
+            previous: offsets of the stage before, (B, 2·K², H, W), already brought to this stage by
+                :func:`halve_offset`.
+        """
         offset = previous
         if self.spatial is not None:
             rgb, thermal, offset = self.spatial(rgb, thermal, previous)

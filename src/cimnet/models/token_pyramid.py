@@ -21,7 +21,7 @@ class PyramidLevel(nn.Module):
 
     Args:
         native: the encoder's width.
-        width: of the map.
+        width: channels of the map.
         level: 0..3, which sets s.
         tokens: how the encoder holds an image. H and W, multiples of 32, follow from its grid.
     """
@@ -68,7 +68,7 @@ class TokenWriteBack(nn.Module):
 
     Args:
         native: the encoder's width.
-        width: of the map.
+        width: channels of the map.
         level: 0..2, which sets the map's stride.
         tokens: how the encoder holds an image.
     """

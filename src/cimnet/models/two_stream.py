@@ -30,25 +30,30 @@ class TwoStream(RGBTModel):
     seed gives them, and the order of the optimiser's state in a run folder.
 
     Args:
-        encoder: name for :func:`cimnet.models.encoder.create_encoder`.
-        num_classes: K.
-        widths: C of the four stages between the encoders.
-        decoder_channels: embedding of the MLP decoder (paper: 512).
-        pretrained: ImageNet weights for both encoders.
-        input_scale, explicit_alignment, thermal_channels: see :class:`cimnet.models.base.RGBTModel`. With more than one
-            channel the thermal encoder's first convolution takes them all, see
-            :func:`cimnet.models.staged_encoder.take_channels`.
-        dropout: in the decoder.
-        encoder_options: which part of the encoders is trained, by the names of
-            :class:`cimnet.models.adapters.EncoderOptions`; None: all of it.
+        encoder: name for :func:`cimnet.models.encoder.create_encoder`; it is built twice.
+        num_classes: K, the number of classes.
+        widths: channels C of the four stages (at 1/4, 1/8, 1/16 and 1/32 of the image) between encoders and decoder.
+            The encoders' own channels are projected to them.
+        decoder_channels: channels inside the MLP decoder. Default: the paper's.
+        pretrained: whether both encoders start with ImageNet weights, which are downloaded on first use.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4. Below 1 the model is faster
+            and sees less detail. The logits keep the size of the images.
+        dropout: probability, 0 to 1, that a channel is dropped before the classifier, in training.
+        explicit_alignment: whether the thermal image is registered to the RGB image before the encoders, see
+            :class:`cimnet.models.explicit_alignment.ThermalAlignment`. It learns nothing. Needs ``thermal_channels`` 1.
+        encoder_options: fields of :class:`cimnet.models.adapters.EncoderOptions`, for example ``{"freeze": True}``:
+            which part of the encoders is trained. None: all of it.
+        thermal_channels: channels of the second image, at least 1. With more than one, the thermal encoder's first
+            convolution is widened, see :func:`cimnet.models.staged_encoder.take_channels`.
 
     Attributes:
-        project_rgb, project_thermal: from :meth:`add_projections`.
-        write_back_rgb, write_back_thermal: from :meth:`add_write_backs`.
-        decoder: from :meth:`add_decoder`.
+        project_rgb, project_thermal: input projections, from :meth:`add_projections`.
+        write_back_rgb, write_back_thermal: modules that write back to the encoders, from :meth:`add_write_backs`.
+        decoder: MLP decoder, from :meth:`add_decoder`.
 
     Raises:
-        ValueError: an argument that cannot be used.
+        ValueError: an argument is out of range.
+        ConfigError: the encoder is unknown, or its weights cannot be loaded.
     """
 
     former_names: ClassVar[Mapping[str, str]] = {
@@ -100,7 +105,16 @@ class TwoStream(RGBTModel):
         self.decoder = self._build_decoder()
 
     def encode(self, n: int, maps: Streams, images: EncoderInputs) -> Streams:
-        """Run stage ``n`` (0..3) of both encoders on the images, or on what was written back after stage ``n - 1``."""
+        """Run one stage of both encoders.
+
+        Args:
+            n: stage, 0 to 3.
+            maps: the normalised images for stage 0, later what was written back after stage ``n - 1``.
+            images: tells which images are blank; their streams stay zero.
+
+        Returns:
+            The encoders' maps (B, Cₑ, H / 2ⁿ⁺², W / 2ⁿ⁺²), at the encoders' own channels.
+        """
         rgb, thermal = self.recomputed(self.encoder_rgb.stages[n]), self.recomputed(self.encoder_thermal.stages[n])
         return Streams(
             run_on_present(rgb, maps.rgb, images.has_rgb, self.training),
@@ -108,7 +122,7 @@ class TwoStream(RGBTModel):
         )
 
     def project(self, n: int, maps: Streams, images: EncoderInputs) -> Streams:
-        """Bring the encoders' maps of stage ``n`` to that stage's C."""
+        """Project the encoders' maps of stage ``n`` (0 to 3) to ``widths[n]`` channels."""
         return Streams(
             run_on_present(self.project_rgb[n], maps.rgb, images.has_rgb, self.training),
             run_on_present(self.project_thermal[n], maps.thermal, images.has_thermal, self.training),
@@ -116,11 +130,16 @@ class TwoStream(RGBTModel):
 
     def write_back(self, n: int, maps: Streams, projected: Streams, rectified: Streams) -> Streams:
         """The input of the encoders' next stages: see :class:`cimnet.models.projections.WriteBack` and
-        :class:`cimnet.models.token_pyramid.TokenWriteBack`. ``maps`` themselves where nothing is written back.
+        :class:`cimnet.models.token_pyramid.TokenWriteBack`.
 
         Args:
+            n: stage, 0 to 3. After the last one nothing is written back.
             maps: the encoders' own maps of stage ``n``.
-            projected, rectified: at that stage's C, before and after rectification.
+            projected: the same at ``widths[n]`` channels, before rectification.
+            rectified: the same after rectification.
+
+        Returns:
+            Maps at the encoders' own channels; ``maps`` themselves where nothing is written back.
         """
         if n >= len(self.write_back_rgb):
             return maps

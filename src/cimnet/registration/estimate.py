@@ -49,14 +49,16 @@ class Alignment:
     """Where the thermal image lies relative to the RGB image.
 
     Attributes:
-        status: "ok", or "unknown": then there is no matrix and no offset.
-        matrix: 2×3, the pixel (x, y) of the thermal image in which the RGB image's pixel (x, y) is seen.
-        dx, dy: offset at the centre of the image, in RGB pixels, the thermal image enlarged to the RGB image's size.
-        confidence: 0..1, estimated probability that the mean endpoint error is below 3 pixels; "ok" from 0.6, and from
-            0.98 for offsets of more than 5% of the width and where several fields of view were tried.
-        similarity: correlation of the edges' orientation under the matrix, -1..1.
-        error: how far estimates from two halves of the image lie apart at its corners, in RGB pixels, halved;
-            None where there was nothing to estimate from.
+        status: "ok", or "unknown", which has neither matrix nor offset.
+        matrix: (2, 3), maps a pixel (x, y) of the RGB image to the pixel (x, y) of the thermal image that shows the
+            same.
+        dx, dy: offset at the centre of the image, pixels of the RGB image, for the thermal image at its size: what RGB
+            shows at x lies at x + dx in the thermal image.
+        confidence: 0..1, estimated probability that the mean endpoint error is below 3 pixels. "ok" starts at 0.6, and
+            at 0.98 for offsets of more than 5 % of the width or if several zooms were tried.
+        similarity: correlation of the edge directions under the matrix, -1..1.
+        error: half the distance between the estimates from two halves of the image, at its corners, pixels of the RGB
+            image. None: there was nothing to estimate from.
     """
 
     status: Literal["ok", "unknown"]
@@ -82,7 +84,22 @@ def align_pair(
     max_offset: float | None = None,
     zooms: Sequence[float] | None = None,
 ) -> Alignment:
-    """Estimate how the thermal image of a pair is displaced; see `align_rig`."""
+    """Estimate how the thermal image of one pair is displaced.
+
+    Args:
+        rgb: (H, W, 3), any type and range of values.
+        thermal: (h, w), any type and range of values. If its size differs, it is taken as resized to the RGB image's.
+        model: "translation", or "affine" for shift, rotation, scale and shear.
+        max_offset: how far to search, as a share of the width. None: 0.1, or 0.2 if several zooms are tried.
+        zooms: factors to try: field of view of the thermal camera over that of the RGB camera. None: 1, or 0.5 to 2 if
+            the images differ in size.
+
+    Returns:
+        The estimate; its status is "unknown" if there is too little evidence.
+
+    Raises:
+        DataError: an image has another shape.
+    """
     return align_rig([(rgb, thermal)], model=model, max_offset=max_offset, zooms=zooms)
 
 
@@ -93,26 +110,23 @@ def align_rig(
     max_offset: float | None = None,
     zooms: Sequence[float] | None = None,
 ) -> Alignment:
-    """Estimate one matrix for pairs that were all taken with the same cameras, or for a single pair.
+    """Estimate one matrix for pairs that the same two cameras took without being moved, or for a single pair.
 
-    Orientation maps of both images are correlated, summed over the pairs, for all translations; the best few start a
-    refinement by gradient ascent on an affine map, from coarse to fine. Things that moved between the two exposures
-    do not fit the map and count little.
+    Edge directions of both images are correlated at all translations, summed over the pairs. The best translations
+    start a refinement of an affine map by gradient ascent, from coarse to fine. Things that moved between the two
+    exposures do not fit the map and count little.
 
     Args:
-        pairs: RGB (H, W, 3) and thermal (H, W) arrays of any type and scale; all RGB images of one size, all thermal
-            images of one size.
-        model: "translation" or "affine".
-        max_offset: how far to search, as a share of the width; None: 0.1, or 0.2 where several zooms are tried.
-        zooms: fields of view of the thermal camera over that of the RGB camera to try; None: 1, or 0.5 to 2 where the
-            images differ in size, so that the fields of view may, too.
+        pairs: (rgb, thermal) of each, arrays (H, W, 3) and (h, w) of any type and range; all RGB images of one size,
+            all thermal images of one size.
+        model, max_offset, zooms: as in :func:`align_pair`.
 
     Returns:
-        "unknown" where the evidence is thin: a black or flat image, a blurred thermal image (also one enlarged before:
-        give it at its own size), or halves of the image that disagree.
+        The estimate. Its status is "unknown" if there is too little evidence: a black or flat image, a blurred thermal
+        image (also one that was enlarged before: give it at its own size), or halves of the image that disagree.
 
     Raises:
-        DataError: images of the wrong shape or of several sizes.
+        DataError: images of another shape, or of several sizes.
     """
     return align_prepared(prepare(pairs), model=model, max_offset=max_offset, zooms=zooms)
 
@@ -148,7 +162,14 @@ def align_prepared(
 
 
 def pair_offset(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any]) -> tuple[float, float] | None:
-    """(dx, dy) of a pair in pixels, None where unknown, on one thread: for worker processes."""
+    """Estimate the offset of one pair on one thread: for worker processes.
+
+    Args:
+        rgb, thermal: arrays, as in :func:`align_pair`.
+
+    Returns:
+        (dx, dy) in pixels of the RGB image. None: unknown.
+    """
     torch.set_num_threads(1)
     found = align_pair(rgb, thermal)
     return None if found.dx is None or found.dy is None else (found.dx, found.dy)

@@ -45,27 +45,28 @@ def train(
     report: Report | None = None,
     note: Note | None = None,
 ) -> Path:
-    """Train by a recipe and keep the model that scores best on val.
+    """Train a model by a recipe and keep the weights that score best on the validation split.
 
     On SIGTERM or Ctrl-C, the run saves its state after the current step and ends.
 
     Args:
-        recipe: see :class:`cimnet.training.recipe.Recipe`.
-        out: run folder, new or empty unless ``resume``.
-        resume: resume the run in ``out`` from its newest state; start it if there is no state yet.
-        changed_data: resume although pairs were added, removed or changed; see :mod:`cimnet.training.data_record`.
-        report: called after each optimiser step with epoch, step, steps, loss, cross_entropy, mutual_information,
-            lambda, gradient_norm and rate (the learning rate), and after each evaluation with ``miou`` too.
-        note: called before the first step with a sentence on the labels, where there is something to say (which
-            classes have no pixel, which share is ignored), with one on what was taken of ``model.weights``, and with
-            one on how many parameters are trained.
+        recipe: from :func:`cimnet.load_recipe`.
+        out: run folder for checkpoints, curves and the report; new or empty unless ``resume``.
+        resume: whether to continue the run in ``out`` from its newest state; without a state it starts.
+        changed_data: whether to resume although pairs were added, removed or changed since the run started.
+        report: called after each optimiser step with a dictionary: epoch, step, steps (of the whole run), loss,
+            cross_entropy, mutual_information (nats), lambda, gradient_norm and rate (the learning rate); after each
+            evaluation also miou (0..1).
+        note: called before the first step with sentences that a user should know: classes without a pixel, the share of
+            ignored pixels, what was taken from ``model.weights``, and how many parameters are trained.
 
     Returns:
-        Path of ``best.safetensors``.
+        Path of ``best.safetensors``, which :func:`cimnet.load` opens.
 
     Raises:
-        CimnetError: bad data or recipe, a folder that cannot be used, too little memory, or a loss out of bounds.
-        Stopped: a signal ended the run; everything is saved.
+        CimnetError: data or recipe cannot be used, the folder is not empty or belongs to another run, memory is short,
+            or the loss left its bounds.
+        Stopped: a signal ended the run; everything is saved, and ``resume`` continues it.
     """
     require_trackers(recipe.training.trackers)
     accelerator = create_accelerator(recipe)

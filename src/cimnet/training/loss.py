@@ -17,8 +17,14 @@ LambdaMode = Literal["balanced", "fixed", "free"]
 
 
 class Loss(NamedTuple):
-    """Terms of the loss, scalars: ``total`` to minimise, cross entropy, L_mi in nats and λ (0 for models without
-    L_mi)."""
+    """Terms of the loss, scalars.
+
+    Attributes:
+        total: what is minimised.
+        cross_entropy: of the pairs, without the Dice term.
+        mutual_information: L_mi in nats; 0 for models without it.
+        weight: λ; 0 for models without L_mi.
+    """
 
     total: Tensor
     cross_entropy: Tensor
@@ -70,23 +76,24 @@ class MutualInformationWeight(nn.Module):
 
 
 class SegmentationLoss(nn.Module):
-    """Cross entropy, optionally with a Dice term, plus the weighted mutual information.
+    """Cross entropy, optionally with a Dice term, plus the weighted mutual information (eq. 24).
 
     In a distributed run, means are over the pixels of all processes, so that N processes with batches of B do what one
     does with a batch of N·B. The terms of a process are its part of that times N, because gradients are averaged.
 
     Args:
-        weight_mode, initial_weight: see :class:`MutualInformationWeight`.
-        class_weights: K factors for the cross entropy, or None.
-        class_weights_end: power to which the factors have fallen at the end of training. Weights teach rare classes
+        weight_mode: how λ behaves, see :class:`MutualInformationWeight`.
+        initial_weight: λ at the start, above 0.
+        class_weights: (K,), factors of the classes in the cross entropy. None: 1 for each.
+        class_weights_end: power to which these factors have fallen at the end of training. Weights teach rare classes
             early; kept to the end, they make the model see those classes too often. 1 keeps them.
-        dice: factor of the Dice loss (0: none; the paper has none).
-        label_smoothing: of the cross entropy.
-        alone: weights of the loss over the RGB and over the thermal streams decoded by themselves (each a mean, however
-            few they are), where that of the batch's pairs has 1; their weighted mean takes its place, and λ·L_mi is
-            added to it.
-        auxiliary: factor of what the further heads of published networks add, each by its own weight. A head that
-            gives the classes has the loss of the logits, others have plain cross entropy against :func:`targets_of`.
+        dice: factor of the Dice loss; 0: none, as in the paper.
+        label_smoothing: label smoothing of the cross entropy, 0 to 1.
+        alone: loss weights of the RGB streams and of the thermal streams that are decoded by themselves, where the
+            pairs have 1. Each counts by its mean, however few streams there are. The weighted mean of the three takes
+            the place of the pairs' loss, and λ·L_mi is added to it.
+        auxiliary: factor of the loss of published networks' further heads, on top of each head's own weight. A head for
+            the classes has the loss of the logits; others have plain cross entropy against :func:`targets_of`.
     """
 
     class_weights: Tensor | None
@@ -112,7 +119,13 @@ class SegmentationLoss(nn.Module):
         self.auxiliary = auxiliary
 
     def forward(self, output: Output, label: Tensor, progress: float = 0.0) -> Loss:
-        """Model output, labels (B, H, W), int64, 255 = ignore, share 0..1 of training done, to :class:`Loss`."""
+        """The loss of a batch.
+
+        Args:
+            output: what the model returned.
+            label: (B, H, W) int64, 255 = ignore.
+            progress: share of the training that is done, 0 to 1.
+        """
         total, cross_entropy = self._segmentation(output.logits, label, progress)
         if output.alone is not None:
             for factor, (logits, pairs) in zip(self.alone, output.alone, strict=True):

@@ -24,7 +24,15 @@ from cimnet.training.recipe_sections import (
 
 
 class Recipe(Section):
-    """A whole training run."""
+    """A whole training run; :func:`cimnet.load_recipe` reads one from a YAML file.
+
+    Attributes:
+        model: which model, and what it starts from.
+        data: where the pairs are and how they are read. The only section that must be given.
+        augmentation: random changes to training samples.
+        loss: terms of the loss and their weights.
+        training: optimisation, schedule, precision, and when to evaluate and save.
+    """
 
     model: ModelConfig = ModelConfig()
     data: DataConfig
@@ -38,14 +46,16 @@ class Recipe(Section):
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, with the recipes it builds on, and apply ``section.field=value`` overrides (values are YAML).
+    """Read a recipe, with the recipes that it builds on.
 
     Args:
-        source: path of a YAML file, or the name of one that comes with the package, see
-            :func:`cimnet.training.recipe_files.read_recipe`.
+        source: path of a YAML file, or the name of a recipe that comes with the package, such as ``scenes``.
+        overrides: changes of single fields, ``section.field=value`` with a value in YAML, for example
+            ``training.epochs=3``. They are applied in this order.
 
     Raises:
-        ConfigError: if a file cannot be read, is not YAML, or a key or value is not allowed; it names file and field.
+        ConfigError: a file cannot be read or is not YAML, or a field or value is not allowed; the message names file
+            and field.
     """
     file = read_recipe(source)
     for override in overrides:
@@ -55,14 +65,15 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse_recipe(content: dict[str, Any], source: str, origins: Mapping[str, Path] | None = None) -> Recipe:
-    """Validate a recipe given as nested dictionaries.
+    """Check a recipe that is given as nested dictionaries.
 
     Args:
-        source: named in errors.
-        origins: named instead, the file that a section or a ``section.field`` comes from.
+        content: sections, each a dictionary of its fields.
+        source: what errors call the recipe.
+        origins: for a section or a ``section.field``, the file it comes from, which errors name instead.
 
     Raises:
-        ConfigError: a key or value is not allowed; it names source and field.
+        ConfigError: a field or value is not allowed; the message names source and field.
     """
     sections = {section: value for section, value in content.items() if value is not None}  # not an empty heading
     try:

@@ -35,22 +35,22 @@ def from_official(
     num_classes: int | None = None,
     channel_order: ChannelOrder | None = None,
 ) -> RGBTModel:
-    """A published network with weights of its original code.
+    """Build a published network and load weights that its original code wrote.
 
     Args:
-        name: of a published network, see ``cimnet models``.
-        source: a file that the original's code or safetensors wrote (see
-            :func:`cimnet.weights.official_file.read_weights`), or a state dict.
-        num_classes: K that is expected. None: whatever the weights have.
-        channel_order: ``rgb`` or ``bgr``, in which the weights expect the colours. None: that of the official weights.
-            Callers still give the model RGB images.
+        name: a published network of :func:`cimnet.list_models`, such as ``cmx_mit_b2``.
+        source: a checkpoint file of the original code (opened with ``weights_only``) or a safetensors file, or a state
+            dict.
+        num_classes: K that you expect. None: as many as the weights have.
+        channel_order: ``rgb`` or ``bgr``, the order in which the weights expect the colours. None: that of the official
+            weights. You still give the model RGB images.
 
     Returns:
-        The model in evaluation mode, on the CPU: in float64 where all weights are, otherwise in float32.
+        The model in evaluation mode on the CPU: in float64 if all weights are, otherwise in float32.
 
     Raises:
         ConfigError: no published network has this name, or no such order of channels exists.
-        CheckpointError: the source cannot be used, or its weights are those of another network or of other classes.
+        CheckpointError: the source cannot be used, or its weights belong to another network or to other classes.
     """
     if name not in PUBLICATIONS:
         near = difflib.get_close_matches(name, PUBLICATIONS, n=3)

@@ -21,11 +21,11 @@ def test_levels_of_ones_own(cli, trained, tmp_path) -> None:
 
 
 def test_the_checkpoint_is_loaded_once(cli, trained, tmp_path, monkeypatch) -> None:
-    from cimnet.inference import predictor
+    from cimnet.inference import open_model
 
     loads: list[object] = []
-    load = predictor.load_checkpoint
-    monkeypatch.setattr(predictor, "load_checkpoint", lambda path: (loads.append(path), load(path))[1])
+    load = open_model.load_checkpoint
+    monkeypatch.setattr(open_model, "load_checkpoint", lambda path: (loads.append(path), load(path))[1])
     options = ("--out", tmp_path / "out", "--device", "cpu", "--corruption", "translation=5")
     result = cli("robustness", trained.best, trained.root, *options)
     assert result.code == 0, result.err

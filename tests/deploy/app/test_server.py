@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -175,10 +176,25 @@ def test_the_command_warns_where_others_can_reach_the_page(
     monkeypatch.setattr("cimnet.deploy.app.server.serve", lambda *a: calls.append(a))
     serve_page(trained.best, max_mb=5, max_pixels=1e6, device="cpu")
     assert "no password" not in capsys.readouterr().out
-    serve_page(trained.best, host="0.0.0.0", port=0, queue=3, device="cpu")
+    serve_page(trained.best, host="0.0.0.0", port=0, queue=3, allow_host=["a.example"], device="cpu")
     assert "no password" in capsys.readouterr().out
     assert calls[0][1:5] == ("127.0.0.1", 7860, Limits(5, 1_000_000, 16), "best.safetensors")
     assert calls[1][1:4] == ("0.0.0.0", 0, Limits(20, 4_000_000, 3))
+    assert [tuple(call[6]) for call in calls] == [(), ("a.example",)]
+
+
+def test_the_page_answers_under_its_own_names_alone(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web page elsewhere must not read it through a name that leads here."""
+    apps: list[Any] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: apps.append(self.config.app))
+    serve(load(trained.best, "cpu"), "0.0.0.0", 0, allow_hosts=["masks.example"])
+
+    async def status(host: str) -> int:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(apps[0]), base_url=f"http://{host}") as client:
+            return (await client.get("/theme.css")).status_code
+
+    names = ["evil.example", "masks.example", "10.0.0.7:7860", "localhost"]
+    assert [asyncio.run(status(name)) for name in names] == [421, 200, 200, 200]
 
 
 @pytest.mark.slow

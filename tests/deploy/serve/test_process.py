@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import socket
@@ -187,6 +188,36 @@ def test_the_command_says_what_is_wrong_before_it_listens(tmp_path: Path) -> Non
     assert "without a password" in result.output
     result = CliRunner().invoke(app, [str(tmp_path), "--timeout-s", "-1"])
     assert str(result.exception) == "timeout_s is -1.0, expected more than 0, at most 3600"
+
+
+def test_the_command_answers_under_its_own_names_alone(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web page elsewhere must not use the server through a name that leads here; the answer names the option."""
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: served.append(self.config.app))
+    app = typer.Typer()
+    app.command()(serve)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    arguments = [str(trained.best), "--port", "0", "--device", "cpu", "--host"]
+    try:
+        CliRunner().invoke(app, [*arguments, "127.0.0.1"], catch_exceptions=False)
+        CliRunner().invoke(app, [*arguments, "0.0.0.0", "--allow-host", "masks.example"], catch_exceptions=False)
+        wrong = CliRunner().invoke(app, ["none.safetensors", "--port", "0", "--allow-host", "https://masks.example"])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert "--allow-host https://masks.example: not a host name" in str(wrong.exception)
+
+    async def ask(guarded: Any, host: str) -> tuple[int, str]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url=f"http://{host}") as client:
+            answer = await client.get("/openapi.json")
+        return answer.status_code, answer.text
+
+    for guarded in served:
+        assert asyncio.run(ask(guarded, "127.0.0.1:8000"))[0] == 200
+        status, text = asyncio.run(ask(guarded, "evil.example:8000"))
+        assert status == 421
+        assert "--allow-host evil.example" in text
+    assert [asyncio.run(ask(guarded, "masks.example"))[0] for guarded in served] == [421, 200]
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

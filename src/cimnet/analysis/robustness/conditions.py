@@ -26,13 +26,14 @@ class Condition:
     """One corruption at one level, or ``clean``.
 
     Attributes:
-        name: of the corruption, or ``clean``.
-        severity: 1 to 5, or give `level` in the corruption's unit; neither for ``clean``.
-        flag: score only the pairs with this flag, broken ones included, for example ``weakly_aligned``.
-        stands_for: the flag of pairs that the set lacks and that this condition imitates.
+        name: name of the corruption, or ``clean``.
+        severity: 1 to 5; or give ``level``. Neither for ``clean``.
+        level: strength in the corruption's unit.
+        flag: score only pairs with this flag, broken ones included, for example ``weakly_aligned``. "": all pairs.
+        stands_for: flag of pairs that the set lacks and that this condition imitates.
 
     Raises:
-        ConfigError: an unknown corruption, or not exactly one of severity and level.
+        ConfigError: the corruption is unknown, or not exactly one of ``severity`` and ``level`` is given.
     """
 
     name: str
@@ -81,11 +82,12 @@ def amount_in_words(name: str, amount: float) -> str:
 
 
 def preset(name: str, dataset: RGBTDataset | None = None) -> tuple[Condition, ...]:
-    """The conditions of a preset: full, quick, misalignment, failure, table4 or table5.
+    """The conditions of a preset.
 
     Args:
-        dataset: the data set of table5: if no pair of it is flagged with a failure, the failure is imitated on the
-            sound pairs.
+        name: "quick", "full", "misalignment", "failure", "table4" or "table5" (the last two as in the paper).
+        dataset: data set of table5. If none of its pairs is flagged with a failure, the failure is imitated on sound
+            pairs.
 
     Raises:
         ConfigError: there is no preset of that name.
@@ -96,10 +98,11 @@ def preset(name: str, dataset: RGBTDataset | None = None) -> tuple[Condition, ..
 
 
 def parse_corruption(text: str) -> tuple[Condition, ...]:
-    """``fog`` to its five severities, ``translation=0,5,10`` to levels in the corruption's unit.
+    """Conditions of a command line argument: ``fog`` means its five severities, ``translation=0,5,10`` levels in the
+    corruption's unit.
 
     Raises:
-        ConfigError: an unknown corruption, or levels that are not numbers.
+        ConfigError: the corruption is unknown, or a level is not a number.
     """
     name, given, levels = text.partition("=")
     if name == CLEAN:

@@ -50,33 +50,34 @@ def measure_robustness(
 ) -> RobustnessReport:
     """Score a model on pairs that are corrupted on purpose; write ``robustness.json``, ``.md`` and ``.html``.
 
-    Every finished condition is a file in `out`: after an interruption, the same call resumes.
+    Every finished condition is a file in ``out``: after an interruption, the same call resumes.
 
     Args:
-        model: path of a checkpoint or run folder, or any callable: rgb (B, 3, H, W) and thermal (B, 1, H, W), float32
-            in 0..1, to logits (B, K, H, W) or an object with `.logits`.
-        dataset: with labels, its classes in the order of the logits; the transform is not applied.
+        model: path of a checkpoint or run folder; or a callable that takes rgb (B, 3, H, W) and thermal (B, 1, H, W),
+            float32 in 0..1, and returns logits (B, K, H, W) or an object with ``.logits``.
+        dataset: pairs with labels, its classes in the order of the logits. The transform is not applied.
         out: folder, new or of an earlier call with the same model, pairs and seed.
-        conditions: ``clean`` is always measured first; None: `preset("quick")`.
-        seed: of the corruptions.
-        device: where the images go. Default: for a checkpoint CUDA where there is one, for a module where its
-            parameters are, else the CPU.
+        conditions: what to measure after ``clean``, which always comes first. None: ``preset("quick")``.
+        seed: seed of the corruptions.
+        device: where the images are put. None: CUDA if available for a checkpoint, the device of its parameters for a
+            module, otherwise the CPU.
         workers: processes that share the conditions; more than 1 only for a checkpoint.
-        batch_size: pairs of one size that the model gets at once.
-        moving: names of the classes whose things move; None: `cimnet.data.classes.MOVING_CLASSES`.
-        absent: a class absent from truth and prediction is left out of means ("ignore") or counts as 0 ("zero").
-        broken: "drop" leaves out pairs flagged as broken, except where a condition asks for them.
-        name: of the model in the report. A callable resumes earlier results only if both have the same name, so give
+        batch_size: largest number of pairs in one pass; they have one size.
+        moving: names of the classes whose objects move. None: ``cimnet.data.classes.MOVING_CLASSES``.
+        absent: what a class counts that has neither true nor predicted pixels: "ignore" leaves it out of means, "zero"
+            counts it as 0.
+        broken: "drop" leaves out pairs that are flagged as broken, except where a condition asks for them; "keep"
+            scores them.
+        name: name of the model in the report. A callable resumes earlier results only under the same name, so give
             other weights another name.
-        trust: of a checkpoint, see :func:`cimnet.load`.
-        progress: called with the conditions done and the number of all.
-        opened: the result of `load(model, device)`, if the data set was opened with it: the checkpoint is not loaded
-            again.
+        trust: whether to open a ``.pt2`` file, see :func:`cimnet.load`.
+        progress: called with the number of conditions done and the number of all.
+        opened: what ``load(model, device)`` returned, if you have it already; the checkpoint is then not loaded again.
 
     Raises:
-        ConfigError: arguments that do not fit each other, `out` holds results of something else, or a report would
-            overwrite an input.
-        DataError: pairs without labels, or none that a condition could score.
+        ConfigError: arguments do not go together, ``out`` holds results of something else, or a report would overwrite
+            an input.
+        DataError: pairs have no labels, or no condition has a pair to score.
         CheckpointError: the checkpoint cannot be used.
     """
     if workers > 1 and not isinstance(model, str | Path):

@@ -27,10 +27,15 @@ class Facts:
     """The data and conventions of a measurement.
 
     Attributes:
-        model: its name in the report.
-        dataset, split: the folder and the list.
-        pairs, left_out: pairs scored, and those left out because a sensor is broken.
-        moving: names of the moving classes.
+        model: name of the model in the report.
+        dataset, split: the folder and the split.
+        pairs: number of pairs scored.
+        left_out: number of pairs left out because a sensor is broken.
+        classes: class names, in the order of the ids.
+        moving: names of the classes whose objects move.
+        absent: convention for classes without a pixel, see :class:`cimnet.evaluation.Scores`.
+        seed: seed of the corruptions.
+        version: version of this package.
         notes: further facts that a reader must know.
     """
 
@@ -49,12 +54,15 @@ class Facts:
 
 @dataclass(frozen=True)
 class Point:
-    """Scores of one condition in 0..1, from one confusion matrix over its pairs; NaN where nothing can be judged.
+    """Scores of one condition in 0..1, from one confusion matrix over its pairs; NaN if there is nothing to judge by.
 
     Attributes:
-        miou, moving, static: mean IoU of all classes, of the moving ones and of the others.
-        iou: by class name.
-        scenes: mIoU by scene.
+        condition: the corruption and its level.
+        pairs: number of pairs scored.
+        miou: mean IoU of all classes.
+        moving, static: mean IoU of the classes whose objects move, and of the others.
+        iou: IoU by class name.
+        scenes: mean IoU by scene.
     """
 
     condition: Condition
@@ -101,8 +109,9 @@ class Curve:
     """One corruption over its severities.
 
     Attributes:
-        points: in the order in which they were asked for.
-        clean: score without it, 0..1.
+        name: name of the corruption.
+        points: scores, in the order in which the severities were asked for.
+        clean: mean IoU without the corruption, 0..1.
     """
 
     name: str

@@ -43,14 +43,20 @@ def check_dataset(
     """Examine every file of a data set folder. Nothing is changed, and no fault in the folder raises an error.
 
     Args:
-        root, layout, classes, thermal_range: as in `open_dataset`.
-        estimate: measures the offset of RGB and thermal, see `Estimate`; picklable where there are several workers.
-        estimate_pairs: how many evenly spread pairs it measures.
-        workers, progress: see `measure_pairs`.
+        root, layout, classes, thermal_range: as in :func:`cimnet.open_dataset`.
+        estimate: called with an RGB image (H, W, 3) and a thermal image (H, W), returns the offset (dx, dy) in pixels
+            or None, for example :func:`cimnet.registration.pair_offset`; picklable if there are several workers. None:
+            offsets are not measured.
+        estimate_pairs: number of evenly spread pairs whose offset is measured.
+        workers: processes. None: one for each core, fewer for few pairs; 1: this process alone.
+        progress: called with the number of finished pairs and the total.
+
+    Returns:
+        The report. ``report.exit_code()`` is 1 if it holds errors.
 
     Raises:
         DataError: the folder does not exist, or the layout, class list or range is unknown.
-        CimnetError: worker processes cannot be kept alive.
+        CimnetError: worker processes were killed.
     """
     root = Path(root)
     scaling = parse_thermal(thermal_range, "thermal_range")

@@ -23,10 +23,12 @@ class Report:
     """What was found in a data set folder.
 
     Attributes:
-        root, layout: the folder, and its layout ("" where it has none).
+        root: the folder.
+        layout: name of its layout; "" if it has none.
         findings: errors first, then warnings, then notes.
         summary: figures for JSON: pairs, images, splits, sizes, formats, depths, scenes, flags, thermal, classes,
-            ignore, alignment; empty where the folder could not be listed.
+            ignore, alignment. Empty if the folder could not be listed.
+        sheet: images for :meth:`contact_sheet`.
     """
 
     root: Path

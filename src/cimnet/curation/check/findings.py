@@ -13,7 +13,13 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Item:
-    """A pair, file or class that a finding concerns: its name, in words how, and the pairs that it is like."""
+    """A pair, file or class that a finding concerns.
+
+    Attributes:
+        name: its name.
+        detail: in words, what is wrong with it.
+        others: pairs that it is like, for duplicates.
+    """
 
     name: str
     detail: str = ""
@@ -22,13 +28,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault.
+    """One kind of fault in a data set.
 
     Attributes:
-        code: short and stable, e.g. "missing-partner".
+        severity: "error", "warning" or "note".
+        code: short name that does not change, e.g. "missing-partner".
         message: what is wrong, one line.
-        remedy: what to do, one line; empty where nothing needs to be done.
-        items: all that it concerns; none where it is about the whole set.
+        remedy: what to do, one line; empty if nothing needs to be done.
+        items: pairs, files or classes that it concerns; empty if it concerns the whole set.
     """
 
     severity: Severity

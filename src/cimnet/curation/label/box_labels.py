@@ -29,11 +29,11 @@ Mask = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class BoxLabels(Written):
-    """What was done, beside what became of the label files.
+    """What was done, besides what became of the label files.
 
     Attributes:
-        objects: boxes that became pixels.
-        whole: of them, those that were filled as a whole for want of contrast.
+        objects: number of boxes that became pixels.
+        whole: number of these that were filled as a whole because they lack contrast.
     """
 
     objects: int
@@ -55,25 +55,27 @@ def label_from_boxes(
     """Write label files made from boxes into a data set of the layout ``folder``: all of them, or none.
 
     Larger objects are painted first, so that a person in front of a car stays a person. In a box that is filled by
-    contrast, the pixels that are not the object are ignored, with `outside` "keep" what the label says. Regions that
-    are not scored are ignored, too.
+    contrast, pixels that are not the object are ignored; with ``outside`` "keep" they get what the label says. Regions
+    that are not scored are ignored, too.
 
     Args:
-        boxes: see :func:`cimnet.data.boxes.read_boxes`.
-        split: pairs to label.
-        fill: "box": all pixels of a box; "otsu": those on the object's side of Otsu's threshold inside the box, in the
-            thermal image, or in the RGB image where the object is seen in RGB alone. A box without such a contrast is
+        root: the data set's folder.
+        boxes: file of boxes, see :func:`cimnet.data.boxes.read_boxes`.
+        split: pairs to label, as in :func:`cimnet.open_dataset`. Default: all.
+        fill: "box": all pixels of a box. "otsu": those on the object's side of Otsu's threshold inside the box, in the
+            thermal image, or in the RGB image if the object is seen in RGB alone. A box without such a contrast is
             filled as a whole.
         outside: what pixels outside the boxes become: "ignore" (255), the name of a class, or "keep": what the pair's
             label says. With "ignore" and "keep", pairs without a box are left alone.
-        overwrite: replace existing labels that differ.
-        classes: as in `open_dataset`.
-        class_map: as in :func:`cimnet.data.boxes.boxes_of_pairs`.
+        overwrite: whether to replace existing labels that differ.
+        classes: as in :func:`cimnet.open_dataset`.
+        class_map: class names of the boxes to class names of the data set, as in
+            :func:`cimnet.data.boxes.boxes_of_pairs`.
         progress: called with the number of finished pairs and the total.
 
     Raises:
-        DataError: boxes that cannot be used, an unknown class or way to fill, no pair with a box, or a pair without a
-            label to keep.
+        DataError: boxes cannot be used, a class or way to fill is unknown, no pair has a box, or a pair has no label to
+            keep.
         CimnetError: existing labels differ, or labels cannot be written.
     """
     if fill not in get_args(Fill):

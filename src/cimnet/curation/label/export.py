@@ -28,7 +28,12 @@ TOOLS = {"cvat": write_cvat, "label-studio": write_label_studio}
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the number of pairs, and the files that the tool is given."""
+    """What was written for the labelling tool.
+
+    Attributes:
+        pairs: number of pairs.
+        files: files to give to the tool.
+    """
 
     pairs: int
     files: tuple[Path, ...]
@@ -46,23 +51,25 @@ def export_for_labelling(
     classes: str | Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write the pairs that have no label into the new folder `out`, for CVAT or Label Studio.
+    """Write the pairs that have no label into a new folder, for CVAT or Label Studio.
 
-    RGB images are upright, cropped as the data set says, and PNG; the thermal image stands beside each as a context
-    image, in 8 bits. ``names.csv`` leads back from the tool's file names to the pairs.
+    RGB images are upright, cropped as the data set says, and PNG. Beside each stands the thermal image in 8 bits, as a
+    context image. ``names.csv`` leads back from the tool's file names to the pairs.
 
     Args:
-        tool: a name in `TOOLS`.
-        prelabel: gives masks to start from; the most uncertain pairs come first. None: without masks, by name.
-        labelled: take the pairs that have labels, too; their own labels are the masks to start from. They come last
-            where there is a model.
-        most: export at most this many pairs, the first ones.
-        layout, classes: as in `open_dataset`.
+        root: the data set's folder.
+        out: folder to write, new or empty.
+        tool: "cvat" or "label-studio".
+        prelabel: predicts masks to start from; the most uncertain pairs then come first. None: no masks, pairs by name.
+        labelled: whether to export pairs that have labels, too; their labels are the masks to start from. With
+            ``prelabel`` they come last.
+        most: export at most this many pairs, the first ones. None: all.
+        layout, classes: as in :func:`cimnet.open_dataset`.
         progress: called with the number of finished pairs and the total.
 
     Raises:
-        DataError: a data set that cannot be read, or one without a pair to label.
-        CimnetError: `out` is not empty or cannot be written.
+        DataError: the data set cannot be read, or no pair needs a label.
+        CimnetError: ``out`` is not empty or cannot be written.
     """
     root, out = Path(root), Path(out)
     if tool not in TOOLS or (most is not None and most < 1):

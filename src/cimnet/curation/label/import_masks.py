@@ -22,10 +22,10 @@ from cimnet.errors import DataError
 
 @dataclass(frozen=True)
 class Imported(Written):
-    """What was done, beside what became of the label files.
+    """What was done, besides what became of the label files.
 
     Attributes:
-        waiting: pairs of the export that came back without a mask.
+        waiting: number of exported pairs that came back without a mask.
     """
 
     waiting: int
@@ -39,18 +39,19 @@ def import_masks(
     overwrite: bool = False,
     classes: str | Sequence[str] | None = None,
 ) -> Imported:
-    """Write the masks that a tool exported into a data set of the layout ``folder``, as label files of class ids: all
-    of them, or none.
+    """Write the masks that a labelling tool exported into a data set of the layout ``folder``, as label files of class
+    ids: all of them, or none.
 
     Args:
+        root: the data set's folder.
         result: CVAT's export "Segmentation mask 1.1" (.zip, or its folder), or Label Studio's "JSON".
-        names: the table of the export, or the folder that contains it.
-        overwrite: replace existing labels that differ.
-        classes: as in `open_dataset`.
+        names: ``names.csv`` of the export, or the folder that contains it.
+        overwrite: whether to replace existing labels that differ.
+        classes: as in :func:`cimnet.open_dataset`.
 
     Raises:
-        DataError: a result that cannot be read, labels that are no classes of the data set, an image or pair that is
-            not known or comes twice, or a mask of another size.
+        DataError: the result cannot be read; or it holds labels that are no classes of the data set, an image or pair
+            that is not known or comes twice, or a mask of another size.
         CimnetError: existing labels differ, or labels cannot be written.
     """
     root, result, names = Path(root), Path(result), Path(names)

@@ -26,11 +26,14 @@ LIGHT = ("day", "night", "dark_night")
 
 @dataclass(frozen=True)
 class Stats:
-    """Statistics of a data set; pairs by split.
+    """Statistics of a data set, pair by pair.
 
     Attributes:
-        classes, colors: by id.
-        truth: offsets are the true ones, which synthetic data carry, not estimates.
+        root, layout: the folder and the name of its layout.
+        classes: class names, in the order of the ids.
+        colors: (red, green, blue) of each class, 0..255.
+        splits: measurements of the pairs, by split.
+        truth: whether offsets are true ones, which synthetic data carry, and not estimates.
     """
 
     root: Path
@@ -41,7 +44,7 @@ class Stats:
     truth: bool = False
 
     def shares(self, split: str | None = None) -> list[float]:
-        """Share of each class in the labelled pixels (255 left out) of a split or of all, 0..1: Fig. 9."""
+        """Share of each class in the labelled pixels, 0..1, of a split or (None) of all: the paper's Fig. 9."""
         counts = np.sum([pair.pixels for pair in self.pairs(split)] or [(0,) * len(self.classes)], axis=0)
         return [float(v) for v in counts / max(counts.sum(), 1)]
 
@@ -50,7 +53,7 @@ class Stats:
         return [pair for name, pairs in self.splits.items() if split in (None, name) for pair in pairs]
 
     def offsets(self) -> dict[str, Any]:
-        """Fig. 11: (a) how many pairs are weakly aligned, and (b) the offsets."""
+        """How many pairs are weakly aligned, and their offsets in pixels (the paper's Fig. 11 a and b)."""
         asked = [pair for pair in self.pairs() if pair.asked]
         weak = Counter(pair.weak for pair in asked)
         return {
@@ -142,14 +145,15 @@ def dataset_stats(
     """Read every pair of a data set once and count.
 
     Args:
-        splits: names; default: those of train, val and test that there are, else all.
-        sample: pairs of each split, evenly spaced, whose offsets are estimated; 0 for none. Where the set carries true
-            offsets, these are taken, of every pair.
+        root, layout, classes: as in :func:`cimnet.open_dataset`.
+        splits: names of splits. Empty: those of train, val and test that exist, otherwise all pairs.
+        sample: number of evenly spread pairs of each split whose offset is estimated; 0 for none. If the set carries
+            true offsets, those of every pair are taken.
         workers: processes.
         progress: called with the number of finished pairs and the total.
 
     Raises:
-        DataError: data that cannot be used.
+        DataError: the data cannot be used.
         CimnetError: a worker process was killed.
     """
     root = Path(root)

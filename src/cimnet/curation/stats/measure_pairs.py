@@ -27,8 +27,16 @@ STILL = 1.0  # an object with less than this, in pixels, beyond the pair's offse
 
 @dataclass(frozen=True)
 class PairStats:
-    """Measurements of one pair. Offsets are (dx, dy) in pixels: static of the pair, None where unknown or not asked
-    for; dynamic, beyond it, of each object that moved and could be measured."""
+    """Measurements of one pair.
+
+    Attributes:
+        id, scene, flags: as in :class:`cimnet.RGBTSample`.
+        light: "day", "night" or "dark_night", by the brightness of the RGB image; "" if that image is broken.
+        pixels: number of label pixels of each class.
+        asked: whether offsets were to be measured.
+        static: (dx, dy) of the whole pair, pixels. None: unknown, or not measured.
+        dynamic: (dx, dy) of each object that moved and could be measured, beyond ``static``, pixels.
+    """
 
     id: str
     scene: str

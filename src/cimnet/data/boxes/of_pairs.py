@@ -53,17 +53,18 @@ class PairBoxes:
 
 
 def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, str] | None = None) -> PairBoxes:
-    """Find the pair and the class of every box.
-
-    An image goes by its name in the data set or by the file name of one of its images, as in split lists.
+    """Find the pair and the class of every box. An image is named by its pair or by the file name of one of its images,
+    as in split lists.
 
     Args:
-        class_map: class of the data set by class in the file, or "ignore": regions that are not scored. Other classes
-            keep their names.
+        file: boxes, from :func:`cimnet.data.boxes.read_boxes`.
+        dataset: pairs of the boxes.
+        class_map: by class in the file, the class of the data set, or "ignore" for regions that are not scored. Other
+            classes keep their names.
 
     Raises:
-        DataError: an image that is not in the folder, a class that is none of the data set's, a rectangle without a
-            pixel or outside its image, two scenes for one image, or pairs that are cropped or mirrored when read.
+        DataError: an image is not in the folder, a class is none of the data set's, a rectangle has no pixel or lies
+            outside its image, an image has two scenes, or pairs are cropped or mirrored when they are read.
     """
     if any(dataset.file.border):
         raise DataError(

@@ -51,15 +51,23 @@ def corrupt(
     moving: Collection[int] = (),
     other: Callable[[int], RGBTSample] | None = None,
 ) -> RGBTSample:
-    """A corrupted copy of a pair; geometric corruptions tell the offset that they added in `RGBTSample.offset`.
+    """Corrupt a copy of a pair. The same seed and pair give the same defect at every severity.
 
     Args:
-        severity: 1 to 5, or give `level` in the corruption's own unit.
-        moving: ids of classes whose things move (`time_lag`).
-        other: gives the pair this many places earlier (dropped frames).
+        sample: the pair; it stays as it is.
+        name: a corruption, see ``docs/reference/corruptions.md``.
+        severity: 1 (weak) to 5 (strong). Give this or ``level``.
+        level: strength in the corruption's own unit, for example pixels.
+        seed: seed of the random numbers, which also depend on the pair's id.
+        moving: ids of the classes whose objects move; ``time_lag`` needs them.
+        other: called with a number n, returns the pair n places earlier; dropped frames need it.
+
+    Returns:
+        A new sample. Geometric corruptions put the displacement that they added into ``offset``.
 
     Raises:
-        ConfigError: an unknown name, a level below 0 (but of `inversion`), or neither or both of severity and level.
+        ConfigError: the name is unknown, both or neither of ``severity`` and ``level`` are given, or the level is below
+            0 (only ``inversion`` allows that).
         DataError: the pair lacks what the corruption needs (a label, an earlier pair), or its second image has several
             channels.
     """
@@ -90,7 +98,7 @@ def _level(name: str, severity: int | None, level: float | None) -> tuple[Corrup
 
 
 def find_corruption(name: str) -> Corruption:
-    """By name.
+    """The corruption of a name.
 
     Raises:
         ConfigError: there is none of that name.
@@ -101,9 +109,15 @@ def find_corruption(name: str) -> Corruption:
 
 
 class CorruptedDataset(Dataset[RGBTSample]):
-    """A data set seen through one corruption. Arguments as for `corrupt`; the data set's transform is not applied.
+    """A data set seen through one corruption. Its transform is not applied.
 
-    Pairs earlier than the first (dropped frames) are taken from the end.
+    Args:
+        dataset: the pairs.
+        name, severity, level, seed: as in :func:`corrupt`.
+        moving: ids of the classes whose objects move. None: by the classes' names.
+
+    For corruptions that use an earlier pair (dropped frames), the pairs before the first one are the last ones of the
+    set.
     """
 
     def __init__(

@@ -16,14 +16,14 @@ Group = Literal["geometry", "rgb", "thermal"]
 
 
 class Context(NamedTuple):
-    """The context of a corruption, besides the pair.
+    """What a corruption gets besides the pair.
 
     Attributes:
-        rng: random numbers of this pair and this corruption, the same at every severity, so that a curve over severity
-            follows one and the same defect as it grows.
-        fixed: random numbers of this corruption, the same for every pair (a sensor's fixed pattern).
-        moving: ids of classes whose things move.
-        other: gives the pair this many places earlier; None where there is none.
+        rng: random numbers of this pair and this corruption, the same at every severity: so a curve over severity
+            follows one defect as it grows.
+        fixed: random numbers of this corruption, the same for every pair, such as a sensor's fixed pattern.
+        moving: ids of the classes whose objects move.
+        other: called with a number n, returns the pair n places earlier. None: there are no earlier pairs.
     """
 
     rng: np.random.Generator
@@ -39,8 +39,9 @@ class Corruption:
     Attributes:
         name: for example ``translation``.
         group: what it corrupts: the geometry, the RGB image or the thermal image.
-        levels: of severities 1 to 5, in `unit`.
-        apply: ``(sample, level, context)`` to a new sample; the given one is left alone.
+        levels: strengths at severities 1 to 5, in ``unit``.
+        unit: unit of the levels, for example pixels.
+        apply: called with a sample, a level and a :class:`Context`, returns a new sample; the given one stays as it is.
     """
 
     name: str

@@ -36,13 +36,17 @@ class Label:
 
 
 def read_rgb(path: Path, bands: Bands | None = None, *, of_pair: bool = False) -> npt.NDArray[np.uint8]:
-    """A colour image as (H, W, 3) uint8, red first. Grey images are copied to three channels; alpha is
-    dropped.
+    """Read a colour image. Grey images are copied to three channels; opacity is dropped.
 
     Args:
-        bands: which bands are the colours, and the range of deep ones; None: what the file says.
-        of_pair: the image is to be the RGB image of a pair: the picture of a radiometric file is refused, because it
-            shows temperatures. Otherwise it is read, with a `DataWarning`.
+        path: the file.
+        bands: which bands are red, green and blue, and the range of values of more than 8 bits. None: what the file
+            says.
+        of_pair: whether the image is the RGB image of a pair. If so, the picture of a radiometric file is refused,
+            because it shows temperatures; otherwise it is read with a ``DataWarning``.
+
+    Returns:
+        (H, W, 3) uint8, red first.
 
     Raises:
         DataError: the file cannot be decoded, holds 16-bit or float values, or says something that cannot be obeyed.
@@ -72,8 +76,14 @@ def _stored(values: npt.NDArray[np.uint8], facts: FileFacts) -> npt.NDArray[np.u
 
 
 def read_label(path: Path, grey: bool = False) -> Ids:
-    """Values of a label image, (H, W): uint8, or int32 for 16-bit files. Palette images give indices; with `grey`
-    an image of equal colour channels gives one of them, if it is opaque throughout.
+    """Read the values of a label image. A palette image gives its indices.
+
+    Args:
+        path: the file.
+        grey: whether an image of three equal colour channels counts as one channel, if it is opaque throughout.
+
+    Returns:
+        (H, W), uint8; int32 for files of 16 bits.
 
     Raises:
         DataError: the file cannot be decoded, is lossy (JPEG), a colour image or a 1-bit image.
@@ -127,10 +137,14 @@ def read_label_colours(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def read_rgbt(path: Path, bands: Bands | None = None) -> tuple[npt.NDArray[np.uint8], Counts]:
-    """A 4-channel file (MFNet's form) as RGB (H, W, 3) uint8 and thermal (H, W) uint8, the fourth channel.
+    """Read a 4-channel file as in MFNet: RGB, then thermal.
 
     Args:
-        bands: which bands are the colours, and their range; None: the first three.
+        path: the file.
+        bands: which bands are red, green, blue and thermal, and their range. None: the four channels in this order.
+
+    Returns:
+        RGB (H, W, 3) uint8 and thermal (H, W) uint8.
 
     Raises:
         DataError: the file cannot be decoded or has no fourth channel.

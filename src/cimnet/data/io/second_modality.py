@@ -17,14 +17,15 @@ _TAKEN = ("rgb", "labels", "max_gap", "rgb_range")  # they mean something else i
 
 @dataclass(frozen=True)
 class SecondModality:
-    """The image beside RGB. Code calls it thermal, whatever it is; messages and folders use its name.
+    """What the second image of each pair is. Code calls it thermal, whatever it is; messages and folders use its name.
 
     Attributes:
-        name: "thermal", "nir", "depth", "sar" …: the folder of the layout `folder`, and what errors call the image.
-        channels: of one image.
+        name: "thermal", "nir", "depth", "sar" or another word of lower-case letters, digits and ``_``, at most 32
+            characters. The layout ``folder`` keeps the images in a folder of this name.
+        channels: channels of one image, 1 to 64.
 
     Raises:
-        ConfigError: a name that is none, or a number of channels out of range.
+        ConfigError: the name cannot be used, or the number of channels is out of range.
     """
 
     name: str = "thermal"
@@ -43,10 +44,10 @@ class SecondModality:
         return f"{self.name} ({pluralize(self.channels, 'channel')})"
 
     def require_one_channel(self, what: str) -> None:
-        """Refuse what works with second images of one channel alone.
+        """Refuse second images of several channels where only one works.
 
         Args:
-            what: the command or part, for the message.
+            what: the command or part that needs one channel, for the message.
 
         Raises:
             ConfigError: there are more channels.

@@ -67,20 +67,24 @@ def thermal_size(path: Path, wanted: Wanted | None = None) -> tuple[int, int]:
 
 
 def read_thermal_counts(path: Path, wanted: Wanted | None = None) -> Counts:
-    """The raw values of a thermal file, (H, W): uint8, uint16, int16 (some are below zero) or float32. Of a second
-    image of several channels (H, W, C): bands of a file (extra `geo`), or a `.npy` array of this shape.
+    """Read the raw values of a thermal file.
 
-    Accepts one-channel 8-bit images, 16-bit PNG and TIFF, float TIFF, grey images saved with three channels, `.npy`
-    arrays (float: as they are, for example degrees Celsius), and radiometric FLIR JPEG (kelvin; extra `thermal`). What
-    the file says is obeyed or refused by `cimnet.data.io.rules`; where it declares pixels as missing the result is a
-    `numpy.ma.MaskedArray` with the nearest values under its mask.
+    It accepts one-channel 8-bit images, 16-bit PNG and TIFF, float TIFF, grey images saved with three channels,
+    ``.npy`` arrays (floats as they are, for example degrees Celsius), and radiometric FLIR JPEG (kelvin; extra
+    ``thermal``). What the file says about its values is obeyed or refused by ``cimnet.data.io.rules``.
 
     Args:
-        wanted: what the values are for; None: as the file has them.
+        path: the file.
+        wanted: unit, type and bands that the caller needs. None: as the file has them.
+
+    Returns:
+        (H, W): uint8, uint16, int16 (if some are below zero) or float32. Of a second image of several channels (H, W,
+        C): the bands of a file (extra ``geo``) or a ``.npy`` array of this shape. If the file declares pixels as
+        missing, a ``numpy.ma.MaskedArray``, with the nearest values under its mask.
 
     Raises:
         DataError: the file cannot be decoded or obeyed, its colours differ (a palette was burnt into it), it has
-            another number of channels, or more than 5% of its values are not finite and not declared as nodata.
+            another number of channels, or more than 5 % of its values are not finite and not declared as nodata.
     """
     wanted = wanted or Wanted()
     facts, pixels = _decode(path, wanted)

@@ -25,17 +25,19 @@ EDGE, MOST_OUTSIDE = 0.05, 0.5
 
 @dataclass(frozen=True)
 class ThermalScaling:
-    """How the values of a thermal image become 0..1.
+    """How the values of a thermal image become 0..1. What lies outside ``low`` to ``high`` is clipped.
 
     Attributes:
-        kind: "range": low..high in the unit of the file, the same for every image; both None: the whole range of the
-            bit depth. "kelvin": low..high in kelvin, of values in `unit`. "gain_control": the low-th and high-th
-            percentile of each image, as a camera's automatic gain does; temperatures are lost.
-        low, high: see kind; what lies outside is clipped.
-        unit: of the values, one of `UNITS`; for kelvin only.
+        kind: "range": one range for every image, in the unit of the files. "kelvin": one range in kelvin, for files in
+            ``unit``. "gain_control": a range of its own for each image, between two percentiles of its values, as a
+            camera's automatic gain does; temperatures are lost.
+        low, high: the values that become 0 and 1: file values, kelvin or percentiles 0..100, by ``kind``. Both None,
+            for "range" only: the whole range of the bit depth.
+        unit: unit of the files' values for "kelvin", a name in ``cimnet.data.io.units.UNITS``: "kelvin", "celsius",
+            "fahrenheit", "centikelvin", "decikelvin", "centicelsius", "decicelsius", "tlinear_0.04" or "tlinear_0.4".
 
     Raises:
-        DataError: values that do not fit the kind.
+        DataError: the values do not fit the kind.
     """
 
     kind: Literal["range", "kelvin", "gain_control"] = "range"
@@ -65,17 +67,24 @@ class ThermalScaling:
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """(low, high) in raw counts of the kind "range"."""
+        """(low, high) in raw counts for the kind "range"; None for other kinds and without a range."""
         return (
             (self.low, self.high) if self.kind == "range" and self.low is not None and self.high is not None else None
         )
 
     def __call__(self, counts: Counts, path: Path | str = "thermal") -> npt.NDArray[np.float32]:
-        """Scale (H, W) raw values; `path` is named in errors. Masked pixels are missing: they become 0, and percentiles
-        are those of the others.
+        """Scale raw values to 0..1.
+
+        Args:
+            counts: (H, W), or (H, W, C) of another second modality. Pixels under a mask become 0, and percentiles leave
+                them out.
+            path: file that errors name.
+
+        Returns:
+            float32 in 0..1, of the same shape.
 
         Raises:
-            DataError: float values without a range, values below zero without one, or values that are not finite.
+            DataError: values are not finite; or there is no range and values are floats or below zero.
         """
         missing = np.ma.getmaskarray(counts) if isinstance(counts, np.ma.MaskedArray) else None
         values: npt.NDArray[Any] = np.ma.getdata(counts)
@@ -98,15 +107,17 @@ class ThermalScaling:
         force: bool = False,
         warn: Callable[[str], object] = notice,
     ) -> None:
-        """Say where values lie outside the range that a model was trained with, and refuse them where half or more do:
-        they would all become 0 or 1. Of a kind without fixed ends only padding is found.
+        """Warn of values outside the range that a model was trained with, and refuse an image with half of them or more
+        outside: they would all become 0 or 1. For kinds without a fixed range, only padding is found.
 
         Args:
+            counts: raw values (H, W).
+            path: file that messages name.
             force: warn, never refuse.
-            warn: told what is odd.
+            warn: called with each warning.
 
         Raises:
-            DataError: naming the share, the values and the remedy.
+            DataError: half of the values or more lie outside; the message has the share, the values and the remedy.
         """
         values = valid_values(counts)
         padded = find_padding(values)

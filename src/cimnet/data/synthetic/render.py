@@ -21,16 +21,27 @@ _PAD = 14  # native pixels around the view that static offsets may bring into th
 
 @dataclass(frozen=True)
 class ScenePair:
-    """A rendered pair. Everything but `thermal` is in the frame of the RGB image."""
+    """A rendered pair. Everything except ``thermal`` is in the frame of the RGB image.
 
-    rgb: Array  # uint8 (H, W, 3)
-    thermal: Array  # uint8 (H, W), white is hot
-    label: Array  # uint8 (H, W), class ids
-    offset: Array  # float32 (2, H, W), (dy, dx) in pixels: RGB (y, x) is seen at thermal (y + dy, x + dx)
-    moving: Array  # bool (H, W), on things that move
-    id: str  # e.g. "00012N": D by day, N by night and dark night
-    scene: str  # "day" | "night" | "dark_night"
-    flags: frozenset[str]  # of "rgb_broken", "thermal_broken", "weakly_aligned"
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        thermal: (H, W) uint8, white is hot.
+        label: (H, W) uint8, class ids.
+        offset: (2, H, W) float32, (dy, dx) in pixels: what RGB shows at p lies at p + offset(p) in the thermal image.
+        moving: (H, W) bool, pixels of things that move.
+        id: five digits and D (day) or N (night and dark night), e.g. "00012N".
+        scene: "day", "night" or "dark_night".
+        flags: those of "rgb_broken", "thermal_broken" and "weakly_aligned" that hold.
+    """
+
+    rgb: Array
+    thermal: Array
+    label: Array
+    offset: Array
+    moving: Array
+    id: str
+    scene: str
+    flags: frozenset[str]
 
 
 def render(
@@ -44,14 +55,23 @@ def render(
     noise: float = 1.0,
     late: float = LATE,
 ) -> ScenePair:
-    """Render pair `index` of a split; the same arguments give the same pixels on every machine.
+    """Render one pair of a synthetic data set; the same arguments give the same pixels on every machine.
 
-    size: (height, width) in pixels. scale: pixels per native pixel; where size / scale is smaller than the native
-    512 x 640, the view is a crop of the canvas, at a place that belongs to the scene. number: the number in the id
-    (default index + 1). noise: factor on both sensors' noise, 0 for none. late: share of
-    pairs whose cameras are badly synchronised, so that the fastest thing is displaced by 6 to 25 native pixels.
+    Args:
+        seed: seed of the whole data set, at least 0.
+        split: "train", "val" or "test".
+        index: position of the pair in its split, from 0.
+        size: (height, width) of the images, pixels.
+        scale: pixels per native pixel. If size / scale is smaller than the native 512 × 640, the view is a crop of the
+            scene at a place that belongs to it.
+        number: number in the id. None: index + 1.
+        noise: factor on the noise of both sensors; 0 for none.
+        late: share of pairs, 0 to 1, whose cameras are badly synchronised, so that the fastest thing is displaced by 6
+            to 25 native pixels.
 
-    Raises ConfigError for an unknown split, a negative seed or index, or a view that is larger than the canvas."""
+    Raises:
+        ConfigError: the split is unknown, seed or index is negative, or the view is larger than the scene.
+    """
     check_view(seed, size, scale)
     if split not in SPLITS or index < 0:
         raise ConfigError(f"split {split!r}, index {index}: splits are {', '.join(SPLITS)}, indices start at 0")

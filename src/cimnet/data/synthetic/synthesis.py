@@ -70,14 +70,19 @@ def synthesize(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> None:
-    """Write train + val + test pairs into the new folder `out`; nothing is left there on failure.
+    """Write a synthetic data set into a new folder; on failure nothing is left there.
 
-    size: (height, width) in pixels; scale: pixels per native pixel (see `render`). late: share of pairs with badly
-    synchronised cameras (see `render`). workers: processes; their number does not change a byte. progress: called
-    with the number of finished pairs and the total.
+    Args:
+        out: folder, new or empty.
+        train, val, test: number of pairs of each split.
+        seed, size, scale, late: as in :func:`render`.
+        workers: processes that render; their number does not change a byte.
+        progress: called with the number of finished pairs and the total.
 
-    Raises CimnetError if `out` exists and is not empty or cannot be written or a worker process was killed, ConfigError
-    for unusable numbers."""
+    Raises:
+        CimnetError: the folder is not empty or cannot be written, or a worker process was killed.
+        ConfigError: a number is out of range.
+    """
     out = Path(out).absolute()
     counts = {"train": train, "val": val, "test": test}
     if not 0 <= late <= 1:

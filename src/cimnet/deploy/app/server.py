@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from cimnet.deploy.app.uploads import Limits
 from cimnet.inference import Predictor
 from cimnet.utils.extras import require
 from cimnet.utils.hosts import bind
+from cimnet.utils.known_hosts import KnownHosts, names_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,10 +32,20 @@ HEADERS = {
 
 
 def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None = None, name: str = "model") -> FastAPI:
-    """Put the page into a FastAPI application, at `path`, e.g. ``/segment``.
+    """Put the page into a FastAPI application of your own, with the limits of the command.
+
+    Args:
+        app: the application.
+        predictor: the model, from :func:`cimnet.load`.
+        path: where the page is, such as ``/segment``.
+        limits: bounds on uploads, visitors and disk. None: the defaults.
+        name: shown on the page as the model's name.
+
+    Returns:
+        ``app``.
 
     Raises:
-        ConfigError: the extra ``app`` is not installed.
+        ConfigError: the extra ``app`` is not installed, or the model's second images have several channels.
     """
     gradio = _gradio()
     from cimnet.deploy.app.gradio_private import (
@@ -77,7 +88,14 @@ def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None =
 
 
 def build_app(predictor: Predictor, limits: Limits | None = None, name: str = "model") -> FastAPI:
-    """The page alone, at ``/``, with `HEADERS`."""
+    """An application with the page alone, at ``/``, that sends `HEADERS` with every answer.
+
+    Args:
+        predictor, limits, name: as in :func:`mount`.
+
+    Raises:
+        ConfigError: as :func:`mount`.
+    """
     _gradio()
     from fastapi import FastAPI
 
@@ -94,26 +112,33 @@ def serve(
     limits: Limits | None = None,
     name: str = "model",
     ready: Callable[[str], None] = lambda address: None,
+    allow_hosts: Iterable[str] = (),
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM), then return. Files of visitors lie in a folder of this run, which is
     removed at the end.
 
     Args:
-        port: 0 for any that is free.
-        ready: told the page's address before the first request is answered.
+        predictor: the model, from :func:`cimnet.load`.
+        host, port: address to listen on; port 0 takes a free one.
+        limits: bounds on uploads, visitors and disk. None: the defaults of :class:`Limits`.
+        name: shown on the page as the model's name.
+        ready: called with the page's address before the first request is answered.
+        allow_hosts: names under which browsers may open the page, in addition to IP addresses and the names of this
+            machine; ``*``: any name. Other Host headers are refused with 421.
 
     Raises:
-        ConfigError: the extra ``app`` is not installed, or host and port cannot be listened to.
+        ConfigError: the extra ``app`` is not installed, the address cannot be used, or an allowed name is no host name.
     """
     _gradio()
     import uvicorn
 
+    names = names_of(host, allow_hosts)
     listener = bind(host, port)
     before = os.environ.get("GRADIO_TEMP_DIR")
     with tempfile.TemporaryDirectory(prefix="cimnet-app-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder).resolve())
         try:
-            app = build_app(predictor, limits, name)
+            app = KnownHosts(build_app(predictor, limits, name), names)
             shown = f"[{host}]" if ":" in host else host
             ready(f"http://{shown}:{listener.getsockname()[1]}")
             config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)

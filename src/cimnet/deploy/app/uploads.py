@@ -25,15 +25,15 @@ class Limits:
     """Limits of the page.
 
     Attributes:
-        megabytes: of one file, 10⁶ bytes.
-        pixels: of one image.
-        queue: visitors that wait for the model; more are asked to come back.
-        sessions: visitors whose images are kept in memory; the images of the first visitor are dropped first.
-        uploads: files that one address may send in a minute.
-        disk_megabytes: of all files of visitors; the oldest go first.
+        megabytes: largest file, 10⁶ bytes.
+        pixels: largest image, pixels.
+        queue: number of visitors that may wait for the model; further ones are asked to come back.
+        sessions: number of visitors whose images are kept in memory; those of the first visitor are dropped first.
+        uploads: number of files that one address may send in a minute.
+        disk_megabytes: disk space for the files of all visitors, 10⁶ bytes; the oldest are deleted first.
 
     Raises:
-        ConfigError: naming a limit that is out of range.
+        ConfigError: a limit is out of range; the message names it.
     """
 
     megabytes: float = 20.0

@@ -19,11 +19,11 @@ LEAST = 0.999
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a file is from the model it was made of.
+    """How far an exported file is from the model that it was made of.
 
     Attributes:
-        error: largest difference of a logit; None for files that give class ids.
-        equal: share of pixels of the same class, 0..1.
+        error: largest difference of a logit. None: the file gives class ids.
+        equal: share of pixels with the same class, 0..1.
     """
 
     error: float | None

@@ -47,32 +47,34 @@ def export(
     batch: int | None = None,
     trust: bool = False,
 ) -> Parity:
-    """Write a model for another runtime; it takes any batch and any size where none are fixed. The file is written
-    only if it gives the same classes as the model.
+    """Write a model for another runtime. The file is written only if it predicts the same classes as the model.
 
     Args:
-        source: what :func:`cimnet.load` opens (a checkpoint, not an exported file), or a predictor.
-        out: ``.onnx``, ``.xml`` for OpenVINO (a ``.bin`` goes beside it), ``.pt2`` for torch.export.
-        argmax: class ids (B, H, W) int64 come out instead of logits (B, K, H, W) float32.
-        normalization: inside; images (B, 3, H, W) and (B, 1, H, W) in 0..1 go in. False: normalised ones.
-        precision: ``float16``, ONNX only: weights and features; images and logits stay float32. ``bfloat16`` is a wish
-            to the runtime, OpenVINO only. ``int8``, not for .pt2, needs ``calibration``.
+        source: what :func:`cimnet.load` opens (not an exported file), or a predictor.
+        out: file to write: ``.onnx``; ``.xml`` for OpenVINO, with a ``.bin`` beside it; ``.pt2`` for torch.export.
+        format: "onnx", "openvino" or "pt2"; it must fit the ending of ``out``.
+        argmax: whether the file gives class ids (B, H, W) int64 instead of logits (B, K, H, W) float32.
+        normalization: whether the file normalises its inputs, images (B, 3, H, W) and (B, 1, H, W) in 0..1. False: you
+            give it normalised images.
+        precision: "float32"; "float16", ONNX only: weights and features, while images and logits stay float32;
+            "bfloat16", OpenVINO only: a wish that the runtime may follow; "int8", not for ``.pt2``: needs
+            ``calibration``.
         calibration: folder of a data set; some pairs of its training split set the ranges for int8.
-        target: ``tensorrt``, ONNX only: with the operators that TensorRT has, see docs/deploy/tensorrt.md.
-        deformable: how ONNX writes deformable convolutions: as one ``operator`` (``DeformConv``), or with
-            ``grid-sample``, for runtimes that lack the former. None: what the target has.
-        opset: of ONNX, 16 to 20. None: 20, for TensorRT 17.
-        size: (height, width), ONNX and OpenVINO: the file takes images of this size alone.
-        batch: likewise the number of pairs.
-        trust: of the source, see :func:`cimnet.load`.
+        target: "any", or for ONNX "tensorrt": use the operators that TensorRT has.
+        deformable: how ONNX writes deformable convolutions: as one "operator" (``DeformConv``), or by "grid-sample",
+            for runtimes without it. None: whatever the target has.
+        opset: version of ONNX's operators, 16 to 20. None: 20, for TensorRT 17.
+        size: (height, width) in pixels, ONNX and OpenVINO: the only size that the file takes. None: any size.
+        batch: ONNX and OpenVINO: the only number of pairs that the file takes. None: any number.
+        trust: as in :func:`cimnet.load`.
 
     Returns:
-        How far the file is from the model, on a random pair; at reduced precision this is only reported, not enforced.
+        How far the file is from the model on a random pair. At reduced precision this is reported and not enforced.
 
     Raises:
-        ConfigError: an option that the format has not, a missing extra, a model that it cannot express, or ``out`` is
-            the source.
-        CheckpointError: the source cannot be used, or the file would do something else than the model.
+        ConfigError: the format does not have an option, an extra is missing, the model cannot be expressed, or ``out``
+            is the source.
+        CheckpointError: the source cannot be used, or the file would predict something else than the model.
         CimnetError: ``out`` cannot be written, or another process writes it.
     """
     out = Path(out)

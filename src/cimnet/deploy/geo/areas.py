@@ -28,10 +28,10 @@ class ClassArea:
     """How much of a raster a class covers.
 
     Attributes:
-        id, name: of the class.
-        pixels: number.
-        share: of the pixels that have a class, 0 to 1.
-        square_metres: None where the raster does not tell.
+        id, name: id and name of the class.
+        pixels: number of its pixels.
+        share: share of the pixels that have a class, 0 to 1.
+        square_metres: its area. None: the raster does not tell.
     """
 
     id: int

@@ -37,18 +37,19 @@ Window = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class PairCheck:
-    """What two rasters say about each other.
+    """How two rasters lie to each other.
 
     Attributes:
-        status: ``ok``: the offset was found; ``unknown``: no reliable offset was found.
-        dx, dy: how far to the right and down the thermal raster shows what the RGB raster shows, RGB pixels.
+        status: ``ok``, or ``unknown``: no reliable offset was found.
+        dx, dy: how far to the right and down the thermal raster shows what the RGB raster shows, RGB pixels. None:
+            unknown.
         metres: the same as a length on the map, in units of the RGB raster's reference system. None: unknown.
-        confidence: 0..1, see :class:`cimnet.registration.estimate.Alignment`.
-        stretch: how far off, RGB pixels, an affine map would place the corners of a window beyond the offset, which a
-            move cannot correct. None: unknown.
-        windows: number of examined windows of `SIDE` pixels.
-        crs: reference systems of both.
-        pixel: size of an RGB and a thermal pixel, in units of each one's own system.
+        confidence: 0..1, as in :class:`cimnet.registration.Alignment`.
+        stretch: by how many RGB pixels an affine map would place the corners of a window elsewhere than the offset
+            does; moving the raster cannot correct this part. None: unknown.
+        windows: number of examined windows.
+        crs: reference systems of the RGB and the thermal raster.
+        pixel: size of an RGB and of a thermal pixel, in units of their own reference systems.
     """
 
     status: str
@@ -76,20 +77,20 @@ def check_rasters(
     warn: Callable[[str], object] = warnings.warn,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> PairCheck:
-    """Compare two rasters in up to `MOST` windows where both have data.
+    """Measure how far two rasters are displaced, in windows where both have data.
 
     Args:
-        rgb, thermal: as for :func:`cimnet.deploy.geo.predict_geotiff`.
-        out: a copy of the thermal raster to write, moved by the offset. Its pixels stay as they are; its geotransform
-            changes.
-        bands: which bands are which; None: the files say.
-        overwrite: replace `out`.
-        warn: called with a warning about odd inputs.
-        progress: called with (windows read, total).
+        rgb, thermal: rasters, as for :func:`cimnet.deploy.geo.predict_geotiff`.
+        out: GeoTIFF to write: a copy of the thermal raster, moved by the offset. Its pixels stay as they are, its
+            geotransform changes. None: none.
+        bands: which bands are red, green, blue and thermal. None: as the files say.
+        overwrite: whether to replace ``out``.
+        warn: called with each warning about odd inputs.
+        progress: called with the number of windows read and the total.
 
     Raises:
-        DataError: rasters that cannot be read or do not overlap, or with `out`: an offset that cannot be found.
-        CimnetError: `out` exists or cannot be written.
+        DataError: a raster cannot be read, the rasters do not overlap, or ``out`` is asked for and no offset is found.
+        CimnetError: ``out`` exists or cannot be written.
     """
     rgb, thermal = Path(rgb), Path(thermal)
     place = None if out is None else Path(out)

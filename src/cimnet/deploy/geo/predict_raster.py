@@ -32,9 +32,9 @@ class GeoResult:
     """What was written.
 
     Attributes:
-        areas: of each class, in the order of ids; square metres only if areas or polygons were asked for.
-        missing: pixels without a class.
-        polygons: number; None: not requested.
+        areas: area of each class, in the order of the ids; square metres only if areas or polygons were asked for.
+        missing: number of pixels without a class.
+        polygons: number of polygons. None: they were not asked for.
     """
 
     areas: tuple[ClassArea, ...]
@@ -56,33 +56,32 @@ def predict_geotiff(
     progress: Callable[[int, int], object] | None = None,
     warn: Callable[[str], object] = warnings.warn,
 ) -> GeoResult:
-    """Segment an orthomosaic of any size, window by window.
+    """Segment an orthomosaic of any size, window by window. After an interruption, the same call resumes.
 
-    The output has the grid of the RGB raster: uint8 class ids, 255 where there is no data, with colour table, names
-    (in OUT.aux.xml), overviews, and beside it, as beside the polygons, NAME.qml: colours and names for QGIS. The same
-    call again resumes where an interrupted one stopped.
+    The output has the grid of the RGB raster: uint8 class ids, 255 where there is no data, with colour table, overviews
+    and names (in OUT.aux.xml). Beside it, and beside the polygons, NAME.qml holds colours and names for QGIS.
 
     Args:
-        predictor: its settings say window, overlap, batch size and precision.
-        rgb: GeoTIFF of 3 bands uint8, or 4 with opacity; the settings' `bands` choose others, and their range.
-        thermal: GeoTIFF of 1 band, any resolution, extent and coordinate reference system; resampled to the RGB grid
-            (bilinear). The same path as `rgb` for one raster of 4 bands, the thermal image last.
+        predictor: the model, from :func:`cimnet.load`; its settings give window, overlap, batch size and precision.
+        rgb: GeoTIFF of 3 bands uint8, or 4 with opacity. The settings' ``bands`` choose other bands, and their range.
+        thermal: GeoTIFF of 1 band of any resolution, extent and coordinate reference system; it is resampled to the RGB
+            grid (bilinear). The same path as ``rgb`` for one raster of 4 bands, the thermal band last.
         out: GeoTIFF to write.
-        polygons: GeoPackage to write, one polygon for each region of one class.
-        areas: CSV to write, pixels, share and area of each class.
+        polygons: GeoPackage to write, one polygon for each region of one class. None: none.
+        areas: CSV to write: pixels, share and area of each class. None: none.
         min_area: smaller polygons are left out, square metres.
-        require_both: pixels that only one sensor shows get no class. Otherwise they are predicted with the other image
-            black.
-        overwrite: replace outputs, and drop what an interrupted call left. If it is interrupted itself, the same call
-            without `overwrite` resumes it.
-        progress: called with (finished blocks, total).
-        warn: called with a warning about odd inputs.
+        require_both: whether pixels that only one sensor shows get no class. False: they are predicted with the other
+            image black.
+        overwrite: whether to replace outputs and drop what an interrupted call left. If this call is interrupted
+            itself, the same call without ``overwrite`` resumes it.
+        progress: called with the number of finished blocks and the total.
+        warn: called with each warning about odd inputs.
 
     Raises:
-        DataError: a raster that cannot be read or used: bands, depth, georeference; rasters that do not overlap;
-            areas asked for where the projection distorts them.
-        ConfigError: a setting or file name that cannot be used, or a missing library.
-        CimnetError: an output exists or cannot be written; another call was interrupted there.
+        DataError: a raster cannot be read or used (bands, depth, georeference), the rasters do not overlap, or areas
+            are asked for in a projection that distorts them.
+        ConfigError: a setting or file name cannot be used, or a library is missing.
+        CimnetError: an output exists or cannot be written, or another call was interrupted there.
     """
     predictor.info.second.require_one_channel("cimnet geo")
     rgb, thermal = Path(rgb), Path(thermal)

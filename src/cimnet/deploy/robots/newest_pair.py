@@ -11,15 +11,15 @@ from cimnet.errors import CimnetError, one_line
 
 
 class NewestPair:
-    """A thread with a queue of one.
+    """A thread that segments the newest pair of messages and drops older ones that it had no time for.
 
     Args:
-        segment: gives the mask of a pair.
-        publish: called in the thread with what was found and the RGB message.
-        complain: called with a sentence when a pair cannot be used; a repeated sentence is passed on only once.
+        segment: segments a pair.
+        publish: called in the thread with the result and the RGB message.
+        complain: called with a sentence when a pair cannot be used; not again with the same sentence.
 
     Attributes:
-        dropped: pairs that were replaced before their turn.
+        dropped: number of pairs that were replaced before their turn.
     """
 
     def __init__(

@@ -19,12 +19,12 @@ from cimnet.inference.predictor import Predictor
 
 @dataclass(frozen=True)
 class Segmented:
-    """One pair.
+    """The result for one pair.
 
     Attributes:
         mask: class ids (H, W) uint8, at the size of the RGB image.
-        overlay: RGB (H, W, 3) uint8 with the classes laid over.
-        alarm: what the checkpoint's alarms say. None: not asked.
+        overlay: the RGB image with the classes laid over it, (H, W, 3) uint8.
+        alarm: what the checkpoint's alarms say. None: they were not asked.
     """
 
     mask: npt.NDArray[np.uint8]
@@ -33,18 +33,18 @@ class Segmented:
 
 
 class PairSegmenter:
-    """Segments pairs of messages.
+    """Segments pairs of ROS messages.
 
     Args:
-        predictor: of `cimnet.load`.
-        rgb_topic, thermal_topic: for messages to the user.
-        calibration: file that says where thermal pixels lie, as for `cimnet video`. None: by size.
-        alarms: evaluate the checkpoint's alarms, with two more passes of the model.
-        opacity: of the classes' colours, 0 to 1.
+        predictor: the model, from :func:`cimnet.load`.
+        rgb_topic, thermal_topic: names of the topics, for messages to the user.
+        calibration: file that says where thermal pixels lie, as for `cimnet video`. None: frames are resized.
+        alarms: whether to evaluate the checkpoint's alarms, with two more passes of the model.
+        opacity: opacity of the classes' colours in the overlay, 0 to 1.
         note: called with each sentence that a user should know.
 
     Raises:
-        CheckpointError: alarms are requested and the checkpoint has none.
+        CheckpointError: alarms are asked for, and the checkpoint has none.
     """
 
     def __init__(

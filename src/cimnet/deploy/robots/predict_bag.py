@@ -29,10 +29,10 @@ class BagResult:
     """What was done.
 
     Attributes:
-        pairs: predicted.
-        unpaired: messages of the RGB and of the thermal topic without a partner.
+        pairs: number of predicted pairs.
+        unpaired: numbers of RGB messages and of thermal messages without a partner.
         problem: why the bag could not be read to its end. Empty: it was.
-        damaged: pairs left out, as one of their images cannot be decoded.
+        damaged: number of pairs left out because one of their images cannot be decoded.
         damage: what is wrong with the first of them.
     """
 
@@ -68,21 +68,26 @@ def predict_bag(
     """Segment the pairs of a bag, in memory that does not grow with its length.
 
     Args:
+        predictor: the model, from :func:`cimnet.load`.
         bag: a ROS 1 ``.bag``, a rosbag2 folder (SQLite or MCAP), or one ``.mcap`` or ``.db3`` file.
-        rgb_topic, thermal_topic: of ``sensor_msgs`` Image or CompressedImage.
-        out: ``.bag``: ROS 1; ``.mcap``: one file, as Foxglove opens it; else a rosbag2 folder. It appears when it is
-            whole; of a bag that is cut short it holds what could be read.
-        slop, queue_size: see :class:`ApproximateTime`; stamps are those of the headers.
-        offset: thermal stamp − RGB stamp of the same moment, seconds: positive where the thermal clock is ahead.
-        overlay, calibration, alarms: see :class:`BagWriter` and :class:`PairSegmenter`.
-        overwrite: replace `out`.
+        rgb_topic, thermal_topic: topics of ``sensor_msgs`` Image or CompressedImage.
+        out: what to write: ``.bag`` for ROS 1, ``.mcap`` for one file that Foxglove opens, otherwise a rosbag2 folder.
+            It appears once it is complete; of a bag that is cut short it holds what could be read.
+        slop: largest difference between the header stamps of a pair, seconds.
+        offset: thermal stamp − RGB stamp of the same moment, seconds: positive if the thermal clock is ahead.
+        queue_size: messages of each topic that wait for a partner.
+        overlay: form of the overlay in the bag: "jpeg", "raw" or "none".
+        calibration: file that says where thermal pixels lie, as for `cimnet video`. None: frames are resized.
+        alarms: whether to evaluate the checkpoint's alarms, with two more passes of the model.
+        overwrite: whether to replace ``out``.
         note: called with each sentence that a user should know.
         progress: called with the number of image messages read and the total.
 
     Raises:
-        DataError: no bag, no such topic (those that are there are listed), images that cannot be used, or no pair.
+        DataError: there is no such bag or topic (the message lists the topics), images cannot be used, or there is no
+            pair.
         ConfigError: a setting is out of range, or the extra ``robots`` is missing.
-        CimnetError: `out` exists or cannot be written.
+        CimnetError: ``out`` exists or cannot be written.
     """
     bag, out = Path(bag), Path(out)
     if not slop >= 0 or queue_size < 1 or not isfinite(offset):

@@ -15,19 +15,19 @@ class ServeOptions:
     """The limits of one server.
 
     Attributes:
-        max_mb: of one request's body, millions of bytes.
-        max_pixels: of one image.
+        max_mb: largest body of a request, millions of bytes, at most 2000.
+        max_pixels: largest image, pixels.
         queue: requests in hand in addition to those in the model; further ones are refused with 503.
-        batch_size: pairs of one size in one pass of the model.
+        batch_size: largest number of pairs in one pass of the model; they have one size.
         batch_wait_ms: how long the first pair of a pass waits for others, milliseconds.
-        timeout_s: of one request, from its first byte, seconds.
+        timeout_s: time limit of a request from its first byte, seconds.
         grace_s: after a signal to stop, how long requests in hand may still be answered, seconds.
-        decoders: threads that decode images and encode answers.
+        decoders: number of threads that decode images and encode answers.
         allow_origins: origins of web pages that may use the server from a browser (CORS), such as
-            ``https://maps.example.org``; ``*``: any page. Empty: none.
+            ``https://maps.example.org``; ``*`` for any page. Empty: none.
 
     Raises:
-        ConfigError: naming a field that is out of range.
+        ConfigError: a field is out of range; the message names it.
     """
 
     max_mb: float = 20.0

@@ -7,7 +7,7 @@ import math
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -18,6 +18,7 @@ from cimnet.deploy.serve.options import ServeOptions
 from cimnet.deploy.serve.service import LAST_BATCH, Service, create_app
 from cimnet.inference import Predictor
 from cimnet.utils.hosts import bind
+from cimnet.utils.known_hosts import KnownHosts, names_of
 
 
 def run_server(
@@ -26,25 +27,30 @@ def run_server(
     host: str = "127.0.0.1",
     port: int = 8000,
     on_start: Callable[[str], None] = print,
+    allow_hosts: Iterable[str] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in hand and exit with code 0.
 
     Args:
-        load: opens the model; called when it is clear that the address is free.
-        port: 0 takes a free one.
-        on_start: called with the address, ``http://host:port``, when the model is there.
+        load: opens the model; called once the address is known to be free.
+        options: limits of the server.
+        host, port: address to listen on; port 0 takes a free one.
+        on_start: called with the address, ``http://host:port``, when the model is loaded.
+        allow_hosts: names under which clients may call the server, in addition to IP addresses and the names of this
+            machine; ``*``: any name. Other Host headers are refused with 421.
 
     Raises:
-        ConfigError: the address cannot be used.
+        ConfigError: the address cannot be used, or an allowed name is no host name.
         CheckpointError: the model cannot be used.
     """
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn hands them on when it has shut down
         signal.signal(number, _stop)
     with bind(host, port) as listener:
+        names = names_of(host, allow_hosts)
         app = create_app(load(), options)
         Image.MAX_IMAGE_PIXELS = options.max_pixels  # also of pictures inside pictures; above twice that Pillow refuses
         config = uvicorn.Config(
-            app,
+            KnownHosts(app, names),
             server_header=False,
             timeout_graceful_shutdown=math.ceil(options.grace_s + LAST_BATCH),
             log_config=_to_stderr(),

@@ -43,13 +43,16 @@ _FORM = {
 
 
 def create_app(predictor: Predictor, options: ServeOptions | None = None) -> FastAPI:
-    """An ASGI application that serves one model; any ASGI server runs it, in one process.
+    """An ASGI application that serves one model. Run it in one process: two processes load two models. It does not
+    check the Host header; :func:`cimnet.deploy.serve.run_server` does.
 
     Args:
         predictor: from :func:`cimnet.load`, with ``batch_size`` as in ``options``.
+        options: limits of the server. None: the defaults.
 
     Raises:
         CheckpointError: the checkpoint's alarm is of another version.
+        ConfigError: the model's second images have several channels.
     """
     service = Service(predictor, options or ServeOptions())
     app = FastAPI(

@@ -37,25 +37,25 @@ def predict_video(
     note: Note | None = None,
     **settings: Any,
 ) -> VideoResult:
-    """Segment two videos, or folders of numbered images, in memory that does not grow with their length.
+    """Segment two videos, or two folders of numbered images, in memory that does not grow with their length.
+
+    Masks are PNG files of class ids (H, W), named by the number of the RGB frame or by the name of the image. If an
+    error, a damaged file or Ctrl-C (KeyboardInterrupt) ends the run, what is done is kept and the video is finished.
 
     Args:
-        predictor: of `cimnet.load`; its `batch_size` frames go through the model at once.
-        rgb, thermal: a video file or a folder of images.
-        out: a folder for `overlay.mp4`, `masks/` and `frames.csv`, or the name of a video file.
-        masks: folder for masks and `frames.csv` beside a video file.
-        progress: called with the number of finished RGB frames and the total (0: unknown).
+        predictor: the model, from :func:`cimnet.load`; ``batch_size`` frames go through it at once.
+        rgb, thermal: video files or folders of images.
+        out: a folder for ``overlay.mp4``, ``masks/`` and ``frames.csv``; or the name of a video file.
+        masks: folder for masks and ``frames.csv`` if ``out`` is a video file. None: none.
+        progress: called with the number of finished RGB frames and the total, 0 if unknown.
         note: called with each sentence that a user should know.
-        settings: fields of :class:`VideoSettings`.
-
-    Masks are PNG files of class ids (H, W), named by the RGB frame's number or the image's name. What is done when an
-    error, a damaged file or Ctrl-C (KeyboardInterrupt) ends the run is kept, the video finished.
+        settings: fields of :class:`cimnet.deploy.video.VideoSettings`.
 
     Raises:
-        DataError: an input cannot be used, the thermal frames are of another depth than in training, no frame has a
+        DataError: an input cannot be used, the thermal frames have another depth than in training, no frame has a
             partner, or the offset cannot be estimated.
         ConfigError: a setting is out of range, or PyAV is missing.
-        CheckpointError: alarms are requested and the checkpoint has none.
+        CheckpointError: alarms are asked for, and the checkpoint has none.
         CimnetError: an output exists or cannot be written.
     """
     asked = VideoSettings(**settings)

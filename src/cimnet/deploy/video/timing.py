@@ -44,13 +44,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class OffsetEstimate:
-    """The offset of the clocks.
+    """The offset of two cameras' clocks.
 
     Attributes:
-        offset: thermal time − RGB time of the same moment, seconds; None if it cannot be found.
-        confidence: 0..1, the margin of the peak it rests on, 0 where `offset` is None.
-        reason: in words, what it rests on or why there is none.
-        motion, edges: the two curves.
+        offset: thermal time − RGB time of the same moment, seconds. None: it cannot be found.
+        confidence: 0..1, by how far the peak stands out; 0 without an offset.
+        reason: in words, what the offset rests on, or why there is none.
+        motion, edges: agreement of both videos over the offset, by motion and by edges.
     """
 
     offset: float | None
@@ -63,13 +63,18 @@ class OffsetEstimate:
 def estimate_offset(
     rgb: Iterable[Frame], thermal: Iterable[Frame], span: float = SPAN, max_offset: float = MAX_OFFSET
 ) -> OffsetEstimate:
-    """Estimate the offset from the first `span` seconds.
+    """Estimate the offset of two videos' clocks from their first seconds.
 
-    Two things are compared for every offset within ± `max_offset`: how the whole picture moves and changes, and where
-    edges are and how they run. Each gives a curve; one whose peak stands out is believed, two must agree.
+    Two things are compared for every offset: how the whole picture moves and changes, and where edges are and how they
+    run. Each gives a curve. One curve whose peak stands out is believed; if both stand out, they must agree.
+
+    Args:
+        rgb, thermal: frames of both videos with their times.
+        span: seconds of video that are compared.
+        max_offset: largest offset to try in either direction, seconds.
 
     Raises:
-        DataError: a video with too few frames.
+        DataError: a video has too few frames.
     """
     return compare(track(rgb, span), track(thermal, span + max_offset), max_offset)
 

@@ -35,13 +35,13 @@ class VideoResult:
     """What was done.
 
     Attributes:
-        frames: predicted.
-        skipped: RGB frames left out, because no thermal frame was near.
-        rgb_only: RGB frames predicted without a thermal frame.
-        offset: of the clocks, seconds.
-        estimate: where the offset was estimated.
-        overlay, masks, table: what was written, None where it was not.
-        notes: what a user should know, as given to `note`.
+        frames: number of predicted RGB frames.
+        skipped: number of RGB frames left out because no thermal frame was near.
+        rgb_only: number of RGB frames predicted without a thermal frame.
+        offset: offset of the clocks that was used, seconds.
+        estimate: how the offset was estimated. None: it was given.
+        overlay, masks, table: paths of the video, the masks and the table. None: not written.
+        notes: sentences that a user should know, as given to ``note``.
     """
 
     frames: int = 0

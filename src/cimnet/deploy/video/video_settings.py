@@ -18,34 +18,37 @@ class VideoSettings:
     """Settings of a video prediction.
 
     Attributes:
-        fps, thermal_fps: images a second of folders whose names hold no times.
-        rgb_stream, thermal_stream: which of a file's video streams, from 0. None: the first; of one file given for both
+        fps, thermal_fps: images per second of a folder whose names hold no times. None: the names hold them.
+        rgb_stream, thermal_stream: which video stream of a file, from 0. None: the first; of one file given for both
             sensors, the coloured one for RGB and the grey one for thermal.
-        rgb_crop, thermal_crop: the sensor's part of each frame: ``left``, ``right``, ``top``, ``bottom``, or
+        rgb_crop, thermal_crop: the sensor's part of each frame: ``left``, ``right``, ``top``, ``bottom`` or
             ``X,Y,WIDTH,HEIGHT`` in pixels. None: all of it; of one file given for both, the coloured half and the grey
             half.
-        rgb_embedded: the RGB images are the visible pictures inside radiometric FLIR JPEGs; one folder of them may be
-            given for both sensors.
-        time_offset: thermal time − RGB time of the same moment, seconds, each clock 0 at its video's first frame: what
-            RGB shows at t, thermal shows at t + offset. Positive: thermal began to record earlier. "estimate": from
-            the pictures, see `cimnet.deploy.video.estimate_offset`.
+        rgb_embedded: whether the RGB images are the visible pictures inside radiometric FLIR JPEGs. One folder of these
+            may be given for both sensors.
+        time_offset: thermal time − RGB time of the same moment, seconds, each clock being 0 at its video's first frame:
+            what RGB shows at t, thermal shows at t + offset. Positive if thermal began to record earlier. "estimate":
+            found from the pictures, see :func:`cimnet.deploy.video.estimate_offset`.
         every: predict every n-th RGB frame.
-        start, end: part of the RGB video, seconds; `end` excluded.
-        max_gap: largest distance in time of an RGB frame and its thermal frame, seconds; None: one thermal interval.
-        missing: what happens to RGB frames without a thermal frame: left out (and after the last thermal frame the run
-            ends), or predicted from RGB alone.
-        thermal_fit: thermal frames of another size are resized to the RGB frames', or refused.
+        start, end: part of the RGB video, seconds, without ``end`` itself. None: to its end.
+        max_gap: largest difference in time between an RGB frame and its thermal frame, seconds. None: one thermal
+            interval.
+        missing: what happens to RGB frames without a thermal frame. "skip": they are left out, and the run ends with
+            the thermal video. "rgb-only": they are predicted from RGB alone.
+        thermal_fit: what happens to thermal frames of another size than the RGB frames. "resize": they are resized.
+            "error": they are refused.
         calibration: file that says where thermal pixels lie, for
-            `cimnet.registration.camera_calibration.read_calibration`.
-        smooth: share of the average of earlier frames' probabilities, 0 to 0.98; 0: each frame by itself.
-        view: of the video: RGB with classes laid over, RGB | thermal | overlay, or no video.
-        legend: name the classes below.
-        opacity: of the classes' colours, 0 to 1.
-        alarms: write the checkpoint's alarms to frames.csv; two more passes of the model.
-        overwrite: replace files of an earlier run.
+            ``cimnet.registration.camera_calibration.read_calibration``. None: no registration.
+        smooth: share of the average of earlier frames' probabilities in a frame's, 0 to 0.98; 0: each frame by itself.
+        view: what the video shows. "overlay": RGB with the classes laid over it. "side": RGB, thermal and overlay.
+            "none": no video.
+        legend: whether to name the classes below.
+        opacity: opacity of the classes' colours, 0 to 1.
+        alarms: whether to write the checkpoint's alarms to frames.csv, with two more passes of the model.
+        overwrite: whether to replace files of an earlier run.
 
     Raises:
-        ConfigError: naming a field that is out of range.
+        ConfigError: a field is out of range; the message names it.
     """
 
     fps: float | None = None

@@ -62,10 +62,10 @@ class Alarm:
     """The verdict on one pair.
 
     Attributes:
-        probabilities: of ``rgb_broken``, ``thermal_broken`` and ``misaligned``, each 0..1, assuming that broken and
-            sound pairs are equally frequent.
-        raised: those above their threshold.
-        texts: of each raised alarm, one sentence that names the sensor and the strongest evidence.
+        probabilities: probability, 0..1, of each alarm: ``rgb_broken``, ``thermal_broken`` and ``misaligned``. They
+            assume that faulty and sound pairs are equally frequent.
+        raised: names of the alarms above their threshold.
+        texts: by name of a raised alarm, a sentence that names the sensor and the strongest evidence.
     """
 
     probabilities: dict[str, float]

@@ -33,7 +33,7 @@ def load_exported(path: Path, trust: bool = False) -> tuple[Segmenter, ModelInfo
 
     Args:
         path: ``.onnx``, ``.xml`` (beside its ``.bin``) or ``.pt2``.
-        trust: see :func:`cimnet.load`.
+        trust: whether to open a ``.pt2`` file, which can run code.
 
     Raises:
         CheckpointError: if there is no such file, it is damaged, another program wrote it, the installed runtime is

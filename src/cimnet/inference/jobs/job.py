@@ -31,8 +31,9 @@ from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
 from cimnet.inference.jobs.record import KINDS, Record, fingerprint
 from cimnet.inference.jobs.shards import Files, Shard, relabel
+from cimnet.inference.open_model import load
 from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
-from cimnet.inference.predictor import Predictor, load
+from cimnet.inference.predictor import Predictor
 from cimnet.inference.prepared import PreparedPair, of_one_size
 from cimnet.utils.files import refuse_inputs_as_outputs, write_atomically
 from cimnet.weights.locate import identity_of
@@ -43,21 +44,21 @@ _Run = Callable[[Sequence[Shard]], Generator[Outcome, None, None]]
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for. `Job.of` finds the pairs of folders and lists.
+    """A prediction of many pairs. :meth:`Job.of` finds the pairs of folders and lists.
 
     Attributes:
         checkpoint: as for :func:`cimnet.load`.
-        parts: what `read_list` gives, or :class:`Files` of pairs.
-        out: folder for masks/, overlays/, tables and prediction.json.
-        origin: by option, where the pairs come from: a run that resumes must have the same.
-        settings: for :func:`cimnet.load`: fields of :class:`cimnet.inference.settings.Settings`, and ``trust``.
-        device: as for :func:`cimnet.load`; with Ray cpu or cuda.
-        engine: this process, or a Ray cluster. Both write the same.
-        workers, address: of Ray, see :mod:`cimnet.inference.jobs.ray_engine`.
-        resume: leave out pairs whose outputs are there; where there are none, begin.
-        overwrite: remove outputs of these pairs first.
+        parts: the pairs, from :func:`read_list`, or :class:`Files`.
+        out: folder for masks, overlays, tables and ``prediction.json``.
+        origin: by option, where the pairs come from; a run that resumes must have the same.
+        settings: keyword arguments for :func:`cimnet.load`, such as ``batch_size`` and ``trust``.
+        device: as for :func:`cimnet.load`; with Ray "cpu" or "cuda".
+        engine: "local" for this process, or "ray" for a cluster. Both write the same.
+        workers, address: number of Ray's workers and address of its cluster, see ``cimnet.inference.jobs.ray_engine``.
+        resume: whether to leave out pairs whose outputs exist. Without outputs, the job starts.
+        overwrite: whether to remove existing outputs of these pairs first.
         unmatched: files without a partner, which are left out.
-        taken: in words, what told the pairs; "" for equal names and lists.
+        taken: in words, how partners were found; "" for equal names and lists.
     """
 
     checkpoint: str | Path
@@ -94,17 +95,19 @@ class Job:
         names: NameRules | None = None,
         **options: Any,
     ) -> Job:
-        """A job for two files or folders, see `match_pairs`, or for a list of pairs, see `read_list`.
+        """A job for two files or folders, or for a list of pairs.
 
         Args:
-            rgb, thermal: one of them may be None: that sensor is missing.
-            pairs: instead of both.
-            names: how the names of a pair's files are alike, where that is not to be found out.
+            checkpoint: as for :func:`cimnet.load`.
+            out: folder for the outputs.
+            rgb, thermal: files or folders, see :func:`match_pairs`. None: that sensor is missing.
+            pairs: a list, see :func:`read_list`, instead of both.
+            names: how the file names of a pair are alike. None: found out.
             options: other attributes of the job.
 
         Raises:
-            ConfigError: options that do not go together.
-            DataError: a path, folder or list that cannot be used.
+            ConfigError: options do not go together.
+            DataError: a path, folder or list cannot be used.
         """
         if pairs is not None and (rgb, thermal) != (None, None):
             raise ConfigError("--pairs names both images; leave out --rgb and --thermal")
@@ -131,12 +134,13 @@ def predict_job(
     on_alarm: Callable[[str, Alarm], None] | None = None,
 ) -> Predicted:
     """Write ``masks/NAME.png`` (class ids) and ``overlays/NAME.png`` of each pair into the job's folder, ``alarms.csv``
-    if the checkpoint has alarms, ``failed.csv`` if a pair cannot be read, and ``prediction.json``, which says how the
-    outputs were made.
+    if the checkpoint has alarms, ``failed.csv`` if a pair cannot be read, and ``prediction.json``, which says how
+    the outputs were made.
 
-    Files are read and written in threads beside the model. Other predictions are kept out of the folder meanwhile.
+    Files are read and written in threads beside the model. Meanwhile, other predictions into the folder are refused.
 
     Args:
+        job: what to predict.
         progress: called for each pair, also for those that were done before.
         on_alarm: called with the name of each pair of this run that raises an alarm, and that alarm.
 
@@ -144,11 +148,12 @@ def predict_job(
         What became of the pairs of this run.
 
     Raises:
-        ConfigError: a device or setting that cannot be used, a missing extra, or outputs that were made otherwise.
+        ConfigError: a device or setting cannot be used, an extra is missing, or existing outputs were made in another
+            way.
         DataError: no pair can be read, or the folder's YAML says that its second images are of another kind.
         CheckpointError: the checkpoint cannot be used.
-        CimnetError: outputs are there, another prediction is writing there, or outputs cannot be written (what is
-            complete stays); Ray fails.
+        CimnetError: outputs exist, another prediction is writing there, or outputs cannot be written (what is complete
+            stays); or Ray fails.
     """
     step = progress or _nothing
     described = described_folder(job.origin.get("rgb"), job.origin.get("thermal"))

@@ -22,14 +22,15 @@ FilePair = tuple[str, Path | None, Path | None]
 
 @dataclass(frozen=True)
 class NameRules:
-    """How the names of a pair's files are alike, where the user says it.
+    """How the file names of a pair are alike, if you say it instead of having it found out.
 
     Attributes:
-        rgb, thermal: patterns of the names in the two folders, see `NamePattern`; None: found out.
-        max_gap: seconds by which partners in time may be apart; None: the usual interval.
+        rgb, thermal: patterns of the names in the two folders, such as ``{name}_V`` and ``{name}_T``, see
+            ``cimnet.data.io.name_patterns``. None: found out.
+        max_gap: seconds by which partners may be apart if names hold times. None: the usual interval of the folder.
 
     Raises:
-        ConfigError: one pattern without the other, or one that is none.
+        ConfigError: only one pattern is given, or a pattern cannot be used.
     """
 
     rgb: str | None = None
@@ -66,14 +67,19 @@ class Matched:
 def match_pairs(
     rgb: Path | None, thermal: Path | None, out: Path | None = None, rules: NameRules = _FOUND_OUT
 ) -> Matched:
-    """Pair two files, or the images of two folders, and of the folders in them, by name; extensions may differ.
+    """Pair two files, or the images of two folders and of the folders in them, by name; extensions may differ.
 
     One file given twice is a 4-channel image (RGB and thermal in one file). One folder given twice holds pairs whose
-    names say the sensor (``DJI_0001_V`` and ``DJI_0001_T``), or as ``files:`` and ``second:`` in its classes.yaml say;
-    else 4-channel images. None: that sensor is missing. What lies in the folder ``out`` is no input.
+    names say the sensor (``DJI_0001_V`` and ``DJI_0001_T``) or whose ``classes.yaml`` says so under ``files:``;
+    otherwise it holds 4-channel images.
+
+    Args:
+        rgb, thermal: two files or two folders. None: that sensor is missing.
+        out: folder of outputs; what lies in it is no input.
+        rules: how names are alike. Default: found out.
 
     Raises:
-        DataError: if a path does not exist, one is a file and the other a folder, or no name matches.
+        DataError: a path does not exist, one is a file and the other a folder, or no name matches.
     """
     if rgb is None and thermal is None:
         raise DataError("neither --rgb nor --thermal is given; give at least one")

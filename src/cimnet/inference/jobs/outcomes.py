@@ -26,7 +26,12 @@ class Outcome:
 
 @dataclass
 class Predicted:
-    """What became of the pairs: names without a mask and why, alarms by name if the checkpoint has them."""
+    """What became of the pairs.
+
+    Attributes:
+        failed: by name, why a pair has no mask.
+        alarms: by name, the alarms of a pair, if the checkpoint has some.
+    """
 
     failed: dict[str, str] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)

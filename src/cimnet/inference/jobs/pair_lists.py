@@ -19,12 +19,15 @@ _CSV = "rgb,thermal[,name]"
 
 
 def read_list(path: Path) -> list[Shard]:
-    """What ``--pairs`` names: ``.csv``, ``.parquet``, or a folder of ``.parquet`` files. Images are not read.
+    """Read a list of pairs; the images are not read yet.
+
+    Args:
+        path: a ``.csv`` or ``.parquet`` file, or a folder of ``.parquet`` files.
 
     Raises:
-        DataError: no such file, columns that are missing or of another type, no pair, or a name that is empty,
-            absolute, leads out of the folder, or is there twice.
-        ConfigError: Parquet without pyarrow.
+        DataError: there is no such file or no pair in it, a column is missing or of another type, or a name is empty,
+            absolute, leads out of the folder or comes twice.
+        ConfigError: the list is Parquet, and pyarrow is not installed.
     """
     if not path.exists():
         raise DataError(f"--pairs {path}: no such file or folder")

@@ -11,7 +11,8 @@ from typing import Any
 from cimnet.errors import CheckpointError, CimnetError
 from cimnet.inference.jobs.outcomes import Outcome
 from cimnet.inference.jobs.shards import Shard
-from cimnet.inference.predictor import Predictor, load
+from cimnet.inference.open_model import load
+from cimnet.inference.predictor import Predictor
 from cimnet.utils.extras import require
 from cimnet.weights.locate import identity_of
 

@@ -41,7 +41,12 @@ class Shard(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Pairs of files. ``labels``: what messages call a path, where that is not the path itself."""
+    """Pairs of files.
+
+    Attributes:
+        pairs: the files of each pair.
+        labels: what messages call a path, if not the path itself.
+    """
 
     pairs: tuple[FilePair, ...]
     labels: Mapping[str, str] = field(default_factory=dict)

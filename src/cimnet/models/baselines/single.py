@@ -18,15 +18,20 @@ from cimnet.models.staged_encoder import take_channels
 
 
 class SingleStream(RGBTModel):
-    """Segment with one encoder. Takes the pair like every model of this package.
+    """Segment with one encoder, as a reference for models with two. It takes the pair like every model of this package.
 
     Args:
-        modality: what the encoder sees: ``rgb``, ``thermal``, or ``stacked``, thermal behind RGB as a fourth channel;
-            the others are those of :class:`cimnet.models.two_stream.TwoStream`; ``explicit_alignment`` is for
-            ``stacked``.
+        encoder: name for :func:`cimnet.models.encoder.create_encoder`.
+        num_classes: K, the number of classes.
+        modality: what the encoder sees: ``rgb``, ``thermal``, or ``stacked``, where the thermal image follows RGB as a
+            fourth channel (early fusion).
+        widths, decoder_channels, pretrained, input_scale, dropout, encoder_options, thermal_channels: as in
+            :class:`cimnet.models.two_stream.TwoStream`.
+        explicit_alignment: as there; only for ``stacked``, because the other two see one image.
 
     Raises:
-        ValueError: an argument that cannot be used.
+        ValueError: an argument is out of range, or two do not go together.
+        ConfigError: the encoder is unknown, or its weights cannot be loaded.
     """
 
     former_names: ClassVar[Mapping[str, str]] = {"enter": "project"}
@@ -62,8 +67,9 @@ class SingleStream(RGBTModel):
         self.decoder = MLPDecoder(widths, decoder_channels, num_classes, dropout)
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them may be None, to
-        :class:`cimnet.models.base.Output`."""
+        """Predict a batch of pairs, as :meth:`cimnet.models.CIMNet.forward`. An image that the encoder does not see may
+        be anything.
+        """
         images = self.begin(rgb, thermal, streams=False)
         seen = images.rgb if self.modality == "rgb" else images.thermal
         if self.modality == "stacked":

@@ -121,7 +121,7 @@ class AuxiliaryRefinement(nn.Module):
     """Auxiliary refinement (ARLM): a level's map, refined by the results of the level above.
 
     Args:
-        channels: of this level's map and of both results.
+        channels: channels of this level's map and of both results.
         previous: channels of the first map from above.
         high: channels of the second map from above.
         doubled: the maps from above have half this level's size.
@@ -150,8 +150,9 @@ class CAINet(ZooNetwork):
     """See the module.
 
     Args:
-        num_classes: K.
-        channel_order, input_scale: see :class:`cimnet.models.zoo.network.ZooNetwork`.
+        num_classes: K, the number of classes.
+        channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr``. Callers always pass RGB.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
         pretrained: load ImageNet weights into both trunks, as the original did.
 
     Raises:

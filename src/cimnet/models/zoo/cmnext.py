@@ -74,7 +74,7 @@ class PoolingBlock(nn.Module):
 
     Args:
         channels: C.
-        ratio: of the MLP's width to C.
+        ratio: width of the MLP, as a multiple of C.
         drop_path: probability that a sample skips a part.
     """
 
@@ -169,10 +169,11 @@ class CMNeXt(RectifiedStreams):
 
     Args:
         encoder: ``mit_b0`` … ``mit_b5``, of the RGB stream; the thermal one has its widths and depths.
-        num_classes: K.
-        channel_order, input_scale: see :class:`cimnet.models.zoo.network.ZooNetwork`.
+        num_classes: K, the number of classes.
+        channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr``. Callers always pass RGB.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
         pretrained: ImageNet weights for the RGB stream, as in the original.
-        embedding: width of the head.
+        embedding: number of channels inside the head.
 
     Raises:
         ConfigError: the ImageNet weights cannot be loaded.

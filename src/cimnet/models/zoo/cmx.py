@@ -30,11 +30,12 @@ class CMX(RectifiedStreams):
 
     Args:
         encoder: ``mit_b0`` … ``mit_b5``, of both streams.
-        num_classes: K.
-        channel_order, input_scale: see :class:`cimnet.models.zoo.network.ZooNetwork`.
+        num_classes: K, the number of classes.
+        channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr``. Callers always pass RGB.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
         pretrained: ImageNet weights for both encoders.
-        head_eps: of the head's batch normalisation. The original trains with 1e-3 and evaluates with 1e-5.
-        embedding: width of the head.
+        head_eps: epsilon of the head's batch normalisation. The original trains with 1e-3 and evaluates with 1e-5.
+        embedding: number of channels inside the head.
 
     Raises:
         ConfigError: the ImageNet weights cannot be loaded.

@@ -20,8 +20,8 @@ class DetailAggregation(nn.Module):
         out = p · attention(p)
 
     Args:
-        in_channels: of both maps.
-        channels: of the result.
+        in_channels: channels of both maps.
+        channels: channels of the result.
     """
 
     def __init__(self, in_channels: int, channels: int = 64) -> None:

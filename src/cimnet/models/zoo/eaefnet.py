@@ -93,14 +93,15 @@ class EAEFNet(ZooNetwork):
     auxiliary, and its loss has the same weight.
 
     Args:
-        num_classes: K.
-        depth: of the ResNets.
+        num_classes: K, the number of classes.
+        depth: number of layers of the ResNets.
         gate: ``image`` for gates of each image alone, as in the published evaluation; ``batch`` for those of the
             original's training, where an image's logits depend on the others of the batch, which holds at most 64.
         use_se: weigh the channels in the aggregations of the decoder. The original does not, though it has the layers.
             Its authors advise elsewhere to train with them and to evaluate without: that is ``training``.
         pretrained: ImageNet weights for both ResNets, see :func:`cimnet.models.zoo.resnet.resnet_pair`.
-        channel_order, input_scale: see :class:`ZooNetwork`.
+        channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr``. Callers always pass RGB.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
 
     Raises:
         ConfigError: if the ImageNet weights cannot be loaded.

@@ -54,7 +54,7 @@ class FEANet(RTFNet):
     """RTFNet with attention; the arguments are the same. The attention of a stage is shared by the two streams.
 
     Args:
-        depth: of the ResNets: 50, 101 or 152.
+        depth: number of layers of the ResNets: 50, 101 or 152.
     """
 
     renames: ClassVar[Renames] = (

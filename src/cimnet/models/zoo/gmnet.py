@@ -47,7 +47,7 @@ class DeepFusion(nn.Module):
     """Fusion of two deep maps: their sum plus their product, through a densely connected block with a residual.
 
     Args:
-        channels: of both maps; the result has `WIDTH`.
+        channels: channels of both maps; the result has `WIDTH`.
     """
 
     def __init__(self, channels: int) -> None:
@@ -114,9 +114,10 @@ class GMNet(ZooNetwork):
     """See the module.
 
     Args:
-        num_classes: K.
-        depth: of the ResNets; 50 is the published one.
-        channel_order, input_scale: see :class:`cimnet.models.zoo.network.ZooNetwork`.
+        num_classes: K, the number of classes.
+        depth: number of layers of the ResNets; 50 is the published one.
+        channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr``. Callers always pass RGB.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
         pretrained: load ImageNet weights into both trunks; the thermal stem takes the mean of the RGB kernels.
 
     Raises:

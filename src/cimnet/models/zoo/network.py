@@ -42,11 +42,11 @@ class ZooNetwork(RGBTModel):
     because the original does so.
 
     Args:
-        num_classes: K.
-        statistics: of the original's input.
+        num_classes: K, the number of classes.
+        statistics: mean and standard deviation of the original's input.
         channel_order: ``bgr`` for weights that were trained on images in the order blue, green, red. Callers still pass
             RGB; the network reverses the order.
-        input_scale: see :class:`cimnet.models.RGBTModel`.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
 
     Attributes:
         stride: images are padded to a multiple of it, so that every size works; 1 where the original takes any size.

@@ -26,12 +26,13 @@ class RectifiedStreams(ZooNetwork):
 
     Args:
         encoder_rgb, encoder_thermal: of equal widths.
-        num_classes: K.
+        num_classes: K, the number of classes.
         statistics: of the original's input.
         mix_bias: whether the head's fusing convolution has a bias.
-        head_eps: of the head's batch normalisation.
-        embedding: width of the head.
-        channel_order, input_scale: see :class:`ZooNetwork`.
+        head_eps: epsilon of the head's batch normalisation.
+        embedding: number of channels inside the head.
+        channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr``. Callers always pass RGB.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
     """
 
     least = 29  # the first stage's attention needs 8×8 positions

@@ -30,7 +30,7 @@ class ResNetTrunk(nn.Module):
 
     Args:
         depth: a key of :data:`BLOCKS`.
-        in_channels: of the image, 3 or 1.
+        in_channels: channels of the image, 3 or 1.
 
     Attributes:
         channels: widths after the stem and after each layer, at 1/2 (1/4 once pooled), 1/4, 1/8, 1/16 and 1/32.

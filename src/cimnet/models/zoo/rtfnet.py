@@ -28,10 +28,11 @@ class RTFNet(ZooNetwork):
     """Two ResNets; the thermal stream is added to the RGB stream after the stem and after every layer.
 
     Args:
-        num_classes: K.
-        depth: of the ResNets: 18, 34, 50, 101 or 152.
+        num_classes: K, the number of classes.
+        depth: number of layers of the ResNets: 18, 34, 50, 101 or 152.
         pretrained: ImageNet weights for both, see :func:`cimnet.models.zoo.resnet.resnet_pair`.
-        channel_order, input_scale: see :class:`ZooNetwork`.
+        channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr``. Callers always pass RGB.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
 
     Raises:
         ConfigError: if the ImageNet weights cannot be loaded.

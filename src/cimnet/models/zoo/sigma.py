@@ -212,7 +212,10 @@ class Sigma(ZooNetwork):
     """The network.
 
     Args:
-        num_classes, channel_order, input_scale: see :class:`ZooNetwork`. Official weights expect ``bgr``.
+        num_classes: K, the number of classes.
+        channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr`` (the official
+            ones). Callers always pass RGB.
+        input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
         width: channels of the first stage, at least 8.
         depths: blocks of the encoder's stages.
         drop_path: stochastic depth of the encoder's last block.

@@ -191,7 +191,7 @@ def test_two_cameras_one_of_them_killed_and_started_again(
                     break
         assert body.count(b"\xff\xd8\xff") >= 2
         assert "b3261e" in httpx.get(page).text
-        assert httpx.get(page, headers={"Host": "evil.example"}).status_code == 400
+        assert httpx.get(page, headers={"Host": "evil.example"}).status_code == 421
     finally:
         done.set()
         thread.join(30)

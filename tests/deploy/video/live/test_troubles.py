@@ -156,4 +156,14 @@ def test_the_page_answers_to_its_own_names_alone(host: str) -> None:
         pytest.skip(str(error))
     with page:
         assert wait_for(lambda: httpx.get(f"{page.address}/status.json"), 20).status_code == 200
-        assert httpx.get(page.address, headers={"Host": "evil.example"}).status_code == 400
+        assert httpx.get(page.address, headers={"Host": "evil.example"}).status_code == 421
+
+
+def test_a_page_for_others_answers_to_the_names_that_are_allowed() -> None:
+    with LivePage(["a"], [(1, 2, 3)], dict, "0.0.0.0", 0, ["rig.example"]) as page:
+        address = page.address.replace("0.0.0.0", "127.0.0.1")
+        assert wait_for(lambda: httpx.get(f"{address}/status.json"), 20).status_code == 200
+        names = ("evil.example", "rig.example", "10.0.0.7")
+        answers = [httpx.get(address, headers={"Host": name}) for name in names]
+        assert [answer.status_code for answer in answers] == [421, 200, 200]
+        assert "--allow-host evil.example" in answers[0].json()["remedy"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from cimnet.deploy.video.live.session import LiveResult
 from cimnet.utils.colors import Color
 from cimnet.utils.extras import require
 from cimnet.utils.hosts import bind
+from cimnet.utils.known_hosts import KnownHosts, names_of
 from cimnet.utils.templates import load_templates
 
 BOUNDARY = "cimnet-frame"
@@ -29,12 +30,13 @@ class LivePage:
     """A small web server in a thread of its own. Only the newest picture is kept; it is coded when somebody looks.
 
     Args:
-        classes, colors: of the legend.
-        status: gives what ``/status.json`` says.
-        host, port: to listen at; 0: a free port.
+        classes, colors: names and colours of the legend, in the order of the class ids.
+        status: returns what ``/status.json`` says.
+        host, port: address to listen on; port 0 takes a free one.
+        allow_hosts: names under which browsers may open the page, in addition to those of this machine.
 
     Raises:
-        ConfigError: the extra ``serve`` is missing, or the address cannot be used.
+        ConfigError: the extra ``serve`` is missing, the address cannot be used, or an allowed name is none.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class LivePage:
         status: Callable[[], dict[str, Any]],
         host: str,
         port: int,
+        allow_hosts: Iterable[str] = (),
     ) -> None:
         uvicorn = require("uvicorn", "serve", "the page of `cimnet live`")
         self._html = (
@@ -54,9 +57,10 @@ class LivePage:
         self._status, self._viewers = status, 0
         self._newest: tuple[int, npt.NDArray[np.uint8]] | None = None
         self._alarm: dict[str, Any] | None = None
+        app = KnownHosts(self._app(), names_of(host, allow_hosts))
         self._socket = bind(host, port)
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(self._app(host), log_level="warning", server_header=False, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="live page", daemon=True
@@ -81,23 +85,16 @@ class LivePage:
             self._alarm = None
         self._newest = result.number, result.picture
 
-    def _app(self, host: str) -> Any:
+    def _app(self) -> Any:
         from starlette.applications import Starlette
-        from starlette.middleware import Middleware
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
         from starlette.routing import Route
 
-        from cimnet.utils.hosts import is_loopback
-
-        # a web page elsewhere must not read this one through a name that leads here
-        here = is_loopback(self._socket.getsockname()[0])  # where a host's name leads
-        names = ["localhost", "127.0.0.1", "::1", "[::1]", host.lower()] if here else ["*"]
         routes = [
             Route("/", self._page),
             Route("/status.json", self._state),
             Route("/stream.mjpg", self._stream),
         ]
-        return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=names)])
+        return Starlette(routes=routes)
 
     async def _page(self, _: Any) -> Any:
         from starlette.responses import HTMLResponse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,32 +33,39 @@ def run_live(
     record: Path | None = None,
     masks: Path | None = None,
     page: tuple[str, int] | None = None,
+    allow_hosts: Iterable[str] = (),
     overwrite: bool = False,
     note: Note = lambda _: None,
     report: Callable[[dict[str, Any]], object] = lambda _: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Predict the newest pair of two live streams until `stopped`.
+    """Predict the newest pair of two live streams until ``stopped``.
 
     Frames that the model has no time for are dropped, never queued: memory and latency stay level, however slow the
-    model is. When one stream is lost, the other is predicted alone until it is back.
+    model is. When one stream is lost, the other one is predicted alone until it is back.
 
     Args:
-        rgb, thermal: see :func:`cimnet.deploy.video.live.address.parse_address`.
-        record: video of the overlay.
-        masks: folder for masks, or ``-`` for standard output, see :class:`LiveOutputs`.
+        predictor: the model, from :func:`cimnet.load`.
+        rgb, thermal: addresses of the streams: ``rtsp://…``, ``udp://…``, ``tcp://…``, a device such as
+            ``/dev/video0``, a video file, a folder into which images are written, or ``-`` for standard input.
+        asked: settings of the run.
+        record: video file for the overlay. None: none.
+        masks: folder for masks, or ``-`` for their bytes on standard output. None: none.
         page: host and port of a page for a browser. None: no page.
+        allow_hosts: names under which browsers may open the page, in addition to IP addresses and the names of this
+            machine; ``*``: any name.
+        overwrite: whether to replace files of an earlier run.
         note: called with each sentence that a user should know.
-        report: called with `LiveSession.status` every few seconds.
-        stopped: asked before each pair.
+        report: called every few seconds with counts, rates and latency.
+        stopped: called before each pair; the run ends when it returns True.
 
     Returns:
-        `LiveSession.status` at the end.
+        Counts, rates and latency at the end.
 
     Raises:
         DataError: a stream cannot be used.
         ConfigError: a setting cannot be used, or PyAV is missing.
-        CheckpointError: alarms are requested and the checkpoint has none.
+        CheckpointError: alarms are asked for, and the checkpoint has none.
         CimnetError: an output cannot be written.
     """
     pyav()
@@ -81,7 +88,8 @@ def run_live(
         outputs = stack.enter_context(LiveOutputs(record, masks, overwrite, inputs))
         shown = None
         if page is not None:
-            shown = stack.enter_context(LivePage(predictor.classes, predictor.colors, session.status, *page))
+            shown = LivePage(predictor.classes, predictor.colors, session.status, *page, allow_hosts)
+            stack.enter_context(shown)
             note(f"page: {shown.address}")
         stack.callback(_stop, feeds)
         for feed in feeds:

@@ -55,7 +55,7 @@ class LiveSession:
     """Predicts pairs while the feeds run.
 
     Args:
-        predictor: of `cimnet.load`.
+        predictor: the model, from :func:`cimnet.load`.
         rgb, thermal: feeds that share ``news``.
         asked: how.
         note: called with each sentence that a user should know.

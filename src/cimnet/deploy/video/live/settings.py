@@ -13,18 +13,20 @@ class LiveSettings:
     """How two live streams are predicted.
 
     Attributes:
-        tolerance: largest distance in time of an RGB frame and its thermal frame, seconds.
-        offset: thermal clock − RGB clock at the same moment, seconds: positive where the thermal stream comes later.
-        lost_after: seconds without a frame after which a stream counts as lost, and the other one is predicted alone.
-        wait: seconds to wait for the first frame of any stream before giving up.
-        duration: seconds after which the run ends. None: when it is stopped, or both files have ended.
-        calibration: file that says where thermal pixels lie, as for `cimnet video`.
-        rgb_crop, thermal_crop: the sensor's part of each frame, as for `cimnet video`.
-        alarms: evaluate the checkpoint's alarms for each pair, with two more passes of the model.
-        opacity: of the classes' colours, 0 to 1.
+        tolerance: largest difference in time between the frames of a pair, seconds, above 0 and at most 60.
+        offset: thermal time − RGB time of the same moment, seconds: positive if the thermal stream comes later.
+        lost_after: seconds without a frame after which a stream counts as lost and the other one is predicted alone,
+            0.1 to 600.
+        wait: seconds to wait for the first frame of any stream before giving up, 1 to 3600.
+        duration: seconds after which the run ends. None: when it is stopped, or when both files have ended.
+        calibration: file that says where thermal pixels lie, as for `cimnet video`. None: frames are resized.
+        rgb_crop, thermal_crop: the sensor's part of each frame: ``left``, ``right``, ``top``, ``bottom`` or
+            ``X,Y,WIDTH,HEIGHT`` in pixels. None: all of it.
+        alarms: whether to evaluate the checkpoint's alarms for each pair, with two more passes of the model.
+        opacity: opacity of the classes' colours in the overlay, 0 to 1.
 
     Raises:
-        ConfigError: naming a field that is out of range.
+        ConfigError: a field is out of range; the message names it.
     """
 
     tolerance: float = 0.05
