@@ -30,9 +30,7 @@ class Parity:
     equal: float
 
 
-def random_pair(
-    size: tuple[int, int, int] = SIZE, seed: int = 0, thermal_channels: int = 1
-) -> tuple[Tensor, Tensor]:
+def random_pair(size: tuple[int, int, int] = SIZE, seed: int = 0, thermal_channels: int = 1) -> tuple[Tensor, Tensor]:
     """Smooth random images (B, 3, H, W) and (B, C, H, W) in 0..1; RGB of the first and thermal of the second are
     black."""
     generator = torch.Generator().manual_seed(seed)

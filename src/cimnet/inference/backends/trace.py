@@ -81,7 +81,8 @@ def trace(model: RGBTModel, normalization: bool) -> ExportedProgram:
         with torch.no_grad(), use_implementation("torchvision"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tiled = TiledModel(model, normalization)
-            program = torch.export.export(tiled, (example(model.thermal_channels),), dynamic_shapes=(free,), strict=False)
+            tiles = example(model.thermal_channels)
+            program = torch.export.export(tiled, (tiles,), dynamic_shapes=(free,), strict=False)
     except Exception as error:  # torch.export has no common class for what it cannot do
         raise ConfigError(
             f"this model cannot be exported to pt2 by torch {torch.__version__}: {one_line(error)}; try onnx"
