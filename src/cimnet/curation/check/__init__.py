@@ -67,7 +67,9 @@ def check_dataset(
         file = read_dataset_file(root) or DatasetFile(root)
     except DataError as error:
         return _fatal(root, "class-file", error)
-    (file.second or THERMAL).require_one_channel("cimnet data check")
+    (file.second or THERMAL).require_one_channel(
+        "cimnet data check", "`cimnet train` and `eval` decode every file before they begin and name what is wrong"
+    )
     try:
         chosen = LAYOUTS[layout] if layout != "auto" else find_layout(root)
         index, findings = read_index(root, chosen, file)

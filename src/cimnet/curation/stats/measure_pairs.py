@@ -108,13 +108,14 @@ def _offsets(data: RGBTDataset, index: int) -> tuple[Offset | None, tuple[Offset
         return _true_offsets(truth["offset"].astype(np.float32), truth["moving"].astype(bool))
     if not data.flags[index].isdisjoint(BROKEN_FLAGS):
         return None, ()
-    found = align_pair(arrays.rgb, arrays.thermal)
+    thermal = arrays.thermal if arrays.thermal.ndim == 2 else arrays.thermal[..., 0]  # its channels lie on each other
+    found = align_pair(arrays.rgb, thermal)
     if found.matrix is None or found.dx is None or found.dy is None:
         return None, ()
     if arrays.label is None:
         return (found.dx, found.dy), ()
     movable = sorted(moving_ids(data.classes))
-    things = object_offsets(arrays.rgb, arrays.thermal, arrays.label, movable, found.matrix)
+    things = object_offsets(arrays.rgb, thermal, arrays.label, movable, found.matrix)
     own = [(thing.own_dx, thing.own_dy) for thing in things if thing.own_dx is not None and thing.own_dy is not None]
     return (found.dx, found.dy), tuple(moved for moved in own if np.hypot(*moved) > STILL)
 

@@ -142,9 +142,7 @@ def alpha_band(raster: DatasetReader) -> int | None:
     return interpretation.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretation else None
 
 
-def thermal_bands(
-    raster: DatasetReader, bands: Bands | None, fused: bool, second: SecondModality
-) -> tuple[int, ...]:
+def thermal_bands(raster: DatasetReader, bands: Bands | None, fused: bool, second: SecondModality) -> tuple[int, ...]:
     """Numbers of the bands of the second image: those asked for, of one channel the fourth of a raster that is RGB,
     too, or all that there are apart from opacity.
 

@@ -204,9 +204,7 @@ def _opened(path: Path) -> Iterator[DatasetReader]:
         yield raster
 
 
-def _reprojected(
-    thermal: DatasetReader, rgb: DatasetReader, bands: ThermalBands
-) -> tuple[WarpedVRT, ThermalBands]:
+def _reprojected(thermal: DatasetReader, rgb: DatasetReader, bands: ThermalBands) -> tuple[WarpedVRT, ThermalBands]:
     """The thermal raster on the grid of the RGB raster, and its bands there: what lies beside it is missing.
 
     Raises:
