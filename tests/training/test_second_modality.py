@@ -18,7 +18,6 @@ from cimnet.analysis.explain import write_explanation
 from cimnet.analysis.robustness import measure_robustness
 from cimnet.checkpoint import INFO_KEY, ModelInfo, load_checkpoint, read_info, save_checkpoint, write_info
 from cimnet.cli.calibrate import calibrate
-from cimnet.curation.check import check_dataset
 from cimnet.curation.register import register_dataset
 from cimnet.curation.stats import dataset_stats
 from cimnet.data import SecondModality, open_dataset
@@ -141,7 +140,6 @@ def test_what_is_refused_names_a_way_out(run: Path, predictor: Predictor, tmp_pa
         "cimnet live": (lambda: run_live(predictor, "rtsp://a/1", "rtsp://a/2", LiveSettings()), "cimnet serve"),
         "cimnet app": (lambda: mount(FastAPI(), predictor, "/segment"), "cimnet serve"),
         "cimnet bag": (lambda: PairSegmenter(predictor, "a", "b"), "give the folders to `cimnet predict`"),
-        "cimnet data check": (lambda: check_dataset(root), "cimnet train"),
         "cimnet data align": (lambda: register_dataset(root, tmp_path / "aligned"), "gdalwarp"),
     }
     for what, (call, instead) in commands.items():

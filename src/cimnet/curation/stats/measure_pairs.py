@@ -15,6 +15,7 @@ from cimnet.data import RGBTDataset
 from cimnet.data.classes import moving_ids
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.io.lighting import lighting
+from cimnet.data.io.pixels import first_channel
 from cimnet.data.layouts.kust4k import Kust4K
 from cimnet.registration import align_pair
 from cimnet.registration.objects import MIN_PIXELS, object_offsets
@@ -108,7 +109,7 @@ def _offsets(data: RGBTDataset, index: int) -> tuple[Offset | None, tuple[Offset
         return _true_offsets(truth["offset"].astype(np.float32), truth["moving"].astype(bool))
     if not data.flags[index].isdisjoint(BROKEN_FLAGS):
         return None, ()
-    thermal = arrays.thermal if arrays.thermal.ndim == 2 else arrays.thermal[..., 0]  # its channels lie on each other
+    thermal = first_channel(arrays.thermal)
     found = align_pair(arrays.rgb, thermal)
     if found.matrix is None or found.dx is None or found.dy is None:
         return None, ()
