@@ -33,7 +33,7 @@ from cimnet.models import create_model
 from cimnet.training import train
 from cimnet.training.recipe import parse_recipe
 from tests.conftest import Result, make_once, tiny_content, tiny_recipe
-from tests.fakes.bands import HEIGHT, WIDTH, make_second, make_stack
+from tests.fakes.bands import HEIGHT, WIDTH, make_second, make_stack, write_bands
 
 rasterio = pytest.importorskip("rasterio")
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -104,6 +104,12 @@ def test_commands(run: Path, tmp_path: Path, cli: Callable[..., Result]) -> None
     assert done.code == 0, done.out + done.err
     with Image.open(next((tmp_path / "alone" / "overlays").iterdir())) as overlay:
         assert overlay.size[0] >= WIDTH
+    colours, nir = np.moveaxis(np.array(Image.open(data / "rgb" / "0.png")), 2, 0), data / "nir" / "0.tif"
+    raster, out = write_bands(tmp_path / "rgb.tif", colours, photometric="rgb"), tmp_path / "classes.tif"
+    done = cli("geo", model, "--rgb", raster, "--thermal", nir, "--out", out)
+    assert done.code == 0, done.out + done.err
+    with rasterio.open(out) as classes, Image.open(tmp_path / "masks" / "masks" / "0.png") as mask:
+        np.testing.assert_array_equal(classes.read(1), np.asarray(mask))
 
 
 def test_the_tools_that_look_at_one_channel(run: Path, predictor: Predictor, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def _differs(values: Image, nodata: float | None) -> Known:
 
 def _anything(known: Known) -> Known:
     """Pixels (H, W) of which at least one channel is known."""
-    return known if known.ndim == 2 else known.any(axis=2)
+    return known if known.ndim == 2 else np.logical_or.reduce(known, axis=2)
 
 
 @contextmanager
