@@ -18,7 +18,8 @@ from cimnet.deploy.export.triton import export_triton
 from cimnet.deploy.export.write import SUFFIXES, Format, export
 from cimnet.errors import CheckpointError, DataError
 from cimnet.inference import Predictor
-from cimnet.inference.backends.details import EXPORT_KEY
+from cimnet.inference.backends.details import EXPORT_KEY, Precision
+from tests.fakes.bands import make_second
 
 from .conftest import open_exported, tensor_types, untrained
 
@@ -83,6 +84,20 @@ def test_options(options: dict[str, Any], tmp_path: Path) -> None:
     graph = onnx.load(out).graph
     assert [entry.type.tensor_type.shape.dim[1].dim_value for entry in graph.input] == [3, 3]
     assert tensor_types(onnx.load(out))["thermal"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
+def test_openvino_at_reduced_precision(precision: Precision, tmp_path: Path) -> None:
+    """The ranges of 8 bits come from files of three bands; in bfloat16 the graph is cut behind the first stages."""
+    for package in ("openvino", "rasterio"):
+        pytest.importorskip(package)
+    predictor, out = _predictor(), tmp_path / "model.xml"
+    root = make_second(tmp_path / "data", channels=3)
+    (root / "classes.yaml").write_text("classes: [a, b, c, d]\n")
+    given = root if precision == "int8" else None
+    assert export(predictor, out, "openvino", precision=precision, calibration=given).equal > 0.5
+    assert open_exported(out).details.thermal_channels == 3
 
 
 def test_images_are_scaled_channel_by_channel(tmp_path: Path) -> None:
