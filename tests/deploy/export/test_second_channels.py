@@ -4,6 +4,7 @@ themselves."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cimnet.deploy.export.triton import export_triton
 from cimnet.deploy.export.write import SUFFIXES, Format, export
 from cimnet.errors import CheckpointError, DataError
 from cimnet.inference import Predictor
+from cimnet.inference.backends import runtime
 from cimnet.inference.backends.details import EXPORT_KEY, Precision
 from tests.fakes.bands import make_second
 
@@ -42,7 +44,9 @@ def _predictor(**options: Any) -> Predictor:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_file_gives_the_pixels_of_its_checkpoint(format: Format, tmp_path: Path) -> None:
+def test_a_file_gives_the_pixels_of_its_checkpoint(
+    format: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Arrays in, class ids out: of counts, of floats, of a pair without one of its images."""
     if format == "openvino":
         pytest.importorskip("openvino")
@@ -60,6 +64,11 @@ def test_a_file_gives_the_pixels_of_its_checkpoint(format: Format, tmp_path: Pat
     assert np.abs(exported.predict_proba(rgb, swapped) - exported.predict_proba(rgb, counts)).max() > 0.01
     with pytest.raises(DataError, match=r"nir: got the shape \(37, 50\), expected \(H, W, 3\)"):
         exported.predict(rgb, counts[..., 0])
+    assert isinstance(exported.model, runtime.ExportedModel)
+    wrong = replace(exported.model.details, thermal_channels=2)
+    monkeypatch.setattr(runtime, "from_metadata", lambda path, metadata: (exported.info, wrong))
+    with pytest.raises(CheckpointError, match=r"its graph takes 3 channels of the second image .* says 2"):
+        cimnet.load(out, trust=True)
 
 
 @pytest.mark.parametrize(

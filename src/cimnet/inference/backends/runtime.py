@@ -190,11 +190,12 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
     try:
         program = torch.export.load(archive, extra_files=extra)
         network: Any = program.module()
+        tiles = next(node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+        channels = tiles.meta["val"].shape[1] - 3
     except Exception as error:  # a damaged archive shows itself in many ways
         raise CheckpointError(f"{path}: torch cannot open it ({one_line(error)}); {REMEDY}") from error
     info, details = from_metadata(path, {key: text for key, text in extra.items() if text})
-    tiles = next(node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
-    _require_channels(path, tiles.meta["val"].shape[1] - 3, details.thermal_channels)
+    _require_channels(path, channels, details.thermal_channels)
 
     @torch.inference_mode()
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
