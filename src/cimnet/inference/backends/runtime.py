@@ -127,8 +127,9 @@ def _open_onnx(path: Path) -> tuple[Run, ModelInfo, Details]:
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise CheckpointError(f"{path}: ONNX Runtime cannot open it ({one_line(error)}); {REMEDY}") from error
     info, details = from_metadata(path, metadata)
-    inputs = {entry.name: entry.shape for entry in session.get_inputs()}
-    _require_channels(path, inputs.get("thermal", [0, 0])[1], details.thermal_channels)
+    shapes = [entry.shape for entry in session.get_inputs() if entry.name == "thermal"]
+    channels = shapes[0][1] if shapes and len(shapes[0]) > 1 else "no"
+    _require_channels(path, channels, details.thermal_channels)
 
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {"rgb": rgb.numpy(), "thermal": thermal.numpy()})[0])
@@ -167,8 +168,9 @@ def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
         model = core.read_model(path)
         metadata = {key: str(model.get_rt_info(key).value) for key in KEYS if model.has_rt_info(key)}
         info, details = from_metadata(path, metadata)
-        channels = model.input("thermal").get_partial_shape()[1]
-        _require_channels(path, channels.get_length() if channels.is_static else "any", details.thermal_channels)
+        shape = model.input("thermal").get_partial_shape()
+        known = shape.rank.is_static and len(shape) > 1 and shape[1].is_static
+        _require_channels(path, shape[1].get_length() if known else "any number of", details.thermal_channels)
         compiled = compile_openvino(core, model, details.precision == "bfloat16")
     except RuntimeError as error:
         raise CheckpointError(f"{path}: OpenVINO cannot open it ({one_line(error)}); {REMEDY}") from error
