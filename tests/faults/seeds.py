@@ -184,9 +184,12 @@ def onnx_model() -> bytes:
     """An exported model of one layer."""
     from onnx import TensorProto, helper
 
-    value = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, [1, 3, 4, 4])
+    rgb, thermal = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 4, 4])
+        for name, channels in (("rgb", 3), ("thermal", 1))
+    )
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 3, 4, 4])
-    graph = helper.make_graph([helper.make_node("Relu", ["rgb"], ["out"])], "g", [value], [out])
+    graph = helper.make_graph([helper.make_node("Relu", ["rgb"], ["out"])], "g", [rgb, thermal], [out])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, to_metadata(INFO, DETAILS))
     return model.SerializeToString()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
-from cimnet.inference.overlay import class_shares, overlay_mask, with_legend
+from cimnet.inference.overlay import class_shares, overlay_mask, to_rgb, with_legend
 from cimnet.utils.colors import colorize
 
 CLASSES = ("ground", "person", "car", "tree")
@@ -21,6 +22,13 @@ def _mask() -> np.ndarray:
 def test_colours_by_class_and_white_for_ignored() -> None:
     picture = colorize(np.array([[0, 1], [3, 255]], dtype=np.uint8), COLORS)
     assert picture.tolist() == [[[0, 0, 0], [230, 60, 60]], [[255, 225, 25], [255, 255, 255]]]
+
+
+def test_an_image_of_other_than_three_channels_is_drawn_by_its_first() -> None:
+    image = torch.stack([torch.full((2, 2), value) for value in (0.2, 0.4, 0.6, 0.8)])
+    for channels in (1, 2, 4):
+        assert to_rgb(image[:channels])[0, 0].tolist() == [51, 51, 51]
+    assert to_rgb(image[:3])[0, 0].tolist() == [51, 102, 153]
 
 
 def test_blend_mixes_image_and_colour_and_leaves_the_background() -> None:

@@ -14,10 +14,16 @@ import torch
 from PIL import Image
 
 import cimnet
+from cimnet.analysis.explain import write_explanation
+from cimnet.analysis.robustness import measure_robustness
 from cimnet.checkpoint import INFO_KEY, ModelInfo, load_checkpoint, read_info, save_checkpoint, write_info
+from cimnet.cli.calibrate import calibrate
+from cimnet.curation.register import register_dataset
+from cimnet.curation.stats import dataset_stats
 from cimnet.data import SecondModality, open_dataset
 from cimnet.data.io.second_modality import THERMAL
-from cimnet.deploy.export import export
+from cimnet.deploy.robots.pair_segmenter import PairSegmenter
+from cimnet.deploy.video import predict_video
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.alarms.alarm import AlarmModel
@@ -27,7 +33,7 @@ from cimnet.models import create_model
 from cimnet.training import train
 from cimnet.training.recipe import parse_recipe
 from tests.conftest import Result, make_once, tiny_content, tiny_recipe
-from tests.fakes.bands import HEIGHT, WIDTH, make_second, make_stack
+from tests.fakes.bands import HEIGHT, WIDTH, make_second, make_stack, write_bands
 
 rasterio = pytest.importorskip("rasterio")
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -94,23 +100,60 @@ def test_commands(run: Path, tmp_path: Path, cli: Callable[..., Result]) -> None
     done = cli("predict", model, "--rgb", data / "rgb", "--thermal", data / "nir", "--out", tmp_path / "masks")
     assert done.code == 0, done.out + done.err
     assert len(list((tmp_path / "masks" / "masks").iterdir())) == 6
-    raster = data / "nir" / "0.tif"
-    for command in (
-        ("robustness", model, data, "--split", "val", "--out", tmp_path / "r"),
-        ("calibrate", model, data, "--test-split", "val"),
-        ("export", model, "--out", tmp_path / "a.onnx"),
-        ("geo", model, "--rgb", raster, "--thermal", raster, "--out", tmp_path / "g.tif"),
-    ):
-        done = cli(*command)
-        assert done.code == 2
-        assert "works with second images of one channel, not with nir (2 channels)" in " ".join(
-            (done.out + done.err).split()
-        )
+    done = cli("predict", model, "--thermal", data / "nir", "--out", tmp_path / "alone")  # overlays lie on channel 1
+    assert done.code == 0, done.out + done.err
+    with Image.open(next((tmp_path / "alone" / "overlays").iterdir())) as overlay:
+        assert overlay.size[0] >= WIDTH
+    colours, nir = np.moveaxis(np.array(Image.open(data / "rgb" / "0.png")), 2, 0), data / "nir" / "0.tif"
+    raster, out = write_bands(tmp_path / "rgb.tif", colours, photometric="rgb"), tmp_path / "classes.tif"
+    done = cli("geo", model, "--rgb", raster, "--thermal", nir, "--out", out)
+    assert done.code == 0, done.out + done.err
+    with rasterio.open(out) as classes, Image.open(tmp_path / "masks" / "masks" / "0.png") as mask:
+        np.testing.assert_array_equal(classes.read(1), np.asarray(mask))
 
 
-def test_export_is_refused_by_name(predictor: Predictor, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cimnet export works with second images of one channel, not with nir"):
-        export(predictor, tmp_path / "a.onnx")
+def test_the_tools_that_look_at_one_channel(run: Path, predictor: Predictor, tmp_path: Path) -> None:
+    """The first one is drawn and compared with RGB; it says so."""
+    rgb, nir = run / "data" / "rgb" / "5.png", run / "data" / "nir" / "5.tif"
+    page = write_explanation(predictor, rgb, nir, tmp_path).read_text(encoding="utf-8")
+    assert "nir, the first of 2 channels" in page
+    root = make_second(tmp_path / "data")
+    (root / "classes.yaml").write_text("classes: [ground, plant]\nsecond: {name: nir, channels: 2}\n")
+    found = dataset_stats(root, sample=2)
+    assert {name: len(pairs) for name, pairs in found.splits.items()} == {"train": 4, "val": 2}
+    assert sum(pair.asked for pair in found.pairs()) == 4
+
+
+def test_what_is_refused_names_a_way_out(run: Path, predictor: Predictor, tmp_path: Path) -> None:
+    for name in ("av", "gradio"):
+        pytest.importorskip(name)
+    from fastapi import FastAPI
+
+    from cimnet.deploy.app import mount
+    from cimnet.deploy.video.live.run_live import run_live
+    from cimnet.deploy.video.live.settings import LiveSettings
+
+    data, val = run / "data", predictor.open_dataset(run / "data", "val")
+    root = make_second(tmp_path / "data")
+    (root / "classes.yaml").write_text("classes: [ground, plant]\nsecond: {name: nir, channels: 2}\n")
+    commands: dict[str, tuple[Callable[[], object], str]] = {
+        "cimnet robustness": (lambda: measure_robustness(predictor.network, val, out=tmp_path / "r"), "cimnet eval"),
+        "cimnet calibrate": (lambda: calibrate(run / "run", data, test_split="val"), "without alarms"),
+        "cimnet video": (
+            lambda: predict_video(predictor, tmp_path / "a.mp4", tmp_path / "b.mp4", tmp_path / "out"),
+            "save the frames as files and give the folders to `cimnet predict`",
+        ),
+        "cimnet live": (lambda: run_live(predictor, "rtsp://a/1", "rtsp://a/2", LiveSettings()), "cimnet serve"),
+        "cimnet app": (lambda: mount(FastAPI(), predictor, "/segment"), "cimnet serve"),
+        "cimnet bag": (lambda: PairSegmenter(predictor, "a", "b"), "give the folders to `cimnet predict`"),
+        "cimnet data align": (lambda: register_dataset(root, tmp_path / "aligned"), "gdalwarp"),
+    }
+    for what, (call, instead) in commands.items():
+        with pytest.raises(ConfigError) as refused:
+            call()
+        text = str(refused.value)
+        assert text.startswith(f"{what} works with second images of one channel, not with nir (2 channels); "), what
+        assert instead in text
 
 
 @pytest.mark.parametrize(

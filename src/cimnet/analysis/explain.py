@@ -83,7 +83,8 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     """Write ``out/explain.png`` and ``out/explain.html`` for one pair; returns the page.
 
     Args:
-        rgb, thermal: image files; the same path for a 4-channel file.
+        rgb, thermal: image files; the same path for a 4-channel file. Of a second image of several channels the first
+            one is drawn.
         label: class ids, for the error map.
 
     Raises:
@@ -93,7 +94,6 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     model = predictor.network
     if not isinstance(model, CIMNet):
         raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
-    predictor.info.second.require_one_channel("cimnet explain")
     ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)
     image, grey = to_rgb(ready_rgb), to_grey(ready_thermal)
     inputs = [path for path in (rgb, thermal, label) if path is not None]
@@ -130,9 +130,11 @@ def _images(predictor: Predictor, image: Image8, grey: Image8, prediction: Any, 
     over = with_legend(
         overlay_mask(image, prediction, predictor.colors, 0.6), prediction, predictor.classes, predictor.colors
     )
+    channels = predictor.info.second.channels
+    shown = "thermal" if channels == 1 else f"{predictor.info.second.name}, the first of {channels} channels"
     panels = [
         Drawn("RGB", image),
-        Drawn("thermal", np.repeat(grey[..., None], 3, axis=2)),
+        Drawn(shown, np.repeat(grey[..., None], 3, axis=2)),
         Drawn("prediction", np.asarray(over)),
     ]
     if truth is not None:

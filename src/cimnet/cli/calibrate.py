@@ -51,7 +51,7 @@ def calibrate(
     if report is not None:
         require_writable(report)
     predictor = load(source, device, trust=trust)
-    predictor.info.second.require_one_channel("cimnet calibrate")
+    predictor.info.second.require_one_channel("cimnet calibrate", "use the checkpoint without alarms and temperature")
     fit = predictor.open_dataset(dataset, split, layout=layout)
     test = predictor.open_dataset(dataset, test_split, layout=layout)
     for data in (fit, test):

@@ -36,7 +36,8 @@ def geo(
         Path, typer.Option(help="GeoTIFF with red, green and blue, 8 bit; or a folder that holds one pair.")
     ],
     thermal: Annotated[
-        Path, typer.Option(help="GeoTIFF with one band; the same path as --rgb for one GeoTIFF with four bands.")
+        Path,
+        typer.Option(help="GeoTIFF with one band, or with those of the model; the same path as --rgb for one GeoTIFF."),
     ],
     out: Annotated[Path, typer.Option(help="GeoTIFF of class ids to write, on the grid of --rgb.")],
     polygons: Annotated[Path | None, typer.Option(help="GeoPackage of polygons to write.")] = None,

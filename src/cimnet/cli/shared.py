@@ -68,7 +68,8 @@ ThermalBandOption = Annotated[
     str | None,
     typer.Option(
         "--thermal-band",
-        help="Band that is thermal, from 1 (extra geo). picture: the 8-bit picture of a radiometric JPEG.",
+        help="Band that is thermal, from 1 (extra geo); of a second image of several channels their bands, e.g. 4,5. "
+        "picture: the 8-bit picture of a radiometric JPEG.",
     ),
 ]
 RGBRange = Annotated[

@@ -98,7 +98,9 @@ def register_dataset(
         raise DataError(
             f"{root}: panoptic labels and images with a border cannot be cropped; `cimnet data convert` first"
         )
-    (THERMAL if file is None else file.second or THERMAL).require_one_channel("cimnet data align")
+    (THERMAL if file is None else file.second or THERMAL).require_one_channel(
+        "cimnet data align", "align one channel with it, or resample the files with gdalwarp"
+    )
     wanted = _wanted(file)
     if wanted.bands is not None and (wanted.bands.colours or wanted.bands.thermal_numbers):
         raise DataError(

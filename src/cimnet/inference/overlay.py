@@ -19,12 +19,13 @@ def to_bytes(values: npt.NDArray[np.floating]) -> Image8:
 
 
 def to_rgb(image: Tensor) -> Image8:
-    """An image (3, H, W) or (1, H, W) in 0..1 to (H, W, 3)."""
-    return to_bytes(image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy())
+    """An image (3, H, W) in 0..1 to (H, W, 3); of any other number of channels the first one, in grey."""
+    seen = image if len(image) == 3 else image[:1].expand(3, -1, -1)
+    return to_bytes(seen.permute(1, 2, 0).contiguous().numpy())
 
 
 def to_grey(image: Tensor) -> Image8:
-    """An image (1, H, W) in 0..1 to (H, W)."""
+    """An image (C, H, W) in 0..1 to (H, W): its first channel."""
     return to_bytes(image[0].numpy())
 
 

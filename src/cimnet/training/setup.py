@@ -98,11 +98,13 @@ def _check_several_channels(recipe: Recipe, second: SecondModality) -> None:
         return
     for field in ("misalignment", "corruption_prob"):
         if getattr(recipe.augmentation, field):
-            second.require_one_channel(f"recipe field augmentation.{field}")
+            second.require_one_channel(f"recipe field augmentation.{field}", "leave the field out")
     if recipe.model.explicit_alignment:
-        second.require_one_channel("recipe field model.explicit_alignment")
+        second.require_one_channel("recipe field model.explicit_alignment", "leave the field out")
     if recipe.model.name in list_networks():
-        second.require_one_channel(f"the published network {recipe.model.name}")
+        second.require_one_channel(
+            f"the published network {recipe.model.name}", "choose a CIMNet or one of its reference points"
+        )
 
 
 def augmentation(recipe: Recipe, classes: tuple[str, ...]) -> Any:

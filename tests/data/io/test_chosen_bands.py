@@ -14,6 +14,7 @@ from cimnet.data.io.bands import Bands
 from cimnet.data.io.second_modality import SecondModality
 from cimnet.data.io.thermal_files import Wanted, read_pair, read_thermal_counts, thermal_size
 from cimnet.errors import DataError
+from tests.fakes.bands import write_bands
 from tests.fakes.dji import write_rjpeg
 
 pytest.importorskip("rasterio")
@@ -47,6 +48,17 @@ def test_a_band_of_a_radiometric_jpeg_is_no_temperature(tmp_path: Path) -> None:
     for wanted in (FIRST, Wanted(second=SecondModality("nir", 3))):
         with pytest.raises(DataError, match=r"a radiometric JPEG, .*or take the picture"):
             read_thermal_counts(path, wanted)
+
+
+def test_a_file_that_names_another_one_inside(tmp_path: Path) -> None:
+    """GDAL would open it, whatever it is."""
+    import rasterio
+
+    path = write_bands(tmp_path / "a.tif", np.zeros((2, 32, 48), np.uint16))
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE="/elsewhere/b.tif")
+    with pytest.raises(DataError, match=r"a\.tif: names another file \(OVERVIEW_FILE\)"):
+        read_thermal_counts(path, FIRST)
 
 
 def test_colours_are_chosen_of_a_4_channel_file_too(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cimnet.checkpoint import ModelInfo
+from cimnet.data.io.second_modality import THERMAL, SecondModality
 from cimnet.inference import Predictor
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
 from cimnet.models import create_model
@@ -26,7 +27,11 @@ def untrained(name: str, **options: Any) -> Predictor:
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
-    return Predictor(model, ModelInfo(name, {}, classes, ((0, 0, 0),) * 4), torch.device("cpu"))
+    several = options.get("thermal_channels", 1)
+    second = SecondModality("nir", several) if several > 1 else THERMAL
+    kept = {"thermal_channels": several} if several > 1 else {}
+    info = ModelInfo(name, kept, classes, ((0, 0, 0),) * 4, second=second)
+    return Predictor(model, info, torch.device("cpu"))
 
 
 def tensor_types(model: Any) -> dict[str, int]:

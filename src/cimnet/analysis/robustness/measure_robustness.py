@@ -84,7 +84,7 @@ def measure_robustness(
         raise ConfigError(f"workers={workers}: a callable cannot be given to other processes; use 1, or a checkpoint")
     if workers < 1 or batch_size < 1:
         raise ConfigError(f"workers={workers}, batch_size={batch_size}: both must be at least 1")
-    dataset.second.require_one_channel("cimnet robustness")
+    dataset.second.require_one_channel("cimnet robustness", "score the pairs as they are with `cimnet eval`")
     pairs = Pairs(dataset, seed, _moving(moving, dataset.classes), broken == "keep")
     wanted = _in_order(preset("quick") if conditions is None else conditions)
     notes = _notes(wanted, pairs)

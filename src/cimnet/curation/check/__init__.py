@@ -67,7 +67,6 @@ def check_dataset(
         file = read_dataset_file(root) or DatasetFile(root)
     except DataError as error:
         return _fatal(root, "class-file", error)
-    (file.second or THERMAL).require_one_channel("cimnet data check")
     try:
         chosen = LAYOUTS[layout] if layout != "auto" else find_layout(root)
         index, findings = read_index(root, chosen, file)
@@ -87,6 +86,7 @@ def check_dataset(
         lookup=None if rules is None else rules.lookup,
         palette_colors=named.colors if named and not (file.label_table or chosen.info.label_table) else None,
         bands=file.bands,
+        second=file.second or THERMAL,
         estimate=estimate,
     )
     jobs = _jobs(index, estimate_pairs if estimate is not None else 0)

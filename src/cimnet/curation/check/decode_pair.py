@@ -14,8 +14,9 @@ from cimnet.curation.check.image_stats import Border, inside
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.notices import keep_notices
 from cimnet.data.io.open_image import opened, orientation
-from cimnet.data.io.readers import Ids, is_rgbt, read_label_file, read_rgb, read_rgbt
-from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
+from cimnet.data.io.readers import Ids, is_rgbt, read_label_file, read_rgb
+from cimnet.data.io.second_modality import THERMAL, SecondModality
+from cimnet.data.io.thermal_files import Wanted, read_pair, read_thermal_counts
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.data.io.tiff_tags import SAMPLES, read_tiff
 from cimnet.data.labels import ids_by_palette, missing_pixels, read_color_label
@@ -51,6 +52,7 @@ class Settings:
         palette_colors: the classes' colours, by which a label's palette may say its ids (`ids_by_palette`); None:
             values are what they are.
         bands: which bands of the files are which.
+        second: what the second image is.
         estimate: measures the offset of a pair whose job asks for it.
     """
 
@@ -60,6 +62,7 @@ class Settings:
     lookup: npt.NDArray[np.int16] | None = None
     palette_colors: tuple[Color, ...] | None = None
     bands: Bands | None = None
+    second: SecondModality = THERMAL
     estimate: Estimate | None = None
 
 
@@ -76,6 +79,7 @@ class Problem:
 class Files:
     """The decoded files of a pair without the border, None where there is none or it cannot be used.
 
+    `thermal`: (H, W), or (H, W, C) of a second image of several channels;
     `label`: values as stored, or class ids where labels are in colours; `unlabelled` (H, W): where it has the value
     that its file declares as nodata; `sizes`: (height, width) of the whole images; `formats`: "PNG RGB" and the like;
     `turned`: EXIF orientations; `doubts`: what is odd about files that are read in spite of it.
@@ -111,12 +115,13 @@ def read_files(job: Job, settings: Settings) -> Files:
         whole = attempt(kind, path, read)
         if whole is not None and path is not None:
             files.sizes[kind] = whole.shape[:2]
-            files.formats[kind], files.turned[kind] = _header(path)
+            several = kind == "thermal" and settings.second.channels > 1
+            files.formats[kind], files.turned[kind] = _header(path, several)
             return attempt(kind, path, lambda path: _cut(whole, settings.border, path))
         return None
 
     fused = job.rgb is not None and job.thermal is not None and is_rgbt(job.rgb, job.thermal, settings.bands)
-    both = attempt("rgb", job.rgb, lambda path: read_rgbt(path, settings.bands)) if fused else None
+    both = attempt("rgb", job.rgb, lambda path: read_pair(path, path, _wanted(settings))) if fused else None
     if both is not None:
         files.rgb, files.thermal = part("rgb", job.rgb, lambda _: both[0]), part("thermal", job.rgb, lambda _: both[1])
     elif not fused:
@@ -132,11 +137,15 @@ def read_files(job: Job, settings: Settings) -> Files:
 
 
 def _read_thermal(path: Path, settings: Settings) -> Counts:
-    unit = None if settings.scaling is None else settings.scaling.known_unit
-    counts = read_thermal_counts(path, Wanted(unit, bands=settings.bands))
+    counts = read_thermal_counts(path, _wanted(settings))
     if counts.dtype == np.float32 and not np.isfinite(counts).all():
         raise DataError(f"{path}: thermal values that are not finite (NaN or infinite); fill them first")
     return counts
+
+
+def _wanted(settings: Settings) -> Wanted:
+    unit = None if settings.scaling is None else settings.scaling.known_unit
+    return Wanted(unit, bands=settings.bands, second=settings.second)
 
 
 def _read_label(path: Path, settings: Settings) -> tuple[Ids, npt.NDArray[np.bool_] | None]:
@@ -158,12 +167,12 @@ def _cut(values: npt.NDArray[Any], border: Border, path: Path | None) -> npt.NDA
     return np.ascontiguousarray(cut)
 
 
-def _header(path: Path) -> tuple[str, int]:
-    """ "PNG RGB" and the EXIF orientation, from the header."""
+def _header(path: Path, several: bool) -> tuple[str, int]:
+    """ "PNG RGB" and the EXIF orientation, from the header; `several`: it was read band by band."""
     if path.suffix.lower() == ".npy":
         return "NPY", 1
     bands = read_tiff(path).number(SAMPLES, 1)
-    if bands > 4:  # more than Pillow opens; they are read by GDAL, which refuses a turned TIFF
+    if bands > (1 if several else 4):  # more than Pillow opens; they are read by GDAL, which refuses a turned TIFF
         return f"TIFF of {bands} bands", 1
     with opened(path) as image:
         return f"{image.format} {image.mode}", orientation(image)

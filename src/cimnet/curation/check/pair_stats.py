@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from PIL import Image
 from cimnet.curation.check import image_stats as measures
 from cimnet.curation.check.decode_pair import Files, Job, Kind, Problem, Settings, read_files
 from cimnet.curation.check.image_stats import Border, Thumbnail
+from cimnet.data.io.pixels import first_channel
 from cimnet.data.io.readers import Ids
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling, find_padding, valid_values
 from cimnet.errors import one_line
@@ -62,6 +64,9 @@ class ThermalStats:
     at the smallest value, and within 1/128 of the range (JPEG's noise) of the largest; `contrast`: variance;
     `clipped`: share that the data set's scaling cuts off; `padding`: what looks like pixels that are no image, in
     words, and whether some of it lies inside the border.
+
+    Of several channels each is measured, and the worst values stand here: the fewest levels, the largest shares, the
+    lowest and the highest value; thumbnail, sharpness and contrast are those of the first one.
     """
 
     size: tuple[int, int]
@@ -130,19 +135,22 @@ def _measure(job: Job, settings: Settings, files: Files) -> PairStats:
     whole, counts = files.rgb, files.thermal
     grey = None if whole is None else np.asarray(Image.fromarray(whole).convert("L"))
     rgb_border = (0, 0, 0, 0) if grey is None else measures.dead_border(grey)
-    thermal_border = (0, 0, 0, 0) if counts is None else measures.dead_border(counts)
+    thermal_border = (0, 0, 0, 0) if counts is None else measures.dead_border(first_channel(counts))
     shared = None  # the same part of both is compared
-    if grey is not None and counts is not None and grey.shape == counts.shape:
-        shared = measures.widest(rgb_border, thermal_border, counts.shape)
+    if grey is not None and counts is not None and grey.shape == counts.shape[:2]:
+        shared = measures.widest(rgb_border, thermal_border, grey.shape)
     rgb, thermal, similarity, measured, offset = None, None, 0.0, False, None
     if whole is not None and grey is not None:
         grey = measures.inside(grey, shared or rgb_border)
         rgb = _measure_rgb(files.sizes["rgb"], whole, grey, rgb_border)
     if counts is not None:
         live = measures.inside(counts, shared or thermal_border)
-        thermal = _measure_thermal(files.sizes["thermal"], counts, live, thermal_border, settings.scaling)
+        channels = zip(_channels(counts), _channels(live), strict=True)
+        thermal = _worst(
+            [_measure_thermal(files.sizes["thermal"], *part, thermal_border, settings.scaling) for part in channels]
+        )
         if grey is not None and shared and rgb and not (rgb.plain or thermal.constant):
-            similarity = measures.correlation(grey, live)
+            similarity = measures.correlation(grey, first_channel(live))
             measured = job.estimate and settings.estimate is not None
             offset = _offset(job, settings, files) if measured else None
     return PairStats(
@@ -164,7 +172,7 @@ def _offset(job: Job, settings: Settings, files: Files) -> tuple[float, float] |
     if settings.estimate is None or files.rgb is None or files.thermal is None:
         return None
     try:
-        return settings.estimate(files.rgb, measures.stretched(files.thermal))
+        return settings.estimate(files.rgb, measures.stretched(first_channel(files.thermal)))
     except Exception as error:  # of code from elsewhere
         files.problems.append(Problem("rgb", None, f"the offset cannot be measured ({one_line(error, None)})"))
         return None
@@ -216,6 +224,29 @@ def _measure_thermal(
         clipped=clipped,
         padding=padding,
         padded_inside=bool(padding and _padding(live)),
+    )
+
+
+def _channels(counts: Counts) -> list[Counts]:
+    """Images (H, W)."""
+    return [counts] if counts.ndim == 2 else [counts[..., k] for k in range(counts.shape[2])]
+
+
+def _worst(channels: Sequence[ThermalStats]) -> ThermalStats:
+    """See `ThermalStats`."""
+    if len(channels) == 1:
+        return channels[0]
+    return replace(
+        channels[0],
+        digest=b"".join(part.digest for part in channels),
+        low=min(part.low for part in channels),
+        high=max(part.high for part in channels),
+        levels=min(part.levels for part in channels),
+        at_low=max(part.at_low for part in channels),
+        at_high=max(part.at_high for part in channels),
+        clipped=sum(part.clipped for part in channels) / len(channels),
+        padding=next((part.padding for part in channels if part.padding), ""),
+        padded_inside=any(part.padded_inside for part in channels),
     )
 
 

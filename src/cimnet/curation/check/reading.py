@@ -32,6 +32,8 @@ _READING = (
     ("would be cut", "cut-depth", "{files} of 16 bits in several channels", "save one 16-bit grey channel"),
     ("fourth channel", "no-fourth-channel", "{files} without a thermal fourth channel", "use RGBA, or the layout rgb/ "
      "thermal/ labels/"),
+    ("are expected; choose them", "other-bands", "{files} of another number of bands than there are channels",
+     "choose bands in classes.yaml, or write the files again"),
     ("pixels; cut", "too-large", "{files} too large to be decoded", "cut them into tiles"),
     ("which is also the value of class", "nodata-label", "{labels} that declare the value of a class as nodata",
      "write `ignore_index`, or remove the tag"),

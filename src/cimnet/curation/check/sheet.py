@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from cimnet.curation.check.decode_pair import Job, Settings, read_files
 from cimnet.curation.check.image_stats import stretched
+from cimnet.data.io.pixels import first_channel
 from cimnet.data.labels import ignore_color
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import CimnetError
@@ -80,7 +81,8 @@ class Sheet:
         """RGB, thermal and label of a pair under its caption."""
         files = read_files(job, self.settings)
         rgb = None if files.rgb is None else Image.fromarray(files.rgb)
-        thermal = None if files.thermal is None else Image.fromarray((255 * stretched(files.thermal)).astype(np.uint8))
+        grey = None if files.thermal is None else stretched(first_channel(files.thermal))
+        thermal = None if grey is None else Image.fromarray((255 * grey).astype(np.uint8))
         label = None if files.label is None else Image.fromarray(self._coloured(files.label))
         sizes = [picture.size for picture in (rgb, thermal, label) if picture is not None]
         height = round(_WIDTH * sizes[0][1] / sizes[0][0]) if sizes else _WIDTH

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data.dataset import RGBTDataset
+from cimnet.data.io.pixels import first_channel
 from cimnet.data.pairs import Pair
 
 
@@ -31,8 +32,7 @@ class LabelTask:
         """RGB and thermal as PNG files, and (height, width). Thermal is stretched from its 1st to its 99th percentile:
         it is there to be looked at. Of a second image of several channels it is the first one."""
         arrays = self.dataset.decode(self.pair)
-        values = np.nan_to_num(arrays.thermal.astype(np.float32))
-        values = values if values.ndim == 2 else values[..., 0]
+        values = np.nan_to_num(first_channel(arrays.thermal).astype(np.float32))
         low, high = np.percentile(values, (1, 99))
         grey = (np.clip((values - low) / max(float(high - low), 1e-6), 0, 1) * 255).round().astype(np.uint8)
         return png(arrays.rgb), png(grey), (arrays.rgb.shape[0], arrays.rgb.shape[1])

@@ -148,7 +148,8 @@ def dataset_stats(
         root, layout, classes: as in :func:`cimnet.open_dataset`.
         splits: names of splits. Empty: those of train, val and test that exist, otherwise all pairs.
         sample: number of evenly spread pairs of each split whose offset is estimated; 0 for none. If the set carries
-            true offsets, those of every pair are taken.
+            true offsets, those of every pair are taken. Of a second image of several channels the first one is compared
+            with RGB.
         workers: processes.
         progress: called with the number of finished pairs and the total.
 
@@ -164,7 +165,6 @@ def dataset_stats(
     options: dict[str, Any] = {"layout": kind.name, "classes": classes, "require_labels": False}
     sets = {name: open_dataset(root, name, **options) for name in chosen}
     first = sets[chosen[0]]
-    first.second.require_one_channel("cimnet data stats")
     truth = all(isinstance(data, Kust4K) and has_truth(data) for data in sets.values())
     result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth)
     jobs = _jobs(sets, sample, truth)

@@ -15,6 +15,7 @@ from cimnet.data import RGBTDataset
 from cimnet.data.classes import moving_ids
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.io.lighting import lighting
+from cimnet.data.io.pixels import first_channel
 from cimnet.data.layouts.kust4k import Kust4K
 from cimnet.registration import align_pair
 from cimnet.registration.objects import MIN_PIXELS, object_offsets
@@ -108,13 +109,14 @@ def _offsets(data: RGBTDataset, index: int) -> tuple[Offset | None, tuple[Offset
         return _true_offsets(truth["offset"].astype(np.float32), truth["moving"].astype(bool))
     if not data.flags[index].isdisjoint(BROKEN_FLAGS):
         return None, ()
-    found = align_pair(arrays.rgb, arrays.thermal)
+    thermal = first_channel(arrays.thermal)
+    found = align_pair(arrays.rgb, thermal)
     if found.matrix is None or found.dx is None or found.dy is None:
         return None, ()
     if arrays.label is None:
         return (found.dx, found.dy), ()
     movable = sorted(moving_ids(data.classes))
-    things = object_offsets(arrays.rgb, arrays.thermal, arrays.label, movable, found.matrix)
+    things = object_offsets(arrays.rgb, thermal, arrays.label, movable, found.matrix)
     own = [(thing.own_dx, thing.own_dy) for thing in things if thing.own_dx is not None and thing.own_dy is not None]
     return (found.dx, found.dy), tuple(moved for moved in own if np.hypot(*moved) > STILL)
 

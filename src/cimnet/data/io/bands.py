@@ -196,8 +196,10 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
         with offline(), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             with rasterio.open(path.absolute(), driver=driver) as file:
+                if "OVERVIEW_FILE" in file.tags(ns="OVERVIEWS"):
+                    raise DataError(f"{path}: names another file (OVERVIEW_FILE), which is not opened; write it again")
                 if max(numbers) > file.count:
-                    raise DataError(f"{path}: {file.count} bands, and band {max(numbers)} is asked for")
+                    raise DataError(f"{path}: {pluralize(file.count, 'band')}, and band {max(numbers)} is asked for")
                 if all_of_them:
                     alpha = rasterio.enums.ColorInterp.alpha in file.colorinterp
                     if file.count - alpha != len(numbers):

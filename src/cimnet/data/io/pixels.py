@@ -153,6 +153,12 @@ def fill_invalid(pixels: Pixels, facts: FileFacts) -> Pixels:
     return replace(pixels, values=fill(pixels.values, invalid))
 
 
+def first_channel(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An image (H, W), or the first channel (H, W) of (H, W, C): what is drawn of a second image of several channels
+    and compared with RGB."""
+    return values if values.ndim == 2 else values[..., 0]
+
+
 def fill(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """The values (H, W), or (H, W, C), with those that are missing replaced by the nearest that are there in their
     channel; 0 where none is."""

@@ -43,20 +43,18 @@ class SecondModality:
     def __str__(self) -> str:
         return f"{self.name} ({pluralize(self.channels, 'channel')})"
 
-    def require_one_channel(self, what: str) -> None:
+    def require_one_channel(self, what: str, instead: str) -> None:
         """Refuse second images of several channels where only one works.
 
         Args:
             what: the command or part that needs one channel, for the message.
+            instead: what to do with images of several channels, for the message.
 
         Raises:
             ConfigError: there are more channels.
         """
         if self.channels > 1:
-            raise ConfigError(
-                f"{what} works with second images of one channel, not with {self}; `cimnet train`, `eval`, `predict` "
-                "and cimnet.load take several"
-            )
+            raise ConfigError(f"{what} works with second images of one channel, not with {self}; {instead}")
 
 
 THERMAL = SecondModality()

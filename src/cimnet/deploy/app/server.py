@@ -59,7 +59,7 @@ def mount(app: FastAPI, predictor: Predictor, path: str, limits: Limits | None =
     from cimnet.deploy.app.page import build
     from cimnet.deploy.app.style import CSS, theme
 
-    predictor.info.second.require_one_channel("cimnet app")
+    predictor.info.second.require_one_channel("cimnet app", "`cimnet serve` and `predict` take several")
     limits = limits or Limits()
     page = build(predictor, limits, name)
     page.queue(max_size=limits.queue, default_concurrency_limit=1, api_open=False)

@@ -21,7 +21,7 @@ from cimnet.utils.extras import require
 
 
 def to_onnx(model: RGBTModel, details: Details, metadata: dict[str, str], options: OnnxOptions | None = None) -> Any:
-    """A model ``(rgb, thermal) -> logits`` or ``-> mask`` for images (B, 3, H, W) and (B, 1, H, W), of any batch and
+    """A model ``(rgb, thermal) -> logits`` or ``-> mask`` for images (B, 3, H, W) and (B, C, H, W), of any batch and
     size where ``details`` fix none.
 
     Returns:
@@ -56,10 +56,10 @@ def _core(network: TiledModel, details: Details, options: OnnxOptions) -> Any:
     import onnx
 
     free = {0: "batch", 2: "rows", 4: "columns"}
-    tiles = example()
+    tiles = example(details.thermal_channels)
     if details.size is not None:
         rows, columns = tiles_along(inner_size(details.size, details.input_scale))
-        tiles = torch.rand(len(tiles), 4, rows, TILE, columns, TILE)
+        tiles = torch.rand(*tiles.shape[:2], rows, TILE, columns, TILE)
         free = {0: "batch"}
     if details.batch is not None:
         tiles = tiles[:1].repeat(details.batch, 1, 1, 1, 1, 1)

@@ -11,7 +11,7 @@ from cimnet.inference.backends.trace import TILE
 
 BEFORE = """
 <ir_version: 9, opset_import: ["" : {opset}]>
-before (float[{batch}, 3, {height}, {width}] rgb, float[{batch}, 1, {height}, {width}] thermal)
+before (float[{batch}, 3, {height}, {width}] rgb, float[{batch}, {thermal_channels}, {height}, {width}] thermal)
     => (float[{tiles}] tiles, int64[2] size, int64[2] inner)
 {{
     pair = Concat <axis = 1> (rgb, thermal)
@@ -38,7 +38,7 @@ FREE_SIZES = """
     second = Constant <value_ints = [1]> ()
     rows_of = Gather <axis = 0> (number, first)
     columns_of = Gather <axis = 0> (number, second)
-    channels = Constant <value_ints = [4]> ()
+    channels = Constant <value_ints = [{channels}]> ()
     shape = Concat <axis = 0> (batch_size, channels, rows_of, tile, columns_of, tile)
 """
 
@@ -46,7 +46,7 @@ FIXED_SIZES = """
     size = Constant <value_ints = [{height}, {width}]> ()
     inner = Constant <value_ints = [{inner[0]}, {inner[1]}]> ()
     pads = Constant <value_ints = [0, 0, 0, 0, 0, 0, {missing[0]}, {missing[1]}]> ()
-    shape = Constant <value_ints = [{batch}, 4, {number[0]}, {tile}, {number[1]}, {tile}]> ()
+    shape = Constant <value_ints = [{batch}, {channels}, {number[0]}, {tile}, {number[1]}, {tile}]> ()
 """
 
 INNER_UNSCALED = "inner = Identity (size)"
@@ -128,7 +128,8 @@ def before(details: Details, options: OnnxOptions) -> Any:
         batch=batch,
         height=height,
         width=width,
-        tiles=f"{batch}, 4, {tiles[0]}, {TILE}, {tiles[1]}, {TILE}",
+        thermal_channels=details.thermal_channels,
+        tiles=f"{batch}, {_channels(details)}, {tiles[0]}, {TILE}, {tiles[1]}, {TILE}",
         sizes=_sizes(details),
         scaling=SCALED if scaled else "scaled = Identity (pair)",
     )
@@ -140,14 +141,26 @@ def _sizes(details: Details) -> str:
     if details.size is None:
         scaled = details.input_scale != 1
         inner = INNER_SCALED.format(scale=details.input_scale) if scaled else INNER_UNSCALED
-        return FREE_SIZES.format(tile=TILE, most_missing=TILE - 1, inner=inner)
+        return FREE_SIZES.format(tile=TILE, most_missing=TILE - 1, inner=inner, channels=_channels(details))
     height, width = details.size
     small = inner_size(details.size, details.input_scale)
     number = tiles_along(small)
     missing = [n * TILE - length for n, length in zip(number, small, strict=True)]
     return FIXED_SIZES.format(
-        height=height, width=width, batch=details.batch or -1, inner=small, missing=missing, number=number, tile=TILE
+        height=height,
+        width=width,
+        batch=details.batch or -1,
+        channels=_channels(details),
+        inner=small,
+        missing=missing,
+        number=number,
+        tile=TILE,
     )
+
+
+def _channels(details: Details) -> int:
+    """Of a pair in one tensor."""
+    return 3 + details.thermal_channels
 
 
 def after(details: Details, options: OnnxOptions) -> Any:

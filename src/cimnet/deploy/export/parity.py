@@ -30,14 +30,15 @@ class Parity:
     equal: float
 
 
-def random_pair(size: tuple[int, int, int] = SIZE, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Smooth random images (B, 3, H, W) and (B, 1, H, W) in 0..1; RGB of the first and thermal of the second are
+def random_pair(size: tuple[int, int, int] = SIZE, seed: int = 0, thermal_channels: int = 1) -> tuple[Tensor, Tensor]:
+    """Smooth random images (B, 3, H, W) and (B, C, H, W) in 0..1; RGB of the first and thermal of the second are
     black."""
     generator = torch.Generator().manual_seed(seed)
     batch, height, width = size
-    coarse = torch.rand(batch, 4, -(-height // 8) + 1, -(-width // 8) + 1, generator=generator)
+    channels = 3 + thermal_channels
+    coarse = torch.rand(batch, channels, -(-height // 8) + 1, -(-width // 8) + 1, generator=generator)
     pair = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
-    pair = (pair + 0.1 * torch.rand(batch, 4, height, width, generator=generator)) / 1.1
+    pair = (pair + 0.1 * torch.rand(batch, channels, height, width, generator=generator)) / 1.1
     rgb, thermal = pair[:, :3], pair[:, 3:]
     rgb[0] = 0
     if batch > 1:
@@ -51,7 +52,7 @@ def compare(
     """Run both on :func:`random_pair`, by default of `SIZE`, or of the one size that the file takes."""
     fixed = exported.details.size
     size = size or (SIZE if fixed is None else (SIZE[0], *fixed))
-    rgb, thermal = random_pair(size, seed)
+    rgb, thermal = random_pair(size, seed, model.thermal_channels)
     with torch.inference_mode():
         wanted = model.eval()(rgb, thermal).logits
     if exported.details.argmax:

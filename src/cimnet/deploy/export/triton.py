@@ -30,7 +30,7 @@ default_model_filename: {file}
 max_batch_size: {largest}
 input [
   {{ name: "rgb", data_type: TYPE_FP32, dims: [ {batch}3, {height}, {width} ] }},
-  {{ name: "thermal", data_type: TYPE_FP32, dims: [ {batch}1, {height}, {width} ] }}
+  {{ name: "thermal", data_type: TYPE_FP32, dims: [ {batch}{thermal_channels}, {height}, {width} ] }}
 ]
 output [
   {{ name: {output}, data_type: {type}, dims: [ {batch}{classes}{height}, {width} ], label_filename: "labels.txt" }}
@@ -88,7 +88,15 @@ def export_triton(
         except CimnetError as error:  # the user knows the file by its coming name
             error.args = (str(error).replace(str(part), str(target)), *error.args[1:])
             raise
-        config = configuration(target.name, format, len(predictor.classes), argmax=argmax, size=size, batch=batch)
+        config = configuration(
+            target.name,
+            format,
+            len(predictor.classes),
+            argmax=argmax,
+            size=size,
+            batch=batch,
+            thermal_channels=predictor.info.second.channels,
+        )
         (part / "labels.txt").write_text("".join(f"{name}\n" for name in predictor.classes), encoding="utf-8")
         (part / "config.pbtxt").write_text(config, encoding="utf-8")
         _publish(part, target)
@@ -96,7 +104,14 @@ def export_triton(
 
 
 def configuration(
-    name: str, format: TritonFormat, classes: int, *, argmax: bool, size: tuple[int, int] | None, batch: int | None
+    name: str,
+    format: TritonFormat,
+    classes: int,
+    *,
+    argmax: bool,
+    size: tuple[int, int] | None,
+    batch: int | None,
+    thermal_channels: int = 1,
 ) -> str:
     """The text of ``config.pbtxt``. A file of one fixed batch is run as it is; else requests of one size that wait are
     joined."""
@@ -107,6 +122,7 @@ def configuration(
         file=json.dumps(f"model{SUFFIXES[format]}"),
         largest=LARGEST_BATCH if batch is None else 0,
         batch="" if batch is None else f"{batch}, ",
+        thermal_channels=thermal_channels,
         height=height,
         width=width,
         output=json.dumps(output_name(argmax)),

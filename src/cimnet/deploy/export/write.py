@@ -54,8 +54,8 @@ def export(
         out: file to write: ``.onnx``; ``.xml`` for OpenVINO, with a ``.bin`` beside it; ``.pt2`` for torch.export.
         format: "onnx", "openvino" or "pt2"; it must fit the ending of ``out``.
         argmax: whether the file gives class ids (B, H, W) int64 instead of logits (B, K, H, W) float32.
-        normalization: whether the file normalises its inputs, images (B, 3, H, W) and (B, 1, H, W) in 0..1. False: you
-            give it normalised images.
+        normalization: whether the file normalises its inputs, images (B, 3, H, W) and (B, C, H, W) in 0..1, where C is
+            the number of channels of the second image. False: you give it normalised images.
         precision: "float32"; "float16", ONNX only: weights and features, while images and logits stay float32;
             "bfloat16", OpenVINO only: a wish that the runtime may follow; "int8", not for ``.pt2``: needs
             ``calibration``.
@@ -87,9 +87,8 @@ def export(
         source = locate(source)
         refuse_inputs_as_outputs(written, [checkpoint_file(source)])
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
-    predictor.info.second.require_one_channel("cimnet export")
     model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
-    if not normalization and model.thermal_mean.numel() > 1:
+    if not normalization and model.thermal_mean.numel() != model.thermal_channels:
         raise ConfigError(
             "no-normalization: this network takes the thermal image as three channels of different statistics, so the "
             "file has to normalise; leave the option out"

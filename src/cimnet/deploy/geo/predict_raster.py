@@ -64,8 +64,9 @@ def predict_geotiff(
     Args:
         predictor: the model, from :func:`cimnet.load`; its settings give window, overlap, batch size and precision.
         rgb: GeoTIFF of 3 bands uint8, or 4 with opacity. The settings' ``bands`` choose other bands, and their range.
-        thermal: GeoTIFF of 1 band of any resolution, extent and coordinate reference system; it is resampled to the RGB
-            grid (bilinear). The same path as ``rgb`` for one raster of 4 bands, the thermal band last.
+        thermal: GeoTIFF of 1 band, or of as many as the second image has channels, of any resolution, extent and
+            coordinate reference system; it is resampled to the RGB grid (bilinear). The settings' ``bands`` choose
+            other bands. The same path as ``rgb`` for one raster of 4 bands, the thermal band last, or of chosen bands.
         out: GeoTIFF to write.
         polygons: GeoPackage to write, one polygon for each region of one class. None: none.
         areas: CSV to write: pixels, share and area of each class. None: none.
@@ -83,7 +84,6 @@ def predict_geotiff(
         ConfigError: a setting or file name cannot be used, or a library is missing.
         CimnetError: an output exists or cannot be written, or another call was interrupted there.
     """
-    predictor.info.second.require_one_channel("cimnet geo")
     rgb, thermal = Path(rgb), Path(thermal)
     outputs = Outputs(Path(out), *(None if path is None else Path(path) for path in (polygons, areas)))
     for raster in (rgb, thermal):

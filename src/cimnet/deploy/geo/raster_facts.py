@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.facts import FileFacts, Georeference, Sign
 from cimnet.data.io.rules import Use, refuse_by_rules
+from cimnet.data.io.second_modality import SecondModality
 from cimnet.data.io.tiff_tags import ORIENTATION, PHOTOMETRIC, read_tiff
 from cimnet.data.io.units import convert_unit, name_unit
 from cimnet.errors import DataError
@@ -22,24 +23,27 @@ _COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 
 @dataclass(frozen=True)
-class ThermalBand:
-    """The thermal band of a raster.
+class ThermalBands:
+    """The thermal band of a raster, or the bands of a second image of several channels.
 
     Attributes:
-        number: from 1.
+        numbers: from 1.
         scale, offset: meaning = scale · value + offset.
         source, target: units of the scaled values and of the checkpoint; None: not known.
         rounded: whether converted values are rounded to 16 bits, as the checkpoint's are.
         alpha: number of the band of opacity; None: there is none.
+        masked: whether GDAL's masks say where values are missing; else, as where one of the bands is tagged as
+            opacity, only their nodata value does.
     """
 
-    number: int
+    numbers: tuple[int, ...]
     scale: float = 1.0
     offset: float = 0.0
     source: str | None = None
     target: str | None = None
     rounded: bool = False
     alpha: int | None = None
+    masked: bool = True
 
     def __call__(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Values as stored to what they mean, in the checkpoint's unit where both are known."""
@@ -138,8 +142,9 @@ def alpha_band(raster: DatasetReader) -> int | None:
     return interpretation.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretation else None
 
 
-def thermal_band(raster: DatasetReader, bands: Bands | None, fused: bool) -> int:
-    """Number of the thermal band: the one asked for, the fourth of a raster that is RGB, too, or the only one.
+def thermal_bands(raster: DatasetReader, bands: Bands | None, fused: bool, second: SecondModality) -> tuple[int, ...]:
+    """Numbers of the bands of the second image: those asked for, of one channel the fourth of a raster that is RGB,
+    too, or all that there are apart from opacity.
 
     Raises:
         DataError: none of these is there.
@@ -147,31 +152,62 @@ def thermal_band(raster: DatasetReader, bands: Bands | None, fused: bool) -> int
     if bands is not None and bands.picture:
         raise DataError(f"{raster.name}: --thermal-band picture is for radiometric JPEGs; give the number of a band")
     if bands is not None and (numbers := bands.thermal_numbers):
-        if len(numbers) > 1:
-            raise DataError(f"{raster.name}: --thermal-band names several bands, and geo takes one; give one")
-        if numbers[0] > raster.count:
-            raise DataError(f"{raster.name}: {_count(raster)}, and band {numbers[0]} is asked for")
-        return numbers[0]
+        if len(numbers) != second.channels:
+            raise DataError(
+                f"{raster.name}: the bands {', '.join(map(str, numbers))} are chosen, where {second} is expected; give "
+                f"{pluralize(second.channels, 'number')} to --thermal-band"
+            )
+        if max(numbers) > raster.count:
+            raise DataError(f"{raster.name}: {_count(raster)}, and band {max(numbers)} is asked for")
+        return numbers
+    if fused and second.channels > 1:
+        raise DataError(
+            f"{raster.name}: given for both images, where {second} is expected; choose its bands with --thermal-band"
+        )
     if fused:
         if raster.count != 4:
             raise DataError(
                 f"{raster.name}: {_count(raster)}; given for RGB and thermal it needs four, the thermal image "
                 "last, or --thermal-band N"
             )
-        return 4
+        return (4,)
+    if second.channels > 1:
+        opacity = alpha_band(raster)
+        if raster.count - (opacity is not None) != second.channels:
+            tagged = "" if opacity is None else f", of which band {opacity} is tagged as opacity"
+            raise DataError(
+                f"{raster.name}: {_count(raster)}{tagged}, where {second} is expected; choose the bands, e.g. "
+                "--thermal-band 1,2, or with gdal_translate -b 1 -b 2"
+            )
+        return tuple(number for number in range(1, raster.count + 1) if number != opacity)
     opaque = raster.count == 2 and raster.colorinterp[1] == ColorInterp.alpha
     if raster.count != 1 and not opaque:
         raise DataError(
             f"{raster.name}: {_count(raster)}, expected one thermal band and at most opacity; choose it with "
             "--thermal-band N, or with gdal_translate -b N"
         )
-    return 1
+    return (1,)
 
 
 def _count(raster: DatasetReader) -> str:
     return pluralize(raster.count, "band")
 
 
-def meaning(facts: FileFacts, number: int, unit: str | None, dtype: str | None, alpha: int | None) -> ThermalBand:
-    """How values of the band become those that a checkpoint of this unit and depth knows."""
-    return ThermalBand(number, facts.scale, facts.offset, facts.unit, unit, dtype == "uint16", alpha)
+def meaning(raster: DatasetReader, numbers: tuple[int, ...], unit: str | None, dtype: str | None) -> ThermalBands:
+    """How values of the bands become those that a checkpoint of this unit and depth knows.
+
+    Raises:
+        DataError: a band says something that cannot be obeyed, or they differ in what they say.
+    """
+    said = [check_raster(raster, "raster_thermal", number) for number in numbers]
+    if len({(f.bits, f.sign, f.scale, f.offset, f.unit_text, str(f.nodata)) for f in said}) > 1:
+        raise DataError(
+            f"{raster.name}: its bands {', '.join(map(str, numbers))} differ in type, scale, offset, unit or nodata; "
+            "write them in one unit (gdal_translate -unscale, gdal_edit.py)"
+        )
+    facts, opacity = said[0], alpha_band(raster)
+    among = opacity in numbers  # GDAL takes the band for opacity
+    alpha = None if among else opacity
+    return ThermalBands(
+        numbers, facts.scale, facts.offset, facts.unit, unit, dtype == "uint16", alpha, masked=not among
+    )

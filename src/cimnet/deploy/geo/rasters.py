@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ from cimnet.data.io.thermal_files import as_counts, check_depth
 from cimnet.data.io.thermal_scaling import DECLARE, Counts, ThermalScaling, find_padding
 from cimnet.deploy.geo.grids import on_one_map, same_grid
 from cimnet.deploy.geo.raster_facts import (
-    ThermalBand,
+    ThermalBands,
     alpha_band,
     check_raster,
     colour_bands,
     meaning,
-    thermal_band,
+    thermal_bands,
 )
 from cimnet.errors import DataError, one_line
 from cimnet.utils.numbers import value_range
@@ -50,7 +50,7 @@ class RasterPair:
         rgb: with its red, green and blue bands (`colours`), and opacity (`alpha`) where it has it.
         colour_range: values of the colours that become 0 and 255; None: they have 8 bits.
         thermal: on the grid of `rgb`, reprojected on the fly where it has another.
-        band: of `thermal`, and what its values mean.
+        bands: of `thermal`, and what their values mean.
         scaling: of the thermal values; of the kind "gain_control" it is the range of the whole raster.
         require_both: pixels that one sensor does not show count as missing.
     """
@@ -60,7 +60,7 @@ class RasterPair:
     alpha: int | None
     colour_range: tuple[float, float] | None
     thermal: DatasetReader | WarpedVRT
-    band: ThermalBand
+    bands: ThermalBands
     scaling: ThermalScaling
     require_both: bool
 
@@ -70,11 +70,12 @@ class RasterPair:
         seen = self._rgb_known(window)
         if self.require_both and not seen.any():
             return seen
-        felt = self._thermal(window)[1]
+        felt = _anything(self._thermal(window)[1])
         return seen & felt if self.require_both else seen | felt
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[Image, Image] | None:
-        """RGB (height, width, 3) uint8 and thermal (height, width) float32 in 0..1; None: nothing to see.
+        """RGB (height, width, 3) uint8 and thermal (height, width) float32 in 0..1, of several channels (height, width,
+        C); None: nothing to see.
 
         Raises:
             DataError: a file cannot be read there.
@@ -83,17 +84,18 @@ class RasterPair:
         seen = self._rgb_known(window)
         if self.require_both and not seen.any():
             return None
-        counts, felt = self._thermal(window)
+        counts, there = self._thermal(window)
+        felt = _anything(there)
         if not (seen & felt if self.require_both else seen | felt).any():
             return None
         with reading(self.rgb.name):
             rgb = to_8_bit(self.rgb.read(list(self.colours), window=window), self.colour_range, self.rgb.name) * seen
-        heat = self.scaling(counts, self.thermal.name) * felt
+        heat = self.scaling(counts, self.thermal.name) * there
         return np.moveaxis(rgb, 0, -1), heat
 
     def _rgb_known(self, window: Window) -> Known:
         with reading(self.rgb.name):
-            if self.alpha is not None and self.alpha == self.band.number and self.thermal is self.rgb:
+            if self.alpha is not None and self.alpha in self.bands.numbers and self.thermal is self.rgb:
                 # GDAL takes the thermal band for opacity
                 known = _differs(self.rgb.read(list(self.colours), window=window), self.rgb.nodata)
             elif self.alpha is not None:
@@ -104,7 +106,7 @@ class RasterPair:
 
     def _thermal(self, window: Window) -> tuple[Counts, Known]:
         with reading(self.thermal.name):
-            return read_counts(self.thermal, self.band, self.thermal.name, window=window)
+            return read_counts(self.thermal, self.bands, self.thermal.name, window=window)
 
 
 @contextmanager
@@ -117,7 +119,7 @@ def open_pair(
     bands: Bands | None = None,
     force_range: bool = False,
 ) -> Iterator[RasterPair]:
-    """Open and check two rasters, or one of four bands given twice.
+    """Open and check two rasters, or one given twice.
 
     Raises:
         DataError: see :func:`cimnet.deploy.geo.predict_geotiff`.
@@ -126,45 +128,45 @@ def open_pair(
         colour = stack.enter_context(_opened(rgb))
         fused = same_file(rgb, thermal)
         heat = colour if fused else stack.enter_context(_opened(thermal))
-        number = thermal_band(heat, bands, fused)
-        facts = check_raster(heat, "raster_thermal", number)
+        numbers = thermal_bands(heat, bands, fused, info.second)
+        chosen = meaning(heat, numbers, info.scaling.known_unit, info.thermal_dtype)
         check_raster(colour, "raster_rgb")
         colours = colour_bands(colour, bands)
         colour_range = None if bands is None else bands.rgb_range
         if colour_range is None:
             _check_colour_depth(colour, colours)
-        if fused and number == 4:
+        if fused and numbers == (4,):
             _check_fourth_band(colour)
-        opacity = alpha_band(heat)
-        alpha = None if opacity == number else opacity
-        band = meaning(facts, number, info.scaling.known_unit, info.thermal_dtype, alpha)
-        scaling = _scaling(heat, band, info, warn, force_range)
+        scaling = _scaling(heat, chosen, info, warn, force_range)
         if not fused and not same_grid(colour, heat, warn):
-            heat = stack.enter_context(_reprojected(heat, colour, number))
+            heat, chosen = _reprojected(heat, colour, chosen)
+            stack.enter_context(heat)
         elif fused and colour.crs is None:
             warn(f"{rgb}: no coordinate reference system; the output will have none either")
-        yield RasterPair(colour, colours, alpha_band(colour), colour_range, heat, band, scaling, require_both)
+        yield RasterPair(colour, colours, alpha_band(colour), colour_range, heat, chosen, scaling, require_both)
 
 
 def read_counts(
-    raster: DatasetReader | WarpedVRT, band: ThermalBand, name: str, **options: Any
+    raster: DatasetReader | WarpedVRT, bands: ThermalBands, name: str, **options: Any
 ) -> tuple[Counts, Known]:
     """Thermal values in the unit of the checkpoint where that is known, 0 where there are none, and where there are
-    some. Options as of rasterio's `read`.
+    some: (H, W) both, of several channels (H, W, C). Options as of rasterio's `read`.
 
     Raises:
         DataError: counts that do not fit 16 bits.
     """
-    values = raster.read(band.number, **options)
-    if band.alpha is not None:
-        known = raster.read(band.alpha, **options) > 0
-    elif band.number > 1:
-        known = _differs(values, raster.nodatavals[band.number - 1])
+    numbers = list(bands.numbers)
+    stored = raster.read(numbers, **options)
+    if bands.alpha is not None:
+        known = np.repeat(raster.read([bands.alpha], **options) > 0, len(numbers), axis=0)
+    elif bands.masked:
+        known = raster.read_masks(numbers, **options) > 0
     else:
-        known = raster.read_masks(band.number, **options) > 0
-    if values.dtype.kind == "f":
-        known &= np.isfinite(values)
-    values = band(np.where(known, values, 0).astype(values.dtype))
+        known = _differs(stored, raster.nodatavals[numbers[0] - 1])
+    if stored.dtype.kind == "f":
+        known &= np.isfinite(stored)
+    values, known = (part[0] if len(numbers) == 1 else np.moveaxis(part, 0, 2) for part in (stored, known))
+    values = bands(np.where(known, values, 0).astype(values.dtype))
     if values.dtype.kind == "f":
         return np.where(known, values, 0).astype(np.float32), known
     values = np.where(known, values, 0).astype(values.dtype)
@@ -173,6 +175,11 @@ def read_counts(
 
 def _differs(values: Image, nodata: float | None) -> Known:
     return np.ones(values.shape, dtype=np.bool_) if nodata is None else values != nodata
+
+
+def _anything(known: Known) -> Known:
+    """Pixels (H, W) of which at least one channel is known."""
+    return known if known.ndim == 2 else np.logical_or.reduce(known, axis=2)
 
 
 @contextmanager
@@ -197,17 +204,30 @@ def _opened(path: Path) -> Iterator[DatasetReader]:
         yield raster
 
 
-def _reprojected(thermal: DatasetReader, rgb: DatasetReader, band: int) -> WarpedVRT:
-    missing: dict[str, Any] = {}
-    if thermal.nodata is None and thermal.dtypes[band - 1].startswith("float"):
-        missing = {"src_nodata": np.nan, "nodata": np.nan}
-    elif thermal.nodata is None and thermal.count == 1:
-        missing = {"add_alpha": True}
+def _reprojected(thermal: DatasetReader, rgb: DatasetReader, bands: ThermalBands) -> tuple[WarpedVRT, ThermalBands]:
+    """The thermal raster on the grid of the RGB raster, and its bands there: what lies beside it is missing.
+
+    Raises:
+        DataError: it cannot be read, or one of the bands is tagged as opacity, by which GDAL would weight the others.
+    """
+    opacity = alpha_band(thermal)
+    if opacity in bands.numbers:
+        raise DataError(
+            f"{thermal.name}: band {opacity} is tagged as opacity and cannot be resampled as an image; remove the tag "
+            f"with gdal_edit.py -colorinterp_{opacity} undefined FILE"
+        )
+    first = bands.numbers[0] - 1  # what is said of one of them is said of all, see `meaning`
+    nodata = thermal.nodatavals[first]
+    if nodata is None and thermal.dtypes[first].startswith("float"):
+        nodata = np.nan
+    missing: dict[str, Any] = {} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
+    if nodata is None and opacity is None:
+        missing, bands = {"add_alpha": True}, replace(bands, alpha=thermal.count + 1)
     grid, source = on_one_map(rgb, thermal)
     if source.crs != thermal.crs:
         missing |= {"src_crs": source.crs, "src_transform": source.transform}
     with reading(thermal.name):
-        return WarpedVRT(
+        vrt = WarpedVRT(
             thermal,
             crs=grid.crs,
             transform=grid.transform,
@@ -215,8 +235,10 @@ def _reprojected(thermal: DatasetReader, rgb: DatasetReader, band: int) -> Warpe
             height=rgb.height,
             resampling=Resampling.bilinear,
             warp_mem_limit=_WARP_MEMORY,
+            UNIFIED_SRC_NODATA="NO",  # else the nodata of one band is data where another band has some
             **missing,
         )
+    return vrt, bands
 
 
 def _check_colour_depth(raster: DatasetReader, colours: tuple[int, int, int]) -> None:
@@ -236,17 +258,17 @@ def _check_fourth_band(raster: DatasetReader) -> None:
 
 
 def _scaling(
-    raster: DatasetReader, band: ThermalBand, info: ModelInfo, warn: Callable[[str], object], force_range: bool
+    raster: DatasetReader, bands: ThermalBands, info: ModelInfo, warn: Callable[[str], object], force_range: bool
 ) -> ThermalScaling:
     """How the raster's values become 0..1; checked before anything is run."""
     with reading(raster.name):
         lines = [
-            [part[:, columns] for part in read_counts(raster, band, raster.name, window=line)]
+            [part[:, columns] for part in read_counts(raster, bands, raster.name, window=line)]
             for line, columns in _lattice(raster)
         ]
         counts, known = (np.concatenate(parts) for parts in zip(*lines, strict=True))
-    if (band.scale, band.offset) != (1.0, 0.0):
-        warn(f"{raster.name}: scale {band.scale:g} and offset {band.offset:g} of its thermal band are applied")
+    if (bands.scale, bands.offset) != (1.0, 0.0):
+        warn(f"{raster.name}: scale {bands.scale:g} and offset {bands.offset:g} of its thermal band are applied")
     check_depth(counts, info.thermal_dtype, raster.name)
     seen = np.ma.MaskedArray(counts, ~known)
     padded = find_padding(counts[known])

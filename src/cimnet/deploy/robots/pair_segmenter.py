@@ -57,7 +57,9 @@ class PairSegmenter:
         opacity: float = 0.5,
         note: Callable[[str], object] = lambda _: None,
     ) -> None:
-        predictor.info.second.require_one_channel("cimnet bag")
+        predictor.info.second.require_one_channel(
+            "cimnet bag", "save the images as files and give the folders to `cimnet predict`"
+        )
         if alarms:
             predictor.alarm_model()
         self.predictor, self.topics = predictor, (rgb_topic, thermal_topic)

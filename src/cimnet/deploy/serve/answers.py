@@ -29,7 +29,7 @@ def encode(
 
     Args:
         mask: class ids (H, W).
-        background: what an overlay lies on, (3, H, W) or (1, H, W) in 0..1.
+        background: what an overlay lies on, (3, H, W) or (C, H, W) in 0..1.
     """
     if kind == "json":
         return _json(predictor, mask, alarm), "application/json"

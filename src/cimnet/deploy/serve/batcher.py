@@ -28,7 +28,7 @@ Answer = tuple[npt.NDArray[np.uint8], Alarm | None]
 
 @dataclass(eq=False)
 class Job:
-    """A pair that waits: RGB (3, H, W) and thermal (1, H, W) in 0..1, and whether its alarm is asked for."""
+    """A pair that waits: RGB (3, H, W) and thermal (C, H, W) in 0..1, and whether its alarm is asked for."""
 
     rgb: Tensor
     thermal: Tensor
@@ -37,7 +37,13 @@ class Job:
 
     @property
     def pixels(self) -> int:
-        return self.thermal.numel()
+        """Of one image."""
+        return self.rgb.shape[-2] * self.rgb.shape[-1]
+
+    @property
+    def held(self) -> int:
+        """What it takes in memory, in pixels of four channels."""
+        return -(-(self.rgb.numel() + self.thermal.numel()) // 4)
 
 
 class Batcher:
@@ -95,8 +101,8 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise busy("it is stopping")
-            held = sum(other.pixels for other in (*self._waiting, *self._running))
-            if held and held + job.pixels > self.options.held_pixels:
+            held = sum(other.held for other in (*self._waiting, *self._running))
+            if held and held + job.held > self.options.held_pixels:
                 raise busy("too many large images wait")
             self._waiting.append(job)
             self._changed.notify_all()

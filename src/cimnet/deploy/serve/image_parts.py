@@ -12,10 +12,11 @@ from typing import BinaryIO
 from torch import Tensor
 
 from cimnet.data.io.open_image import MAX_PIXELS, image_size, name_kinds
-from cimnet.data.io.thermal_files import thermal_size
+from cimnet.data.io.thermal_files import Wanted, thermal_size
 from cimnet.deploy.serve.failures import Failure
 from cimnet.errors import DataError
 from cimnet.inference import Predictor
+from cimnet.inference.images import wanted
 
 _STARTS = {
     re.compile(rb"\x89PNG\r\n\x1a\n"): ".png",
@@ -32,7 +33,7 @@ _STARTS = {
 
 
 def decode(predictor: Predictor, files: Mapping[str, BinaryIO], max_pixels: int) -> tuple[Tensor, Tensor]:
-    """RGB (3, H, W) and thermal (1, H, W) in 0..1 of uploaded files ``rgb`` and ``thermal``; a missing one is black.
+    """RGB (3, H, W) and thermal (C, H, W) in 0..1 of uploaded files ``rgb`` and ``thermal``; a missing one is black.
 
     The kind of a file is told by its first bytes, names are ignored. Nothing is left on disk.
 
@@ -44,7 +45,8 @@ def decode(predictor: Predictor, files: Mapping[str, BinaryIO], max_pixels: int)
         paths = {field: _store(file, Path(folder), field) for field, file in files.items()}
         names = {path: field for field, path in paths.items()}
         try:
-            sizes = {field: _size(path, field, max_pixels) for field, path in paths.items()}
+            sought = wanted(predictor.info, predictor.settings.bands)
+            sizes = {field: _size(path, field, max_pixels, sought) for field, path in paths.items()}
             if len(set(sizes.values())) > 1:
                 text = " and ".join(f"{field} {width}×{height}" for field, (height, width) in sizes.items())
                 raise Failure(422, f"the sizes differ (width×height): {text}", "register the pair to one size first")
@@ -70,20 +72,22 @@ def _store(file: BinaryIO, folder: Path, field: str) -> Path:
     return path
 
 
-def _size(path: Path, field: str, max_pixels: int) -> tuple[int, int]:
-    """(height, width), of the temperatures where a JPEG holds them.
+def _size(path: Path, field: str, max_pixels: int, sought: Wanted) -> tuple[int, int]:
+    """(height, width), of the temperatures where a JPEG holds them; of several bands, which Pillow need not open, by
+    the header.
 
     Raises:
         DataError: as the readers say it.
         Failure: 413.
     """
     try:
-        picture = (0, 0) if path.suffix == ".npy" else image_size(path)
+        several = field == "thermal" and sought.second.channels > 1
+        picture = (0, 0) if several or path.suffix == ".npy" else image_size(path)
     except DataError as error:
         if f"{MAX_PIXELS:,} pixels" in str(error):
             raise _too_many(field, max_pixels) from error
         raise
-    size = thermal_size(path) if field == "thermal" and picture[0] * picture[1] <= max_pixels else picture
+    size = thermal_size(path, sought) if field == "thermal" and picture[0] * picture[1] <= max_pixels else picture
     if size[0] * size[1] > max_pixels:
         raise _too_many(field, max_pixels)
     return size

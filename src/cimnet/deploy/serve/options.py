@@ -70,5 +70,6 @@ class ServeOptions:
 
     @property
     def held_pixels(self) -> int:
-        """Pixels of decoded pairs that wait or are in the model (16 bytes each): eight of the largest images."""
+        """Pixels of decoded pairs that wait or are in the model (16 bytes each, of a second image of several channels
+        more): eight of the largest images."""
         return 8 * self.max_pixels

@@ -24,6 +24,7 @@ from cimnet.deploy.serve.one_length import RefuseTwoLengths
 from cimnet.deploy.serve.options import ServeOptions
 from cimnet.deploy.serve.prometheus import CountRequests, Metrics
 from cimnet.inference import Predictor
+from cimnet.utils.extras import require
 from cimnet.utils.numbers import pluralize
 from cimnet.version import __version__
 
@@ -52,7 +53,7 @@ def create_app(predictor: Predictor, options: ServeOptions | None = None) -> Fas
 
     Raises:
         CheckpointError: the checkpoint's alarm is of another version.
-        ConfigError: the model's second images have several channels.
+        ConfigError: the second image has several channels, and the extra that reads them is not installed.
     """
     service = Service(predictor, options or ServeOptions())
     app = FastAPI(
@@ -76,7 +77,8 @@ class Service:
     """What the routes share."""
 
     def __init__(self, predictor: Predictor, options: ServeOptions) -> None:
-        predictor.info.second.require_one_channel("cimnet serve")
+        if predictor.info.second.channels > 1:
+            require("rasterio", "geo", f"cimnet serve with {predictor.info.second}")  # for files of several bands
         self.predictor, self.options = predictor, options
         self.metrics = Metrics(lambda: len(self.batcher))
         self.batcher = Batcher(predictor, options, self.metrics.batch_size.observe)

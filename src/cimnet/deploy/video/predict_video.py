@@ -59,7 +59,9 @@ def predict_video(
         CimnetError: an output exists or cannot be written.
     """
     asked = VideoSettings(**settings)
-    predictor.info.second.require_one_channel("cimnet video")
+    predictor.info.second.require_one_channel(
+        "cimnet video", "save the frames as files and give the folders to `cimnet predict`"
+    )
     if asked.alarms:
         predictor.alarm_model()  # before anything is written
     result = VideoResult()

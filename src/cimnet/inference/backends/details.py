@@ -31,6 +31,7 @@ class Details:
         rgb_mean, rgb_std, thermal_mean, thermal_std: per channel, of images in 0..1.
         size: the one (height, width) that the file takes; None: any.
         batch: the one number of pairs that a pass takes; None: any.
+        thermal_channels: C of the thermal image (B, C, H, W); more than 1 of another second modality.
     """
 
     argmax: bool
@@ -43,6 +44,7 @@ class Details:
     thermal_std: tuple[float, ...]
     size: tuple[int, int] | None = None
     batch: int | None = None
+    thermal_channels: int = 1
 
     @classmethod
     def of(
@@ -68,29 +70,34 @@ class Details:
             thermal_std,
             size,
             batch,
+            model.thermal_channels,
         )
 
 
 def to_metadata(info: ModelInfo, details: Details) -> dict[str, str]:
-    """Two JSON texts by key, for whatever place a format has for them."""
-    return {INFO_KEY: write_info(info), EXPORT_KEY: json.dumps(asdict(details))}
+    """Two JSON texts by key, for whatever place a format has for them. The number of channels is named where it is not
+    1, so that files of thermal images stay as they were."""
+    content = asdict(details)
+    if details.thermal_channels == 1:
+        del content["thermal_channels"]
+    return {INFO_KEY: write_info(info), EXPORT_KEY: json.dumps(content)}
 
 
 def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Details]:
     """The reverse.
 
     Raises:
-        CheckpointError: another program wrote the file, or the texts are damaged.
+        CheckpointError: another program wrote the file, or the texts are damaged or contradict each other.
     """
     if INFO_KEY not in metadata or EXPORT_KEY not in metadata:
         raise CheckpointError(f"{path}: not exported by cimnet, it names no classes; {REMEDY}")
     info = read_info(path, metadata)
     try:
         content = json.loads(metadata[EXPORT_KEY])
-        keys = ("rgb_mean", "rgb_std", "thermal_mean", "thermal_std")
-        statistics: dict[str, Any] = {key: tuple(map(float, content[key])) for key in keys}
-        if any(len(values) not in (1, 3) or not all(map(isfinite, values)) for values in statistics.values()):
-            raise ValueError("means and deviations are one finite number a channel")
+        channels = content.get("thermal_channels", 1)
+        if channels != info.second.channels:
+            raise ValueError(f"thermal_channels is not that of {info.second}")
+        statistics = _statistics(content, channels)
         if not 0 < float(content["input_scale"]) < inf:
             raise ValueError(f"input_scale is {content['input_scale']}")
         fixed: dict[str, Any] = {"size": None, "batch": None}
@@ -105,3 +112,18 @@ def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Deta
         return info, Details(**{**content, **statistics, **fixed})
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: its description is damaged or of another version; {REMEDY}") from error
+
+
+def _statistics(content: dict[str, Any], channels: int) -> dict[str, Any]:
+    """Means and deviations, by the name of the field.
+
+    Raises:
+        ValueError: not one finite number a channel; a network may take one thermal channel as three.
+    """
+    found = {}
+    for key in ("rgb_mean", "rgb_std", "thermal_mean", "thermal_std"):
+        values = found[key] = tuple(map(float, content[key]))
+        lengths = (channels,) if channels > 1 and key.startswith("thermal") else (1, 3)
+        if len(values) not in lengths or not all(map(isfinite, values)):
+            raise ValueError(f"{key} has not one finite number a channel")
+    return found

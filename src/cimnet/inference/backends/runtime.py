@@ -70,7 +70,7 @@ class ExportedModel:
         ]
 
     def __call__(self, rgb: Tensor, thermal: Tensor, /) -> Output:
-        """Images (B, 3, H, W) and (B, 1, H, W) to logits (B, K, H, W).
+        """Images (B, 3, H, W) and (B, C, H, W) to logits (B, K, H, W).
 
         Raises:
             CheckpointError: the file gives class ids only.
@@ -88,9 +88,11 @@ class ExportedModel:
         return found if self.details.argmax else class_ids(found)
 
     def _call(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        if rgb.ndim != 4 or rgb.shape[1] != 3 or thermal.shape != (rgb.shape[0], 1, *rgb.shape[2:]):
+        channels = self.details.thermal_channels
+        if rgb.ndim != 4 or rgb.shape[1] != 3 or thermal.shape != (rgb.shape[0], channels, *rgb.shape[2:]):
             raise ValueError(
-                f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and (B, 1, H, W)"
+                f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and "
+                f"(B, {channels}, H, W)"
             )
         size = self.details.size
         if size is not None and size != tuple(rgb.shape[2:]):
@@ -125,6 +127,9 @@ def _open_onnx(path: Path) -> tuple[Run, ModelInfo, Details]:
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise CheckpointError(f"{path}: ONNX Runtime cannot open it ({one_line(error)}); {REMEDY}") from error
     info, details = from_metadata(path, metadata)
+    shapes = [entry.shape for entry in session.get_inputs() if entry.name == "thermal"]
+    channels = shapes[0][1] if shapes and len(shapes[0]) > 1 else "no"
+    _require_channels(path, channels, details.thermal_channels)
 
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {"rgb": rgb.numpy(), "thermal": thermal.numpy()})[0])
@@ -141,6 +146,19 @@ def _check_version(path: Path, installed: str) -> None:
         )
 
 
+def _require_channels(path: Path, found: object, expected: int) -> None:
+    """Refuse a file whose graph takes another number of channels than its description says.
+
+    Raises:
+        CheckpointError: naming both numbers.
+    """
+    if found != expected:
+        raise CheckpointError(
+            f"{path}: its graph takes {found} channels of the second image where its description says {expected}; "
+            f"{REMEDY}"
+        )
+
+
 def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
     openvino = import_openvino("openvino", str(path))
     if not path.with_suffix(".bin").is_file():
@@ -150,6 +168,9 @@ def _open_openvino(path: Path) -> tuple[Run, ModelInfo, Details]:
         model = core.read_model(path)
         metadata = {key: str(model.get_rt_info(key).value) for key in KEYS if model.has_rt_info(key)}
         info, details = from_metadata(path, metadata)
+        shape = model.input("thermal").get_partial_shape()
+        known = shape.rank.is_static and len(shape) > 1 and shape[1].is_static
+        _require_channels(path, shape[1].get_length() if known else "any number of", details.thermal_channels)
         compiled = compile_openvino(core, model, details.precision == "bfloat16")
     except RuntimeError as error:
         raise CheckpointError(f"{path}: OpenVINO cannot open it ({one_line(error)}); {REMEDY}") from error
@@ -171,9 +192,12 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
     try:
         program = torch.export.load(archive, extra_files=extra)
         network: Any = program.module()
+        tiles = next(node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+        channels = tiles.meta["val"].shape[1] - 3
     except Exception as error:  # a damaged archive shows itself in many ways
         raise CheckpointError(f"{path}: torch cannot open it ({one_line(error)}); {REMEDY}") from error
     info, details = from_metadata(path, {key: text for key, text in extra.items() if text})
+    _require_channels(path, channels, details.thermal_channels)
 
     @torch.inference_mode()
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
@@ -187,8 +211,8 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
 
 
 def cut_tiles(rgb: Tensor, thermal: Tensor, scale: float = 1.0) -> tuple[Tensor, tuple[int, int]]:
-    """What the graph of a ``.pt2`` file takes: (B, 4, h, 32, w, 32), scaled, padded by repeating the border; and the
-    size before padding. Images of one value stay exactly that."""
+    """What the graph of a ``.pt2`` file takes: (B, 3 + C, h, 32, w, 32), scaled, padded by repeating the border; and
+    the size before padding. Images of one value stay exactly that."""
     pair = torch.cat((rgb, thermal), dim=1)
     height, width = (max(1, round(n * scale)) for n in pair.shape[-2:])
     if (height, width) != tuple(pair.shape[-2:]):

@@ -23,7 +23,7 @@ TILE = RGBTModel.stride
 
 
 class TiledModel(nn.Module):
-    """A model on tiles (B, 4, h, 32, w, 32) of RGB and thermal, to logits (B, K, 32·h, 32·w).
+    """A model on tiles (B, 3 + C, h, 32, w, 32) of RGB and thermal, to logits (B, K, 32·h, 32·w).
 
     Args:
         model: is copied; scaling (``input_scale``) is left to whoever cuts the tiles.
@@ -81,7 +81,8 @@ def trace(model: RGBTModel, normalization: bool) -> ExportedProgram:
         with torch.no_grad(), use_implementation("torchvision"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tiled = TiledModel(model, normalization)
-            program = torch.export.export(tiled, (example(),), dynamic_shapes=(free,), strict=False)
+            tiles = example(model.thermal_channels)
+            program = torch.export.export(tiled, (tiles,), dynamic_shapes=(free,), strict=False)
     except Exception as error:  # torch.export has no common class for what it cannot do
         raise ConfigError(
             f"this model cannot be exported to pt2 by torch {torch.__version__}: {one_line(error)}; try onnx"
@@ -94,6 +95,6 @@ def trace(model: RGBTModel, normalization: bool) -> ExportedProgram:
     return program
 
 
-def example() -> Tensor:
+def example(thermal_channels: int) -> Tensor:
     """Tiles to trace with."""
-    return torch.rand(2, 4, 2, TILE, 3, TILE, generator=torch.Generator().manual_seed(0))
+    return torch.rand(2, 3 + thermal_channels, 2, TILE, 3, TILE, generator=torch.Generator().manual_seed(0))

@@ -72,7 +72,7 @@ def run_live(
     addresses = parse_address(rgb, "--rgb"), parse_address(thermal, "--thermal")
     if addresses[0].target == addresses[1].target == "-":
         raise ConfigError("--rgb - --thermal -: both cannot come from standard input; give one a named pipe")
-    predictor.info.second.require_one_channel("cimnet live")
+    predictor.info.second.require_one_channel("cimnet live", "send pairs of files to `cimnet serve`")
     if asked.alarms:
         predictor.alarm_model()
     news, epoch = threading.Condition(), time.monotonic()
