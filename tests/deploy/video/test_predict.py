@@ -117,8 +117,8 @@ def test_smoothing_averages_probabilities_and_restarts_at_cuts(predictor: Predic
         assert np.mean(other != state.argmax(0)) < 0.002  # the two sums round differently
         changed += int((one != other).sum())
         if left.index in (0, 6):
-            assert (one == other).all()
-    assert changed > 0
+            assert np.mean(one != other) < 0.002  # logits and probabilities may tie at another pixel
+    assert changed > 0.002 * sum(mask.size for mask in plain)
 
 
 @pytest.mark.parametrize("smooth", [0.0, 0.5])
