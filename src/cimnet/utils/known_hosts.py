@@ -60,8 +60,8 @@ def names_of(host: str, allowed: Iterable[str] = ()) -> set[str]:
     """The names of a server for :class:`KnownHosts`, in lower case.
 
     Args:
-        host: name or address that the server listens on. If other machines can reach it, the names that this machine
-            gives itself are included.
+        host: name or address that the server listens on. If other machines can reach it, the name that this machine
+            gives itself is included.
         allowed: further names, such as ``masks.example.org``; ``*`` lets every name pass.
 
     Raises:
@@ -69,7 +69,7 @@ def names_of(host: str, allowed: Iterable[str] = ()) -> set[str]:
     """
     names = {host.lower(), *(_checked(name) for name in allowed)}
     if not is_loopback(host):
-        names |= {socket.gethostname().lower(), socket.getfqdn().lower().removesuffix(".")}
+        names.add(socket.gethostname().lower())  # not getfqdn, which asks the network's name server
     return names
 
 

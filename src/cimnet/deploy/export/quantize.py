@@ -23,9 +23,7 @@ SIDE = 320
 15 GB for MiT-B4 at 480x640."""
 KEPT = ("stages.0", *SENSITIVE)
 """Parts that stay in float32: the encoders' first stages (in 8 bits they cost 9 to 13 points of mIoU,
-docs/deploy/export.md), and those that any reduced precision leaves out."""
-
-
+docs/notebook/export-figures.md), and those that any reduced precision leaves out."""
 PRODUCTS = ["Conv", "MatMul", "Gemm"]
 BETWEEN = ["Add", "Concat", "Relu", "Clip"]
 """Operators that OpenVINO runs in 8 bits, too, so that maps need not become float32 between two products."""
