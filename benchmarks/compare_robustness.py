@@ -91,19 +91,23 @@ def run(options: argparse.Namespace) -> None:
     for seed in options.seeds:
         for name in options.models:
             family, *settings = VARIANTS[name]
-            folder = run_of(options.out, name, seed)
-            variant = Variant(folder.name.removesuffix(f"_seed{seed}"), (f"model.name={family}_{ENCODER}", *settings))
+            variant = Variant(trained_as(name), (f"model.name={family}_{ENCODER}", *settings))
             Plan(options.recipe, options.data, options.out, [seed], options.set, say=print).run([variant])
+            folder = run_of(options.out, name, seed)
             model = without_gate(folder) if name == GATELESS else with_gate(folder, options.data)
             measure(model, folder / scores_of("robustness", name), options.data, conditions)
             if options.strong is not None:
                 measure(model, folder / scores_of("strong", name), options.strong, [])
 
 
+def trained_as(name: str) -> str:
+    """The name, in folders, of the training that a row scores."""
+    return "CIMNetX" if name == GATELESS else name.replace(" ", "_")
+
+
 def run_of(out: Path, name: str, seed: int) -> Path:
     """Folder of the run that a row scores."""
-    trained = "CIMNetX" if name == GATELESS else name
-    return out / f"{trained.replace(' ', '_')}_seed{seed}"
+    return out / f"{trained_as(name)}_seed{seed}"
 
 
 def scores_of(kind: str, name: str) -> str:
@@ -151,8 +155,9 @@ def measure(model: Path, out: Path, data: Path, conditions: list[Condition]) -> 
 
 def read(out: Path, name: str, seed: int) -> Scores:
     """Scores of one run by condition; nothing if it was not measured."""
-    file = run_of(out, name, seed) / scores_of("robustness", name) / "robustness.json"
-    strong = run_of(out, name, seed) / scores_of("strong", name) / "robustness.json"
+    file, strong = (
+        run_of(out, name, seed) / scores_of(kind, name) / "robustness.json" for kind in ("robustness", "strong")
+    )
     scores: Scores = {}
     if file.is_file():
         report = json.loads(file.read_text())

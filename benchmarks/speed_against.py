@@ -155,11 +155,7 @@ PRODUCT = 2048
 
 
 def prepare(row: str, options: argparse.Namespace, folder: Path) -> Callable[[], object]:
-    """What a row runs. Only what both versions have is used."""
-    import cimnet
-    from cimnet.checkpoint import ModelInfo, save_checkpoint
-    from cimnet.models import create_model
-
+    """What a row runs. `plain` and `bare` use only what both versions have."""
     if row == "matrix":
         a, b = torch.rand(2, PRODUCT, PRODUCT)
         return lambda: a @ b
@@ -168,21 +164,19 @@ def prepare(row: str, options: argparse.Namespace, folder: Path) -> Callable[[],
 
         encoder = options.model.partition("_")[2]
         return stepper("cimnet" if row == "step" else "bare", encoder, random_batch(STEP_SIZE, STEP_BATCH))
-    name = options.model
-    model = create_model(name, CLASSES).eval()
-    for parameter in model.parameters():
-        if not parameter.any():  # training begins there at zero; offsets are not zero then
-            torch.nn.init.normal_(parameter, std=0.02)
     rgb, thermal = torch.rand(1, 3, *SIZE), torch.rand(1, 1, *SIZE)
     if row == "plain":
-        return torch.inference_mode()(lambda: model(rgb, thermal).logits)
-    file = folder / "model.safetensors"
-    classes = tuple(map(str, range(CLASSES)))
-    if options.calibration is not None:
-        from cimnet.data import open_dataset
+        from cimnet.models import create_model
 
-        classes = open_dataset(options.calibration, "train").classes  # the model opens it, too
-    save_checkpoint(file, model, ModelInfo(name, {}, classes, ((0, 0, 0),) * CLASSES))
+        model = create_model(options.model, CLASSES).eval()
+        for parameter in model.parameters():
+            if not parameter.any():  # training begins there at zero; offsets are not zero then
+                torch.nn.init.normal_(parameter, std=0.02)
+        return torch.inference_mode()(lambda: model(rgb, thermal).logits)
+    import cimnet
+    from speed import untrained
+
+    file = untrained(options.model, folder, options.calibration)
     if row in PRECISIONS:
         from cimnet.deploy.export.write import export
 
@@ -194,7 +188,7 @@ def prepare(row: str, options: argparse.Namespace, folder: Path) -> Callable[[],
     if row == "compiled":
         from cimnet.models.folding import fold_for_inference
 
-        compiled = torch.compile(fold_for_inference(predictor.network).to(memory_format=torch.channels_last))
+        compiled = torch.compile(fold_for_inference(predictor.network))  # channels last, as the network
         return torch.inference_mode()(lambda: compiled(rgb, thermal).logits)
 
     def call() -> Tensor:
