@@ -117,8 +117,9 @@ def test_smoothing_averages_probabilities_and_restarts_at_cuts(predictor: Predic
         assert np.mean(other != state.argmax(0)) < 0.002  # the two sums round differently
         changed += int((one != other).sum())
         if left.index in (0, 6):
-            assert np.mean(one != other) < 0.002  # logits and probabilities may tie at another pixel
-    assert changed > 0.002 * sum(mask.size for mask in plain)
+            second, first = np.sort(now, axis=0)[-2:]
+            assert (one == other)[first - second > 1e-6].all()  # ties of probabilities need not be ties of logits
+    assert changed > 0
 
 
 @pytest.mark.parametrize("smooth", [0.0, 0.5])
