@@ -39,11 +39,12 @@ class KnownHosts:
 
     def knows(self, header: str) -> bool:
         """Whether a Host header, with or without a port, is one of this server."""
-        match = _HEADER.fullmatch(header.strip().lower())
-        if match is None:
-            return "*" in self.names
-        name = match[1].removesuffix(".")
-        return bool({name, "*"} & self.names) or "." not in name or name.endswith(_NOT_PUBLIC) or _is_address(name)
+        if "*" in self.names:
+            return True
+        name = _name_in(header)
+        if name is None:
+            return False
+        return name in self.names or "." not in name or name.endswith(_NOT_PUBLIC) or _is_address(name)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         hosts = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
@@ -83,6 +84,12 @@ def _checked(name: str) -> str:
     return small
 
 
+def _name_in(header: str) -> str | None:
+    """The name or address in a Host header, in lower case and without the port; None: the header holds none."""
+    match = _HEADER.fullmatch(header.strip().lower())
+    return None if match is None else match[1].removesuffix(".")
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name.strip("[]"))
@@ -92,9 +99,7 @@ def _is_address(name: str) -> bool:
 
 
 async def _refuse(host: str, send: Any) -> None:
-    match = _HEADER.fullmatch(host.strip().lower())
-    name = match[1][:255] if match else "NAME"
-    remedy = f"use the server's IP address, or start it with {OPTION} {name}"
+    remedy = f"use the server's IP address, or start it with {OPTION} {(_name_in(host) or 'NAME')[:255]}"
     content = {"status": 421, "message": f"this server is not known as {host[:255]}", "remedy": remedy}
     body = json.dumps(content).encode()
     headers = [
