@@ -97,13 +97,15 @@ def _pairs(predictor: Predictor, root: Path, details: Details) -> Iterator[dict[
                 f"{root}: pair {sample.id} is {height}x{width}, and --size makes a file for "
                 f"{'x'.join(map(str, details.size or ()))} alone; give --calibration of that size, or leave --size out"
             )
-        rows, columns = (slice(None),) * 2 if details.size else (_part(height, number), _part(width, number * number))
+        rows, columns = slice(None), slice(None)
+        if details.size is None:  # steps of the R2 sequence, whose points fill a square evenly
+            rows, columns = _part(height, number * 0.7549 % 1), _part(width, number * 0.5698 % 1)
         times = (details.batch or 1, 1, 1, 1)
         images = {"rgb": sample.rgb, "thermal": sample.thermal}
         yield {name: np.tile(image[:, rows, columns].numpy(), times) for name, image in images.items()}
 
 
-def _part(length: int, number: int) -> slice:
-    """At most :data:`SIDE` pixels of a side, spread over it as the number grows."""
-    first = int(max(0, length - SIDE) * (number * 0.618 % 1))
+def _part(length: int, place: float) -> slice:
+    """At most :data:`SIDE` pixels of a side, from its beginning (0) to its end (1)."""
+    first = int(max(0, length - SIDE) * place)
     return slice(first, first + SIDE)
