@@ -212,6 +212,14 @@ def test_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         image_size(path)
 
 
+def test_a_lower_limit_of_pillow_is_the_one_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.png"
+    Image.new("L", (100, 100)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4_000)  # of which it opens twice as many
+    with pytest.raises(open_image.ImageTooLarge, match="more than 8,000 pixels"):
+        image_size(path)
+
+
 def test_image_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     write_png(path, bit_depth=8, color_type=0, rows=[b""], width=60_000, height=60_000)

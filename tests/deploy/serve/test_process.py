@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
@@ -26,6 +27,7 @@ pytest.importorskip("httpx")
 import httpx
 
 from cimnet.cli.serve import serve
+from cimnet.deploy.serve import ServeOptions
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
 from cimnet.utils.hosts import bind
@@ -193,7 +195,13 @@ def test_the_command_says_what_is_wrong_before_it_listens(tmp_path: Path) -> Non
 def test_the_command_answers_under_its_own_names_alone(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """A web page elsewhere must not use the server through a name that leads here; the answer names the option."""
     served: list[Any] = []
-    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: served.append(self.config.app))
+    limits = [Image.MAX_IMAGE_PIXELS]
+
+    def run(self: Any, sockets: Any) -> None:
+        served.append(self.config.app)
+        limits.append(Image.MAX_IMAGE_PIXELS)
+
+    monkeypatch.setattr("uvicorn.Server.run", run)
     app = typer.Typer()
     app.command()(serve)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -205,6 +213,8 @@ def test_the_command_answers_under_its_own_names_alone(trained: Trained, monkeyp
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    assert limits[1:] == [ServeOptions().max_pixels] * 2
+    assert limits[0] == Image.MAX_IMAGE_PIXELS  # as it was before
     assert "--allow-host https://masks.example: not a host name" in str(wrong.exception)
 
     async def ask(guarded: Any, host: str) -> tuple[int, str]:

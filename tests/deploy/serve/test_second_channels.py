@@ -81,8 +81,12 @@ def test_masks_are_the_predictors(predictor: Predictor, tmp_path: Path) -> None:
     run(work())
 
 
-def test_what_is_refused(predictor: Predictor, tmp_path: Path) -> None:
-    """Another number of bands, another size, too many pixels: by the header."""
+@pytest.mark.parametrize("pillow", [Image.MAX_IMAGE_PIXELS, 100_000])
+def test_what_is_refused(
+    predictor: Predictor, tmp_path: Path, pillow: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another number of bands, another size, too many pixels: by the header, also where Pillow is the first to say so,
+    as in a running server."""
     rgb, grey = png(RGB), png(np.zeros(SHAPE, np.uint8))
     three = _tiff(tmp_path, np.zeros((3, *SHAPE), np.uint16))
     cases = (
@@ -96,6 +100,8 @@ def test_what_is_refused(predictor: Predictor, tmp_path: Path) -> None:
         (_tiff(tmp_path, COUNTS)[:300], 422, ("thermal: ",)),
         (_hidden(tmp_path), 413, ("thermal: more than 100,000 pixels",)),
     )
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillow)
 
     async def work() -> None:
         async with running(predictor, max_pixels=100_000) as (client, _):

@@ -43,6 +43,21 @@ for _order in (b"II", b"MM"):  # the masks that GDAL writes into TIFF files, whi
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 
+class ImageTooLarge(DataError):
+    """An image of more than `MAX_PIXELS`, or of more than Pillow is told to open (``Image.MAX_IMAGE_PIXELS``).
+
+    Args:
+        path: the file.
+        what: what is too large, if not the image itself.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, path: Path, what: str = "", remedy: str = "cut the image into tiles first") -> None:
+        most = min(MAX_PIXELS, 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS))  # Pillow refuses twice its limit
+        super().__init__(f"{path}: {what}more than {most:,} pixels; {remedy}")
+        self.path = path
+
+
 @cache
 def formats() -> tuple[str, ...]:
     """The formats, by Pillow's names, that can be read here."""
@@ -68,7 +83,8 @@ def image_size(path: Path) -> tuple[int, int]:
     """(height, width) from the header of an image file, without decoding it.
 
     Raises:
-        DataError: not there, empty, not an image, or larger than `MAX_PIXELS`.
+        ImageTooLarge: more than `MAX_PIXELS`, or than Pillow is told to open.
+        DataError: not there, empty or not an image.
     """
     with opened(path) as image:
         width, height = image.size
@@ -85,14 +101,14 @@ def opened(path: Path) -> Iterator[Image.Image]:
         check_directories(path)
         with Image.open(path, formats=formats()) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise DataError(_too_large(path))
+                raise ImageTooLarge(path)
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 _check_tiff(image, path)
             yield image
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(_too_large(path)) from error
+        raise ImageTooLarge(path) from error
     except FileNotFoundError as error:
         reason = "a link to a file that is not there" if path.is_symlink() else "no such file"
         raise DataError(f"{path}: {reason}; restore or remove it") from error
@@ -163,10 +179,6 @@ def _unread_tiff(path: Path) -> str:
 
 
 _UNREAD_COMPRESSIONS = {34712, 34887, 50002, 52546}
-
-
-def _too_large(path: Path) -> str:
-    return f"{path}: more than {MAX_PIXELS:,} pixels; cut the image into tiles first"
 
 
 def orientation(image: Image.Image) -> int:

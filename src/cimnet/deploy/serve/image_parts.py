@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from torch import Tensor
 
-from cimnet.data.io.open_image import MAX_PIXELS, image_size, name_kinds
+from cimnet.data.io.open_image import ImageTooLarge, image_size, name_kinds
 from cimnet.data.io.thermal_files import Wanted, thermal_size
 from cimnet.deploy.serve.failures import Failure
 from cimnet.errors import DataError
@@ -51,6 +51,8 @@ def decode(predictor: Predictor, files: Mapping[str, BinaryIO], max_pixels: int)
                 text = " and ".join(f"{field} {width}×{height}" for field, (height, width) in sizes.items())
                 raise Failure(422, f"the sizes differ (width×height): {text}", "register the pair to one size first")
             return predictor.tensors(paths.get("rgb"), paths.get("thermal"))
+        except ImageTooLarge as error:
+            raise _too_many(names[error.path], max_pixels) from error
         except DataError as error:
             raise Failure.of(422, error, names) from error
 
@@ -77,16 +79,11 @@ def _size(path: Path, field: str, max_pixels: int, sought: Wanted) -> tuple[int,
     the header.
 
     Raises:
-        DataError: as the readers say it.
+        ImageTooLarge, DataError: as the readers say it.
         Failure: 413.
     """
-    try:
-        several = field == "thermal" and sought.second.channels > 1
-        picture = (0, 0) if several or path.suffix == ".npy" else image_size(path)
-    except DataError as error:
-        if f"{MAX_PIXELS:,} pixels" in str(error):
-            raise _too_many(field, max_pixels) from error
-        raise
+    several = field == "thermal" and sought.second.channels > 1
+    picture = (0, 0) if several or path.suffix == ".npy" else image_size(path)
     size = thermal_size(path, sought) if field == "thermal" and picture[0] * picture[1] <= max_pixels else picture
     if size[0] * size[1] > max_pixels:
         raise _too_many(field, max_pixels)

@@ -48,7 +48,6 @@ def run_server(
     with bind(host, port) as listener:
         names = names_of(host, allow_hosts)
         app = create_app(load(), options)
-        Image.MAX_IMAGE_PIXELS = options.max_pixels  # also of pictures inside pictures; above twice that Pillow refuses
         config = uvicorn.Config(
             KnownHosts(app, names),
             server_header=False,
@@ -57,7 +56,12 @@ def run_server(
         )
         name = f"[{host}]" if ":" in host else host
         on_start(f"http://{name}:{listener.getsockname()[1]}")
-        _Server(config, app.state.service).run(sockets=[listener])
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = options.max_pixels  # also of pictures inside pictures; above twice that Pillow refuses
+        try:
+            _Server(config, app.state.service).run(sockets=[listener])
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 class _Server(uvicorn.Server):
