@@ -7,6 +7,7 @@ import gc
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
+from PIL import Image
 
 from cimnet.cli.main import main
 from cimnet.training import train
@@ -62,6 +64,28 @@ def _memory_goes_back() -> Iterator[None]:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def _process_wide() -> dict[str, Any]:
+    """What libraries keep for the whole process, and tests could leave behind for those after them."""
+    return {
+        "working directory": Path.cwd(),
+        "signal handlers": tuple(signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)),
+        "Image.MAX_IMAGE_PIXELS": Image.MAX_IMAGE_PIXELS,
+        "torch's default type": torch.get_default_dtype(),
+        "torch's threads": torch.get_num_threads(),
+        "torch's gradients": torch.is_grad_enabled(),
+        "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _process_is_left_as_it_was() -> Iterator[None]:
+    """A test, and the code it calls, undo what they change: otherwise the order of the tests decides what passes."""
+    before = _process_wide()
+    yield
+    changed = {name: (before[name], now) for name, now in _process_wide().items() if now != before[name]}
+    assert not changed, f"left behind: {changed}"
 
 
 def tiny_content(root: Path, **changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,8 +170,12 @@ def pair_offset(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any]) -> tuple[float
     Returns:
         (dx, dy) in pixels of the RGB image. None: unknown.
     """
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    found = align_pair(rgb, thermal)
+    try:
+        found = align_pair(rgb, thermal)
+    finally:
+        torch.set_num_threads(threads)
     return None if found.dx is None or found.dy is None else (found.dx, found.dy)
 
 
