@@ -18,9 +18,9 @@ from cimnet.utils.tables import markdown_table
 
 INTRO = """# Recipe
 
-All fields of a recipe, with their defaults. A field that does not exist, or a value that is not allowed, is refused
-with the names of the file and the field. `cimnet train RECIPE --set section.field=value` changes one field, and
-[recipes can build on others](../guides/training.md#recipes-that-build-on-others).
+This page lists all fields of a recipe with their defaults. A field that does not exist, or a value that is not
+allowed, is refused with the names of the file and the field. `cimnet train RECIPE --set section.field=value` changes
+one field, and [recipes can build on others](../guides/training.md#recipes-that-build-on-others).
 """
 OF_THE_MODEL = (*CIMNetX.__mro__[1:], CMX, EAEFNet, CIMNetX)
 """Classes whose arguments are the options of `model`; the first one that has an argument gives the default."""

@@ -146,7 +146,8 @@ class _Work:
                 train(recipe, folder, resume=True, report=self.report)
             except Stopped as stopped:
                 raise Stopped(
-                    f"stopped in {name}; everything is saved in {self.out}; repeat the command to resume", stopped.signal
+                    f"stopped in {name}; everything is saved in {self.out}; repeat the command to resume",
+                    stopped.signal,
                 ) from stopped
         scored = self.score(folder, self.lists.split(fold, "test"))
         self.note(f"{name}: {pluralize(len(scored.ids), 'image')} tested")
