@@ -74,7 +74,7 @@ def block_of(claim: dict[str, Any], page: Path) -> str:
 
 def _wrapped(text: str) -> str:
     """Lines as long as those of the hand-written pages."""
-    return textwrap.fill(text, 140, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def filled(page: Path, text: str, claims: Claims) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,15 @@ def test_no_page_leads_out_of_the_checkout(page: Path) -> None:
 def test_the_strip_width_in_the_guide_is_that_of_the_code() -> None:
     guide = (ROOT / "docs" / "guides" / "predict.md").read_text(encoding="utf-8")
     assert f"strips of {STRIP:,} columns" in " ".join(guide.split())
+
+
+def test_the_source_archive_holds_what_the_pages_link_to() -> None:
+    """Its fast tests, of which this page's are some, pass after unpacking."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    inside = tomllib.loads(text)["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    linked = set()
+    for page in PAGES:
+        links = [link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+        linked |= {(page.parent / link).resolve().relative_to(ROOT.resolve()) for link in links if link}
+    left_out = {path for path in linked if not any(path.is_relative_to(name) for name in [*inside, "pyproject.toml"])}
+    assert left_out == set()

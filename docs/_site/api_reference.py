@@ -1,4 +1,4 @@
-"""Pages of the Python API: the public names of ``cimnet`` and of its rooms, in mkdocstrings' notation."""
+"""Pages of the Python API: the public names of ``cimnet`` and of its packages, in mkdocstrings' notation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src"
-ROOMS = {
+PACKAGES = {
     "data": ["cimnet.data", "cimnet.data.corruptions", "cimnet.data.synthetic"],
     "models": ["cimnet.models"],
     "training": ["cimnet.training"],
@@ -28,13 +28,13 @@ ROLE = re.compile(r":(?:func|class|meth|mod|attr|data|exc|obj):<code>~?!?([\w.]+
 
 
 def api_pages() -> dict[str, str]:
-    """Address to Markdown: ``reference/api.md`` for ``import cimnet``, and a page for each room."""
+    """Address to Markdown: ``reference/api.md`` for ``import cimnet``, and a page for each package."""
     names = [name for name in public_names("cimnet") if name != "__version__"]
-    top = "# Python: `import cimnet`\n\nThese names stay. Those of the [rooms](api/data.md) change only with a note in "
-    top += "the changelog.\n\n" + "\n".join(_entry("cimnet", name, f"cimnet.{name}", 2) for name in names)
+    top = "# Python: `import cimnet`\n\nThese names stay. Those of the [packages](api/data.md) change only with a note "
+    top += "in the changelog.\n\n" + "\n".join(_entry("cimnet", name, f"cimnet.{name}", 2) for name in names)
     pages = {"reference/api.md": top}
-    for room, modules in ROOMS.items():
-        pages[f"reference/api/{room}.md"] = f"# {room}\n\n" + "\n".join(_module(module) for module in modules)
+    for package, modules in PACKAGES.items():
+        pages[f"reference/api/{package}.md"] = f"# {package}\n\n" + "\n".join(_module(module) for module in modules)
     return pages
 
 

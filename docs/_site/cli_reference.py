@@ -14,7 +14,7 @@ from cimnet.utils.tables import markdown_table
 
 INTRO = """# Command line
 
-Every command says the same with `--help`. A mistake is reported in one line on standard error, and the exit code is 2.
+`--help` of a command shows the same text. Errors are reported in one line on standard error, and the exit code is 2.
 """
 
 

@@ -22,8 +22,9 @@ SECTIONS: dict[str, tuple[str, list[str]]] = {
     "Guides": (
         "guides",
         [
-            "data", "labelling", "small-data-sets", "boxes", "training", "predict", "misaligned-cameras",
-            "failing-sensor", "robustness", "confidence", "drone-flight", "geo", "video", "cluster", "app",
+            "data", "labelling", "small-data-sets", "boxes", "training", "several-gpus", "predict",
+            "misaligned-cameras", "failing-sensor", "robustness", "confidence", "drone-flight", "geo", "video",
+            "cluster", "app",
         ],
     ),
     "Deploying": ("deploy", ["index", "export", "tensorrt", "triton", "serve", "live", "robots", "qgis"]),
@@ -35,7 +36,13 @@ SECTIONS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Paper": ("paper", ["index", "decisions"]),
-    "Reference": ("reference", ["cli", "recipe", "files", "corruptions", "faults", "api"]),
+    "Reference": (
+        "reference",
+        [
+            "cli", "recipe", "data-commands", "layouts", "files", "corruptions", "robustness", "calibration", "http",
+            "faults", "api",
+        ],
+    ),
     "Evidence": ("evidence", ["index"]),
     "Notebook": ("notebook", ["benchmarks"]),
     "Contributing": ("contributing", ["index", "extending", "releasing", "changelog", "security"]),
@@ -50,6 +57,11 @@ ROOT_PAGES = {
     "SECURITY.md": "contributing/security.md",
 }
 """Files of the repository's root, and the pages of the site that hold them (``index.md`` is a page of its own)."""
+SOURCES = {
+    "src/cimnet/training/recipe_sections.py": "reference/recipe.md",
+    "src/cimnet/cli/main.py": "reference/cli.md",
+}
+"""Source files, and the pages of the site that are generated from them: links lead to these pages there."""
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 FENCE = re.compile(r"^(```.*?^```[ \t]*$)", re.MULTILINE | re.DOTALL)
 
@@ -80,7 +92,8 @@ def with_site_links(text: str, source: str, target: str, repository: str) -> str
             return match[0]
         name, _, anchor = link.partition("#")
         path = posixpath.normpath(posixpath.join(source, name))
-        path = f"docs/{ROOT_PAGES[path]}" if path in ROOT_PAGES else path
+        pages = ROOT_PAGES | SOURCES
+        path = f"docs/{pages[path]}" if path in pages else path
         if path.startswith("docs/"):
             return f"{image}[{label}]({posixpath.relpath(path, target)}{'#' + anchor if anchor else ''})"
         if not repository:
@@ -104,7 +117,7 @@ def navigation(pages: set[str]) -> list[Any]:
         ordered = [name for name in first if name in here] + sorted(here - set(first))
         entries: list[Any] = [f"{folder}/{name}.md" for name in ordered if "/" not in name]
         nested = [f"{folder}/{name}.md" for name in ordered if "/" in name]
-        menu[title] = entries + ([{"Python, room by room": nested}] if nested else [])
+        menu[title] = entries + ([{"Python, package by package": nested}] if nested else [])
     for title, parent in INSIDE.items():
         inner = menu.pop(title)
         menu[parent] += [{title: inner}] if inner else []

@@ -13,14 +13,14 @@ import pytest
 from tests import ROOT
 
 sys.path.insert(0, str(ROOT / "docs" / "_site"))
-from api_reference import ROOMS, home_of, public_names
+from api_reference import PACKAGES, home_of, public_names
 
 ENTRY = re.compile(r"^ {4}((?:\*{0,2}\w+, )*\*{0,2}\w+): ", re.MULTILINE)
 
 
 def _nodes() -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
     """Public classes and functions by their full name."""
-    modules = ["cimnet", *(module for modules in ROOMS.values() for module in modules)]
+    modules = ["cimnet", *(module for modules in PACKAGES.values() for module in modules)]
     for full in sorted({home_of(module, name) for module in modules for name in public_names(module)}):
         module, _, name = full.rpartition(".")
         path = ROOT / "src" / Path(*module.split("."))

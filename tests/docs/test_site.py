@@ -115,6 +115,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         ("[f](../../pyproject.toml)", "https://h.org/r/", "[f](https://h.org/r/blob/main/pyproject.toml)"),
         ("[f](../../recipes)", "https://h.org/r", "[f](https://h.org/r/tree/main/recipes)"),
         ("[f](../../CHANGELOG.md)", "", "[f](../contributing/changelog.md)"),
+        ("[f](../../src/cimnet/cli/main.py)", "https://h.org/r", "[f](../reference/cli.md)"),
         ("[f](../../README.md)", "https://h.org/r", "[f](../index.md)"),
         ("![p](../images/demo.jpg)", "", "![p](../images/demo.jpg)"),
         ("```\n[f](../../recipes)\n```", "", "```\n[f](../../recipes)\n```"),
@@ -141,7 +142,7 @@ def test_the_menu_has_what_is_there() -> None:
     assert menu == [
         {"Home": "index.md"},
         {"Guides": ["guides/data.md", "guides/zebra.md", {"Deploying": ["deploy/serve.md"]}]},
-        {"Reference": [{"Python, room by room": ["reference/api/data.md"]}]},
+        {"Reference": [{"Python, package by package": ["reference/api/data.md"]}]},
     ]
 
 
@@ -183,3 +184,14 @@ def test_a_switch_of_two_names_says_which_one_holds() -> None:
     assert "| `--normalization`, `--no-normalization` |  | `--normalization` |" in page
     assert "| `--argmax`, `--logits` |  | `--logits` |" in page
     assert "| `--fp16` |  |  |" in page
+
+
+def test_options_of_a_model_show_their_defaults() -> None:
+    """Left out of a recipe, they are those of the model's class, also where a published network has the option."""
+    from recipe_reference import recipe_page
+
+    rows = [line.split(" | ") for line in recipe_page().splitlines()]
+    defaults = {row[0].strip("| `"): row[2].strip("`") for row in rows if len(row) == 4}
+    assert defaults["widths"] == "[64, 128, 320, 512]"
+    assert defaults["mutual_information"] == "adversarial"
+    assert (defaults["msm"], defaults["head_eps"], defaults["gate"]) == ("true", "1e-05", "image")

@@ -190,7 +190,7 @@ def test_three_processes_count_each_image_once_and_write_once(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_two_nodes(tmp_path: Path) -> None:
-    """The commands of docs/guides/training.md, with both machines on this one: one run folder, as with one machine."""
+    """The commands of docs/guides/several-gpus.md; both machines are this one: one run folder, as with one machine."""
     root = make_folder(tmp_path / "data", 14)
     recipe = write_recipe(tmp_path / "recipe.yaml", root, training={"epochs": 1, "batch_size": 2})
     with socket.socket() as free:

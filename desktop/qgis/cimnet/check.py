@@ -21,8 +21,8 @@ class CheckPair(CimnetAlgorithm):
     def shortHelpString(self):
         """The text beside the dialog."""
         return (
-            "Measures from their content how far a thermal raster is displaced against an RGB raster. With an output, "
-            "a copy of the thermal raster is written, moved onto the RGB raster; its pixels are not resampled."
+            "Measures from the image content how far a thermal raster is displaced from an RGB raster. With an output, "
+            "it writes a copy of the thermal raster, moved onto the RGB raster; its pixels are not resampled."
         )
 
     def initAlgorithm(self, configuration=None):

@@ -30,8 +30,7 @@ class PredictPair(CimnetAlgorithm):
         return (
             "Segments an RGB and a thermal raster into the classes of a cimnet checkpoint. The rasters may differ in "
             "resolution, extent and reference system; the result lies on the grid of the RGB raster, in the colours of "
-            "its classes. A run that is cancelled goes on where it stopped when it is started again with the same "
-            "output."
+            "its classes. Run it again with the same output to resume a cancelled run."
         )
 
     def initAlgorithm(self, configuration=None):

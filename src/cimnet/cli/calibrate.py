@@ -25,7 +25,7 @@ def calibrate(
         str | None, typer.Option(help="Corruptions to fit on, with commas, e.g. fog,thermal_blur,affine. Default: all.")
     ] = None,
     layout: Layout = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of pixels and defects.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of pixels and defects.")] = 0,
     device: Device = None,
     trust: Trust = False,
 ) -> None:

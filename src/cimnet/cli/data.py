@@ -213,7 +213,7 @@ def convert(
     source: Root,
     target: Annotated[Path, typer.Argument(help="New folder.")],
     to: Annotated[
-        str, typer.Option(help="A layout that `cimnet data list` names, or colors (labels as colours).")
+        str, typer.Option(help="A layout that `cimnet data list` prints, or colors (labels as colours).")
     ] = "folder",
     layout: Layout = "auto",
     classes: Classes = None,
@@ -264,8 +264,8 @@ def split_(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="name=share. Repeatable. Default: train=0.7 val=0.1 test=0.2. With --folds: train and val of the "
-            "pairs that a fold does not test; default: train=0.875 val=0.125."
+            help="name=share. Repeatable. Default: train=0.7 val=0.1 test=0.2. With --folds: the shares of train and "
+            "val among the pairs that a fold does not test; default: train=0.875 val=0.125."
         ),
     ] = None,
     folds: Annotated[
@@ -281,8 +281,8 @@ def split_(
     groups: Annotated[
         str | None,
         typer.Option(
-            help="What stays together: auto (by names), near (by likeness of frames), a CSV file with the columns name "
-            "and group, or a regular expression."
+            help="How groups that stay together are found: auto (by names), near (by similarity of frames), a CSV file "
+            "with the columns name and group, or a regular expression."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same lists.")] = 0,
@@ -291,7 +291,7 @@ def split_(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace lists of these names, or all folds.")] = False,
 ) -> None:
-    """Write lists of train, val and test. Sequences stay whole; scenes and classes keep their shares."""
+    """Write lists of train, val and test. Sequences stay whole; scenes and classes keep their proportions."""
     from cimnet.curation.split import PARTS, split_dataset
     from cimnet.curation.split.folds import SHARES, divide_into_folds
 

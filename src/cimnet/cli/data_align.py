@@ -19,20 +19,24 @@ def align(
     rgb: Annotated[Path | None, typer.Option(help="RGB image of one pair.")] = None,
     thermal: Annotated[Path | None, typer.Option(help="Thermal image of one pair.")] = None,
     thermal_band: ThermalBandOption = None,
-    label: Annotated[Path | None, typer.Option(help="Label of the pair: offsets of single objects, too.")] = None,
+    label: Annotated[
+        Path | None, typer.Option(help="Label of the pair; also measures the offsets of single objects.")
+    ] = None,
     movable: Annotated[str | None, typer.Option(help="Class ids in the label that may move, with commas.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    figure: Annotated[Path | None, typer.Option(help="Picture of the pair before and after, .png or .jpg.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw the pair before and after, .png or .jpg.")] = None,
     click: Annotated[Path | None, typer.Option(help="Click matching points of the pair into this CSV file.")] = None,
-    points: Annotated[Path | None, typer.Option(help="CSV of matched points: rgb_x,rgb_y,thermal_x,thermal_y.")] = None,
+    points: Annotated[
+        Path | None, typer.Option(help="CSV file of matched points: rgb_x,rgb_y,thermal_x,thermal_y.")
+    ] = None,
     calibration: Annotated[Path | None, typer.Option(help="Matrix or stereo calibration, YAML or JSON.")] = None,
     layout: Layout = "auto",
     per_pair: Annotated[
-        bool, typer.Option("--per-pair", help="Each pair its own matrix where it can be told.")
+        bool, typer.Option("--per-pair", help="Estimate one matrix per pair where a reliable alignment is found.")
     ] = False,
     crop: Annotated[bool, typer.Option("--crop", help="Cut to the area that all thermal images cover.")] = False,
 ) -> None:
-    """Estimate how RGB and thermal are displaced (--rgb, --thermal), or register a whole data set (DIR OUT)."""
+    """Measure how far RGB and thermal are displaced (--rgb, --thermal), or register a whole data set (DIR OUT)."""
     for_pair = {
         "--rgb": rgb,
         "--thermal": thermal,

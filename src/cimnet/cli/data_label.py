@@ -34,7 +34,7 @@ def export_command(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Write the pairs without labels for CVAT or Label Studio, with thermal beside RGB."""
+    """Export the pairs without labels for CVAT or Label Studio, with thermal beside RGB."""
     from cimnet.curation.label import export_for_labelling
     from cimnet.data.classes import choose_classes
 
@@ -77,7 +77,7 @@ def import_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing labels that differ.")] = False,
     classes: Classes = None,
 ) -> None:
-    """Write the masks that a tool exported as labels into a data set: all of them, or none."""
+    """Write the masks that a tool exported into a data set as labels. Either all are written, or none."""
     from cimnet.curation.label import import_masks
 
     done = import_masks(root, result, names, overwrite=overwrite, classes=parse_classes(classes))
@@ -100,7 +100,7 @@ def boxes_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing labels that differ.")] = False,
     classes: Classes = None,
 ) -> None:
-    """Write labels made from boxes into a data set: all of them, or none."""
+    """Write labels made from boxes into a data set. Either all are written, or none."""
     from cimnet.curation.label import label_from_boxes
 
     with counter("label boxes") as progress:

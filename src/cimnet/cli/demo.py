@@ -19,7 +19,10 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and the training.")] = 0,
     open_report: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = True,
 ) -> None:
-    """Draw scenes, train a small CIMNet, evaluate, predict and write report.html, in five minutes on two cores."""
+    """Draw scenes, train a small CIMNet, evaluate, predict and write report.html.
+
+    It takes about five minutes on two cores.
+    """
     from cimnet.cli.run_demo import run_demo
 
     with training_progress() as report:

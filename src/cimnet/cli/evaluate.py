@@ -56,7 +56,7 @@ def evaluate(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Score a checkpoint on a labelled split: per class, by scene and by flag; or by boxes around objects."""
+    """Score a checkpoint on a labelled split, per class, scene and flag, or by boxes around objects."""
     from cimnet.checkpoint import checkpoint_file
     from cimnet.cli.evaluate_boxes import score_boxes
     from cimnet.data.class_pixels import check_scorable

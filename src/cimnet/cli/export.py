@@ -20,7 +20,7 @@ def export(
     ] = None,
     triton: Annotated[
         Path | None,
-        typer.Option(help="Instead of --out: folder that becomes a model repository of NVIDIA's Triton server."),
+        typer.Option(help="Instead of --out: folder for a model repository of NVIDIA's Triton server."),
     ] = None,
     format: Annotated[
         Literal["onnx", "openvino", "pt2"] | None,
@@ -45,10 +45,12 @@ def export(
     ] = None,
     target: Annotated[
         Literal["any", "tensorrt"],
-        typer.Option("--for", help="tensorrt: use only operators that TensorRT has, or name the one it lacks (ONNX)."),
+        typer.Option(
+            "--for", help="tensorrt: use only operators that TensorRT has; refuse a model that needs others (ONNX)."
+        ),
     ] = "any",
     opset: Annotated[
-        int | None, typer.Option(help="Version of ONNX's operators, 16 to 20. Default: 20, for TensorRT 17.")
+        int | None, typer.Option(help="Version of the ONNX operators, 16 to 20. Default: 20; for TensorRT: 17.")
     ] = None,
     deformable: Annotated[
         Literal["operator", "grid-sample"] | None,
@@ -59,8 +61,10 @@ def export(
     ] = None,
     trust: Trust = False,
 ) -> None:
-    """Export a trained model for ONNX Runtime, OpenVINO, TensorRT, Triton or torch.export. The file takes any batch and
-    size unless you fix them, and is checked against the model."""
+    """Export a trained model for ONNX Runtime, OpenVINO, TensorRT, Triton or torch.export.
+
+    The file takes any batch and size unless you fix them, and is compared with the model.
+    """
     from cimnet.deploy.export.triton import export_triton
     from cimnet.deploy.export.write import SUFFIXES
     from cimnet.deploy.export.write import export as run

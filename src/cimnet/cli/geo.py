@@ -41,7 +41,9 @@ def geo(
     ],
     out: Annotated[Path, typer.Option(help="GeoTIFF of class ids to write, on the grid of --rgb.")],
     polygons: Annotated[Path | None, typer.Option(help="GeoPackage of polygons to write.")] = None,
-    areas: Annotated[Path | None, typer.Option(help="CSV to write: pixels, share and area of each class.")] = None,
+    areas: Annotated[
+        Path | None, typer.Option(help="CSV file to write, with pixels, share and area of each class.")
+    ] = None,
     min_area: Annotated[float, typer.Option(min=0, help="Leave out polygons smaller than this, m².")] = 0.0,
     require_both: Annotated[
         bool, typer.Option("--require-both", help="Write no class where only one sensor has data.")
@@ -63,7 +65,7 @@ def geo(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Segment an orthomosaic of any size. After an interruption, the same command without --overwrite resumes."""
+    """Segment an orthomosaic of any size. If interrupted, run the same command without --overwrite to resume."""
     from cimnet.data.io.bands import parse_bands
     from cimnet.deploy.geo import predict_geotiff
     from cimnet.inference import load

@@ -22,7 +22,10 @@ def geo_check(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     progress_lines: ProgressLines = False,
 ) -> None:
-    """Measure by their content how far two rasters are displaced; --out moves the thermal one onto the RGB one."""
+    """Measure from the image content how far two rasters are displaced.
+
+    --out writes the thermal raster, moved onto the RGB raster.
+    """
     from cimnet.data.io.bands import parse_bands
     from cimnet.deploy.geo import check_rasters
 

@@ -21,7 +21,7 @@ _SOURCE = (
 def live(
     checkpoint: Checkpoint,
     rgb: Annotated[str, typer.Option(help=f"RGB stream: {_SOURCE}.")],
-    thermal: Annotated[str, typer.Option(help="Thermal stream, in grey: the same kinds.")],
+    thermal: Annotated[str, typer.Option(help="Thermal stream in grey, of the same kinds.")],
     tolerance: Annotated[float, typer.Option(help="Largest time between the frames of a pair, seconds.")] = 0.05,
     offset: Annotated[float, typer.Option(help="Thermal time − RGB time of the same moment, seconds.")] = 0.0,
     calibration: Annotated[
@@ -29,9 +29,11 @@ def live(
         typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),
     ] = None,
     rgb_crop: Annotated[
-        str | None, typer.Option(help="RGB's part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
+        str | None, typer.Option(help="RGB part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
     ] = None,
-    thermal_crop: Annotated[str | None, typer.Option(help="The same for the thermal picture.")] = None,
+    thermal_crop: Annotated[
+        str | None, typer.Option(help="Thermal part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
+    ] = None,
     lost_after: Annotated[
         float, typer.Option(help="Seconds without a frame after which the other sensor is predicted alone.")
     ] = 1.0,
@@ -48,14 +50,16 @@ def live(
     host: Annotated[str, typer.Option(help="Address of the page. There is no password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8008,
     allow_host: AllowHost = None,
-    json_: Annotated[Path | None, typer.Option("--json", help="Write counts and latency here at the end.")] = None,
+    json_: Annotated[
+        Path | None, typer.Option("--json", help="Write counts and latency to this file at the end.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
     force_range: ForceRange = False,
     device: Device = None,
     precision: Precision = "float32",
     trust: Trust = False,
 ) -> None:
-    """Segment two live streams: the model gets the newest pair of frames, and the others are dropped.
+    """Segment two live streams. The model gets the newest pair of frames; the others are dropped.
 
     While one stream is lost, the other one is predicted alone."""
     from cimnet.deploy.video.live import LiveSettings, run_live

@@ -16,13 +16,13 @@ def publish(
     checkpoint: Checkpoint,
     out: Annotated[Path | None, typer.Option(help="Write weights, JSON and a model card into this new folder.")] = None,
     hub: Annotated[str | None, typer.Option(help="Upload them to this repository of the Hugging Face Hub.")] = None,
-    public: Annotated[bool, typer.Option("--public", help="A new repository is open to everybody.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
     small: Annotated[
-        bool, typer.Option("--small", help="Store matrices in 8 bits: a quarter of the size, masks change a little.")
+        bool, typer.Option("--small", help="Store matrices in 8 bits: a quarter of the size; masks change a little.")
     ] = False,
     trust: Trust = False,
 ) -> None:
-    """Make a folder to share of a checkpoint, or push it to the Hugging Face Hub as USER/NAME."""
+    """Turn a checkpoint into a folder to share, or upload it to the Hugging Face Hub as USER/NAME."""
     from cimnet.inference import load
 
     if out is None and hub is None:
@@ -44,7 +44,7 @@ def import_checkpoint(
     out: Annotated[Path, typer.Option(help="File to write: .safetensors.")],
     channel_order: Annotated[
         Literal["rgb", "bgr"] | None,
-        typer.Option(help="Order of colours that the weights expect. Default: that of the official ones."),
+        typer.Option(help="Order of colours that the weights expect. Default: the order of the official weights."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
 ) -> None:
@@ -63,7 +63,7 @@ def models(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models: millions of parameters, MACs of a pair of 480×640, published mIoU, paper, licence, weights."""
+    """List the models with parameters, MACs for a pair of 480×640, published mIoU, paper, licence and weights."""
     from cimnet.analysis.model_list import costs_and_scores, entries, origins, to_json
     from cimnet.models.registry import ENCODERS, list_families
 
@@ -84,7 +84,7 @@ def models(
 
 
 def list_models(pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g. 'cimnet_*'.")] = "*") -> None:
-    """Print the names of the models, one a line."""
+    """Print the names of the models, one per line."""
     from cimnet.models import list_models as names
 
     found = names(pattern)

@@ -17,19 +17,20 @@ paper_app = typer.Typer()
 
 @paper_app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="Model; `cimnet models` names them.")],
+    name: Annotated[str, typer.Argument(help="Name of a model; `cimnet models` lists them.")],
     size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the images.")] = "480x640",
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 9,
     depth: Annotated[int, typer.Option(min=1, help="Levels of modules in the table.")] = 1,
-    freeze: Annotated[bool, typer.Option("--freeze", help="Freeze the encoders, as `model.encoder.freeze`.")] = False,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Freeze the encoders, like `model.encoder.freeze`.")] = False,
     adapter: Annotated[
-        Literal["none", "bottleneck", "lora"], typer.Option(help="With --freeze: adapter, as `model.encoder.adapter`.")
+        Literal["none", "bottleneck", "lora"],
+        typer.Option(help="With --freeze: adapter, like `model.encoder.adapter`."),
     ] = "none",
     adapter_width: Annotated[
-        int, typer.Option(min=1, help="Width of the adapter, as `model.encoder.adapter_width`.")
+        int, typer.Option(min=1, help="Width of the adapter, like `model.encoder.adapter_width`.")
     ] = 16,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Run the model, too, and measure latency and peak memory.")
+        bool, typer.Option("--measure", help="Also run the model and measure latency and peak memory.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = None,
@@ -87,13 +88,14 @@ def reproduce(
         ),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="Train this model by the recipe; `cimnet models` names them. Repeatable.")
+        list[str] | None,
+        typer.Option(help="Train this model with the recipe; `cimnet models` lists the names. Repeatable."),
     ] = None,
     set_: Overrides = None,
     split: Annotated[str, typer.Option(help="Split to score.")] = "test",
     trust: Trust = False,
 ) -> None:
-    """Reproduce a table of the paper: train, score, print beside the paper's figures. Resumes if interrupted."""
+    """Reproduce a table of the paper: train, score, and print the scores beside the paper's. Resumes if interrupted."""
     from cimnet.analysis.reproduce import reproduce as run
 
     try:
@@ -131,7 +133,7 @@ def explain(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Show what a model does with one pair: features before and after each module, offsets, weights, errors."""
+    """Draw what a model does with one pair: features before and after each module, offsets, weights, errors."""
     from cimnet.analysis.explain import write_explanation
     from cimnet.inference import load
     from cimnet.utils.files import require_writable

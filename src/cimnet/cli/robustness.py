@@ -24,14 +24,14 @@ def robustness(
         typer.Option(help="fog (severities 1 to 5) or translation=0,5,10 (levels in its unit). Repeatable."),
     ] = None,
     split: Annotated[str, typer.Option(help="Name of the split's list.")] = "test",
-    out: Annotated[Path, typer.Option(help="Folder for results; an interrupted measurement in it is resumed.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for results. An interrupted measurement in it is resumed.")] = Path(
         "runs/robustness"
     ),
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs in one pass of the model.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the corruptions.")] = 0,
     broken: Annotated[
-        Literal["drop", "keep"], typer.Option(help="What to do with pairs that the lists call broken.")
+        Literal["drop", "keep"], typer.Option(help="Pairs that the lists call broken: drop or keep them.")
     ] = "drop",
     moving: Annotated[
         str | None, typer.Option(help="Classes whose objects move, e.g. car,truck. Default: chosen by name.")

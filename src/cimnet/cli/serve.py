@@ -24,7 +24,7 @@ def serve(
     ] = 5.0,
     timeout_s: Annotated[float, typer.Option(help="Time limit of a request, seconds; then the answer is 504.")] = 30.0,
     grace_s: Annotated[
-        float, typer.Option(help="After SIGTERM, how long requests in hand are still answered, seconds.")
+        float, typer.Option(help="After SIGTERM, how long accepted requests are still answered, seconds.")
     ] = 20.0,
     allow_origin: Annotated[
         list[str] | None,

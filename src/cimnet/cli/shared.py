@@ -25,27 +25,31 @@ Checkpoint = Annotated[
     ),
 ]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Open a .pt2 file, which can run code: only one that you made yourself.")
+    bool, typer.Option("--trust", help="Open a .pt2 file. It can run code, so trust only files that you made yourself.")
 ]
 AllowHost = Annotated[
     list[str] | None,
-    typer.Option(help="Name under which browsers may reach it, beside this machine's; * for any. Repeatable."),
+    typer.Option(help="Further name under which browsers may reach the server; * for any name. Repeatable."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA where there is one.")]
-Layout = Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` names.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: CUDA if available.")]
+Layout = Annotated[str, typer.Option(help="auto, or a layout that `cimnet data list` prints.")]
 Classes = Annotated[str | None, typer.Option(help="Built-in class list, or names with commas, if the folder has none.")]
-ProgressLines = Annotated[bool, typer.Option("--progress-lines", hidden=True, help="Print progress for a program.")]
+ProgressLines = Annotated[
+    bool, typer.Option("--progress-lines", hidden=True, help="Print progress in lines that a program can read.")
+]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Override of the recipe, e.g. training.epochs=3. Repeatable.")
+    list[str] | None, typer.Option("--set", help="Override a field of the recipe, e.g. training.epochs=3. Repeatable.")
 ]
 Window = Annotated[
     int | None,
-    typer.Option(help="Side of the windows in which large images are seen, px. Default: 640 beyond 1.3 megapixels."),
+    typer.Option(help="Side of the windows into which large images are cut, px. Default: 640 beyond 1.3 megapixels."),
 ]
-Overlap = Annotated[float, typer.Option(help="Share of a window's side in common with the next one, 0 to 0.75.")]
+Overlap = Annotated[float, typer.Option(help="Overlap of neighbouring windows, as a share of their side, 0 to 0.75.")]
 BatchSize = Annotated[int, typer.Option(help="Images or windows in one pass.")]
-Flip = Annotated[bool, typer.Option("--flip", help="See each image mirrored too, average the probabilities.")]
-Scales = Annotated[str, typer.Option(help="See each image at these sizes, e.g. 0.75,1,1.25; average likewise.")]
+Flip = Annotated[bool, typer.Option("--flip", help="Also predict the mirrored image, and average the probabilities.")]
+Scales = Annotated[
+    str, typer.Option(help="Predict each image at these sizes, e.g. 0.75,1,1.25, and average the probabilities.")
+]
 Precision = Annotated[
     Literal["float32", "bfloat16", "float16"], typer.Option(help="bfloat16 or float16: autocast, for speed.")
 ]
@@ -55,21 +59,23 @@ ClassMap = Annotated[
 ]
 ForceRange = Annotated[
     bool,
-    typer.Option("--force-range", help="Take thermal images with half of their values outside the range of training."),
+    typer.Option(
+        "--force-range", help="Accept thermal images even if half of their values lie outside the training range."
+    ),
 ]
 RGBBands = Annotated[
     str | None,
     typer.Option(
-        help="Bands that are red, green and blue, from 1, e.g. 3,2,1 (extra geo). Default: by file. embedded: the "
-        "visible picture inside FLIR JPEGs (extra thermal)."
+        help="Red, green and blue bands, counted from 1, e.g. 3,2,1 (extra geo). Default: as the file says. embedded: "
+        "the visible picture inside FLIR JPEGs (extra thermal)."
     ),
 ]
 ThermalBandOption = Annotated[
     str | None,
     typer.Option(
         "--thermal-band",
-        help="Band that is thermal, from 1 (extra geo); of a second image of several channels their bands, e.g. 4,5. "
-        "picture: the 8-bit picture of a radiometric JPEG.",
+        help="Thermal band, counted from 1 (extra geo); for a second image of several channels, all its bands, e.g. "
+        "4,5. picture: the 8-bit picture of a radiometric JPEG.",
     ),
 ]
 RGBRange = Annotated[

@@ -23,7 +23,7 @@ def train(
     ] = False,
     changed_data: Annotated[
         bool,
-        typer.Option("--changed-data", help="With --resume: continue although pairs were added, removed or changed."),
+        typer.Option("--changed-data", help="With --resume: continue even if pairs were added, removed or changed."),
     ] = False,
     allow_absent: Annotated[
         bool, typer.Option("--allow-absent", help="Train even if a class has no pixel in train.")
@@ -31,11 +31,12 @@ def train(
     seeds: Annotated[
         str | None,
         typer.Option(
-            help="Train once with each of these seeds, e.g. 0,1,2, in --out/seed0 …, and print mean and spread."
+            help="Train once with each of these seeds, e.g. 0,1,2, in --out/seed0 …, and print mean and standard "
+            "deviation."
         ),
     ] = None,
 ) -> None:
-    """Train a model by a recipe and keep the best one on val as best.safetensors.
+    """Train a model from a recipe and keep the one that scores best on val as best.safetensors.
 
     Ctrl-C and SIGTERM save the state first. For several processes, use `accelerate launch -m cimnet.cli train …` or
     torchrun.
@@ -68,7 +69,7 @@ def runs(
         bool,
         typer.Option(
             "--compare",
-            help="For cross-validations: show how much more each scores than the first, with a 95% interval.",
+            help="For cross-validations: show by how much each one differs from the first, with a 95% interval.",
         ),
     ] = False,
     json_: Annotated[Path | None, typer.Option("--json", help="Write the runs, or the comparison, as JSON.")] = None,
@@ -130,7 +131,7 @@ def cross_validate(
         bool, typer.Option("--allow-absent", help="Train even if a class has no pixel in any label.")
     ] = False,
 ) -> None:
-    """Train on each fold of a data set and test each image once. Interrupted, the same command goes on.
+    """Train on each fold of a data set and test each image once. If interrupted, run the same command to resume.
 
     `cimnet data split DATA --folds 5` writes the lists; `cimnet runs A B --compare` compares two models.
     """

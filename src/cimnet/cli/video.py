@@ -26,22 +26,30 @@ def video(
     fps: Annotated[
         float | None, typer.Option(help="Images per second of an RGB folder without times in the file names.")
     ] = None,
-    thermal_fps: Annotated[float | None, typer.Option(help="The same for a thermal folder.")] = None,
+    thermal_fps: Annotated[
+        float | None, typer.Option(help="Images per second of a thermal folder without times in the file names.")
+    ] = None,
     rgb_stream: Annotated[
         int | None, typer.Option(min=0, help="Video stream of the RGB file, counted from 0. Default: the first.")
     ] = None,
-    thermal_stream: Annotated[int | None, typer.Option(min=0, help="The same for the thermal file.")] = None,
-    rgb_crop: Annotated[
-        str | None, typer.Option(help="RGB's part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
+    thermal_stream: Annotated[
+        int | None, typer.Option(min=0, help="Video stream of the thermal file, counted from 0. Default: the first.")
     ] = None,
-    thermal_crop: Annotated[str | None, typer.Option(help="The same for the thermal picture.")] = None,
+    rgb_crop: Annotated[
+        str | None, typer.Option(help="RGB part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
+    ] = None,
+    thermal_crop: Annotated[
+        str | None, typer.Option(help="Thermal part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
+    ] = None,
     rgb_embedded: Annotated[
         bool,
         typer.Option("--rgb-embedded", help="RGB is the visible picture inside FLIR JPEGs; --thermal may be the same."),
     ] = False,
     time_offset: Annotated[
         str,
-        typer.Option(help="Thermal time − RGB time of a moment, seconds (+: thermal began earlier), or estimate."),
+        typer.Option(
+            help="Thermal time − RGB time of the same moment, seconds (positive: thermal started earlier), or estimate."
+        ),
     ] = "0",
     every: Annotated[int, typer.Option(min=1, help="Predict only every n-th RGB frame.")] = 1,
     start: Annotated[float, typer.Option(min=0, help="Start at this second of the RGB video.")] = 0.0,

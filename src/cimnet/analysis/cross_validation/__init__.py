@@ -146,7 +146,8 @@ class _Work:
                 train(recipe, folder, resume=True, report=self.report)
             except Stopped as stopped:
                 raise Stopped(
-                    f"stopped in {name}; everything is saved in {self.out}; repeat the command to go on", stopped.signal
+                    f"stopped in {name}; everything is saved in {self.out}; repeat the command to resume",
+                    stopped.signal,
                 ) from stopped
         scored = self.score(folder, self.lists.split(fold, "test"))
         self.note(f"{name}: {pluralize(len(scored.ids), 'image')} tested")
@@ -196,7 +197,7 @@ def _untrained_classes(
     if absent and not recipe.data.allow_absent:
         raise DataError(
             f"{recipe.data.root}: no label has a pixel of {name_some(absent, 6)}; correct the labels or the class "
-            "list, or give --allow-absent (data.allow_absent: true) to go on without"
+            "list, or give --allow-absent (data.allow_absent: true) to continue without"
         )
     found = []
     for fold, names in enumerate(lists.names):

@@ -86,7 +86,7 @@ def comparison_table(found: Sequence[Comparison]) -> str:
     return (
         f"Against {against.against}, mIoU {100 * against.paired.first:.1f}:\n\n{markdown_table(head, rows, 'llr')}\n"
         "mIoU over all tested images, seeds averaged; differences in points. The interval is a bootstrap over "
-        f"{against.paired.groups} groups of images: where it holds 0, these images do not tell the models apart.\n"
+        f"{against.paired.groups} groups of images: if it contains 0, these images do not show which model is better.\n"
     )
 
 
@@ -98,7 +98,7 @@ def _require_same_folds(folders: Sequence[Path], records: Sequence[CrossRecord])
     first = records[0].content
     for folder, record in zip(folders, records, strict=True):
         if not record.miou:
-            raise DataError(f"{folder}: no seed is complete; repeat its command to go on")
+            raise DataError(f"{folder}: no seed is complete; repeat its command to resume")
         content = record.content
         if content["classes"] != first["classes"]:
             raise DataError(f"{folder}: its classes are not those of {folders[0]}; compare runs on one data set")

@@ -185,7 +185,7 @@ def _try_once(job: _Job) -> None:
             if error.headers.get("Content-Range") == f"bytes */{start}":
                 return  # nothing comes after what is here
             job.discard()
-            raise _Again("cannot go on where it stopped (HTTP 416)") from error
+            raise _Again("cannot resume (HTTP 416)") from error
         _refused(job.url, error)
     except (OSError, http.client.HTTPException) as error:
         cause = getattr(error, "reason", error)

@@ -167,7 +167,7 @@ _MANY_PAGES = "split it into files of one page (tiffsplit, or tifffile), or use 
 
 
 def _say_pages(facts: FileFacts) -> str:
-    return f"{facts.pages} pages (images) in one {facts.format}, and which is meant is not told; {_MANY_PAGES}"
+    return f"{facts.pages} pages (images) in one {facts.format}, and nothing says which one is meant; {_MANY_PAGES}"
 
 
 def _say_scale(facts: FileFacts) -> str:
@@ -247,7 +247,7 @@ RULES: tuple[Rule, ...] = (
             "thermal": _kept("read as they are, float32"),
             "label": _refused("ids are whole numbers", lambda f: f"a label of {f.depth}; save class ids as integers"),
             "rgbt": _refused("needs 8 bits", lambda f: f"values of {f.depth}; save RGB with 8 bits"),
-            "raster_rgb": _kept("by --rgb-range, else refused"),
+            "raster_rgb": _kept("read with --rgb-range, otherwise refused"),
             "raster_thermal": _kept("read as they are, float32"),
         },
     ),
@@ -260,7 +260,7 @@ RULES: tuple[Rule, ...] = (
             "thermal": _kept("read; below zero with a `thermal_range`"),
             "label": _kept("read; below zero is outside the classes"),
             "rgbt": _refused("needs 0 to 255", lambda f: f"values of {f.depth}; save them unsigned, 8 bits"),
-            "raster_rgb": _kept("by --rgb-range, else refused"),
+            "raster_rgb": _kept("read with --rgb-range, otherwise refused"),
             "raster_thermal": _kept("read; below zero with a `thermal_range`"),
         },
     ),
@@ -283,12 +283,12 @@ RULES: tuple[Rule, ...] = (
                 "16-bit RGBA would be cut to 8 bits; save RGB and 16-bit thermal separately, or choose bands "
                 "(--rgb-bands 1,2,3 --thermal-band 4)",
             ),
-            "raster_rgb": _kept("by --rgb-range, else refused"),
+            "raster_rgb": _kept("read with --rgb-range, otherwise refused"),
             "raster_thermal": _kept("read"),
         },
     ),
     Rule(
-        "white is zero, inverting look-up table",
+        "inverted greys (white is zero), or an inverting look-up table",
         "TIFF",
         lambda f: f.white_is_zero,
         {
@@ -305,16 +305,16 @@ RULES: tuple[Rule, ...] = (
         },
     ),
     Rule(
-        "white is zero of signed, float or 32-bit values",
+        "inverted greys (white is zero), signed, float or 32-bit",
         "TIFF",
         lambda f: f.white_is_zero and (f.sign != "unsigned" or f.bits > 16),
         {
             "rgb": _refused("needs 0 to 255", lambda f: f"white is zero, of {f.depth}"),
             "thermal": _refused(
-                "what white is, is not told",
+                "the file does not say which value is white",
                 lambda f: (
-                    f"white is zero (photometric interpretation 0) of {f.depth}: what black is, is not told; "
-                    "set the tag to MINISBLACK (gdal_translate -co PHOTOMETRIC=MINISBLACK IN OUT)"
+                    f"white is zero (photometric interpretation 0) of {f.depth}: the file does not say which value "
+                    "is black; set the tag to MINISBLACK (gdal_translate -co PHOTOMETRIC=MINISBLACK IN OUT)"
                 ),
             ),
             "label": _kept("ids as stored"),
@@ -328,7 +328,7 @@ RULES: tuple[Rule, ...] = (
         {
             "rgb": _kept("applied when decoded"),
             "thermal": _kept("grey applied; colours of a known palette undone with a warning, others refused"),
-            "label": _kept("by colour where every colour is a class's, else by index; refused where they contradict"),
+            "label": _kept("by colour if all colours are classes', otherwise by index; refused if they contradict"),
             "rgbt": _refused(
                 "not four channels",
                 "mode P, expected RGBA with the thermal image in the fourth channel: a palette has three",
@@ -376,11 +376,11 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.alpha != "",
         {
             "rgb": _kept("dropped: colours as stored; associated opacity is divided out"),
-            "thermal": _kept("where it is 0 a pixel is missing"),
-            "label": _kept("dropped where it is 255 everywhere, and of a palette; else refused"),
-            "rgbt": _kept("is the thermal image; refused if 255 everywhere"),
-            "raster_rgb": _kept("where it is 0 a pixel is missing"),
-            "raster_thermal": _kept("where it is 0 a pixel is missing"),
+            "thermal": _kept("pixels with opacity 0 are missing"),
+            "label": _kept("dropped if it is 255 everywhere or belongs to a palette; otherwise refused"),
+            "rgbt": _kept("holds the thermal image; refused if 255 everywhere"),
+            "raster_rgb": _kept("pixels with opacity 0 are missing"),
+            "raster_thermal": _kept("pixels with opacity 0 are missing"),
         },
     ),
     Rule(
@@ -405,9 +405,9 @@ RULES: tuple[Rule, ...] = (
         "TIFF (GDAL_NODATA), .aux.xml",
         lambda f: f.nodata is not None,
         {
-            "rgb": _applied("black where all three channels have it", blacken_nodata),
+            "rgb": _applied("black if all three channels have it", blacken_nodata),
             "thermal": _applied("missing: 0 for the model, left out of percentiles", mark_nodata),
-            "label": _kept("ignored pixels; refused where the value is a class's"),
+            "label": _kept("ignored pixels; refused if the value is a class id"),
             "rgbt": _applied("black; missing", nodata_of_both),
             "raster_rgb": _kept("missing"),
             "raster_thermal": _kept("missing"),
@@ -472,11 +472,11 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.unit is not None,
         {
             "rgb": _kept("colours have none"),
-            "thermal": _applied("converted where the checkpoint's or the data set's is known, too", take_unit),
+            "thermal": _applied("converted if the checkpoint's or the data set's is known, too", take_unit),
             "label": _kept("ids have none"),
             "rgbt": _kept("8-bit counts have none"),
             "raster_rgb": _kept("colours have none"),
-            "raster_thermal": _kept("converted where the checkpoint's is known, too"),
+            "raster_thermal": _kept("converted if the checkpoint's is known, too"),
         },
     ),
     Rule(
