@@ -106,6 +106,31 @@ def test_a_damaged_image_is_left_out_and_said(predictor: Predictor, tmp_path: Pa
     assert not (tmp_path / "no.mcap").exists()
 
 
+@pytest.mark.parametrize("ending", ["", ".bag"])
+def test_a_damaged_message_is_left_out_and_said(predictor: Predictor, tmp_path: Path, ending: str) -> None:
+    """Bytes that are no message: the rest of the recording is read all the same."""
+    ros = 1 if ending else 2
+    store = typestore(ros)
+    bags = {name: tmp_path / f"{name}{ending}" for name in ("one", "all")}
+    for name, bag in bags.items():
+        with Writer1(bag) if ending else Writer2(bag, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+            kind = "sensor_msgs/msg/Image"
+            topics = {topic: writer.add_connection(topic, kind, typestore=store) for topic in (RGB, THERMAL)}
+            for number, (topic, logged, message) in enumerate(drive(ros, 1.0, fps=(5, 5))):
+                pack = store.serialize_ros1 if ending else store.serialize_cdr
+                raw = bytes(pack(message, kind))
+                writer.write(topics[topic], logged, raw[:30] if number == 4 or name == "all" else raw)
+    notes: list[str] = []
+    result = predict_bag(predictor, bags["one"], RGB, THERMAL, tmp_path / f"out{ending}", note=notes.append)
+    assert (result.pairs, result.unreadable, result.damaged, sum(result.unpaired)) == (4, 1, 0, 1)
+    [said] = [note for note in notes if "damaged" in note]
+    assert said.startswith(f"{bags['one']}: 1 damaged message left out; the first: a message of /")
+    assert len(read(tmp_path / f"out{ending}", "/cimnet/mask")) == 4
+    with pytest.raises(DataError, match="all 10 messages are damaged; the first: a message of /camera/color cannot be"):
+        predict_bag(predictor, bags["all"], RGB, THERMAL, tmp_path / f"no{ending}")
+    assert not (tmp_path / f"no{ending}").exists()
+
+
 def test_a_constant_offset_of_the_clocks(predictor: Predictor, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "in", drive(2, 1.0, late=0.33))
     assert predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap", offset=0.33, slop=0.001).pairs == 5

@@ -33,14 +33,22 @@ class BagResult:
         unpaired: numbers of RGB messages and of thermal messages without a partner.
         problem: why the bag could not be read to its end. Empty: it was.
         damaged: number of pairs left out because one of their images cannot be decoded.
-        damage: what is wrong with the first of them.
+        unreadable: number of messages left out because they cannot be deserialised.
+        damage: what is wrong with the first of them all.
     """
 
     pairs: int = 0
     unpaired: tuple[int, int] = (0, 0)
     problem: str = ""
     damaged: int = 0
+    unreadable: int = 0
     damage: str = ""
+
+    def left_out(self) -> str:
+        """The damaged pairs and messages in words, and what is wrong with the first; "": there are none."""
+        counts = ((self.damaged, "damaged pair"), (self.unreadable, "damaged message"))
+        found = " and ".join(pluralize(count, what) for count, what in counts if count)
+        return f"{found} left out; the first: {self.damage}" if found else ""
 
 
 class _Logged(NamedTuple):
@@ -105,7 +113,12 @@ def predict_bag(
         total, read, unstamped = sum(c.msgcount for c in connections), 0, 0
         with BagWriter(place, predictor.classes, overlay, alarms) as writer:
             for connection, logged, raw in _messages(reader, connections, result, bag):
-                message = _unpack(reader, connection, raw, bag)
+                read += 1
+                if progress is not None:
+                    progress(read, max(total, read))
+                message = _unpack(reader, connection, raw, result)
+                if message is None:
+                    continue
                 unstamped += stamp_of(message) == 0
                 side = 0 if connection.topic == rgb_topic else 1
                 stamp = (stamp_of(message) or logged) - side * round(offset * 1e9)
@@ -114,22 +127,21 @@ def predict_bag(
                 if pair is not None and found is not None:
                     writer.add(found, pair[0].message, pair[0].time)
                     result.pairs += 1
-                read += 1
-                if progress is not None:
-                    progress(read, max(total, read))
         result.unpaired = (
             pairs.unpaired[0] + len(pairs.queues[0]),
             pairs.unpaired[1] + len(pairs.queues[1]),
         )
         if not result.pairs and result.damaged:
             raise DataError(f"{bag}: all {pluralize(result.damaged, 'pair')} are damaged; {result.damage}")
+        if not result.pairs and result.unreadable == read > 0:
+            raise DataError(f"{bag}: all {pluralize(read, 'message')} are damaged; the first: {result.damage}")
         if not result.pairs:
             raise DataError(_why_none(bag, pairs, connections, result, slop))
     for topic, jumps in zip((rgb_topic, thermal_topic), pairs.jumps, strict=True):
         if jumps:
             note(f"{bag}: the stamps of {topic} jump back {pluralize(jumps, 'time')}; pairing restarts there")
-    if result.damaged:
-        note(f"{bag}: {pluralize(result.damaged, 'damaged pair')} left out; the first: {result.damage}")
+    if lost := result.left_out():
+        note(f"{bag}: {lost}")
     if unstamped:
         note(f"{bag}: {unstamped} messages have no stamp; the times at which they were recorded were used")
     if result.problem:
@@ -192,11 +204,14 @@ def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path)
         yield connection, logged, raw
 
 
-def _unpack(reader: Any, connection: Any, raw: bytes, bag: Path) -> Any:
+def _unpack(reader: Any, connection: Any, raw: bytes, result: BagResult) -> Any:
+    """None: the message is damaged, which `result` counts."""
     try:
         return reader.deserialize(raw, connection.msgtype)
-    except Exception as error:
-        raise DataError(f"{bag}: a message of {connection.topic} is damaged ({one_line(error)})") from error
+    except Exception as error:  # rosbags raises whatever the bytes lead to
+        result.unreadable += 1
+        result.damage = result.damage or f"a message of {connection.topic} cannot be deserialised ({one_line(error)})"
+        return None
 
 
 @contextmanager
@@ -225,5 +240,6 @@ def _why_none(
     messages = {topic: sum(c.msgcount for c in connections if c.topic == topic) for topic in topics}
     counts = ", ".join(f"{topic} has {pluralize(count, 'message')}" for topic, count in messages.items())
     cut = f"; the bag {result.problem}" if result.problem else ""
+    cut += f"; {lost}" if (lost := result.left_out()) else ""
     remedy = "give a larger --slop or an --offset" if all(messages.values()) else "give a topic that was recorded"
     return f"{bag}: no pair within {slop:g} s ({counts}{near}{cut}); {remedy}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 import socket
@@ -17,10 +19,10 @@ import pytest
 from PIL import Image
 
 from cimnet.deploy.video.live import LiveSettings, run_live
-from cimnet.deploy.video.live.address import parse_address
+from cimnet.deploy.video.live.address import Address, parse_address
 from cimnet.deploy.video.live.feed import Feed
 from cimnet.deploy.video.live.page import LivePage
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor, load
 from tests.conftest import Trained
 
@@ -91,6 +93,60 @@ def test_a_folder_that_vanishes_leaves_the_other_sensor(predictor: Predictor, tm
     assert "is it still there?" in status["thermal"]["problem"]
     assert status["from"]["rgb"] >= 3
     assert any("going on with rgb alone" in note for note in notes)
+
+
+@pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="no such device here")
+def test_a_device_that_is_no_camera_ends_the_run_at_once(predictor: Predictor, tmp_path: Path) -> None:
+    rgb, _ = _folders(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"^thermal, /dev/null: .*; give a camera's capture device that you may read"):
+        run_live(predictor, str(rgb), "/dev/null", LiveSettings(wait=60, lost_after=60), masks=tmp_path / "masks")
+    assert time.monotonic() - began < 30
+    assert not (tmp_path / "masks").exists()
+
+
+def test_a_camera_that_another_program_uses_is_waited_for(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once frames have come, even a camera that is unplugged (no such device) may come back."""
+    movie, _ = film(tmp_path, seconds=1.0)
+    camera = Address("/dev/video0", "device", str(movie))
+    faults = [errno.EBUSY, 0, errno.ENODEV, 0, errno.ENOTTY]
+    open_now = Address.open
+
+    def opened(self: Address) -> object:
+        fault = faults.pop(0) if faults else errno.EBUSY
+        if fault:
+            raise OSError(fault, os.strerror(fault))
+        return open_now(self)
+
+    monkeypatch.setattr(Address, "open", opened)
+    monkeypatch.setattr("cimnet.deploy.video.live.feed._PAUSES", (0.01,))
+    feed = Feed(camera, "rgb", threading.Condition(), time.monotonic())
+    feed.start()
+    try:
+        wait_for(lambda: not faults and feed.state == "lost", 60)
+    finally:
+        feed.stop()
+        feed.join(5)
+    assert feed.received > 0
+    assert feed.reconnects >= 4
+
+
+def test_what_may_heal() -> None:
+    import av
+
+    device = Address("/dev/video0", "device", "/dev/video0")
+    healing = [device.may_heal(OSError(code, "")) for code in (errno.EBUSY, errno.EIO, errno.EAGAIN)]
+    final = [device.may_heal(OSError(code, "")) for code in (errno.ENOTTY, errno.EACCES, errno.ENODEV, errno.EINVAL)]
+    stream = parse_address("rtsp://10.0.0.20/1", "--rgb")
+    healing += [
+        stream.may_heal(error)
+        for error in (ConnectionRefusedError(), TimeoutError(), av.error.HTTPNotFoundError(1, ""), OSError(5, ""))
+    ]
+    final += [stream.may_heal(av.error.HTTPUnauthorizedError(1, "")), Address("-", "pipe", "-").may_heal(OSError())]
+    assert all(healing)
+    assert not any(final)
 
 
 def test_a_name_that_comes_again_is_read_again(tmp_path: Path) -> None:

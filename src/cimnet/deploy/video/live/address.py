@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import stat
@@ -24,6 +25,8 @@ _NETWORK: dict[str, dict[str, str]] = {
         "fflags": "nobuffer",
     },
 }
+_HEALS = (errno.EBUSY, errno.EAGAIN, errno.EIO, errno.ETIMEDOUT, errno.EINTR)
+"""Of a device that cannot be opened: another program uses it, or it is not ready yet."""
 _SECRET = re.compile(
     r"\b((?:user|usr|username|login|pass|passwd|password|pwd|psw|token|auth|key|secret)=)[^&;?/\s]*", re.IGNORECASE
 )
@@ -51,6 +54,26 @@ class Address:
     def returns(self) -> bool:
         """Whether it is worth trying again when the stream has ended."""
         return self.medium in ("network", "device")
+
+    def may_heal(self, error: Exception) -> bool:
+        """Whether a source that has given no frame yet may be opened later, after this error of `open`: a camera that
+        another program uses, or a server that is not up. Not: what is no camera, or must not be read."""
+        from cimnet.deploy.video.sources import pyav
+
+        if not self.returns:
+            return False
+        if self.medium == "device":
+            return isinstance(error, OSError) and error.errno in _HEALS
+        av = pyav().error
+        final = (av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.PermissionError, av.ProtocolNotFoundError)
+        return not isinstance(error, (*final, av.DemuxerNotFoundError, av.DecoderNotFoundError))
+
+    @property
+    def remedy(self) -> str:
+        """What to do where it can never be opened."""
+        if self.medium == "device":
+            return "give a camera's capture device that you may read (`v4l2-ctl --list-devices` lists them)"
+        return "check the address, the user name and the password with ffplay"
 
     def open(self) -> Any:
         """FFmpeg's container of it.

@@ -100,12 +100,20 @@ class Feed:
             except Exception as error:  # PyAV's errors and Python's: whatever it is, the other stream goes on
                 silent = isinstance(error, pyav().error.ExitError)
                 reason = f"nothing came for {READ_SECONDS:g} s" if silent else one_line(error)
-                self._change("lost" if self.address.returns else "failed", reason)
+                if not self._may_return(error):
+                    remedy = f"; {self.address.remedy}" if self.address.returns else ""
+                    self._change("failed", reason + remedy)
+                    return
+                self._change("lost", reason)
             if not self.address.returns:
                 return
             failures = 0 if self.received > before else failures + 1
             self.reconnects += 1
             self._stop.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
+
+    def _may_return(self, error: Exception) -> bool:
+        """Whether it is worth trying again: always where it was right before."""
+        return self.address.returns and (self.received > 0 or self.address.may_heal(error))
 
     def _add(self, frame: Frame) -> None:
         with self.news:
