@@ -69,6 +69,8 @@ def test_split(tmp_path: Path, cli: Cli) -> None:
     assert [len(part) for part in names] == [16, 4]
     assert not set(names[0]) & set(names[1])
     assert "the share must be a number" in cli("data", "split", root, "--part", "train=most").err
+    assert "--extend is for lists" in cli("data", "split", root, "--folds", "3", "--extend").err
+    assert "give one of them" in cli("data", "split", root, "--overwrite", "--extend").err
 
 
 def test_download_of_what_only_people_can_fetch(tmp_path: Path, cli: Cli) -> None:

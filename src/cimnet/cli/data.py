@@ -276,6 +276,14 @@ def split_(
         ),
     ] = None,
     of: Annotated[str, typer.Option(help="Split to divide; all is every pair.")] = "all",
+    labelled: Annotated[bool, typer.Option("--labelled", help="Leave out pairs that have no label.")] = False,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend",
+            help="Keep what existing lists hold in its part, and add the other pairs. Without lists: write them.",
+        ),
+    ] = False,
     layout: Layout = "auto",
     classes: Classes = None,
     groups: Annotated[
@@ -295,6 +303,8 @@ def split_(
     from cimnet.curation.split import PARTS, split_dataset
     from cimnet.curation.split.folds import SHARES, divide_into_folds
 
+    if extend and folds is not None:
+        raise ConfigError("--extend is for lists; new folds need --overwrite")
     shares = {}
     for name, share in parse_pairs(part or [], "--part").items():
         try:
@@ -309,11 +319,12 @@ def split_(
             "seed": seed,
             "groups": groups,
             "overwrite": overwrite,
+            "labelled": labelled,
             "out": out,
             "progress": progress,
         }
         if folds is None:
-            division: Division | Folds = split_dataset(root, parts=shares or PARTS, **options)
+            division: Division | Folds = split_dataset(root, parts=shares or PARTS, extend=extend, **options)
         else:
             division = divide_into_folds(root, _fold_count(folds), parts=shares or SHARES, **options)
     division.write()

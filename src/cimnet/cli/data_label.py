@@ -28,7 +28,9 @@ def export_command(
         typer.Option(help="Checkpoint that predicts masks to start from; the least certain pairs come first."),
     ] = None,
     labelled: Annotated[bool, typer.Option("--labelled", help="Export pairs that have labels, too.")] = False,
-    most: Annotated[int | None, typer.Option(min=1, help="Export at most this many pairs.")] = None,
+    most: Annotated[
+        int | None, typer.Option(min=1, help="Export at most this many pairs; without --model, spread over the names.")
+    ] = None,
     layout: Layout = "auto",
     classes: Classes = None,
     device: Device = None,
@@ -36,7 +38,7 @@ def export_command(
 ) -> None:
     """Export the pairs without labels for CVAT or Label Studio, with thermal beside RGB."""
     from cimnet.curation.label import export_for_labelling
-    from cimnet.data.classes import choose_classes
+    from cimnet.data.classes import ClassList, choose_classes
 
     prelabel: Any = None
     chosen = parse_classes(classes)
@@ -45,8 +47,8 @@ def export_command(
         from cimnet.inference.uncertainty import predict_with_uncertainty
 
         predictor = load(model, device, trust=trust)
-        wanted = choose_classes(chosen, None, root)
-        chosen = list(predictor.classes) if wanted is None else list(wanted.names)
+        own = ClassList(tuple(predictor.classes), tuple(predictor.colors))
+        chosen = list((choose_classes(chosen, own, Path(model)) or own).names)
 
         def prelabel(arrays: Any, pair: Any) -> Any:
             thermal = predictor.info.scaling(arrays.thermal, pair.thermal or pair.rgb)

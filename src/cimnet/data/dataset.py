@@ -168,7 +168,10 @@ class RGBTDataset(Dataset[RGBTSample]):
             place = index.place(labels, self.split)
             if not labels.files and not Path(place).is_dir():
                 raise DataError(f"{place}: no such folder{index.hint}; labels are required")
-            require_all(list(source.values()), place, labels.files, "labels are required", index.hint)
+            remedy = (
+                "add it, or leave the pair out of the list (`cimnet data split --labelled` lists pairs with labels)"
+            )
+            require_all(list(source.values()), place, labels.files, "labels are required", index.hint, remedy)
         flags, self.broken_known = read_flags(self.root, index.resolve)
         return [
             Pair(

@@ -236,6 +236,13 @@ def test_the_least_certain_come_before_those_with_labels(data: Path, tmp_path: P
     assert all(task["predictions"] for task in tasks)
 
 
+def test_without_a_model_the_pairs_are_spread_over_the_names(data: Path, tmp_path: Path) -> None:
+    """The first twenty frames of a flight show one thing; so the names' first and last are among a few."""
+    for most, names in ((2, ["c", "flight 2/a"]), (9, ["c", "d e", "flight 2/a"])):
+        export_for_labelling(data, tmp_path / str(most), "cvat", most=most)
+        assert list(read_table(tmp_path / str(most) / "names.csv").values()) == names
+
+
 def test_what_cannot_be_exported(data: Path, tmp_path: Path) -> None:
     for name in ("c", "d e", "flight 2/a"):
         Image.fromarray(truth(1)).save(data / "labels" / f"{name}.png")
@@ -271,3 +278,9 @@ def test_the_commands(cli: Any, trained: Trained, tmp_path: Path) -> None:
     assert ran.code == 0
     assert "3 labels written" in ran.out
     assert len(open_dataset(root, "all")) == 3
+    (root / "classes.yaml").write_text("classes: [a, b]\n")
+    again = [root, tmp_path / "again", "--to", "cvat", "--model", trained.best, "--labelled"]
+    for more in ([], ["--classes", "a,b"]):
+        refused = cli("data", "label", "export", *again, *more)
+        assert refused.code == 2, refused.out
+        assert "take data and checkpoint, or data and recipe, of the same classes" in refused.err

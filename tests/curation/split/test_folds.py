@@ -190,6 +190,10 @@ def test_pairs_without_a_label_are_named(tmp_path: Path) -> None:
     (root / "labels" / "drive00_0000.png").unlink()
     with pytest.raises(DataError, match=r"1 pair \(drive00_0000\) without a label cannot be tested; label them"):
         divide_into_folds(root, 3)
+    folds = divide_into_folds(root, 3, labelled=True)
+    tested = [name for names in folds.names for name in names["test"]]
+    assert sorted(["drive00_0000", *tested]) == sorted(path.stem for path in (root / "rgb").iterdir())
+    assert folds.notes[0] == "1 pair has no label and is in no part"
 
 
 def test_all_files_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from cimnet.data.contents import Contents, read_contents
 from cimnet.data.pairs import Arrays, Pair
 from cimnet.errors import ConfigError, DataError
 from cimnet.utils.files import require_apart, require_stageable, staged_folder, write_text
+from cimnet.utils.numbers import spread_evenly
 from cimnet.utils.pool import Progress
 
 Mask = npt.NDArray[np.uint8]
@@ -63,7 +64,8 @@ def export_for_labelling(
         prelabel: predicts masks to start from; the most uncertain pairs then come first. None: no masks, pairs by name.
         labelled: whether to export pairs that have labels, too; their labels are the masks to start from. With
             ``prelabel`` they come last.
-        most: export at most this many pairs, the first ones. None: all.
+        most: export at most this many pairs: with ``prelabel`` the most uncertain ones, else some that are spread
+            evenly over the names, because neighbouring frames are much alike. None: all.
         layout, classes: as in :func:`cimnet.open_dataset`.
         progress: called with the number of finished pairs and the total.
 
@@ -80,6 +82,8 @@ def export_for_labelling(
     pairs = [pair for _, pair in sorted(contents.pairs.items()) if labelled or pair.label is None]
     if not pairs:
         raise DataError(f"{root}: every pair has a label; --labelled takes them, too")
+    if prelabel is None and most is not None:
+        pairs = [pairs[position] for position in spread_evenly(len(pairs), most)]
     masks, order = _look(contents, pairs, prelabel, most, progress)
     named = name_files([(pair.id, uncertainty) for pair, uncertainty in order])
     known = ToolClasses.of(contents.dataset.classes, contents.dataset.colors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,29 +15,35 @@ from cimnet.data.dataset import RGBTDataset
 from cimnet.data.pairs import Pair
 from cimnet.utils.pool import Progress, map_in_threads
 
+Key = TypeVar("Key", str, tuple[str, str])
 Columns = dict[str, npt.NDArray[np.float64]]
 _WEIGHT_OF_PAIRS = 4.0  # beside 1 for each scene, flag and class
 
 
 def place_groups(
-    columns: Columns, shares: Sequence[float], seed: int, chosen: npt.NDArray[np.int64] | None = None
+    columns: Columns,
+    shares: Sequence[float],
+    seed: int,
+    chosen: npt.NDArray[np.int64] | None = None,
+    fixed: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
     """The part of each group, (groups,), so that every part holds its share of every column of `count_by_group`.
 
     Args:
         chosen: positions of the groups to place; None: all.
+        fixed: as in `stratify`, of the groups to place.
     """
     amounts = np.stack(list(columns.values()), axis=1)
     weights = [_WEIGHT_OF_PAIRS] + [1.0] * (len(columns) - 1)
-    return stratify(amounts if chosen is None else amounts[chosen], shares, seed, weights)
+    return stratify(amounts if chosen is None else amounts[chosen], shares, seed, weights, fixed)
 
 
 def count_by_group(
     pairs: Sequence[Pair],
-    group_of: Mapping[str, str],
+    group_of: Mapping[str, Key],
     dataset: RGBTDataset,
     progress: Progress | None,
-) -> tuple[list[str], Columns]:
+) -> tuple[list[Key], Columns]:
     """Groups, sorted, and how much each holds of everything that is counted: one array (groups,) a thing."""
     pixels = np.zeros((len(pairs), len(dataset.classes)))
     for number, counted in enumerate(map_in_threads(partial(_count, dataset), pairs)):

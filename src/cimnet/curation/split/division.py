@@ -43,7 +43,7 @@ class Division:
         names: sorted ids, by part.
         groups: group of each id.
         counts: by what is counted ("pairs", "scene night", "pixels of car" …) and part.
-        about: what makes the same division again: of, seed, groups, layout.
+        about: what makes the same division again: of, seed, groups, layout, labelled; and whether lists were extended.
         notes: what one should know.
         overwrite: whether `write` may replace lists.
         lists: where lists of the layout lie.

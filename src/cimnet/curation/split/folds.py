@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cimnet.curation.split.amounts import Columns, count_by_group, place_groups
 from cimnet.curation.split.division import RECORD, check_shares, members_of, record_text
-from cimnet.curation.split.groups import find_groups
+from cimnet.curation.split.labelled import choose_pairs
 from cimnet.data.contents import read_contents
 from cimnet.data.io.split_lists import ALL, list_text, name_some
 from cimnet.errors import DataError
@@ -38,7 +38,7 @@ class Folds:
         names: sorted ids of each part, by fold.
         groups: group of each id.
         counts: by what is counted ("pairs", "pixels of car" …), how much the test part of each fold holds.
-        about: what makes the same folds again: of, seed, groups, layout, parts.
+        about: what makes the same folds again: of, seed, groups, layout, parts, labelled.
         notes: what one should know.
         overwrite: whether `write` may replace folds.
     """
@@ -95,6 +95,7 @@ def divide_into_folds(
     seed: int = 0,
     groups: str | None = None,
     overwrite: bool = False,
+    labelled: bool = False,
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Folds:
@@ -108,7 +109,7 @@ def divide_into_folds(
         root: the data set; its own lists stay as they are.
         count: number of folds, at least 2; None: as many as groups, each of which is tested by itself.
         parts: shares of train and val among the pairs of a fold that are not tested.
-        of, layout, classes, seed, groups, progress: as in `split_dataset`.
+        of, layout, classes, seed, groups, labelled, progress: as in `split_dataset`.
         overwrite: whether folds that are there may be replaced.
         out: where the folder `folds` is to lie; None: `root`.
 
@@ -123,14 +124,13 @@ def divide_into_folds(
         refuse_to_replace_folds(folder)
     contents = read_contents(root, [of], layout=layout, classes=classes)
     dataset = contents.dataset
-    pairs = [contents.pairs[name] for name in sorted(contents.pairs)]
-    list_text([pair.id for pair in pairs], dataset.index(dataset.root).resolve)  # before the work
-    if unlabelled := [pair.id for pair in pairs if pair.label is None]:
+    unlabelled = sorted(pair.id for pair in contents.pairs.values() if pair.label is None)
+    if unlabelled and not labelled:
         raise DataError(
             f"{root}: {pluralize(len(unlabelled), 'pair')} ({name_some(unlabelled)}) without a label cannot be tested; "
-            "label them, or give --of a list of those that have one"
+            "label them, or leave them out with --labelled"
         )
-    group_of, note = find_groups(pairs, groups or "auto")
+    pairs, group_of, notes = choose_pairs(contents, groups, labelled)
     rows, columns = count_by_group(pairs, group_of, dataset, progress)
     tested = _test_fold(rows, columns, count, seed, root)
     placed = [_place(columns, tested, number, parts, seed) for number in range(tested.max() + 1)]
@@ -148,8 +148,8 @@ def divide_into_folds(
         if amount.any()
     }
     about = {"of": of, "seed": seed, "groups": groups or "auto", "layout": dataset.name, "parts": dict(parts)}
-    notes = tuple(text for text in (note, *_missing(columns, placed)) if text)
-    return Folds(folder, names, group_of, counts, about, notes, overwrite)
+    about |= {"labelled": labelled}
+    return Folds(folder, names, group_of, counts, about, (*notes, *_missing(columns, placed)), overwrite)
 
 
 def refuse_to_replace_folds(folder: Path) -> None:

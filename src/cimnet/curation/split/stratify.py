@@ -8,12 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+FREE = -1
 _PASSES = 20
 _CANDIDATES = 500  # groups that one may change places with, in a pass
 
 
 def stratify(
-    amounts: npt.NDArray[np.generic], shares: Sequence[float], seed: int, weights: Sequence[float] | None = None
+    amounts: npt.NDArray[np.generic],
+    shares: Sequence[float],
+    seed: int,
+    weights: Sequence[float] | None = None,
+    fixed: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
     """The part of each group, (groups,).
 
@@ -26,12 +31,16 @@ def stratify(
         shares: of the parts, positive, of sum 1; at most as many as groups.
         seed: decides between groups that are alike. The result depends on the order of the rows by it alone.
         weights: of the columns; None: 1.
+        fixed: (groups,) the part of each group that has one already, FREE for the others; None: all are free. Fixed
+            groups count, and stay.
     """
     wanted = np.asarray(shares, np.float64)
     held = np.asarray(amounts, np.float64)
     totals = held.sum(axis=0)
     weight = np.ones(len(totals)) if weights is None else np.asarray(weights, np.float64)
     held, weight = held[:, totals > 0] / totals[totals > 0], weight[totals > 0]
+    parts = np.full(len(held), FREE) if fixed is None else fixed.copy()
+    free = np.flatnonzero(parts == FREE)
     random = np.random.default_rng(seed)
     order = random.permutation(len(held))
     rarity = np.round(
@@ -39,15 +48,17 @@ def stratify(
     )  # whole steps: groups that are alike stay in random order
     order = order[np.argsort(-rarity[order], kind="stable")]
     scaled = held * np.sqrt(weight)
-    placed = _place(scaled, wanted, np.sqrt(weight), order)
-    return _improve(scaled, wanted, np.sqrt(weight), placed, random)
+    placed = _place(scaled, wanted, np.sqrt(weight), order[parts[order] == FREE], parts)
+    return _improve(scaled, wanted, np.sqrt(weight), placed, free, random)
 
 
-def _place(held: Floats, wanted: Floats, full: Floats, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """One group after the other where it is missed most; the last ones go to parts that have none yet."""
-    parts = np.zeros(len(held), np.int64)
-    short = -wanted[:, None] * full  # (parts, columns): what is there, less what is wanted
-    counts = np.zeros(len(wanted), np.int64)
+def _place(
+    held: Floats, wanted: Floats, full: Floats, order: npt.NDArray[np.int64], parts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """One free group after the other where it is missed most; the last ones go to parts that have none yet."""
+    parts = parts.copy()
+    short = _short(held, wanted, full, parts)
+    counts = np.bincount(parts[parts != FREE], minlength=len(wanted))
     for position, group in enumerate(order):
         cost = ((2 * short + held[group]) * held[group]).sum(axis=1) / wanted
         empty = counts == 0
@@ -61,17 +72,21 @@ def _place(held: Floats, wanted: Floats, full: Floats, order: npt.NDArray[np.int
 
 
 def _improve(
-    held: Floats, wanted: Floats, full: Floats, parts: npt.NDArray[np.int64], random: np.random.Generator
+    held: Floats,
+    wanted: Floats,
+    full: Floats,
+    parts: npt.NDArray[np.int64],
+    free: npt.NDArray[np.int64],
+    random: np.random.Generator,
 ) -> npt.NDArray[np.int64]:
-    """Move groups, or let two change places, as long as that brings the parts nearer to their shares."""
+    """Move free groups, or let two change places, as long as that brings the parts nearer to their shares."""
     parts = parts.copy()
-    short = np.stack([held[parts == part].sum(axis=0) for part in range(len(wanted))]) - wanted[:, None] * full
+    short = _short(held, wanted, full, parts)
     counts = np.bincount(parts, minlength=len(wanted))
-    everybody = np.arange(len(held))
     for _ in range(_PASSES):
         changed = False
-        for group in random.permutation(len(held)):  # nothing in here may take longer the more groups there are
-            some = random.choice(len(held), _CANDIDATES, replace=False) if len(held) > _CANDIDATES else everybody
+        for group in random.permutation(free):  # nothing in here may take longer the more groups there are
+            some = random.choice(free, _CANDIDATES, replace=False) if len(free) > _CANDIDATES else free
             others = some[parts[some] != parts[group]]
             alone = counts[parts[group]] == 1
             moves = np.array([] if alone else [part for part in range(len(wanted)) if part != parts[group]], np.int64)
@@ -97,6 +112,11 @@ def _improve(
         if not changed:
             break
     return parts
+
+
+def _short(held: Floats, wanted: Floats, full: Floats, parts: npt.NDArray[np.int64]) -> Floats:
+    """(parts, columns): what each part holds, less what is wanted."""
+    return np.stack([held[parts == part].sum(axis=0) for part in range(len(wanted))]) - wanted[:, None] * full
 
 
 def _change(given: Floats, short: Floats, wanted: Floats, sign: int) -> Floats:

@@ -152,15 +152,22 @@ def scenes_of(root: Path, split: str, names: Sequence[str], resolve: Callable[[s
     return [listed.get(name) or _scene_by_name(name.rpartition("/")[2]) for name in names]
 
 
-def require_all(names: Sequence[str], part_folder: str, files: Iterable[str], why: str, hint: str = "") -> None:
+def require_all(
+    names: Sequence[str],
+    part_folder: str,
+    files: Iterable[str],
+    why: str,
+    hint: str = "",
+    otherwise: str = "add it or remove the name",
+) -> None:
     """Raise a DataError naming what is missing in a folder (`why` says who asks for it; `hint`: what is wrong with the
-    folders)."""
+    folders; `otherwise`: the remedy where nothing is known of the cause)."""
     there = set(files)
     missing = [name for name in names if name not in there]
     if not missing:
         return
     other_case = {name.lower(): name for name in there}.get(missing[0].lower())
-    remedy = f"; {other_case} differs in upper and lower case only" if other_case else "; add it or remove the name"
+    remedy = f"; {other_case} differs in upper and lower case only" if other_case else f"; {otherwise}"
     raise DataError(f"{part_folder}: no image for {name_some(missing)} ({why}){hint or remedy}")
 
 
