@@ -1,4 +1,4 @@
-# Sourced by .ci/minimum and .ci/no_extras: a temporary folder outside the repository, deleted at the end, and uv in it.
+# Sourced by .ci/minimum, .ci/no_extras and .ci/sdks: a temporary folder outside the repository, deleted at the end, and uv in it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 begun=$SECONDS
@@ -22,15 +22,20 @@ find_python() {
     return 1
 }
 
-# make_venv VERSION…: an environment of the first of these that is here, or of $PYTHON where that is set.
-make_venv() {
-    PYTHON=${PYTHON:-$(find_python "$@")}
+# find_uv: sets $uv, installing it where it is not here.
+find_uv() {
     uv=$(command -v uv) || {
         say "no uv here: installing it into the temporary folder"
         python3 -m venv "$work/tools"
         "$work/tools/bin/python" -m pip install -q uv
         uv=$work/tools/bin/uv
     }
+}
+
+# make_venv VERSION…: an environment of the first of these that is here, or of $PYTHON where that is set.
+make_venv() {
+    PYTHON=${PYTHON:-$(find_python "$@")}
+    find_uv
     say "new environment in $work: $("$PYTHON" --version)"
     "$uv" venv -q --python "$PYTHON" "$work/venv"
 }

@@ -76,14 +76,18 @@ def import_command(
         Path, typer.Argument(help="CVAT's \"Segmentation mask 1.1\" (.zip or folder), or Label Studio's JSON.")
     ],
     names: Annotated[Path, typer.Option(help="names.csv of the export, or the export's folder.")],
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Label images on which nothing is painted as background.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing labels that differ.")] = False,
     classes: Classes = None,
 ) -> None:
     """Write the masks that a tool exported into a data set as labels. Either all are written, or none."""
     from cimnet.curation.label import import_masks
 
-    done = import_masks(root, result, names, overwrite=overwrite, classes=parse_classes(classes))
-    rest = f"{pluralize(done.waiting, 'pair')} of the export came back without a mask" if done.waiting else ""
+    done = import_masks(root, result, names, empty=empty, overwrite=overwrite, classes=parse_classes(classes))
+    hint = "" if empty else " (--empty labels images without paint as background)"
+    rest = f"{pluralize(done.waiting, 'pair')} of the export came back without a mask{hint}" if done.waiting else ""
     _report(done, f"{pluralize(done.written, 'label')} written", rest)
 
 

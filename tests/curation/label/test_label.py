@@ -9,7 +9,6 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,37 +19,10 @@ from cimnet.curation.label.brush_rle import decode_mask, encode_mask
 from cimnet.curation.label.names import read_table
 from cimnet.curation.label.tool_classes import ToolClasses
 from cimnet.data import open_dataset
-from cimnet.data.pairs import Arrays, Pair
 from cimnet.errors import CimnetError, DataError
 from tests.conftest import Trained
 
-NAMES = ("background", "car", "person walking", "tree")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Five pairs, two of them labelled; one lies in a folder of its own."""
-    root = tmp_path / "data"
-    rng = np.random.default_rng(0)
-    for kind in ("rgb", "thermal", "labels"):
-        (root / kind / "flight 2").mkdir(parents=True)
-    for number, name in enumerate(("a", "b", "c", "d e", "flight 2/a")):
-        Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).save(root / "rgb" / f"{name}.png")
-        Image.fromarray(rng.integers(0, 65535, (20, 30), np.uint16)).save(root / "thermal" / f"{name}.png")
-        if number < 2:
-            Image.fromarray(truth(number)).save(root / "labels" / f"{name}.png")
-    (root / "classes.yaml").write_text(json.dumps({"classes": list(NAMES)}))
-    return root
-
-
-def truth(seed: int, classes: int = len(NAMES)) -> npt.NDArray[np.uint8]:
-    coarse = np.random.default_rng(seed).integers(0, classes, (4, 5), np.uint8)
-    return np.kron(coarse, np.ones((5, 6), np.uint8))
-
-
-def guess(arrays: Arrays, pair: Pair) -> tuple[npt.NDArray[np.uint8], float]:
-    """Masks by name, "c" the least certain."""
-    return truth(sum(map(ord, pair.id))), {"c": 0.9, "d e": 0.2}.get(pair.id, 0.5)
+from .conftest import NAMES, guess, truth
 
 
 def test_cvat_and_back(data: Path, tmp_path: Path) -> None:
@@ -77,6 +49,41 @@ def test_cvat_and_back(data: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(dataset.decode(pair).label, expected)
     again = import_masks(data, tmp_path / "out" / "annotations.zip", tmp_path / "out")
     assert (again.written, again.same) == (0, 3)
+
+
+def test_images_on_which_nothing_is_painted(data: Path, tmp_path: Path) -> None:
+    """CVAT lists them and has no mask of them: not labelled yet, unless --empty says that nothing is on them."""
+    out, result = tmp_path / "out", tmp_path / "result.zip"
+    export_for_labelling(data, out, "cvat", prelabel=guess)
+    bare, *painted = read_table(out / "names.csv")
+    with zipfile.ZipFile(out / "annotations.zip") as exported, zipfile.ZipFile(result, "w") as made:
+        for name in exported.namelist():
+            if not name.endswith(f"/{bare}.png"):
+                made.writestr(name, exported.read(name))
+    first = import_masks(data, result, out)
+    assert (first.written, first.waiting) == (len(painted), 1)
+    pair = read_table(out / "names.csv")[bare]
+    assert not (data / "labels" / f"{pair}.png").exists()
+    second = import_masks(data, result, out, empty=True)
+    assert (second.written, second.same, second.waiting) == (1, len(painted), 0)
+    np.testing.assert_array_equal(np.array(Image.open(data / "labels" / f"{pair}.png")), np.zeros((20, 30)))
+    (data / "classes.yaml").write_text("classes: [car, person walking, tree, road]\n")
+    with pytest.raises(DataError, match="no class is called background, unlabelled, unlabeled or void"):
+        import_masks(data, result, out, empty=True)
+
+
+def test_tasks_that_were_submitted_without_paint(data: Path, tmp_path: Path) -> None:
+    export_for_labelling(data, tmp_path / "out", "label-studio")
+    names, result = read_table(tmp_path / "out" / "names.csv"), tmp_path / "result.json"
+    annotations: list[list[Any]] = [[{"result": []}], [], [{"result": [], "was_cancelled": True}]]
+    tasks = [{"data": {"name": name}, "annotations": made} for name, made in zip(names, annotations, strict=True)]
+    result.write_text(json.dumps(tasks))
+    done = import_masks(data, result, tmp_path / "out")
+    assert (done.written, done.waiting) == (0, 3)
+    done = import_masks(data, result, tmp_path / "out", empty=True)
+    assert (done.written, done.waiting) == (1, 2)  # nobody has submitted the others
+    [first, *_] = names.values()
+    assert not np.array(Image.open(data / "labels" / f"{first}.png")).any()
 
 
 def annotate(tasks: Path, out: Path, change: dict[str, Any] | None = None) -> Path:
@@ -122,32 +129,6 @@ def test_brush_masks_come_back(height: int, width: int, seed: int, share: float)
         decode_mask(packed, height + 1, width)
     with pytest.raises(DataError):
         decode_mask(packed[:-1] if len(packed) > 8 else [], height, width)
-
-
-def test_brush_masks_are_those_of_label_studio() -> None:
-    brush = pytest.importorskip("label_studio_sdk.converter.brush")
-    mask = truth(3, 2).astype(bool)
-    theirs = brush.mask2rle((mask * 255).astype(np.uint8))
-    np.testing.assert_array_equal(decode_mask(theirs, 20, 30), mask)
-    ours = brush.decode_rle(encode_mask(mask)).reshape(20, 30, 4)
-    np.testing.assert_array_equal(ours[..., 3] > 0, mask)
-
-
-def test_masks_are_those_of_datumaro(data: Path, tmp_path: Path) -> None:
-    """The library that CVAT reads and writes formats with."""
-    datumaro = pytest.importorskip("datumaro")
-    export_for_labelling(data, tmp_path / "out", "cvat", prelabel=guess)
-    with zipfile.ZipFile(tmp_path / "out" / "annotations.zip") as file:
-        file.extractall(tmp_path / "voc")
-    read = datumaro.Dataset.import_from(str(tmp_path / "voc"), "voc_segmentation")
-    names = [label.name for label in read.categories()[datumaro.AnnotationType.label]]
-    assert set(NAMES) <= set(names)
-    assert len(read) == 3
-    for item in read:
-        mask = np.zeros((20, 30), int)
-        for annotation in item.annotations:
-            mask[annotation.image.astype(bool)] = NAMES.index(names[annotation.label])
-        np.testing.assert_array_equal(mask, truth(sum(map(ord, read_table(tmp_path / "out" / "names.csv")[item.id]))))
 
 
 def test_labels_that_are_there_are_kept(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from cimnet.utils.colors import Color
 from cimnet.utils.files import write_text
 
 LABEL_MAP = "labelmap.txt"
+_LISTS, _MASKS = "ImageSets/Segmentation/", "SegmentationClass/"
 _BACKGROUND = "background"
 
 
@@ -93,29 +95,37 @@ def is_cvat(entries: Entries) -> bool:
     return LABEL_MAP in entries.names
 
 
-def read_cvat(entries: Entries, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """File name (without extension) and class ids (H, W) of each mask.
+def read_cvat(entries: Entries, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8] | None]]:
+    """File name (without extension) and class ids (H, W) of each image; None: nothing is painted on it.
 
     Raises:
         DataError: labels that are no classes of the data set, or a colour that is no label's.
     """
     by_color = _read_label_map(entries, known)
-    found = [name for name in entries.names if name.startswith("SegmentationClass/") and name.endswith(".png")]
-    if not found:
-        raise DataError(f'{entries.path}: no masks in SegmentationClass/; export as "Segmentation mask 1.1"')
+    found = [name[len(_MASKS) : -len(".png")] for name in entries.names if re.fullmatch(f"{_MASKS}.+\\.png", name)]
+    bare = sorted(_listed(entries).difference(found))
+    if not found and not bare:
+        raise DataError(f'{entries.path}: no masks in {_MASKS}; export as "Segmentation mask 1.1"')
     table = np.full(1 << 24, -1, np.int16)
     for (red, green, blue), class_id in by_color.items():
         table[red << 16 | green << 8 | blue] = class_id
     for name in found:
-        colors = entries.image(name).astype(np.int32)
+        colors = entries.image(f"{_MASKS}{name}.png").astype(np.int32)
         ids = table[colors[..., 0] << 16 | colors[..., 1] << 8 | colors[..., 2]]
         if (ids < 0).any():
             y, x = np.argwhere(ids < 0)[0]
             raise DataError(
-                f"{entries.path}: {name}: the colour {tuple(colors[y, x].tolist())} at x {x}, y {y} is no label's in "
-                f"{LABEL_MAP}; export again, without changing the images"
+                f"{entries.path}: {_MASKS}{name}.png: the colour {tuple(colors[y, x].tolist())} at x {x}, y {y} is no "
+                f"label's in {LABEL_MAP}; export again, without changing the images"
             )
-        yield name[len("SegmentationClass/") : -len(".png")], ids.astype(np.uint8)
+        yield name, ids.astype(np.uint8)
+    yield from ((name, None) for name in bare)
+
+
+def _listed(entries: Entries) -> set[str]:
+    """The images of an export: it lists those without a mask, too."""
+    lists = [name for name in entries.names if name.startswith(_LISTS) and name.endswith(".txt")]
+    return {line.strip() for name in lists for line in entries.text(name).splitlines()} - {""}
 
 
 def _read_label_map(entries: Entries, known: ToolClasses) -> dict[Color, int]:

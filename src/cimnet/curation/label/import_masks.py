@@ -13,10 +13,11 @@ from cimnet.curation.label.cvat import is_cvat, read_cvat
 from cimnet.curation.label.label_files import LabelFiles, Written
 from cimnet.curation.label.label_studio import read_label_studio
 from cimnet.curation.label.names import TABLE, read_table
-from cimnet.curation.label.tool_classes import ToolClasses
+from cimnet.curation.label.tool_classes import BACKGROUND, ToolClasses
 from cimnet.curation.label.zips import Entries
 from cimnet.data.contents import Contents, read_contents
 from cimnet.data.io.open_image import image_size
+from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
 
 
@@ -25,7 +26,7 @@ class Imported(Written):
     """What was done, besides what became of the label files.
 
     Attributes:
-        waiting: number of exported pairs that came back without a mask.
+        waiting: number of exported pairs that came back without a mask, and got no label.
     """
 
     waiting: int
@@ -36,6 +37,7 @@ def import_masks(
     result: str | Path,
     names: str | Path,
     *,
+    empty: bool = False,
     overwrite: bool = False,
     classes: str | Sequence[str] | None = None,
 ) -> Imported:
@@ -46,12 +48,15 @@ def import_masks(
         root: the data set's folder.
         result: CVAT's export "Segmentation mask 1.1" (.zip, or its folder), or Label Studio's "JSON".
         names: ``names.csv`` of the export, or the folder that contains it.
+        empty: whether to label images on which nothing is painted as background. CVAT lists those that nobody has
+            looked at yet as well. False: they stay without a label.
         overwrite: whether to replace existing labels that differ.
         classes: as in :func:`cimnet.open_dataset`.
 
     Raises:
         DataError: the result cannot be read; or it holds labels that are no classes of the data set, an image or pair
-            that is not known or comes twice, or a mask of another size.
+            that is not known or comes twice, or a mask of another size; or `empty` is asked for and the data set has no
+            background class.
         CimnetError: existing labels differ, or labels cannot be written.
     """
     root, result, names = Path(root), Path(result), Path(names)
@@ -60,6 +65,11 @@ def import_masks(
     labels = LabelFiles(contents.dataset)
     known = ToolClasses.of(contents.dataset.classes, contents.dataset.colors)
     seen = set()
+    if empty and known.unpainted == IGNORE_INDEX:
+        raise DataError(
+            f"{root}: no class is called {', '.join(BACKGROUND[:-1])} or {BACKGROUND[-1]}, so --empty cannot tell what "
+            "an image without paint shows; leave it out"
+        )
     for file, mask in _masks(result, known):
         pair = contents.pairs.get(table.get(file, ""))
         if pair is None:
@@ -68,13 +78,17 @@ def import_masks(
             raise DataError(
                 f"{result}: the pair {pair.id!r} comes twice, the second time as {file!r}; keep one of them"
             )
+        if mask is None:
+            if not empty:
+                continue
+            mask = np.full(image_size(pair.rgb), known.unpainted, np.uint8)
         _check_size(result, file, mask, contents, pair.id)
         seen.add(pair.id)
         labels.add(pair, mask)
     return Imported(**vars(labels.write(overwrite)), waiting=len(set(table.values()) - seen))
 
 
-def _masks(result: Path, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+def _masks(result: Path, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8] | None]]:
     if result.suffix.lower() == ".json":
         yield from read_label_studio(result, known)
         return

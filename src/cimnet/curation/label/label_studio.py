@@ -81,9 +81,10 @@ def _interface(known: ToolClasses) -> str:
     return ET.tostring(view, encoding="unicode") + "\n"
 
 
-def read_label_studio(path: Path, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+def read_label_studio(path: Path, known: ToolClasses) -> Iterator[tuple[str, npt.NDArray[np.uint8] | None]]:
     """File name (without extension) and class ids (H, W) of each annotated task of an export as JSON; of several
-    annotations of a task the newest. Tasks that nobody annotated are left out. A later brush covers an earlier one.
+    annotations of a task the newest. None: nothing is painted in it. Tasks that nobody annotated are left out. A later
+    brush covers an earlier one.
 
     Raises:
         DataError: not such an export, or labels that are no classes of the data set.
@@ -116,13 +117,15 @@ def _name(data: dict[str, Any]) -> str:
     return PurePosixPath(place).stem
 
 
-def _mask(result: list[dict[str, Any]], ids: dict[str, int], unpainted: int, where: str) -> npt.NDArray[np.uint8]:
+def _mask(
+    result: list[dict[str, Any]], ids: dict[str, int], unpainted: int, where: str
+) -> npt.NDArray[np.uint8] | None:
     brushes = [entry for entry in result if entry.get("type") == "brushlabels"]
     others = sorted({str(entry.get("type")) for entry in result} - {"brushlabels"})
     if others:
         raise DataError(f"{where}: has labels of the type {', '.join(others)}; cimnet reads brush labels")
     if not brushes:
-        raise DataError(f"{where}: nothing is painted; skip the task, or paint something")
+        return None
     height, width = int(brushes[0]["original_height"]), int(brushes[0]["original_width"])
     mask = np.full((height, width), unpainted, np.uint8)
     for brush in brushes:
