@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -20,38 +14,12 @@ from torch import Tensor
 import cimnet
 from cimnet.data.classes import BUILT_IN, ClassList
 from cimnet.errors import CheckpointError, CimnetError, ConfigError
-from cimnet.models.zoo import PUBLICATIONS
 from cimnet.models.zoo.network import ZooNetwork
 from cimnet.weights.official import from_official, import_official
 from tests.conftest import Result
+from tests.weights.conftest import NAME, OTHER, State, same_weights
 
-NAME, OTHER = "small_cmx_mit_b0", "small_cmnext_mit_b0"
-State = dict[str, Tensor]
-
-
-@pytest.fixture(autouse=True)
-def _small_networks_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    # of the two alone, so that what a file looks like is found sooner
-    known = {NAME: PUBLICATIONS["cmx_mit_b2"], OTHER: PUBLICATIONS["cmnext_mit_b2"]}
-    monkeypatch.setattr("cimnet.weights.official.PUBLICATIONS", known)
-
-
-@pytest.fixture(scope="module")
-def model() -> ZooNetwork:
-    torch.manual_seed(3)
-    built = cimnet.create_model(NAME, 9)
-    assert isinstance(built, ZooNetwork)
-    return built.eval()
-
-
-@pytest.fixture
-def state(model: ZooNetwork) -> State:
-    return {name: value.clone() for name, value in model.official_state().items()}
-
-
-def _same(found: torch.nn.Module, model: ZooNetwork) -> None:
-    for name, value in model.state_dict().items():
-        assert torch.equal(found.state_dict()[name], value), name
+pytestmark = pytest.mark.usefixtures("small_networks_are_published")
 
 
 CONTAINERS: dict[str, Callable[[State], Any]] = {
@@ -78,13 +46,13 @@ def test_containers(container: str, state: State, model: ZooNetwork, tmp_path: P
     torch.save(content, file, _use_new_zipfile_serialization=container != "model")
     found = from_official(NAME, file)
     assert not found.training
-    _same(found, model)
+    same_weights(found, model)
 
 
 def test_safetensors_and_state_dict(state: State, model: ZooNetwork, tmp_path: Path) -> None:
-    _same(from_official(NAME, {"model": state}), model)
+    same_weights(from_official(NAME, {"model": state}), model)
     safetensors.torch.save_file(state, tmp_path / "weights.safetensors")
-    _same(from_official(NAME, tmp_path / "weights.safetensors", 9), model)
+    same_weights(from_official(NAME, tmp_path / "weights.safetensors", 9), model)
 
 
 def test_double_precision_is_not_rounded(state: State) -> None:
@@ -119,7 +87,7 @@ def test_float64_is_kept(state: State, model: ZooNetwork, tmp_path: Path, cli: A
     out = tmp_path / "out.safetensors"
     assert cli("import", NAME, tmp_path / "a.pth", "--classes", "mfnet", "--out", out).code == 0
     assert {v.dtype for v in safetensors.torch.load_file(out).values()} <= {torch.float32, torch.int64}
-    _same(cimnet.load(out, "cpu").network, model)
+    same_weights(cimnet.load(out, "cpu").network, model)
 
 
 def test_order_of_the_channels(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,89 +166,6 @@ class TestWeightsThatDoNotFit:
     def test_nothing_alike(self) -> None:
         with pytest.raises(CheckpointError, match="look like none"):
             from_official(NAME, {"conv.weight": torch.ones(3, 3)})
-
-
-class _Harmful:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch harmed",)
-
-
-def _write_zip(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("readme.txt", "no weights")
-
-
-def _write_cimnet(path: Path) -> None:
-    info = cimnet.checkpoint.ModelInfo(NAME, {}, ("a", "b"), ((0, 0, 0), (1, 1, 1)))
-    cimnet.checkpoint.save_checkpoint(path, cimnet.create_model(NAME, 2), info)
-
-
-FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "web page": ("a.pth", lambda p: p.write_bytes(b"\n<!DOCTYPE html><html><head>Google"), "web page, not a checkp"),
-    "web page behind a mark": ("a.pth", lambda p: p.write_bytes(b"\xef\xbb\xbf<html>"), "web page, not a checkp"),
-    "web page behind a comment": (
-        "a.pth",
-        lambda p: p.write_bytes(b"<!-- " + b"saved " * 999 + b"--><html>"),
-        "web page, not a checkp",
-    ),
-    "pickle": ("a.pth", lambda p: p.write_bytes(pickle.dumps(_Harmful(), 4)), "is a pickle.*could run code"),
-    "old pickle": ("a.pth", lambda p: p.write_bytes(pickle.dumps(_Harmful(), 2)), "system.*could run code"),
-    "empty": ("a.pth", lambda p: p.touch(), "is empty"),
-    "folder": ("a.pth", lambda p: p.mkdir(), "is a folder"),
-    "nothing": ("a.pth", lambda p: None, "cannot be read"),
-    "zip": ("a.pth", _write_zip, "is a zip archive and not a checkpoint"),
-    "gzip": ("a.pth", lambda p: p.write_bytes(b"\x1f\x8b\x08" + bytes(50)), "packed archive"),
-    "text": ("a.pth", lambda p: p.write_text("hello"), "cut short, damaged or not"),
-    "code": ("a.pth", lambda p: torch.save({"model": {}, "x": _Harmful()}, p), "system.*could run code"),
-    "old code": (
-        "a.pth",
-        lambda p: torch.save({"x": _Harmful()}, p, _use_new_zipfile_serialization=False),
-        "system.*could run code",
-    ),
-    "numpy": ("a.pth", lambda p: torch.save({"model": {}, "miou": np.float64(3)}, p), r"numpy.*weights_only=False"),
-    "whole module": ("a.pth", lambda p: torch.save(torch.nn.Linear(2, 2), p), r"Linear.*weights_only=False"),
-    "list": ("a.pth", lambda p: torch.save([torch.ones(2)], p), "holds list and not weights by name"),
-    "no weights": ("a.pth", lambda p: torch.save({"epoch": 3}, p), r"holds no weights \(epoch\)"),
-    "cut safetensors": ("a.safetensors", lambda p: p.write_bytes(b"\x40" + bytes(20)), "not a safetensors file"),
-    "of this package": ("a.safetensors", _write_cimnet, "checkpoint of cimnet already"),
-}
-
-
-@pytest.mark.parametrize("kind", list(FILES))
-def test_files_that_are_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-    name, write, message = FILES[kind]
-    write(tmp_path / name)
-    with pytest.raises(CheckpointError, match=message) as caught:
-        from_official(NAME, tmp_path / name)
-    assert str(tmp_path / name) in str(caught.value)
-    result: Result = cli("import", NAME, name, "--classes", "mfnet", "--out", "out.safetensors")
-    assert result.code == 2
-    assert result.err.count("\n") == 1
-    assert not (tmp_path / "out.safetensors").exists()
-    assert not (tmp_path / "harmed").exists()
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_cut_short(zipped: bool, state: State, tmp_path: Path) -> None:
-    file = tmp_path / "a.pth"
-    torch.save(state, file, _use_new_zipfile_serialization=zipped)
-    whole = file.read_bytes()
-    for share in (0.01, 0.5, 0.99):
-        file.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(CheckpointError, match="cut short"):
-            from_official(NAME, file)
-
-
-def test_the_way_to_convert_works(state: State, model: ZooNetwork, tmp_path: Path) -> None:
-    """What the message tells a user to run makes a file that loads."""
-    file = tmp_path / "a.pth"
-    torch.save({"model": state, "miou": np.float64(58.2)}, file)
-    with pytest.raises(CheckpointError) as caught:
-        from_official(NAME, file)
-    command = str(caught.value).partition('python -c "')[2].rpartition('"')[0]
-    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True)
-    _same(from_official(NAME, tmp_path / "weights.pth"), model)
 
 
 class TestImport:
