@@ -14,6 +14,8 @@ from torch import Tensor
 import cimnet
 from cimnet.data.classes import BUILT_IN, ClassList
 from cimnet.errors import CheckpointError, CimnetError, ConfigError
+from cimnet.models.zoo import PUBLICATIONS
+from cimnet.models.zoo.cmx import CMX
 from cimnet.models.zoo.network import ZooNetwork
 from cimnet.weights.official import from_official, import_official
 from tests.conftest import Result
@@ -166,6 +168,88 @@ class TestWeightsThatDoNotFit:
     def test_nothing_alike(self) -> None:
         with pytest.raises(CheckpointError, match="look like none"):
             from_official(NAME, {"conv.weight": torch.ones(3, 3)})
+
+
+class TestOptions:
+    """Where the original's training and evaluation differ, official weights take either."""
+
+    def test_of_a_model(self, state: State) -> None:
+        found = from_official(NAME, state, head_eps=1e-3, input_scale=0.5)
+        assert isinstance(found, CMX)
+        assert found.decoder.mix[1].eps == 1e-3
+        assert found.input_scale == 0.5
+        changed = from_official(NAME, state)
+        assert isinstance(changed, CMX)
+        assert changed.decoder.mix[1].eps == 1e-5
+
+    def test_the_weights_must_fit_the_options(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """EAEFNet's squeeze-and-excitation may be missing from a file, unless it is to be used."""
+        name = "small_eaefnet_resnet18"
+        known = {name: PUBLICATIONS["eaefnet_resnet50"]}
+        monkeypatch.setattr("cimnet.weights.official.PUBLICATIONS", known)
+        model = cimnet.create_model(name, 5, gate="batch", use_se=True)
+        assert isinstance(model, ZooNetwork)
+        state = model.official_state()
+        found = from_official(name, state, gate="batch", use_se=True)
+        pair = torch.rand(3, 3, 32, 32), torch.rand(3, 1, 32, 32)
+        torch.testing.assert_close(found(*pair).logits, model.eval()(*pair).logits)
+        assert not torch.allclose(from_official(name, state)(*pair).logits, found(*pair).logits)
+        without = {key: value for key, value in state.items() if ".se." not in key or ".rfb" in key}
+        assert len(without) == len(state) - 8
+        from_official(name, without)
+        with pytest.raises(CheckpointError, match=r"\.se\..*missing"):
+            from_official(name, without, use_se=True)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"head_eps": -1.0}, "head_eps is -1.0, it must be a number"),
+            ({"head_eps": "much"}, "head_eps is 'much', it must be a number"),
+            ({"head_eps": float("nan")}, "head_eps is nan"),
+            ({"gate": "batch"}, "unexpected keyword argument 'gate'"),
+            ({"encoder": "mit_b1"}, "encoder"),
+            ({"pretrained": True}, "pretrained has no place"),
+            ({"head_eps": torch.ones(1)}, "not plain values"),
+        ],
+    )
+    def test_refused(self, options: dict[str, Any], message: str, state: State) -> None:
+        with pytest.raises(ConfigError, match=message) as caught:
+            from_official(NAME, state, **options)
+        assert "\n" not in str(caught.value)
+
+    def test_import_keeps_them(self, state: State, tmp_path: Path, cli: Any) -> None:
+        torch.save(state, tmp_path / "a.pth")
+        out = tmp_path / "out.safetensors"
+        command = ("import", NAME, tmp_path / "a.pth", "--classes", "mfnet", "--out", out)
+        result: Result = cli(*command, "--option", "head_eps=1e-3", "--option", "input_scale=0.5")
+        assert result.code == 0, result
+        predictor = cimnet.load(out, "cpu")
+        assert predictor.info.options == {"channel_order": "rgb", "head_eps": 1e-3, "input_scale": 0.5}
+        pair = torch.rand(1, 3, 40, 64), torch.rand(1, 1, 40, 64)
+        expected = from_official(NAME, state, head_eps=1e-3, input_scale=0.5)
+        torch.testing.assert_close(predictor.network(*pair).logits, expected(*pair).logits)
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ("head_eps", "--option head_eps: write it as KEY=VALUE"),
+            ("head_eps=[", "not valid YAML"),
+            ("head_eps=big", "head_eps is 'big'"),
+            ("channel_order=bgr", "channel_order has no place"),
+            ("num_classes=3", "num_classes has no place"),
+            ("source=a.pth", "source has no place"),
+            ("head_eps=2020-01-01", "not plain values"),
+        ],
+    )
+    def test_import_refuses(self, given: str, message: str, state: State, tmp_path: Path, cli: Any) -> None:
+        torch.save(state, tmp_path / "a.pth")
+        out = tmp_path / "out.safetensors"
+        command = ("import", NAME, tmp_path / "a.pth", "--classes", "mfnet", "--out", out)
+        result: Result = cli(*command, "--option", given)
+        assert result.code == 2
+        assert message in result.err
+        assert result.err.count("\n") == 1
+        assert not out.exists()
 
 
 class TestImport:
