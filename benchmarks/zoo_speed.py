@@ -7,7 +7,8 @@ last); `onnx`, `openvino`, `bfloat16` and `int8` are the same by the files that 
 OpenVINO, with float32 first stages; int8 takes its ranges from eight synthetic scenes); `step` is a training step at
 240×320, batch 2. Each runs in a process of its own, between two eager runs (steps: two steps) of CIMNet-R101, so that a
 machine that is busier for one is busier for both: seconds are given as a share of CIMNet-R101's in the same minute.
-Writes docs/evidence/zoo_speed.json after each; what stands there is left out unless --again is given.
+Writes docs/evidence/zoo_speed.json after each, and the page docs/notebook/zoo.md at the end
+(benchmarks/zoo_page.py does it alone); what stands in the file is left out unless --again is given.
 """
 
 from __future__ import annotations
@@ -27,15 +28,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cimnet.utils.files import write_text
-from cimnet.utils.tables import markdown_table
 from evidence import circumstances, read
+from zoo_page import SPEED, YARDSTICK, write_page
 
 if TYPE_CHECKING:
     from cimnet.models.base import RGBTModel
 
-OUT = Path(__file__).resolve().parent.parent / "docs" / "evidence" / "zoo_speed.json"
 FORMS = ("eager", "onnx", "openvino", "bfloat16", "int8", "step")
-YARDSTICK = "cimnet_resnet101"
 OURS = (YARDSTICK, "cimnet_mit_b2", "cimnet_mit_b4", "cimnet_efficientnet_lite0")
 
 
@@ -57,12 +56,12 @@ def main() -> None:
     for form in asked.forms.split(","):
         for name in names:
             compare(name, form, asked)
-    print(table(read(OUT)))
+    write_page()
 
 
 def compare(name: str, form: str, asked: argparse.Namespace) -> None:
     """Measure one network in one form, between two runs of the yardstick, and write what came out."""
-    known = read(OUT)
+    known = read(SPEED)
     if form in known.get(name, {}) and not asked.again:
         return
     yardform = "step" if form == "step" else "eager"
@@ -73,7 +72,7 @@ def compare(name: str, form: str, asked: argparse.Namespace) -> None:
         return
     entry = {
         "of_cimnet_resnet101": round(2 * found["seconds"] / (before["seconds"] + after["seconds"]), 3),
-        "seconds": round(found["seconds"], 2),
+        "seconds": round(found["seconds"], 3),
         "peak_memory_mib": found["peak_memory_mib"],
     }
     if form != "step":
@@ -82,8 +81,8 @@ def compare(name: str, form: str, asked: argparse.Namespace) -> None:
         entry["share_of_matrix_peak"] = round(found["macs_run"] / found["seconds"] / peak, 3)
     entry["measured"] = circumstances()
     known.setdefault(name, {})[form] = entry
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    write_text(OUT, json.dumps(known, indent=2) + "\n")
+    SPEED.parent.mkdir(parents=True, exist_ok=True)
+    write_text(SPEED, json.dumps(known, indent=2) + "\n")
     print(name, form, entry["of_cimnet_resnet101"], flush=True)
 
 
@@ -190,19 +189,6 @@ def matrix_peak() -> float:
         torch.mm(a, b)
         times.append(time.perf_counter() - started)
     return 1536**3 / statistics.median(times[1:])
-
-
-def table(known: dict[str, Any]) -> str:
-    """The figures as Markdown: eager passes with all columns, the other forms by their time alone."""
-    rows = []
-    for name, forms in known.items():
-        eager = forms.get("eager")
-        figures = ["–"] * 3
-        if eager:
-            figures = [f"{eager['gmacs']}", f"{eager['share_of_matrix_peak']:.2f}", f"{eager['peak_memory_mib']:,}"]
-        times = [f"{forms[form]['of_cimnet_resnet101']:.2f}" if form in forms else "–" for form in FORMS]
-        rows.append([name, *figures, *times])
-    return markdown_table(["network", "GMACs", "share of the matrix peak", "peak memory, MiB", *FORMS], rows)
 
 
 if __name__ == "__main__":

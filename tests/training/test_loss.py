@@ -328,6 +328,24 @@ def test_further_heads_count_by_their_weights(factor: float) -> None:
     torch.testing.assert_close(found.cross_entropy, alone[0].cross_entropy)
 
 
+def test_class_weights_of_further_heads() -> None:
+    """A head for foreground or borders has its own; one for the classes has those of the training."""
+    output, logits = _heads()
+    label = _batch()[1]
+    own: list[Any] = [None, (1.5, 10.25), (1.25, 23.75)]
+    heads = tuple(h._replace(class_weights=w) for h, w in zip(output.auxiliary, own, strict=True))
+    loss = SegmentationLoss("fixed", class_weights=WEIGHTS)
+    found = loss(output._replace(auxiliary=heads), label)
+    expected = loss(Output(output.logits), label).total + 0.4 * loss(Output(logits[0]), label).total
+    for head, weights in zip(heads[1:], own[1:], strict=True):
+        target = targets_of(label, head.target)  # type: ignore[arg-type]
+        mean = F.cross_entropy(head.logits, target, torch.tensor(weights), ignore_index=255)
+        expected = expected + head.weight * mean
+    torch.testing.assert_close(found.total, expected)
+    found.total.backward()
+    assert all(x.grad is not None and x.grad.isfinite().all() for x in logits)
+
+
 def test_heads_left_out_get_a_gradient_of_zero() -> None:
     """Distributed training waits for a gradient of every parameter."""
     output, logits = _heads()

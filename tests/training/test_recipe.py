@@ -65,7 +65,11 @@ def test_yaml_reads_no_and_off_as_false_where_they_are_choices(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("small_cmx_mit_b0", "head_eps: 1.0e-3"), ("small_eaefnet_resnet18", "gate: batch, use_se: training")],
+    [
+        ("small_cmx_mit_b0", "head_eps: 1.0e-3"),
+        ("small_eaefnet_resnet18", "gate: batch, use_se: training"),
+        ("eaefnet_pst_resnet50", "gate: batch, heads: sum"),
+    ],
 )
 def test_options_of_published_networks(tmp_path: Path, name: str, options: str) -> None:
     """What their authors trained with can be set, and every model that has no such option refuses it."""
@@ -79,7 +83,8 @@ def test_options_of_published_networks(tmp_path: Path, name: str, options: str) 
     else:
         assert isinstance(built, EAEFNet)
         assert [fusion.gate_of for fusion in built.fusions] == ["batch"] * 5
-        assert built.head_high.use_se == "training"
+        assert built.head_high.use_se == model.options().get("use_se", True)
+        assert getattr(built, "heads", None) == model.options().get("heads")
     for option in set(model.options()) - {"pretrained"}:
         with pytest.raises(ConfigError, match=option):
             create_model("addition_resnet18", 3, **{option: model.options()[option]})

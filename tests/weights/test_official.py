@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -21,37 +15,13 @@ import cimnet
 from cimnet.data.classes import BUILT_IN, ClassList
 from cimnet.errors import CheckpointError, CimnetError, ConfigError
 from cimnet.models.zoo import PUBLICATIONS
+from cimnet.models.zoo.cmx import CMX
 from cimnet.models.zoo.network import ZooNetwork
 from cimnet.weights.official import from_official, import_official
 from tests.conftest import Result
+from tests.weights.conftest import NAME, OTHER, State, same_weights
 
-NAME, OTHER = "small_cmx_mit_b0", "small_cmnext_mit_b0"
-State = dict[str, Tensor]
-
-
-@pytest.fixture(autouse=True)
-def _small_networks_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    # of the two alone, so that what a file looks like is found sooner
-    known = {NAME: PUBLICATIONS["cmx_mit_b2"], OTHER: PUBLICATIONS["cmnext_mit_b2"]}
-    monkeypatch.setattr("cimnet.weights.official.PUBLICATIONS", known)
-
-
-@pytest.fixture(scope="module")
-def model() -> ZooNetwork:
-    torch.manual_seed(3)
-    built = cimnet.create_model(NAME, 9)
-    assert isinstance(built, ZooNetwork)
-    return built.eval()
-
-
-@pytest.fixture
-def state(model: ZooNetwork) -> State:
-    return {name: value.clone() for name, value in model.official_state().items()}
-
-
-def _same(found: torch.nn.Module, model: ZooNetwork) -> None:
-    for name, value in model.state_dict().items():
-        assert torch.equal(found.state_dict()[name], value), name
+pytestmark = pytest.mark.usefixtures("small_networks_are_published")
 
 
 CONTAINERS: dict[str, Callable[[State], Any]] = {
@@ -78,13 +48,13 @@ def test_containers(container: str, state: State, model: ZooNetwork, tmp_path: P
     torch.save(content, file, _use_new_zipfile_serialization=container != "model")
     found = from_official(NAME, file)
     assert not found.training
-    _same(found, model)
+    same_weights(found, model)
 
 
 def test_safetensors_and_state_dict(state: State, model: ZooNetwork, tmp_path: Path) -> None:
-    _same(from_official(NAME, {"model": state}), model)
+    same_weights(from_official(NAME, {"model": state}), model)
     safetensors.torch.save_file(state, tmp_path / "weights.safetensors")
-    _same(from_official(NAME, tmp_path / "weights.safetensors", 9), model)
+    same_weights(from_official(NAME, tmp_path / "weights.safetensors", 9), model)
 
 
 def test_double_precision_is_not_rounded(state: State) -> None:
@@ -119,7 +89,7 @@ def test_float64_is_kept(state: State, model: ZooNetwork, tmp_path: Path, cli: A
     out = tmp_path / "out.safetensors"
     assert cli("import", NAME, tmp_path / "a.pth", "--classes", "mfnet", "--out", out).code == 0
     assert {v.dtype for v in safetensors.torch.load_file(out).values()} <= {torch.float32, torch.int64}
-    _same(cimnet.load(out, "cpu").network, model)
+    same_weights(cimnet.load(out, "cpu").network, model)
 
 
 def test_order_of_the_channels(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,87 +170,86 @@ class TestWeightsThatDoNotFit:
             from_official(NAME, {"conv.weight": torch.ones(3, 3)})
 
 
-class _Harmful:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch harmed",)
+class TestOptions:
+    """Where the original's training and evaluation differ, official weights take either."""
 
+    def test_of_a_model(self, state: State) -> None:
+        found = from_official(NAME, state, head_eps=1e-3, input_scale=0.5)
+        assert isinstance(found, CMX)
+        assert found.decoder.mix[1].eps == 1e-3
+        assert found.input_scale == 0.5
+        changed = from_official(NAME, state)
+        assert isinstance(changed, CMX)
+        assert changed.decoder.mix[1].eps == 1e-5
 
-def _write_zip(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("readme.txt", "no weights")
+    def test_the_weights_must_fit_the_options(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """EAEFNet's squeeze-and-excitation may be missing from a file, unless it is to be used."""
+        name = "small_eaefnet_resnet18"
+        known = {name: PUBLICATIONS["eaefnet_resnet50"]}
+        monkeypatch.setattr("cimnet.weights.official.PUBLICATIONS", known)
+        model = cimnet.create_model(name, 5, gate="batch", use_se=True)
+        assert isinstance(model, ZooNetwork)
+        state = model.official_state()
+        found = from_official(name, state, gate="batch", use_se=True)
+        pair = torch.rand(3, 3, 32, 32), torch.rand(3, 1, 32, 32)
+        torch.testing.assert_close(found(*pair).logits, model.eval()(*pair).logits)
+        assert not torch.allclose(from_official(name, state)(*pair).logits, found(*pair).logits)
+        without = {key: value for key, value in state.items() if ".se." not in key or ".rfb" in key}
+        assert len(without) == len(state) - 8
+        from_official(name, without)
+        with pytest.raises(CheckpointError, match=r"\.se\..*missing"):
+            from_official(name, without, use_se=True)
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"head_eps": -1.0}, "head_eps is -1.0, it must be a number"),
+            ({"head_eps": "much"}, "head_eps is 'much', it must be a number"),
+            ({"head_eps": float("nan")}, "head_eps is nan"),
+            ({"gate": "batch"}, "unexpected keyword argument 'gate'"),
+            ({"encoder": "mit_b1"}, "encoder"),
+            ({"pretrained": True}, "pretrained has no place"),
+            ({"head_eps": torch.ones(1)}, "not plain values"),
+        ],
+    )
+    def test_refused(self, options: dict[str, Any], message: str, state: State) -> None:
+        with pytest.raises(ConfigError, match=message) as caught:
+            from_official(NAME, state, **options)
+        assert "\n" not in str(caught.value)
 
-def _write_cimnet(path: Path) -> None:
-    info = cimnet.checkpoint.ModelInfo(NAME, {}, ("a", "b"), ((0, 0, 0), (1, 1, 1)))
-    cimnet.checkpoint.save_checkpoint(path, cimnet.create_model(NAME, 2), info)
+    def test_import_keeps_them(self, state: State, tmp_path: Path, cli: Any) -> None:
+        torch.save(state, tmp_path / "a.pth")
+        out = tmp_path / "out.safetensors"
+        command = ("import", NAME, tmp_path / "a.pth", "--classes", "mfnet", "--out", out)
+        result: Result = cli(*command, "--option", "head_eps=1e-3", "--option", "input_scale=0.5")
+        assert result.code == 0, result
+        predictor = cimnet.load(out, "cpu")
+        assert predictor.info.options == {"channel_order": "rgb", "head_eps": 1e-3, "input_scale": 0.5}
+        pair = torch.rand(1, 3, 40, 64), torch.rand(1, 1, 40, 64)
+        expected = from_official(NAME, state, head_eps=1e-3, input_scale=0.5)
+        torch.testing.assert_close(predictor.network(*pair).logits, expected(*pair).logits)
 
-
-FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "web page": ("a.pth", lambda p: p.write_bytes(b"\n<!DOCTYPE html><html><head>Google"), "web page, not a checkp"),
-    "web page behind a mark": ("a.pth", lambda p: p.write_bytes(b"\xef\xbb\xbf<html>"), "web page, not a checkp"),
-    "web page behind a comment": (
-        "a.pth",
-        lambda p: p.write_bytes(b"<!-- " + b"saved " * 999 + b"--><html>"),
-        "web page, not a checkp",
-    ),
-    "pickle": ("a.pth", lambda p: p.write_bytes(pickle.dumps(_Harmful(), 4)), "is a pickle.*could run code"),
-    "old pickle": ("a.pth", lambda p: p.write_bytes(pickle.dumps(_Harmful(), 2)), "system.*could run code"),
-    "empty": ("a.pth", lambda p: p.touch(), "is empty"),
-    "folder": ("a.pth", lambda p: p.mkdir(), "is a folder"),
-    "nothing": ("a.pth", lambda p: None, "cannot be read"),
-    "zip": ("a.pth", _write_zip, "is a zip archive and not a checkpoint"),
-    "gzip": ("a.pth", lambda p: p.write_bytes(b"\x1f\x8b\x08" + bytes(50)), "packed archive"),
-    "text": ("a.pth", lambda p: p.write_text("hello"), "cut short, damaged or not"),
-    "code": ("a.pth", lambda p: torch.save({"model": {}, "x": _Harmful()}, p), "system.*could run code"),
-    "old code": (
-        "a.pth",
-        lambda p: torch.save({"x": _Harmful()}, p, _use_new_zipfile_serialization=False),
-        "system.*could run code",
-    ),
-    "numpy": ("a.pth", lambda p: torch.save({"model": {}, "miou": np.float64(3)}, p), r"numpy.*weights_only=False"),
-    "whole module": ("a.pth", lambda p: torch.save(torch.nn.Linear(2, 2), p), r"Linear.*weights_only=False"),
-    "list": ("a.pth", lambda p: torch.save([torch.ones(2)], p), "holds list and not weights by name"),
-    "no weights": ("a.pth", lambda p: torch.save({"epoch": 3}, p), r"holds no weights \(epoch\)"),
-    "cut safetensors": ("a.safetensors", lambda p: p.write_bytes(b"\x40" + bytes(20)), "not a safetensors file"),
-    "of this package": ("a.safetensors", _write_cimnet, "checkpoint of cimnet already"),
-}
-
-
-@pytest.mark.parametrize("kind", list(FILES))
-def test_files_that_are_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-    name, write, message = FILES[kind]
-    write(tmp_path / name)
-    with pytest.raises(CheckpointError, match=message) as caught:
-        from_official(NAME, tmp_path / name)
-    assert str(tmp_path / name) in str(caught.value)
-    result: Result = cli("import", NAME, name, "--classes", "mfnet", "--out", "out.safetensors")
-    assert result.code == 2
-    assert result.err.count("\n") == 1
-    assert not (tmp_path / "out.safetensors").exists()
-    assert not (tmp_path / "harmed").exists()
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_cut_short(zipped: bool, state: State, tmp_path: Path) -> None:
-    file = tmp_path / "a.pth"
-    torch.save(state, file, _use_new_zipfile_serialization=zipped)
-    whole = file.read_bytes()
-    for share in (0.01, 0.5, 0.99):
-        file.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(CheckpointError, match="cut short"):
-            from_official(NAME, file)
-
-
-def test_the_way_to_convert_works(state: State, model: ZooNetwork, tmp_path: Path) -> None:
-    """What the message tells a user to run makes a file that loads."""
-    file = tmp_path / "a.pth"
-    torch.save({"model": state, "miou": np.float64(58.2)}, file)
-    with pytest.raises(CheckpointError) as caught:
-        from_official(NAME, file)
-    command = str(caught.value).partition('python -c "')[2].rpartition('"')[0]
-    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True)
-    _same(from_official(NAME, tmp_path / "weights.pth"), model)
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ("head_eps", "--option head_eps: write it as KEY=VALUE"),
+            ("head_eps=[", "not valid YAML"),
+            ("head_eps=big", "head_eps is 'big'"),
+            ("channel_order=bgr", "channel_order has no place"),
+            ("num_classes=3", "num_classes has no place"),
+            ("source=a.pth", "source has no place"),
+            ("head_eps=2020-01-01", "not plain values"),
+        ],
+    )
+    def test_import_refuses(self, given: str, message: str, state: State, tmp_path: Path, cli: Any) -> None:
+        torch.save(state, tmp_path / "a.pth")
+        out = tmp_path / "out.safetensors"
+        command = ("import", NAME, tmp_path / "a.pth", "--classes", "mfnet", "--out", out)
+        result: Result = cli(*command, "--option", given)
+        assert result.code == 2
+        assert message in result.err
+        assert result.err.count("\n") == 1
+        assert not out.exists()
 
 
 class TestImport:

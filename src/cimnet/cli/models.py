@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markdown import Markdown
@@ -46,15 +47,41 @@ def import_checkpoint(
         Literal["rgb", "bgr"] | None,
         typer.Option(help="Order of colours that the weights expect. Default: the order of the official weights."),
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Option of the network where its authors' evaluation and training differ, e.g. head_eps=1e-3. "
+            "Repeatable.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
 ) -> None:
     """Turn a checkpoint of a published network's original code into one of this package."""
     from cimnet.data.dataset_file import classes_of
     from cimnet.weights.official import import_official
 
-    model = import_official(name, file, classes_of(classes), out, channel_order, overwrite)
+    options = dict(map(_read_option, option or []))
+    model = import_official(name, file, classes_of(classes), out, channel_order, overwrite, options)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     say(f"written: {out} ({name}, {parameters:.1f} M parameters)")
+
+
+def _read_option(given: str) -> tuple[str, Any]:
+    """The key and the value of ``KEY=VALUE``. The value is YAML, or a number such as 1e-3, which is none in YAML."""
+    from cimnet.utils.yaml import parse_yaml
+
+    key, separator, text = given.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--option {given}: write it as KEY=VALUE, for example head_eps=1e-3")
+    try:
+        value = parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"--option {given}: the value is not valid YAML") from error
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return key.strip(), value
 
 
 def models(

@@ -35,11 +35,14 @@ class Auxiliary(NamedTuple):
         weight: factor of this head's loss, where the loss of :attr:`Output.logits` has 1.
         target: what the head predicts. ``classes``: the labels. ``foreground``: 1 where the label is not class 0.
             ``boundary``: 1 at the borders between classes.
+        class_weights: factors of the K classes in the cross entropy of a target other than ``classes``; None: 1 for
+            each. A head for the classes has the weights of the training's loss.
     """
 
     logits: Tensor
     weight: float = 1.0
     target: Literal["classes", "foreground", "boundary"] = "classes"
+    class_weights: tuple[float, ...] | None = None
 
 
 class Output(NamedTuple):

@@ -93,7 +93,8 @@ class SegmentationLoss(nn.Module):
             pairs have 1. Each counts by its mean, however few streams there are. The weighted mean of the three takes
             the place of the pairs' loss, and λ·L_mi is added to it.
         auxiliary: factor of the loss of published networks' further heads, on top of each head's own weight. A head for
-            the classes has the loss of the logits; others have plain cross entropy against :func:`targets_of`.
+            the classes has the loss of the logits; others have cross entropy against :func:`targets_of`, with the
+            class weights of the head.
     """
 
     class_weights: Tensor | None
@@ -148,8 +149,9 @@ class SegmentationLoss(nn.Module):
             return self._segmentation(head.logits, label, progress)[0]
         target = targets_of(label, head.target)
         logits = head.logits if head.logits.dtype == torch.float64 else head.logits.float()
-        summed = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
-        return process_count() * summed / _mass(target, None).to(summed)
+        weights = None if head.class_weights is None else logits.new_tensor(head.class_weights)
+        summed = F.cross_entropy(logits, target, weight=weights, ignore_index=IGNORE_INDEX, reduction="sum")
+        return process_count() * summed / _mass(target, weights).to(summed)
 
     def _segmentation(self, logits: Tensor, label: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """Cross entropy with the Dice term, and cross entropy without it."""

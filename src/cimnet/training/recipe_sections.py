@@ -55,7 +55,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
-PUBLISHED_OPTIONS = frozenset({"channel_order", "head_eps", "gate", "use_se"})
+PUBLISHED_OPTIONS = frozenset({"channel_order", "head_eps", "gate", "use_se", "heads"})
 """Fields of :class:`ModelConfig` that published networks alone have."""
 
 
@@ -127,6 +127,9 @@ class ModelConfig(Section):
     )
     use_se: bool | Literal["training"] | None = Field(
         None, description="EAEFNet: weigh channels in the aggregations, see docs/models/index.md"
+    )
+    heads: Literal["second", "sum"] | None = Field(
+        None, description="EAEFNet for PST900: evaluate its second head alone, or the sum of both"
     )
     explicit_alignment: bool | None = Field(
         None, description="register the thermal image to RGB before the encoders; not in the paper"

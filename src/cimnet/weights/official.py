@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data.classes import ClassList
-from cimnet.errors import CheckpointError, CimnetError, ConfigError
+from cimnet.errors import CheckpointError, CimnetError, ConfigError, one_line
 from cimnet.models import RGBTModel, create_model
 from cimnet.models.outline import Outline, outline_model
 from cimnet.models.zoo import PUBLICATIONS
@@ -34,6 +35,7 @@ def from_official(
     source: str | Path | Mapping[str, Any],
     num_classes: int | None = None,
     channel_order: ChannelOrder | None = None,
+    **options: Any,
 ) -> RGBTModel:
     """Build a published network and load weights that its original code wrote.
 
@@ -44,27 +46,26 @@ def from_official(
         num_classes: K that you expect. None: as many as the weights have.
         channel_order: ``rgb`` or ``bgr``, the order in which the weights expect the colours. None: that of the official
             weights. You still give the model RGB images.
+        options: further ones of the network for :func:`cimnet.create_model`, where the original's evaluation and its
+            training differ, such as ``head_eps``. What is not given has the value that gives the published numbers.
 
     Returns:
         The model in evaluation mode on the CPU: in float64 if all weights are, otherwise in float32.
 
     Raises:
-        ConfigError: no published network has this name, or no such order of channels exists.
+        ConfigError: no published network has this name, or an option is not one of the network or is out of range.
         CheckpointError: the source cannot be used, or its weights belong to another network or to other classes.
     """
-    if name not in PUBLICATIONS:
-        near = difflib.get_close_matches(name, PUBLICATIONS, n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "see `cimnet models`"
-        raise ConfigError(f"'{name}' is not a published network whose official weights can be loaded: {hint}")
+    options = official_options(name, channel_order, options)
     place = str(source) if isinstance(source, str | Path) else "the state dict"
     weights = read_weights(source) if isinstance(source, str | Path) else take_weights(source, place)
-    found = _count_classes(name, weights) or num_classes or _ANY_CLASSES
+    found = _count_classes(name, options, weights) or num_classes or _ANY_CLASSES
     if num_classes not in (None, found):
         raise CheckpointError(
             f"{place}: its weights are for {found} classes, not {num_classes}; give as many class names"
         )
-    _require_fit(name, found, weights, place)
-    model = create_model(name, found, **official_options(name, channel_order))
+    _require_fit(name, options, found, weights, place)
+    model = create_model(name, found, **options)
     assert isinstance(model, ZooNetwork)
     if all(value.dtype == torch.float64 for value in weights.values() if value.is_floating_point()):
         model.double()  # first, or loading would round the weights
@@ -73,13 +74,36 @@ def from_official(
     return model.eval()
 
 
-def official_options(name: str, channel_order: ChannelOrder | None = None) -> dict[str, Any]:
-    """Options of :func:`cimnet.create_model` for a network with official weights."""
-    return {"channel_order": channel_order or PUBLICATIONS[name].channel_order}
+def official_options(
+    name: str, channel_order: ChannelOrder | None = None, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Options of :func:`cimnet.create_model` for a network with official weights, and ``options`` of the user.
+
+    Raises:
+        ConfigError: no published network has this name, or an option has no place beside given weights or no plain
+            value.
+    """
+    if name not in PUBLICATIONS:
+        near = difflib.get_close_matches(name, PUBLICATIONS, n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "see `cimnet models`"
+        raise ConfigError(f"'{name}' is not a published network whose official weights can be loaded: {hint}")
+    options = dict(options or {})
+    for key in ("name", "source", "num_classes", "channel_order", "pretrained"):
+        if key in options:
+            raise ConfigError(f"{key} has no place among the further options of {name}; leave it out")
+    try:
+        json.dumps(options)  # as a checkpoint keeps them
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"options of {name} are not plain values: {one_line(error)}") from error
+    return {"channel_order": channel_order or PUBLICATIONS[name].channel_order, **options}
 
 
 def official_model(
-    name: str, source: str | Path, classes: ClassList, channel_order: ChannelOrder | None = None
+    name: str,
+    source: str | Path,
+    classes: ClassList,
+    channel_order: ChannelOrder | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[RGBTModel, ModelInfo]:
     """The model of :func:`from_official` in float32, and its description.
 
@@ -87,13 +111,14 @@ def official_model(
 
     Args:
         classes: their names and colours in the order of the weights' ids.
+        options: further ones of the network.
 
     Raises:
         ConfigError, CheckpointError: as :func:`from_official`.
     """
-    model = from_official(name, source, len(classes.names), channel_order).float()
+    options = official_options(name, channel_order, options)
+    model = from_official(name, source, len(classes.names), **options).float()
     _require_finite(model, str(source))
-    options = official_options(name, channel_order)
     return model, ModelInfo(name, options, classes.names, classes.colors, thermal_dtype="uint8")
 
 
@@ -104,11 +129,12 @@ def import_official(
     out: Path,
     channel_order: ChannelOrder | None = None,
     overwrite: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> RGBTModel:
     """Write official weights as a checkpoint of this package.
 
     Args:
-        name, source, classes, channel_order: see :func:`official_model`.
+        name, source, classes, channel_order, options: see :func:`official_model`.
         out: ``.safetensors`` file.
         overwrite: replace ``out`` where it exists.
 
@@ -121,23 +147,27 @@ def import_official(
     refuse_inputs_as_outputs([out], [source])
     if out.exists() and not overwrite:
         raise CimnetError(f"{out}: exists; choose another --out, or --overwrite to replace it")
-    model, info = official_model(name, source, classes, channel_order)
+    model, info = official_model(name, source, classes, channel_order, options)
     save_checkpoint(out, model, info)
     return model
 
 
 @lru_cache(64)
-def _outline(name: str, num_classes: int) -> tuple[ZooNetwork, dict[str, Shape]]:
-    """A network without its numbers, and the shapes of its weights by their names in the original's files."""
+def _outline(name: str, num_classes: int, options: str = "{}") -> tuple[ZooNetwork, dict[str, Shape]]:
+    """A network without its numbers, and the shapes of its weights by their names in the original's files.
+
+    Args:
+        options: of the network, as JSON.
+    """
     with Outline(10**9, 10**5):
-        model = outline_model(name, num_classes)
+        model = outline_model(name, num_classes, **json.loads(options))
     assert isinstance(model, ZooNetwork)
     return model, {key: tuple(value.shape) for key, value in model.official_state().items()}
 
 
-def _count_classes(name: str, weights: Mapping[str, Tensor]) -> int | None:
+def _count_classes(name: str, options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> int | None:
     """K by the first weight whose size depends on it; None where the file has none of them."""
-    shapes, more = (_outline(name, count)[1] for count in (_ANY_CLASSES, _ANY_CLASSES + 1))
+    shapes, more = (_outline(name, count, json.dumps(options))[1] for count in (_ANY_CLASSES, _ANY_CLASSES + 1))
     for key, shape in shapes.items():
         if more[key] == shape or key not in weights or weights[key].ndim != len(shape):
             continue
@@ -148,13 +178,15 @@ def _count_classes(name: str, weights: Mapping[str, Tensor]) -> int | None:
     return None
 
 
-def _require_fit(name: str, num_classes: int, weights: Mapping[str, Tensor], place: str) -> None:
+def _require_fit(
+    name: str, options: Mapping[str, Any], num_classes: int, weights: Mapping[str, Tensor], place: str
+) -> None:
     """Refuse weights that are not exactly those of a network.
 
     Raises:
         CheckpointError: naming the first ones, and the network that they look like.
     """
-    model, shapes = _outline(name, num_classes)
+    model, shapes = _outline(name, num_classes, json.dumps(options))
     missing = [key for key in shapes if key not in weights and not _may_be_missing(model, key)]
     unknown = [] if getattr(model, "extra_allowed", False) else [key for key in weights if key not in shapes]
     wrong = [key for key, shape in shapes.items() if key in weights and tuple(weights[key].shape) != shape]

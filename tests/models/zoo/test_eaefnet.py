@@ -183,6 +183,20 @@ def test_the_model_for_pst900_evaluates_the_second_head_alone() -> None:
     assert (first.logits - output.logits).abs().max() > 1e-3
 
 
+def test_the_model_for_pst900_can_evaluate_the_sum() -> None:
+    """As the tests during the original's training; its training itself does not change."""
+    second, both = EAEFNetPST(CLASSES, 18).eval(), EAEFNetPST(CLASSES, 18, heads="sum").eval()
+    both.load_state_dict(second.state_dict())
+    inputs = images(1, (40, 64))
+    summed = both(*inputs).logits
+    output = _training_output(second, *inputs)
+    [first] = output.auxiliary
+    torch.testing.assert_close(summed, output.logits + first.logits)
+    trained = _training_output(both, *inputs)
+    torch.testing.assert_close(trained.logits, output.logits)
+    torch.testing.assert_close(trained.auxiliary[0].logits, first.logits)
+
+
 def test_the_model_for_pst900_takes_values_up_to_255() -> None:
     rgb, thermal, _ = EAEFNetPST(CLASSES, 18).eval().network_input(*images(1, (32, 32)))
     assert 250 < rgb.max() <= 255.001
@@ -214,6 +228,8 @@ def test_use_se(use_se: Any, training: int, evaluation: int) -> None:
         ("eaefnet_resnet50", {"gate": "pair"}),
         ("eaefnet_resnet50", {"use_se": "often"}),
         ("eaefnet_pst_resnet50", {"use_se": False}),
+        ("eaefnet_pst_resnet50", {"heads": "first"}),
+        ("eaefnet_resnet50", {"heads": "sum"}),
         ("eaefnet_resnet50", {"depth": 18}),
         ("eaefnet_resnet50", {"widths": (8, 16, 20, 32)}),
     ],

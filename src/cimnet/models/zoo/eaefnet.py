@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ from cimnet.models.zoo.resnet import RENAMES, register_depths, resnet_pair
 
 BYTES = InputStatistics((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), (0.0,), (1 / 255,))
 """The model for PST900 takes values in 0..255."""
+Heads = Literal["second", "sum"]
 
 _CONTEXTS = {
     **{"rfb2_1": "high.2", "rfb3_1": "high.3", "rfb4_1": "high.4"},
@@ -191,9 +192,12 @@ class EAEFNet(ZooNetwork):
 class EAEFNetPST(EAEFNet):
     """The model for PST900; the arguments are those of :class:`EAEFNet` without ``use_se``: it always weighs channels.
 
-    The logits are those of the second head, which is what the original evaluates. In training, the first head is
-    auxiliary; the original's weights are 0.4 for the first and 0.5 for the second. It resizes images and labels to
-    480×640 before it trains and evaluates.
+    In training, the logits are those of the second head and the first head is auxiliary; the original's weights are 0.4
+    for the first and 0.5 for the second. It resizes images and labels to 480×640 before it trains and evaluates.
+
+    Args:
+        heads: which heads give the logits in evaluation: ``second``, as in the script that gives the published score,
+            or ``sum``, as in the tests during the original's training.
     """
 
     renames: ClassVar[Renames] = (
@@ -211,10 +215,13 @@ class EAEFNetPST(EAEFNet):
         depth: int = 152,
         *,
         gate: Gate = "image",
+        heads: Heads = "second",
         channel_order: ChannelOrder = "rgb",
         input_scale: float = 1.0,
         pretrained: bool = False,
     ) -> None:
+        if heads not in ("second", "sum"):
+            raise ValueError(f"heads is '{heads}', choose second or sum")
         super().__init__(
             num_classes,
             depth,
@@ -224,14 +231,15 @@ class EAEFNetPST(EAEFNet):
             input_scale=input_scale,
             pretrained=pretrained,
         )
+        self.heads = heads
 
     def from_heads(
         self, low: Tensor, maps: tuple[Tensor, Tensor, Tensor], image: Tensor, size: tuple[int, int]
     ) -> Output:
         """See :meth:`EAEFNet.from_heads`."""
-        output = self.output(low, image, size)
         if not self.training:
-            return output
+            return self.output(low + self.first_head(maps) if self.heads == "sum" else low, image, size)
+        output = self.output(low, image, size)
         first = self.output(self.first_head(maps), image, size).logits
         return output._replace(auxiliary=(Auxiliary(first, weight=0.4 / 0.5),))
 

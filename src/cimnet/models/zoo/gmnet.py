@@ -6,8 +6,8 @@ are used for the classes and 356,066 more for the two heads of training.
 
 Deep maps of both sensors say what is where, and shallow ones say where it ends. Three heads learn three labels: the
 classes, the foreground, and the borders between classes. The classes do not depend on the other two heads, nor on the
-shallow maps, so these are left out in evaluation mode. The authors published no training code: that the three losses
-count alike is an assumption.
+shallow maps, so these are left out in evaluation mode. The authors published no training code. The class weights of
+the two heads stand beside their data set; that the three losses count alike is an assumption.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from cimnet.models.zoo.resnet import resnet_pair
 STATISTICS = InputStatistics(thermal_mean=(0.449,), thermal_std=(0.226,))
 WIDTH = 64
 """Channels of everything behind the deep fusion."""
+FOREGROUND_WEIGHTS, BOUNDARY_WEIGHTS = (1.5121, 10.2388), (1.4459, 23.7228)
+"""Of the heads' two classes in the loss, as the original has them for MFNet: 1 / ln(1.02 + share of the pixels)."""
 
 
 def _norm(in_channels: int, channels: int, kernel: tuple[int, int] = (3, 3), dilation: int = 1) -> nn.Sequential:
@@ -231,8 +233,8 @@ class GMNet(ZooNetwork):
         x = self.recomputed(self.detail1)(r0, t0) * half
         boundary = double(self.classify_boundary(self.recomputed(self.refine_boundary)(x)))
         heads = (
-            Auxiliary(self.output(foreground, image, size).logits, target="foreground"),
-            Auxiliary(self.output(boundary, image, size).logits, target="boundary"),
+            Auxiliary(self.output(foreground, image, size).logits, 1.0, "foreground", FOREGROUND_WEIGHTS),
+            Auxiliary(self.output(boundary, image, size).logits, 1.0, "boundary", BOUNDARY_WEIGHTS),
         )
         return output._replace(auxiliary=heads)
 

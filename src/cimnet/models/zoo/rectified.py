@@ -33,6 +33,9 @@ class RectifiedStreams(ZooNetwork):
         embedding: number of channels inside the head.
         channel_order: order in which the weights expect the colours, ``rgb`` or ``bgr``. Callers always pass RGB.
         input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
 
     least = 29  # the first stage's attention needs 8×8 positions
@@ -51,6 +54,8 @@ class RectifiedStreams(ZooNetwork):
         input_scale: float = 1.0,
     ) -> None:
         super().__init__(num_classes, statistics, channel_order, input_scale)
+        if not isinstance(head_eps, int | float) or not 0 < head_eps < 1:
+            raise ValueError(f"head_eps is {head_eps!r}, it must be a number above 0 and below 1")
         channels = encoder_rgb.channels
         self.encoder_rgb, self.encoder_thermal = encoder_rgb, encoder_thermal
         self.rectify = nn.ModuleList(FRM(c) for c in channels)
