@@ -285,9 +285,14 @@ def test_one_row_in_the_list_of_runs(recipe: Recipe, tmp_path: Path) -> None:
     row = dict(zip(header, rows[0], strict=True))
     assert (row["seed"], row["epochs"], row["mIoU on val"]) == ("0, 1", "6/6 folds", "")
     assert "±" in row["mIoU on test"]
+    folds = result.to_dict()["miou_over_folds"]
+    assert row["mean of folds"] == f"{100 * folds['mean']:.1f} ± {100 * folds['standard_deviation']:.1f}"
+    assert dict(zip(header, rows[1], strict=True))["mean of folds"] == ""
     assert len(table(found, group=True)[1]) == 2
     content = found[0].to_dict()
     assert (content["folds_done"], content["folds_planned"], content["epochs_planned"]) == (6, 6, 6)
+    assert content["test_over_folds"] == folds
+    assert content["test_over_seeds"]["mean"] == pytest.approx(content["test"])
     assert len(find_runs([out / "cross" / "seed0"])) == 3  # looked into, its runs are runs
     (out / "cross" / "cross_validation.json").write_text("{}")
     with pytest.raises(CimnetError, match=r"cross_validation\.json: cannot be read"):
