@@ -29,7 +29,7 @@ from cimnet.inference import load
 from cimnet.utils.files import write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
-from evidence import circumstances, say
+from evidence import EVIDENCE_FOLDER, circumstances, say
 
 MODELS = {
     "CIMNet": "cimnet",
@@ -39,7 +39,7 @@ MODELS = {
     "thermal only": "thermal_only",
 }
 LABELS = ("pseudo-labels", "with boxes")
-EVIDENCE = Path(__file__).resolve().parent.parent / "docs" / "evidence" / "objects.json"
+EVIDENCE = EVIDENCE_FOLDER / "objects.json"
 SCORED = "scored"
 """Name of the list of the pairs that are scored: all that are not in train."""
 COLUMNS = (
