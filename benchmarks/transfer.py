@@ -5,11 +5,11 @@ pairs, at 10, 25, 50 and 100 % of the training pairs.
     OMP_NUM_THREADS=1 nice python benchmarks/transfer.py apple --data data/apple --out runs/transfer/apple
     OMP_NUM_THREADS=1 nice python benchmarks/transfer.py msrs-real --data data/msrs-real --out runs/transfer/msrs-real
 
-The pairs are divided into folds that keep groups together: frames of one arrangement and crops of one piece of ground,
-as in cross_validation.py (OUT/groups.csv lists them), and photographs that look alike. Another division than that of the
-runs in OUT is refused. Run k is tested on fold k, fold k + 1 is val, and the others are for training. Its smaller shares
-are parts of its larger ones. Both beginnings see the same pairs with the same seed, recipe and number of steps, so their
-difference is taken run by run. The last epoch counts; nothing is chosen.
+The pairs are divided into folds that keep groups together: frames of one arrangement and crops of one piece of
+ground, as in cross_validation.py (OUT/groups.csv lists them), and photographs that look alike. Another division than
+that of the runs in OUT is refused. Run k is tested on fold k, fold k + 1 is val, and the others are for training. Its
+smaller shares are parts of its larger ones. Both beginnings see the same pairs with the same seed, recipe and number
+of steps, so their difference is taken run by run. The last epoch counts; nothing is chosen.
 
 Finished runs are kept and interrupted ones go on, so the command can be repeated. After each run the scores go into the
 JSON file, beside those of other data sets, and its tables into the Markdown file.

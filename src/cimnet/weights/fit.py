@@ -85,9 +85,7 @@ class Fit:
         if self.classes:
             parts.append(f"classifier of {', '.join(self.classes)}")
         if self.by_number:
-            parts.append(
-                "classifier taken by number: the weights name no classes, so check that both lists are the same"
-            )
+            parts.append("classifier taken by number: the weights name no classes, so check that both lists agree")
         if self.random or self.partial:
             parts.append(f"at random: {_modules([*self.random, *self.partial])}")
         if self.unused:
