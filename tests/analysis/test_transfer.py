@@ -105,7 +105,7 @@ def test_finished_runs_are_kept_and_another_starter_is_refused(
 
 
 def test_arrangements_are_in_one_fold(open_script: OpenScript, tmp_path: Path) -> None:
-    """Frames of one arrangement may look unlike, since the turntable moves; their objects say that they belong together."""
+    """Frames of one arrangement may look unlike, since the turntable moves; their objects tell."""
     script = open_script("transfer.py")
     names = [f"{number:03d}" for number in range(12)]
     root = make_folder(tmp_path / "data", names=names)
