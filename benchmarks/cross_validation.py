@@ -35,9 +35,9 @@ from cimnet.utils.files import csv_text, write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.numbers import format_number
 from cimnet.utils.tables import markdown_table
-from evidence import merge, say
+from evidence import EVIDENCE_FOLDER, merge, say
 
-EVIDENCE = Path("docs/evidence/cross_validation.json")
+EVIDENCE = EVIDENCE_FOLDER / "cross_validation.json"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from cimnet.training.recipe import load_recipe
 from cimnet.training.setup import open_splits
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
-from evidence import merge, say
+from evidence import EVIDENCE_FOLDER, merge, say
 
 NETWORKS = {
     "cimnet_resnet18": "CIMNet, ResNet-18",
@@ -38,7 +38,7 @@ NETWORKS = {
     "small_cmnext_mit_b0": "CMNeXt, MiT-B0",
     "small_sigma": "Sigma, narrow and shallow",
 }
-EVIDENCE = Path("docs/evidence/equal_budgets.json")
+EVIDENCE = EVIDENCE_FOLDER / "equal_budgets.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

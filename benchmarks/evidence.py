@@ -21,7 +21,8 @@ from filelock import FileLock
 
 from cimnet.utils.files import write_text
 
-EVIDENCE = Path(__file__).resolve().parent.parent / "docs" / "evidence" / "speed.json"
+EVIDENCE_FOLDER = Path(__file__).resolve().parent.parent / "docs" / "evidence"
+EVIDENCE = EVIDENCE_FOLDER / "speed.json"
 
 
 def record(key: str, figures: dict[str, Any], file: Path = EVIDENCE) -> None:

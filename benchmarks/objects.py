@@ -6,7 +6,9 @@
 Every model is trained on the split train, once by its labels as they are and once with the boxes of the same pairs
 painted on them (`cimnet data label boxes --outside keep`). All pairs outside train are scored; no box of theirs is
 trained on. Runs that are finished are kept and interrupted ones go on, so the command can be repeated after an
-interruption. After each run the scores go into the JSON file and its tables into the Markdown file beside it.
+interruption. After each run the scores go into the JSON file and its tables into the Markdown file beside it: for each
+model the share of the objects that it finds, and for each two models the difference on the same images, with a paired
+bootstrap. Scores of a run that lack the images (of earlier versions) are made again from its checkpoint.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from cimnet.inference import load
 from cimnet.utils.files import write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
-from evidence import circumstances, say
+from evidence import EVIDENCE_FOLDER, circumstances, say
+from object_differences import Found, Scores, by_image, compare, difference_table
 
 MODELS = {
     "CIMNet": "cimnet",
@@ -39,7 +42,7 @@ MODELS = {
     "thermal only": "thermal_only",
 }
 LABELS = ("pseudo-labels", "with boxes")
-EVIDENCE = Path(__file__).resolve().parent.parent / "docs" / "evidence" / "objects.json"
+EVIDENCE = EVIDENCE_FOLDER / "objects.json"
 SCORED = "scored"
 """Name of the list of the pairs that are scored: all that are not in train."""
 COLUMNS = (
@@ -51,7 +54,6 @@ COLUMNS = (
     ("cars seen by RGB alone", "car", "all", "rgb"),
     ("cars seen by both", "car", "all", "both"),
 )
-Scores = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,7 +105,7 @@ def run(options: argparse.Namespace, labels: str, model: str, seed: int) -> None
     root, out = data_of(options, labels), options.out / labels.replace(" ", "_")
     Plan(options.recipe, root, out, [seed], options.set, say=say).run([variant])
     scored = boxes_json(options, labels, model, seed)
-    if not scored.is_file():
+    if not scored.is_file() or "by_image" not in json.loads(scored.read_text(encoding="utf-8")):
         predictor = load(scored.parent / "best.safetensors")
         data = predictor.open_dataset(root, SCORED, require_labels=False)
         boxes = boxes_of_pairs(read_boxes(options.boxes), data, options.map)
@@ -112,7 +114,7 @@ def run(options: argparse.Namespace, labels: str, model: str, seed: int) -> None
 
 def write(options: argparse.Namespace) -> str:
     """Put what is finished into the files. Returns the tables as Markdown."""
-    found = {
+    found: Found = {
         labels: {
             model: {
                 str(seed): json.loads(path.read_text(encoding="utf-8"))
@@ -123,15 +125,22 @@ def write(options: argparse.Namespace) -> str:
         }
         for labels in options.labels
     }
-    content = {"measured": circumstances(), "settings": options.set, "labels": compact(found)}
-    text = tables(found)
+    differences = list(compare(found))
+    content = {
+        "measured": circumstances(),
+        "settings": options.set,
+        "labels": compact(found),
+        "differences": compact(differences),
+        "by_image": by_image(found),
+    }
+    text = f"{tables(found)}\n{difference_table(differences)}" if differences else tables(found)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     write_text(options.json, json.dumps(content, separators=(",", ":")) + "\n")
     write_text(options.json.with_suffix(".md"), text)
     return text
 
 
-def tables(found: dict[str, dict[str, dict[str, Scores]]]) -> str:
+def tables(found: Found) -> str:
     """Markdown: for each share of a box a table of recall, and one of precision."""
     runs = [
         (labels, model, list(seeds.values()))
@@ -142,7 +151,8 @@ def tables(found: dict[str, dict[str, dict[str, Scores]]]) -> str:
     first = runs[0][2][0]
     parts = [
         "# Objects found, by the sensor that sees them\n\nPer cent: mean ± standard deviation over the seeds, and in "
-        "brackets the mean ends of the 95% intervals over images. In brackets in the head: objects.\n"
+        "brackets the ends of the 95% intervals over images, each the mean of the seeds' own. In brackets in the "
+        "head: objects.\n"
     ]
     for share in first["shares"]:
         totals = [recall(first, share, *column) for _, *column in COLUMNS]
@@ -189,11 +199,14 @@ def precision(scores: Scores, class_name: str, scene: str) -> Scores | None:
     return next((row for row in scores["precision"] if (row["class_name"], row["scene"]) == (class_name, scene)), None)
 
 
+LEFT_OUT = ("wilson", "value", "classes", "by_image")
+
+
 def compact(value: Any) -> Any:
-    """Scores with intervals of three digits, and without what follows from the rest."""
+    """Scores with intervals of three digits, and without what follows from the rest or stands elsewhere."""
     if isinstance(value, dict):
-        return {key: compact(inner) for key, inner in value.items() if key not in ("wilson", "value")}
-    if isinstance(value, list):
+        return {key: compact(inner) for key, inner in value.items() if key not in LEFT_OUT}
+    if isinstance(value, list | tuple):
         return [compact(inner) for inner in value]
     return round(value, 3) if isinstance(value, float) else value
 

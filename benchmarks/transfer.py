@@ -5,10 +5,11 @@ pairs, at 10, 25, 50 and 100 % of the training pairs.
     OMP_NUM_THREADS=1 nice python benchmarks/transfer.py apple --data data/apple --out runs/transfer/apple
     OMP_NUM_THREADS=1 nice python benchmarks/transfer.py msrs-real --data data/msrs-real --out runs/transfer/msrs-real
 
-The pairs are divided into folds that keep groups together (frames of one arrangement, crops of one piece of ground).
-Run k is tested on fold k, fold k + 1 is val, and the others are for training. Its smaller shares are parts of its
-larger ones. Both beginnings see the same pairs with the same seed, recipe and number of steps, so their difference is
-taken run by run. The last epoch counts; nothing is chosen.
+The pairs are divided into folds that keep groups together: frames of one arrangement and crops of one piece of
+ground, as in cross_validation.py (OUT/groups.csv lists them), and photographs that look alike. Another division than
+that of the runs in OUT is refused. Run k is tested on fold k, fold k + 1 is val, and the others are for training. Its
+smaller shares are parts of its larger ones. Both beginnings see the same pairs with the same seed, recipe and number
+of steps, so their difference is taken run by run. The last epoch counts; nothing is chosen.
 
 Finished runs are kept and interrupted ones go on, so the command can be repeated. After each run the scores go into the
 JSON file, beside those of other data sets, and its tables into the Markdown file.
@@ -17,10 +18,11 @@ JSON file, beside those of other data sets, and its tables into the Markdown fil
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +33,14 @@ from cimnet.data.io.split_lists import list_text, read_names
 from cimnet.errors import ConfigError
 from cimnet.evaluation.spread import spread
 from cimnet.training.recipe import load_recipe
-from cimnet.utils.files import write_text
+from cimnet.utils.files import csv_text, write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
 from cimnet.weights.locate import identity_of
-from evidence import merge, read, say
+from cross_validation import arrangements, orchard_parts
+from evidence import EVIDENCE_FOLDER, merge, read, say
 
-EVIDENCE = Path("docs/evidence/transfer.json")
+EVIDENCE = EVIDENCE_FOLDER / "transfer.json"
 STARTER_MODEL = ("model.explicit_alignment=true", "model.decode_alone=true", "model.exchange_dropout=1")
 """Both beginnings train the network that the starter is."""
 
@@ -49,24 +52,25 @@ class DataSet:
     Attributes:
         recipe, overrides: see :func:`cimnet.training.recipe.load_recipe`.
         lists: the lists whose pairs have labels.
-        groups: see :func:`cimnet.curation.split.split_dataset`.
+        groups: a function that gives the group of each pair of a data set, or what
+            :func:`cimnet.curation.split.split_dataset` takes.
         folds: number of folds.
     """
 
     recipe: str
     overrides: tuple[str, ...]
     lists: tuple[str, ...]
-    groups: str
+    groups: Callable[[Path], dict[str, str]] | str
     folds: int
 
 
 DATA_SETS = {
-    "mm5": DataSet("small_mm5", (), ("train", "val", "test"), "near", 5),
+    "mm5": DataSet("small_mm5", (), ("train", "val", "test"), arrangements, 5),
     "apple": DataSet(
         "own",
         ("augmentation.crop=[192,256]", "data.workers=0", "data.cache=ram"),
         ("train", "val", "test"),
-        r"(1_(?=[1-7]$)|1(?=_\d+$)|2_11|2_16|[ce]).*",  # crops that share ground, as the data set's notes say
+        orchard_parts,
         6,
     ),
     "msrs-real": DataSet("msrs_real", ("data.val=val",), ("train", "test"), "near", 4),
@@ -99,18 +103,15 @@ class Transfer:
         self.options, self.known = options, DATA_SETS[options.dataset]
         self.recipe = options.recipe or self.known.recipe
         self.starter = identity_of("starter")
-        before = read(options.json).get(options.dataset, {}).get("starter", self.starter)
-        if before != self.starter:
-            raise ConfigError(
-                f"{options.json}: its {options.dataset} is of another starter; choose another --json, --out"
-            )
         root = f"data.root={json.dumps(str(options.data))}"
         self.batch = load_recipe(self.recipe, [root, *self.known.overrides, *options.set]).training.batch_size
         self.scores: dict[str, dict[str, dict[str, float | None]]] = {}
+        self.lists = ""  # digest of the folds
 
     def run(self) -> None:
         """Train and score everything that is missing, the smallest shares first."""
         folds = self.folds()
+        self.require_same(folds)
         tested = range(self.options.runs or len(folds))
         for share in self.options.shares:
             for number in tested:
@@ -122,10 +123,31 @@ class Transfer:
         everything = self.view("labelled", {"labelled": self.labelled()})
         parts = {f"fold{k}": 1 / self.known.folds for k in range(self.known.folds)}
         classes = load_recipe(self.recipe, list(self.known.overrides)).data.classes
+        groups = self.known.groups
+        if not isinstance(groups, str):
+            table = self.options.out / "groups.csv"
+            write_text(table, csv_text(("name", "group"), groups(self.options.data).items()))
+            groups = str(table)
         division = split_dataset(
-            everything, parts=parts, of="labelled", groups=self.known.groups, classes=classes, out=self.options.out
+            everything, parts=parts, of="labelled", groups=groups, classes=classes, out=self.options.out
         )
         return [division.names[part] for part in parts]
+
+    def require_same(self, folds: list[list[str]]) -> None:
+        """Refuse runs and scores that were made with other folds or another starter: their pairs are not these."""
+        text = json.dumps(folds) + "\n"
+        self.lists = hashlib.sha256(text.encode()).hexdigest()[:16]
+        record: Path = self.options.out / f"{self.options.dataset}_folds.json"
+        made = any(self.options.out.glob(f"{self.options.dataset}_*_seed*"))
+        if (record.read_text(encoding="utf-8") if record.is_file() else made * "unknown") not in ("", text):
+            raise ConfigError(f"{self.options.out}: holds runs on other folds than these; choose another --out")
+        before = read(self.options.json).get(self.options.dataset)
+        for key, what in (("starter", "of another starter"), ("lists", "of other folds")):
+            if before is not None and before.get(key) != getattr(self, key):
+                raise ConfigError(
+                    f"{self.options.json}: its {self.options.dataset} is {what}; choose another --json and --out"
+                )
+        write_text(record, text)
 
     def labelled(self) -> list[str]:
         """Names of all pairs that have a label."""
@@ -175,6 +197,7 @@ class Transfer:
             "recipe": Path(self.recipe).stem,
             "steps": self.options.steps,
             "folds": self.known.folds,
+            "lists": self.lists,
             "miou": self.scores,
         }
         return merge(self.options.json, self.options.dataset, content, table)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cimnet.checkpoint import ModelInfo, save_checkpoint
@@ -15,7 +17,7 @@ from cimnet.errors import ConfigError
 from cimnet.models import create_model
 from cimnet.weights import locate
 from tests.conftest import one_thread, write_recipe
-from tests.fakes.layouts import CLASSES, make_folder
+from tests.fakes.layouts import CLASSES, make_folder, save_array
 
 from .conftest import OpenScript
 
@@ -102,14 +104,32 @@ def test_finished_runs_are_kept_and_another_starter_is_refused(
         script["main"](once)
 
 
-def test_crops_of_apples_that_share_ground_stay_together(script: Script) -> None:
-    from cimnet.curation.split.groups import _by_pattern
+def test_arrangements_are_in_one_fold(open_script: OpenScript, tmp_path: Path) -> None:
+    """Frames of one arrangement may look unlike, since the turntable moves; their objects tell."""
+    script = open_script("transfer.py")
+    names = [f"{number:03d}" for number in range(12)]
+    root = make_folder(tmp_path / "data", names=names)
+    for number, name in enumerate(names):  # four arrangements of three frames
+        save_array(root / "labels_fine" / f"{name}.png", np.full((4, 8), 1 + number // 3, np.uint8))
+    options = argparse.Namespace(
+        dataset="mm5", data=root, out=tmp_path / "runs", json=tmp_path / "t.json", set=[], steps=1,
+        recipe=str(write_recipe(tmp_path / "tiny.yaml", root)),
+    )  # fmt: skip
+    script["DATA_SETS"]["mm5"] = replace(script["DATA_SETS"]["mm5"], folds=4)
+    folds = script["Transfer"](options).folds()
+    assert sorted(sorted(fold) for fold in folds) == [names[k : k + 3] for k in range(0, 12, 3)]
+    assert "000,from 000" in (tmp_path / "runs" / "groups.csv").read_text()
 
-    names = ["1_1", "1_7", "1_8", "1_10", "2_11-1", "2_11-2", "2_16-6", "c_12", "e_21", "e_23"]
-    groups = _by_pattern(names, script["DATA_SETS"]["apple"].groups)
-    found: dict[str, list[str]] = {}
-    for name, group in groups.items():
-        found.setdefault(group, []).append(name)
-    assert sorted(found.values()) == sorted(
-        [["1_1", "1_7"], ["1_8", "1_10"], ["2_11-1", "2_11-2"], ["2_16-6"], ["c_12"], ["e_21", "e_23"]]
-    )
+
+def test_runs_on_other_folds_are_refused(script: Script, arguments: list[str], tmp_path: Path) -> None:
+    once = [*arguments[:-2], "100", "--runs", "1"]
+    script["main"](once)
+    script["DATA_SETS"]["mm5"] = replace(script["DATA_SETS"]["mm5"], folds=4)
+    with pytest.raises(ConfigError, match="runs: holds runs on other folds than these; choose another --out"):
+        script["main"](once)
+    other = [str(tmp_path / "other") if word == str(tmp_path / "runs") else word for word in once]
+    with pytest.raises(ConfigError, match=r"transfer\.json: its mm5 is of other folds; choose another --json"):
+        script["main"](other)
+    (tmp_path / "runs" / "mm5_folds.json").unlink()  # from before the folds were recorded
+    with pytest.raises(ConfigError, match="runs: holds runs on other folds"):
+        script["main"](once)

@@ -158,6 +158,30 @@ def test_an_interval_without_width_is_replaced() -> None:
     assert ImageBootstrap(4).ratio(np.array([1, 0, 0, 0]), np.array([3, 0, 0, 0]), independent=False).interval is None
 
 
+def test_a_difference_is_of_the_same_draws() -> None:
+    total, second = np.full(30, 5), np.arange(30) % 5
+    bootstrap = ImageBootstrap(30)
+    assert bootstrap.difference(second, second + 1, total) == pytest.approx((0.2, 0.2))
+    low, high = bootstrap.difference(second, second[::-1], total) or (0, 0)
+    assert low < 0 < high
+    assert bootstrap.difference(second, second, np.where(np.arange(30) == 3, 5, 0)) is None  # one image holds them all
+
+
+def test_what_is_written_can_be_read_and_compared() -> None:
+    result = BoxEvaluation(
+        ("ground", "person", "car"),
+        [image("a", "day", [(PERSON, "thermal", 0.1), (CAR, "rgb", 0.7)], 9, 4), image("b", "night", [])],
+        left_out=2,
+    )
+    content = json.loads(result.to_json())
+    assert content["by_image"][0]["objects"][1] == {"class_name": "car", "seen_in": "rgb", "share": 0.7}
+    assert content["by_image"][0]["pixels"] == {"person": {"predicted": 9, "inside": 4}}
+    again = BoxEvaluation.from_dict(content)
+    assert json.loads(again.to_json()) == content
+    found, total = again.hits(Group("person", "all", "one"), 0.1)
+    assert (found.tolist(), total.tolist()) == ([1, 0], [1, 0])
+
+
 # ---- over a data set
 
 

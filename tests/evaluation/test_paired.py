@@ -8,6 +8,7 @@ import pytest
 from cimnet.errors import DataError
 from cimnet.evaluation import paired_difference, scores
 from cimnet.evaluation.metrics import Matrix
+from cimnet.evaluation.paired import expanded_percentiles
 
 PIXELS = 200
 
@@ -81,14 +82,49 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     assert np.mean(width) < 0.06  # an interval that holds everything is no interval
 
 
-def test_classes_without_true_pixels_do_not_judge() -> None:
-    """Class 2 has no true pixel: predicting some costs the class they are taken from, not a class with IoU 0."""
-    first = np.zeros((2, 3, 3), np.int64)
+def test_a_class_without_true_pixels_counts_as_in_the_scores() -> None:
+    """Class 2 has no true pixel: it is left out, or counts as 0 once it is predicted, here as everywhere."""
+    first = np.zeros((2, 4, 4), np.int64)
     first[:, 0, 0], first[:, 1, 1] = 10, 10
     second = first.copy()
     second[:, 0, 0], second[:, 0, 2] = 9, 1
     found = paired_difference(first, second, ["a", "b"])
-    assert (found.first, found.second) == pytest.approx((1, (0.9 + 1) / 2))
+    assert (found.first, found.second) == pytest.approx((1, (0.9 + 1 + 0) / 3))
+    assert (found.first, found.second) == pytest.approx((scores(first.sum(0)).miou, scores(second.sum(0)).miou))
+    assert (found.low, found.high) == pytest.approx((found.difference, found.difference))
+
+
+def test_a_class_that_a_draw_misses_is_left_out_for_both() -> None:
+    """Class 2 lies in group b alone; that the second model predicts it in group a costs class 0 there, no more."""
+    first = np.zeros((2, 3, 3), np.int64)
+    first[:, 0, 0], first[:, 1, 1], first[1, 2, 2] = 10, 10, 10
+    second = first.copy()
+    second[0, 0, 0], second[0, 0, 2] = 9, 1
+    found = paired_difference(first, second, ["a", "b"])
+    assert found.second == pytest.approx((19 / 20 + 1 + 10 / 11) / 3)
+    assert found.low == pytest.approx((0.9 + 1) / 2 - 1)  # group a twice
+
+
+@pytest.mark.parametrize("groups", [6, 26])
+def test_few_groups_widen_the_interval(groups: int) -> None:
+    """300 pairs of models without a true difference: at most 9 % of 95 % intervals may exclude 0. Plain percentiles
+    exclude it in 15 % with 6 groups."""
+    excluded = 0
+    for seed in range(300):
+        found = paired_difference(*two_models(1000 + seed, groups, 1, 0), draws=1000, seed=seed)
+        excluded += not found.low <= 0 <= found.high
+    assert excluded <= 27
+
+
+def test_the_percentiles_for_few_groups() -> None:
+    """For 6 groups: Student's t with 5 degrees of freedom, 2.5706, times √(6/5), as a normal tail."""
+    assert expanded_percentiles(6) == pytest.approx((0.2432, 99.7568), abs=1e-3)
+    assert expanded_percentiles(10_000) == pytest.approx((2.5, 97.5), abs=0.01)
+
+
+def test_few_groups_are_said() -> None:
+    assert "With 12 groups, fewer than 20" in (paired_difference(*two_models(0, 12, 1, 0)).warning or "")
+    assert paired_difference(*two_models(0, 20, 1, 0)).warning is None
 
 
 def test_a_rare_class_may_be_missing_from_a_draw() -> None:

@@ -59,6 +59,7 @@ def test_all_of_it(tmp_path: Path) -> None:
         same = torch.equal(model.state_dict()[key], value)
         assert same != key.startswith("thermal_"), key  # the images' statistics are those of the new data
     assert fit.sentence().endswith("parameters; classifier of ground, tree, car")
+    assert not fit.by_number
 
 
 def test_another_decoder_and_no_head_of_mutual_information(tmp_path: Path) -> None:
@@ -140,9 +141,12 @@ def test_weights_of_the_original_code(ending: str, tmp_path: Path) -> None:
         create_from(source, ZOO, tuple("abcdefghi"))
     model, fit = create_from(source, ZOO, tuple("abcdefghi"), channel_order="bgr")
     assert (fit.random, fit.unused) == ((), ())
+    assert fit.by_number
+    assert "classifier taken by number: the weights name no classes" in fit.sentence()
     assert all(torch.equal(model.state_dict()[key], value) for key, value in given.named_parameters())
     _, fit = create_from(source, ZOO, ("a", "b"), channel_order="rgb")  # the user's own training of the original code
     assert fit.classes == ()
+    assert not fit.by_number
     assert {key.rpartition(".")[0] for key in fit.random} == {next(iter(fit.random)).rpartition(".")[0]}
 
 

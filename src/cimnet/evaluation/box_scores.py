@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cimnet.data.boxes import PairBox
 from cimnet.evaluation.metrics import require_ids
+from cimnet.evaluation.paired import expanded_percentiles
 
 Ids = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.int64]
@@ -140,6 +141,27 @@ class ImageBootstrap:
         low, high = np.percentile(shares, (2.5, 97.5)) if shares.size else (0.0, 0.0)
         flat = (total > 0).sum() < 2 or low == high
         return Ratio(all_hits, all_total, wilson if flat else (float(low), float(high)), wilson)
+
+    def difference(self, first: Values, second: Values, total: Counts) -> tuple[float, float] | None:
+        """95 % interval of how much larger the share of one model is than that of another on the same objects.
+
+        Both see the same draws of images, so what makes an image hard for both does not widen the interval. It is
+        widened where few images hold objects, see :func:`cimnet.evaluation.paired.expanded_percentiles`.
+
+        Args:
+            first, second: hits of each model by image, (N,); means over seeds where there are several.
+            total: objects by image, (N,).
+
+        Returns:
+            The ends of the interval of ``second - first``, in -1..1; None where fewer than two images hold an object.
+        """
+        holding = int((total > 0).sum())
+        if self.weights is None or holding < 2:
+            return None
+        totals = self.weights @ total
+        change = (self.weights @ (second - first))[totals > 0] / totals[totals > 0]
+        low, high = np.percentile(change, expanded_percentiles(holding))
+        return float(low), float(high)
 
 
 __all__ = ["ImageBootstrap", "JudgedImage", "JudgedObject", "Ratio", "judge_image", "wilson_interval"]

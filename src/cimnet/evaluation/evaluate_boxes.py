@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ import torch
 from cimnet.data import RGBTDataset
 from cimnet.data.boxes import PairBoxes
 from cimnet.errors import DataError
-from cimnet.evaluation.box_scores import ImageBootstrap, JudgedImage, Ratio, judge_image
+from cimnet.evaluation.box_scores import Counts, ImageBootstrap, JudgedImage, JudgedObject, Ratio, judge_image
 from cimnet.evaluation.evaluate import Predict, load_pairs
 from cimnet.utils.numbers import format_percent, json_number, pluralize
 from cimnet.utils.tables import markdown_table
@@ -75,10 +75,13 @@ class BoxEvaluation:
 
     def recall(self, group: Group, share: float) -> Ratio:
         """Objects of a group of whose box at least `share` is predicted as their class."""
+        return self._bootstrap.ratio(*self.hits(group, share), independent=True)
+
+    def hits(self, group: Group, share: float) -> tuple[Counts, Counts]:
+        """By image, (N,) each: the objects of a group that are found as in :meth:`recall`, and all of them."""
         shares = [self._shares(image, group) for image in self.images]
         found = np.array([sum(value >= share for value in values) for values in shares], dtype=np.int64)
-        total = np.array([len(values) for values in shares], dtype=np.int64)
-        return self._bootstrap.ratio(found, total, independent=True)
+        return found, np.array([len(values) for values in shares], dtype=np.int64)
 
     def precision(self, class_name: str, scene: str = ALL) -> Ratio:
         """Pixels predicted as a class that lie inside any box of the class. Images without a box count."""
@@ -100,6 +103,7 @@ class BoxEvaluation:
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` writes: shares in 0..1, null where there is nothing to count."""
         return {
+            "classes": list(self.classes),
             "shares": list(SHARES),
             "images": len(self.images),
             "images_without_boxes": sum(not image.objects for image in self.images),
@@ -113,7 +117,34 @@ class BoxEvaluation:
                 for name in self.boxed
                 for scene in self._scene_groups
             ],
+            "by_image": [self._plain_image(image) for image in self.images],
         }
+
+    def _plain_image(self, image: JudgedImage) -> dict[str, Any]:
+        """What the sums are made of, so that two models can be compared image by image."""
+        pixels = {name: (image.predicted[k], image.inside[k]) for k, name in enumerate(self.classes)}
+        return {
+            "id": image.id,
+            "scene": image.scene,
+            "objects": [
+                {"class_name": self.classes[found.class_id], "seen_in": found.seen_in, "share": found.share}
+                for found in image.objects
+            ],
+            "pixels": {name: {"predicted": int(p), "inside": int(i)} for name, (p, i) in pixels.items() if p},
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> BoxEvaluation:
+        """The evaluation that :meth:`to_dict` wrote."""
+        classes, images = tuple(content["classes"]), []
+        number = {name: k for k, name in enumerate(classes)}
+        for entry in content["by_image"]:
+            objects = [JudgedObject(number[o["class_name"]], o["seen_in"], o["share"]) for o in entry["objects"]]
+            counts = np.zeros((2, len(classes)), np.int64)
+            for name, pixels in entry["pixels"].items():
+                counts[:, number[name]] = pixels["predicted"], pixels["inside"]
+            images.append(JudgedImage(entry["id"], entry["scene"], tuple(objects), *counts))
+        return cls(classes, images, content["images_left_out"])
 
     def to_json(self) -> str:
         """:meth:`to_dict` as text."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
 
 from cimnet.errors import DataError
 from cimnet.evaluation.metrics import Values
@@ -14,6 +16,8 @@ from cimnet.utils.numbers import pluralize
 
 Matrices = npt.NDArray[np.number]
 
+FEW_GROUPS = 20
+"""With fewer groups an interval is a rough guide."""
 _BLOCK = 1000  # draws at a time, so that many groups and classes need little memory
 
 
@@ -43,6 +47,36 @@ class PairedDifference:
         """Pooled mIoU of the second model less that of the first."""
         return self.second - self.first
 
+    @property
+    def warning(self) -> str | None:
+        """A sentence where there are too few groups to trust the interval."""
+        if self.groups >= FEW_GROUPS:
+            return None
+        return (
+            f"With {self.groups} groups, fewer than {FEW_GROUPS}, the interval is a rough guide: an interval that "
+            "barely excludes 0 is no evidence."
+        )
+
+
+def expanded_percentiles(groups: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The percentiles of bootstrap draws at which an interval ends, widened for few groups.
+
+    Plain percentiles (2.5 and 97.5 for 95 %) give too narrow an interval: draws vary less than the groups by a factor
+    of √((G - 1) / G), and a normal quantile stands where that of Student's t with G - 1 degrees of freedom belongs.
+    Both are corrected (Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69, 2015,
+    section 5.3, "expanded percentile interval").
+
+    Args:
+        groups: number of groups that are drawn from, G, at least 2.
+        confidence: probability of the interval, above 0 and below 1.
+
+    Returns:
+        The lower and the upper percentile, 0..100.
+    """
+    quantile = stdtrit(groups - 1, (1 - confidence) / 2) * math.sqrt(groups / (groups - 1))
+    tail = 100 * float(ndtr(quantile))
+    return tail, 100 - tail
+
 
 def paired_difference(
     first: Matrices,
@@ -57,12 +91,13 @@ def paired_difference(
 
     Groups (sequences, scenes, arrangements) are drawn with replacement, the same ones for both models. Each draw gives
     a difference of the two mIoU over all images of the drawn groups; the interval reaches from one percentile of these
-    differences to the other (the percentile method: Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-    chapter 13). Images of one group are alike, so drawing single images would give an interval that is too narrow. With
-    fewer than about 20 groups, the interval is still somewhat too narrow.
+    differences to the other (see :func:`expanded_percentiles`). Images of one group are alike, so drawing single images
+    would give an interval that is too narrow. With fewer than about 20 groups, or groups of very different size, the
+    interval is still somewhat too narrow.
 
-    The mean is taken over the classes that have true pixels among the images drawn: both models are then judged by the
-    same classes.
+    The pooled mIoU follows the rule of :func:`cimnet.evaluation.scores`: a class with neither true nor predicted pixels
+    is left out, and a class that is predicted and has no true pixel counts as 0. A draw or a group may miss the true
+    pixels of a class that other images have. That says nothing about a model, so the class is then left out for both.
 
     Args:
         first, second: (images, K, K), confusion matrices of each image by the two models, row = true class; floats if
@@ -89,17 +124,18 @@ def paired_difference(
     number_of = {name: number for number, name in enumerate(names)}
     rows = [number_of[group] for group in groups]
     counts = [_by_group(matrices, rows, len(names)) for matrices in (first, second)]
-    pooled = [float(_miou(count.sum(0))) for count in counts]
+    absent = counts[0][:, 1].sum(0) == 0
+    pooled = [float(_miou(count.sum(0), absent)) for count in counts]
     if np.isnan(pooled).any():
         raise DataError("no image has a labelled pixel; there is nothing to compare")
     random = np.random.default_rng(seed)
     found = []
     for start in range(0, draws, _BLOCK):
         times = random.multinomial(len(names), np.full(len(names), 1 / len(names)), min(_BLOCK, draws - start))
-        found.append(_miou(np.tensordot(times, counts[1], 1)) - _miou(np.tensordot(times, counts[0], 1)))
-    tail = 50 * (1 - confidence)
-    low, high = np.nanpercentile(np.concatenate(found), (tail, 100 - tail))
-    by_group = _miou(counts[1]) - _miou(counts[0])
+        drawn = [_miou(np.tensordot(times, count, 1), absent) for count in counts]
+        found.append(drawn[1] - drawn[0])
+    low, high = np.nanpercentile(np.concatenate(found), expanded_percentiles(len(names), confidence))
+    by_group = _miou(counts[1], absent) - _miou(counts[0], absent)
     better, worse = int((by_group > 0).sum()), int((by_group < 0).sum())
     return PairedDifference(pooled[0], pooled[1], float(low), float(high), confidence, len(names), better, worse)
 
@@ -112,11 +148,12 @@ def _by_group(matrices: Matrices, rows: Sequence[int], groups: int) -> Values:
     return total
 
 
-def _miou(counts: Values) -> Values:
-    """Mean IoU over the classes with true pixels, of counts (…, 3, K); NaN where there are none."""
+def _miou(counts: Values, absent: npt.NDArray[np.bool_]) -> Values:
+    """Mean IoU of counts (…, 3, K) over the classes with true pixels and, of the classes that are ``absent`` from all
+    images (K,), over those that are predicted; NaN where there are none."""
     correct, true, predicted = np.moveaxis(counts, -2, 0)
-    judged = true > 0
     union = true + predicted - correct
+    judged = (true > 0) | (absent & (union > 0))
     iou = np.divide(correct, union, out=np.zeros_like(correct), where=judged)
     number = judged.sum(-1)
     return np.divide(iou.sum(-1), number, out=np.full(number.shape, np.nan), where=number > 0)

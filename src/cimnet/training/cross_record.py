@@ -38,7 +38,22 @@ class CrossRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """For the JSON of ``cimnet runs``."""
-        return {"seeds": list(self.seeds), "folds_done": self.done, "folds_planned": self.planned}
+        return {
+            "seeds": list(self.seeds),
+            "folds_done": self.done,
+            "folds_planned": self.planned,
+            "test_over_seeds": self.content.get("miou"),
+            "test_over_folds": self.content.get("miou_over_folds"),
+        }
+
+    @property
+    def over_folds(self) -> str:
+        """Mean ± sample standard deviation of the mIoU of single folds, in per cent; empty where it is not known."""
+        found = self.content.get("miou_over_folds") or {}
+        mean, deviation = found.get("mean"), found.get("standard_deviation")
+        if mean is None:
+            return ""
+        return f"{100 * mean:.1f}" if deviation is None else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
 
 
 def read_record(folder: Path) -> CrossRecord:

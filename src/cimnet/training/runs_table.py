@@ -20,6 +20,7 @@ from cimnet.utils.locks import is_locked
 SEED = "training.seed"
 NO_SETTING = READING | {"training.trackers", SEED}
 """Fields that make no other experiment."""
+TESTED, OF_FOLDS = "mIoU on test", "mean of folds"
 
 
 @dataclass(frozen=True)
@@ -191,36 +192,46 @@ def by_seed(runs: Sequence[Run]) -> list[list[Run]]:
 def table(runs: Sequence[Run], group: bool = False) -> tuple[list[str], list[list[str]]]:
     """Header and rows as text; ``group``: one row for the runs that differ in the seed alone, mean ± deviation."""
     fields = differences(runs)
-    tested = ["mIoU on test"] if any(run.test is not None for run in runs) else []
+    tested = [TESTED] if any(run.test is not None for run in runs) else []
+    tested += [OF_FOLDS] if any(run.cross is not None and run.cross.over_folds for run in runs) else []
     if group:
         header = ["runs", "model", "seeds", "mIoU on val", *tested, *fields]
-        return header, [_group_row(members, fields, bool(tested)) for members in by_seed(runs)]
+        return header, [_group_row(members, fields, tested) for members in by_seed(runs)]
     header = ["run", "model", "seed", "status", "epochs", "mIoU on val", *tested, "minutes", "started (UTC)", *fields]
-    return header, [_row(run, fields, bool(tested)) for run in runs]
+    return header, [_row(run, fields, tested) for run in runs]
 
 
-def _row(run: Run, fields: Sequence[str], tested: bool) -> list[str]:
+def _row(run: Run, fields: Sequence[str], tested: Sequence[str]) -> list[str]:
     best = "" if run.miou is None else f"{100 * run.miou:.1f} (epoch {run.best_epoch})"
     cells = [str(run.folder), run.recipe.model.name, _seeds(run), run.status]
     cross = run.cross
     cells += [f"{run.epochs}/{run.epochs_planned}" if cross is None else f"{cross.done}/{cross.planned} folds", best]
-    cells += [_scores(_tests(run))] if tested else []
+    cells += _test_cells([run], tested)
     cells += [f"{run.seconds / 60:.1f}", (run.started or "")[:16].replace("T", " ")]
     return [*cells, *(str(run.settings[field]) for field in fields)]
 
 
-def _group_row(runs: Sequence[Run], fields: Sequence[str], tested: bool) -> list[str]:
+def _group_row(runs: Sequence[Run], fields: Sequence[str], tested: Sequence[str]) -> list[str]:
     first = runs[0]
     seeds = ", ".join(map(_seeds, runs))
     cells = [str(first.folder if len(runs) == 1 else first.folder.parent), first.recipe.model.name, seeds]
     cells += [_scores([run.miou for run in runs])]
-    cells += [_scores([score for run in runs for score in _tests(run)])] if tested else []
+    cells += _test_cells(runs, tested)
     return [*cells, *(str(first.settings[field]) for field in fields)]
 
 
 def _seeds(run: Run) -> str:
     seeds = [run.recipe.training.seed] if run.cross is None else run.cross.seeds
     return ", ".join(map(str, seeds))
+
+
+def _test_cells(runs: Sequence[Run], tested: Sequence[str]) -> list[str]:
+    """The cells below the headings ``tested`` for runs that differ in the seed alone."""
+    cells = {
+        TESTED: _scores([score for run in runs for score in _tests(run)]),
+        OF_FOLDS: ", ".join(run.cross.over_folds for run in runs if run.cross is not None),
+    }
+    return [cells[heading] for heading in tested]
 
 
 def _tests(run: Run) -> Sequence[float | None]:

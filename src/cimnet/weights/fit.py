@@ -56,7 +56,9 @@ class Fit:
         weights, sha256: which ones.
         parameters: how many numbers of the model's parameters were loaded, and of how many.
         loaded: names of the tensors that were loaded as a whole.
-        classes: names of the classes whose rows of the classifier were loaded. By number: the weights name no classes.
+        classes: names of the classes whose rows of the classifier were loaded by name.
+        by_number: whether the classifier was loaded by number, because the weights name no classes: row 0 is class 0,
+            whatever either is called.
         random: names of the model's tensors of which nothing was loaded.
         partial: names of those of which some rows were loaded.
         unused: names of the weights' tensors that the model has no place for.
@@ -70,6 +72,7 @@ class Fit:
     random: tuple[str, ...]
     partial: tuple[str, ...]
     unused: tuple[str, ...]
+    by_number: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -81,6 +84,8 @@ class Fit:
         parts = [f"weights {self.weights}: loaded {done / 1e6:.2f} M of {of / 1e6:.2f} M parameters"]
         if self.classes:
             parts.append(f"classifier of {', '.join(self.classes)}")
+        if self.by_number:
+            parts.append("classifier taken by number: the weights name no classes, so check that both lists agree")
         if self.random or self.partial:
             parts.append(f"at random: {_modules([*self.random, *self.partial])}")
         if self.unused:
@@ -200,6 +205,7 @@ def load_what_fits(
         tuple(key for key in state if key not in taken and key not in partial),
         tuple(partial),
         tuple(key for key in given if key not in state and key.rpartition(".")[2] not in _STATISTICS),
+        pairs is None and any(key in by_class for key in taken),
     )
 
 

@@ -38,7 +38,10 @@ def test_the_difference_of_two_models(runs: list[Path]) -> None:
     assert f"Against {runs[0]}" in text
     assert f"| {runs[1]} | pixel_mi | " in text
     assert "0 of 6 (worse: 6)" in text
+    assert "which model is better. With 6 groups, fewer than 20, the interval is a rough guide" in text
     content = found.to_dict()
+    assert found.paired.warning is not None
+    assert content["warning"] == found.paired.warning
     assert content["difference"] == pytest.approx(content["second"] - content["first"])
 
 

@@ -16,17 +16,19 @@ from cimnet.analysis import cross_validation
 from cimnet.analysis.cross_validation import cross_validate
 from cimnet.analysis.cross_validation.fold_lists import read_fold_lists
 from cimnet.analysis.cross_validation.held_out import read_held_out
+from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.curation.split.folds import divide_into_folds
 from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, ConfigError, DataError, Stopped
 from cimnet.evaluation import confusion_matrix, scores
 from cimnet.inference import load
-from cimnet.training.recipe import Recipe
+from cimnet.models import create_model
+from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.recipe_sections import SecondConfig
 from cimnet.training.runs_table import find_runs, table
 from cimnet.utils.locks import OutputLock
 from tests.conftest import Result, pixel_recipe, write_recipe
-from tests.fakes.layouts import make_folder
+from tests.fakes.layouts import CLASSES, make_folder
 
 from .conftest import NAMES
 
@@ -128,6 +130,18 @@ def test_all_folds_begin_with_the_same_weights(recipe: Recipe, tmp_path: Path, m
     weights.write_bytes(b"two")
     with pytest.raises(ConfigError, match=r"made with another weights \("):
         cross_validate(begun, out)
+
+
+def test_what_the_runs_say_is_passed_on_once(root: Path, tmp_path: Path) -> None:
+    """Which weights were loaded is said, and not again by each fold."""
+    name, options = "cimnet_test_resnet", {"widths": [16, 16, 20, 32], "decoder_channels": 16}
+    weights, said = tmp_path / "begin.safetensors", []
+    info = ModelInfo(name, options, tuple(CLASSES), ((0, 0, 0),) * len(CLASSES), thermal_dtype="uint8")
+    save_checkpoint(weights, create_model(name, len(CLASSES), **options), info)
+    recipe = load_recipe(write_recipe(tmp_path / "r.yaml", root, training={"epochs": 1}))
+    cross_validate(recipe.with_fields("model", weights=str(weights)), tmp_path / "cross", note=said.append)
+    assert len([line for line in said if line.startswith(f"weights {weights}: loaded ")]) == 1
+    assert len([line for line in said if "training changes" in line]) == 1
 
 
 def test_other_settings_lists_or_files_are_refused(recipe: Recipe, root: Path, tmp_path: Path) -> None:
@@ -285,9 +299,14 @@ def test_one_row_in_the_list_of_runs(recipe: Recipe, tmp_path: Path) -> None:
     row = dict(zip(header, rows[0], strict=True))
     assert (row["seed"], row["epochs"], row["mIoU on val"]) == ("0, 1", "6/6 folds", "")
     assert "±" in row["mIoU on test"]
+    folds = result.to_dict()["miou_over_folds"]
+    assert row["mean of folds"] == f"{100 * folds['mean']:.1f} ± {100 * folds['standard_deviation']:.1f}"
+    assert dict(zip(header, rows[1], strict=True))["mean of folds"] == ""
     assert len(table(found, group=True)[1]) == 2
     content = found[0].to_dict()
     assert (content["folds_done"], content["folds_planned"], content["epochs_planned"]) == (6, 6, 6)
+    assert content["test_over_folds"] == folds
+    assert content["test_over_seeds"]["mean"] == pytest.approx(content["test"])
     assert len(find_runs([out / "cross" / "seed0"])) == 3  # looked into, its runs are runs
     (out / "cross" / "cross_validation.json").write_text("{}")
     with pytest.raises(CimnetError, match=r"cross_validation\.json: cannot be read"):

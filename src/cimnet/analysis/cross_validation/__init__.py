@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -123,6 +123,7 @@ class _Work:
     lists: FoldLists
     report: Report | None
     note: Note
+    said: set[str] = field(default_factory=set)
 
     def folder(self, seed: int, fold: int) -> Path:
         return self.out / f"seed{seed}" / f"fold{fold}"
@@ -143,7 +144,7 @@ class _Work:
         self.note(f"{name} of {len(self.lists.names)} …")
         if not is_finished(folder, recipe):
             try:
-                train(recipe, folder, resume=True, report=self.report)
+                train(recipe, folder, resume=True, report=self.report, note=self.once)
             except Stopped as stopped:
                 raise Stopped(
                     f"stopped in {name}; everything is saved in {self.out}; repeat the command to resume",
@@ -152,6 +153,12 @@ class _Work:
         scored = self.score(folder, self.lists.split(fold, "test"))
         self.note(f"{name}: {pluralize(len(scored.ids), 'image')} tested")
         return scored
+
+    def once(self, sentence: str) -> None:
+        """Pass on what a run says of its data, weights and model, unless a run before it said the same."""
+        if sentence not in self.said:
+            self.said.add(sentence)
+            self.note(sentence)
 
     def score(self, folder: Path, split: str) -> HeldOut:
         """Score a finished run on its test part, and keep that beside it. The images are of the data set that the model

@@ -35,6 +35,7 @@ class Comparison:
             "model": self.model,
             "difference": self.paired.difference,
             **asdict(self.paired),
+            "warning": self.paired.warning,
         }
 
 
@@ -83,10 +84,12 @@ def comparison_table(found: Sequence[Comparison]) -> str:
         for comparison in found
     ]
     head = ["run", "model", "mIoU", "difference", "95% interval", "groups better"]
+    warning = f" {against.paired.warning}" if against.paired.warning else ""
     return (
         f"Against {against.against}, mIoU {100 * against.paired.first:.1f}:\n\n{markdown_table(head, rows, 'llr')}\n"
         "mIoU over all tested images, seeds averaged; differences in points. The interval is a bootstrap over "
-        f"{against.paired.groups} groups of images: if it contains 0, these images do not show which model is better.\n"
+        f"{against.paired.groups} groups of images: if it contains 0, these images do not show which model is better."
+        f"{warning}\n"
     )
 
 

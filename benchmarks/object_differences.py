@@ -1,0 +1,115 @@
+"""Differences between models by the objects that they find on the same images, for objects.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from cimnet.evaluation import BoxEvaluation
+from cimnet.evaluation.box_scores import Counts, ImageBootstrap, Values
+from cimnet.evaluation.evaluate_boxes import Group
+from cimnet.utils.numbers import format_number
+from cimnet.utils.tables import markdown_table
+
+COMPARED = (
+    ("people seen by one camera alone, 10%", Group("person", "all", "one"), 0.1),
+    ("30%", Group("person", "all", "one"), 0.3),
+    ("50%", Group("person", "all", "one"), 0.5),
+    ("people seen by both, 10%", Group("person", "all", "both"), 0.1),
+    ("cars seen by both, 10%", Group("car", "all", "both"), 0.1),
+)
+"""Columns of the table of differences: title, objects, and the share of a box that must be predicted."""
+Scores = dict[str, Any]
+Found = dict[str, dict[str, dict[str, Scores]]]
+"""Scores by labels, model and seed."""
+
+
+def compare(found: Found) -> Iterator[dict[str, Any]]:
+    """For each two models, trained on the same labels: how many more of the objects the first finds, over the seeds
+    that both have."""
+    for labels, models in found.items():
+        read = {model: evaluations(seeds) for model, seeds in models.items()}
+        for first, second in combinations(read, 2):
+            seeds = sorted(read[first].keys() & read[second].keys())
+            if not seeds:
+                continue
+            for title, group, share in COMPARED:
+                (hits, total), (others, _) = (
+                    mean_hits([read[model][seed] for seed in seeds], group, share) for model in (first, second)
+                )
+                yield {
+                    "labels": labels,
+                    "first": first,
+                    "second": second,
+                    "column": title,
+                    **group._asdict(),
+                    "share": share,
+                    "seeds": seeds,
+                    "difference": float((hits - others).sum() / total.sum()) if total.any() else None,
+                    "interval": ImageBootstrap(len(total)).difference(others, hits, total),
+                }
+
+
+def evaluations(seeds: dict[str, Scores]) -> dict[str, BoxEvaluation]:
+    """By seed, the scores that hold the images, in one order."""
+    found = {seed: BoxEvaluation.from_dict(scores) for seed, scores in seeds.items() if "by_image" in scores}
+    for evaluation in found.values():
+        evaluation.images.sort(key=lambda image: image.id)
+    return found
+
+
+def mean_hits(runs: Sequence[BoxEvaluation], group: Group, share: float) -> tuple[Values, Counts]:
+    """Objects found by image, mean over the seeds, and objects by image."""
+    counted = [run.hits(group, share) for run in runs]
+    return np.mean([hits for hits, _ in counted], axis=0), counted[0][1]
+
+
+def by_image(found: Found) -> list[dict[str, Any]]:
+    """What the differences are made of: for each column the objects of each image and how many each run finds."""
+    read = {labels: {model: evaluations(seeds) for model, seeds in models.items()} for labels, models in found.items()}
+    runs = [run for models in read.values() for seeds in models.values() for run in seeds.values()]
+    if not runs:
+        return []
+    return [
+        {
+            "column": title,
+            "images": [image.id for image in runs[0].images],
+            "objects": runs[0].hits(group, share)[1].tolist(),
+            "found": {
+                labels: {
+                    model: {seed: run.hits(group, share)[0].tolist() for seed, run in seeds.items()}
+                    for model, seeds in models.items()
+                }
+                for labels, models in read.items()
+            },
+        }
+        for title, group, share in COMPARED
+    ]
+
+
+def difference_table(differences: Sequence[dict[str, Any]]) -> str:
+    """Markdown: a row for each two models."""
+    rows: dict[tuple[str, ...], list[object]] = {}
+    for entry in differences:
+        names = (entry["labels"], f"{entry['first']} − {entry['second']}", str(len(entry["seeds"])))
+        rows.setdefault(names, list(names)).append(difference_cell(entry))
+    head = ["labels", "difference", "seeds", *(title for title, *_ in COMPARED)]
+    note = (
+        "Two models on the same images, in points: the difference of the means over the seeds, and its 95% interval by "
+        "a bootstrap over images, drawn for both at once. Where the interval holds 0, these images do not tell "
+        "the models apart. It does not hold what other seeds would do.\n"
+    )
+    return f"{note}\n{markdown_table(head, list(rows.values()), 'llr')}"
+
+
+def difference_cell(entry: dict[str, Any]) -> str:
+    """Difference and interval in points."""
+    if entry["difference"] is None:
+        return "–"
+    text = format_number(100 * entry["difference"], "+.1f")
+    if entry["interval"] is None:
+        return text
+    return f"{text} [{', '.join(format_number(100 * end, '+.1f') for end in entry['interval'])}]"
