@@ -33,7 +33,7 @@ notebooks: $(VENV)/ready
 	$(BIN)/python docs/_site/notebook_pages.py
 
 plugin:
-	mkdir -p dist && cd desktop/qgis && rm -f ../../dist/cimnet-qgis.zip && $(PYTHON) -m zipfile -c ../../dist/cimnet-qgis.zip cimnet
+	$(PYTHON) desktop/qgis/make_zip.py dist/cimnet-qgis.zip
 
 test: lint $(VENV)/ready
 	$(PYTEST)

@@ -26,18 +26,24 @@ def main() -> None:
     options = parser.parse_args()
     application = QgsApplication([], False)
     application.initQgis()
+    show(options.raster, options.polygons, options.picture)
+    application.exitQgis()
+
+
+def show(raster: str, polygons: str | None, picture: str | None) -> None:
+    """Open them. The layers are gone when this returns, as QGIS needs it before it ends."""
     print("QGIS", Qgis.QGIS_VERSION)
-    layer = QgsRasterLayer(options.raster, "classes")
+    layer = QgsRasterLayer(raster, "classes")
     assert layer.isValid(), layer.error().message()
-    print(options.raster, layer.crs().authid(), f"{layer.width()}×{layer.height()}", layer.extent().toString(1))
+    print(raster, layer.crs().authid(), f"{layer.width()}×{layer.height()}", layer.extent().toString(1))
     print("   ", layer.renderer().type(), [(entry.label, entry.color.name()) for entry in layer.renderer().classes()])
-    if options.polygons:
-        shapes = QgsVectorLayer(options.polygons, "polygons", "ogr")
+    if polygons:
+        shapes = QgsVectorLayer(polygons, "polygons", "ogr")
         assert shapes.isValid(), shapes.error().message()
         broken = sum(not feature.geometry().isGeosValid() for feature in shapes.getFeatures())
-        print(options.polygons, shapes.crs().authid(), f"{shapes.featureCount()} polygons, {broken} not valid")
+        print(polygons, shapes.crs().authid(), f"{shapes.featureCount()} polygons, {broken} not valid")
         print("   ", shapes.renderer().type(), [item.label() for item in shapes.renderer().legendSymbolItems()])
-    if options.picture:
+    if picture:
         settings = QgsMapSettings()
         settings.setLayers([layer])
         settings.setExtent(layer.extent())
@@ -46,8 +52,7 @@ def main() -> None:
         job = QgsMapRendererSequentialJob(settings)
         job.start()
         job.waitForFinished()
-        job.renderedImage().save(options.picture)
-    application.exitQgis()
+        job.renderedImage().save(picture)
 
 
 if __name__ == "__main__":

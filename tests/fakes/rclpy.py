@@ -48,12 +48,14 @@ class Bus:
 
     Attributes:
         published: messages by topic. qos: of publishers and subscribers, by topic. log: (level, text).
+        overridable: topics whose QoS parameters may change.
         parameters: given to the node. now: its clock, seconds.
     """
 
     def __init__(self) -> None:
         self.published: dict[str, list[Any]] = {}
         self.qos: dict[str, Any] = {}
+        self.overridable: set[str] = set()
         self.callbacks: dict[str, Callable[[Any], object]] = {}
         self.log: list[tuple[str, str]] = []
         self.parameters: dict[str, Any] = {}
@@ -83,8 +85,9 @@ def _node_class(bus: Bus) -> type:
                 now=lambda: SimpleNamespace(to_msg=lambda: Time(sec=7), nanoseconds=round(bus.now * 1e9))
             )
 
-        def create_publisher(self, kind: type, topic: str, qos: Any) -> Any:
+        def create_publisher(self, kind: type, topic: str, qos: Any, *, qos_overriding_options: Any = None) -> Any:
             bus.qos[topic] = qos
+            bus.overridable |= {topic} if qos_overriding_options else set()
 
             def publish(sent: Any) -> None:
                 assert isinstance(sent, kind)
@@ -92,8 +95,17 @@ def _node_class(bus: Bus) -> type:
 
             return SimpleNamespace(publish=publish)
 
-        def create_subscription(self, kind: type, topic: str, callback: Callable[[Any], object], qos: Any) -> None:
+        def create_subscription(
+            self,
+            kind: type,
+            topic: str,
+            callback: Callable[[Any], object],
+            qos: Any,
+            *,
+            qos_overriding_options: Any = None,
+        ) -> None:
             bus.qos[topic] = qos
+            bus.overridable |= {topic} if qos_overriding_options else set()
             bus.callbacks[topic] = callback
 
         def destroy_node(self) -> None:
@@ -115,6 +127,9 @@ def ros(monkeypatch: pytest.MonkeyPatch) -> Bus:
             "qos_profile_sensor_data": "sensor data",
             "DurabilityPolicy": SimpleNamespace(TRANSIENT_LOCAL="transient local"),
             "ReliabilityPolicy": SimpleNamespace(RELIABLE="reliable"),
+        },
+        "rclpy.qos_overriding_options": {
+            "QoSOverridingOptions": SimpleNamespace(with_default_policies=lambda: "history, depth, reliability")
         },
         "sensor_msgs": {},
         "sensor_msgs.msg": {"Image": Image},

@@ -163,11 +163,11 @@ def write(path: Path, content: dict[str, Any]) -> Path:
 def test_a_matrix_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_text(json.dumps({"status": "ok", "matrix": TRUE.tolist()}))
-    found = read_calibration(path, (24, 32))
+    found = read_calibration(path).mapping((24, 32))
     assert found.matrix is not None
     np.testing.assert_allclose(found.matrix, TRUE)
     homography = [*TRUE.tolist(), [0, 0, 1.0]]
-    positions = read_calibration(write(tmp_path / "h.yaml", {"matrix": homography}), (24, 32)).positions
+    positions = read_calibration(write(tmp_path / "h.yaml", {"matrix": homography})).mapping((24, 32)).positions
     assert positions is not None
     y, x = np.mgrid[:24, :32]
     np.testing.assert_allclose(
@@ -181,7 +181,7 @@ K = [[400.0, 0, 160], [0, 400, 120], [0, 0, 1]]
 def test_a_stereo_calibration_moves_by_focal_length_times_base_over_distance(tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="needs the extra align")
     content = {"K1": K, "K2": K, "R": np.eye(3).tolist(), "T": [0.1, 0, 0], "distance": 20.0}
-    positions = read_calibration(write(tmp_path / "c.yaml", content), (240, 320)).positions
+    positions = read_calibration(write(tmp_path / "c.yaml", content)).mapping((240, 320)).positions
     assert positions is not None
     y, x = np.mgrid[:240, :320]
     np.testing.assert_allclose(positions[..., 0] - x, 400 * 0.1 / 20, atol=1e-6)
@@ -192,7 +192,7 @@ def test_lenses_bend(tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="needs the extra align")
     content = {"K1": K, "K2": K, "R": np.eye(3).tolist(), "T": [0, 0, 0], "distance": 1.0, "D2": [-0.2, 0, 0, 0]}
     content["K2"] = {"rows": 3, "cols": 3, "dt": "d", "data": [v for row in K for v in row]}  # as OpenCV writes it
-    positions = read_calibration(write(tmp_path / "c.yaml", content), (240, 320)).positions
+    positions = read_calibration(write(tmp_path / "c.yaml", content)).mapping((240, 320)).positions
     assert positions is not None
     x, y = (300 - 160) / 400, (200 - 120) / 400
     factor = 1 - 0.2 * (x * x + y * y)
@@ -204,6 +204,7 @@ def test_lenses_bend(tmp_path: Path) -> None:
     [
         ({"distance": 0}, "distance: 0"),
         ({"R": [1, 2]}, "R: expected 3x3 numbers"),
+        ({"D1": [0.1, 0.2, 0.3]}, "D1: 3 coefficients; OpenCV knows 4, 5, 8, 12, 14"),
         ({"T": [0, "x", 0]}, "T: expected 3 numbers"),
         ({"matrix": [[1, 2], [3, 4]]}, "matrix must be 2x3 or 3x3, not 2x2"),
         ({"matrix": None}, "matrix"),
@@ -214,15 +215,15 @@ def test_calibrations_that_are_none(tmp_path: Path, change: dict[str, Any], word
         pytest.importorskip("cv2", reason="needs the extra align")
     content = {"K1": K, "K2": K, "R": np.eye(3).tolist(), "T": [0.1, 0, 0], "distance": 20.0, **change}
     with pytest.raises(DataError, match=words):
-        read_calibration(write(tmp_path / "c.yaml", content), (24, 32))
+        read_calibration(write(tmp_path / "c.yaml", content))
 
 
 def test_files_that_are_no_calibration(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither 'matrix' nor"):
-        read_calibration(write(tmp_path / "c.yaml", {"K1": K}), (24, 32))
+        read_calibration(write(tmp_path / "c.yaml", {"K1": K}))
     (tmp_path / "d.yaml").write_text("a: [")
     with pytest.raises(DataError, match="cannot be read as YAML"):
-        read_calibration(tmp_path / "d.yaml", (24, 32))
+        read_calibration(tmp_path / "d.yaml")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_files_that_are_no_calibration(tmp_path: Path) -> None:
 def test_calibrations_are_read_as_strangers_yaml(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(DataError, match=words) as caught:
-        read_calibration(tmp_path / "c.yaml", (24, 32))
+        read_calibration(tmp_path / "c.yaml")
     assert str(caught.value).startswith(f"{tmp_path}/c.yaml: ")
     assert "\n" not in str(caught.value)
 
@@ -252,7 +253,7 @@ def test_a_matrix_in_a_file_of_opencv(tmp_path: Path) -> None:
         "%YAML:1.0\n---\nmatrix: !!opencv-matrix\n   rows: 2\n   cols: 3\n   dt: d\n"
         "   data: [ 1., 0., 4., 0.,\n       1., 2.5 ]\n"
     )
-    np.testing.assert_allclose(read_calibration(tmp_path / "c.yml", (24, 32)).matrix, [[1, 0, 4], [0, 1, 2.5]])
+    np.testing.assert_allclose(read_calibration(tmp_path / "c.yml").mapping((24, 32)).matrix, [[1, 0, 4], [0, 1, 2.5]])
 
 
 def test_points_of_which_three_lie_on_one_line() -> None:
@@ -268,11 +269,11 @@ def test_a_file_as_opencv_writes_it(tmp_path: Path) -> None:
         file.write(key, np.array(value))
     file.write("distance", 20.0)
     file.release()
-    positions = read_calibration(tmp_path / "c.yml", (24, 32)).positions
+    positions = read_calibration(tmp_path / "c.yml").mapping((24, 32)).positions
     assert positions is not None
     np.testing.assert_allclose(positions[3, 5], [5 + 400 * 0.1 / 20, 3], atol=1e-6)
 
 
 def test_an_alignment_that_is_unknown_is_no_calibration(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="status is unknown"):
-        read_calibration(write(tmp_path / "c.yaml", {"status": "unknown", "matrix": None}), (24, 32))
+        read_calibration(write(tmp_path / "c.yaml", {"status": "unknown", "matrix": None}))

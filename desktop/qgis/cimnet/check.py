@@ -37,18 +37,17 @@ class CheckPair(CimnetAlgorithm):
         for name, text in (("DX", "Offset to the right, RGB pixels"), ("DY", "Offset down, RGB pixels")):
             self.addOutput(QgsProcessingOutputNumber(name, text))
         self.addOutput(QgsProcessingOutputNumber("CONFIDENCE", "Confidence, 0 to 1"))
-        self.add_python()
+        self.add_last()
 
     def processAlgorithm(self, parameters, context, feedback):
         """Run it."""
         import json
 
-        rgb, thermal = self.rasters(parameters, context)
-        words = ["geo-check", "--rgb", rgb, "--thermal", thermal, "--json", "--progress-lines"]
+        words = ["geo-check", *self.shared_words(parameters, context), "--json"]
         result = {}
         if parameters.get(self.OUTPUT):
             result[self.OUTPUT] = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
-            words += ["--out", result[self.OUTPUT], "--overwrite"]
+            words += ["--out", result[self.OUTPUT]]
         lines = []
         push = feedback.pushInfo
         feedback.pushInfo = lambda line: (lines.append(line), push(line))

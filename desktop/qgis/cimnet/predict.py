@@ -15,7 +15,6 @@ class PredictPair(CimnetAlgorithm):
     """`cimnet geo`."""
 
     CHECKPOINT, WINDOW, BOTH, OUTPUT, POLYGONS = "CHECKPOINT", "WINDOW", "REQUIRE_BOTH", "OUTPUT", "POLYGONS"
-    OVERWRITE = "OVERWRITE"
 
     def name(self):
         """cimnet:predict."""
@@ -36,7 +35,15 @@ class PredictPair(CimnetAlgorithm):
     def initAlgorithm(self, configuration=None):
         """The parameters."""
         self.add_rasters()
-        self.addParameter(QgsProcessingParameterFile(self.CHECKPOINT, "Checkpoint (.safetensors, .onnx, .xml)"))
+        self.addParameter(
+            QgsProcessingParameterFile(
+                self.CHECKPOINT,
+                "Checkpoint: file, run folder, USER/NAME on the Hub, or starter (comes with cimnet)",
+                defaultValue="starter",
+                optional=True,  # else `qgis_process` asks for it in spite of the default
+                fileFilter="Checkpoints (*.safetensors *.onnx *.xml);;All files (*)",  # * also lets names pass
+            )
+        )
         self.addParameter(
             QgsProcessingParameterNumber(
                 self.WINDOW, "Side of the windows, pixels (empty: automatic)", optional=True, minValue=32
@@ -47,22 +54,18 @@ class PredictPair(CimnetAlgorithm):
         self.addParameter(
             QgsProcessingParameterVectorDestination(self.POLYGONS, "Polygons", optional=True, createByDefault=False)
         )
-        self.addParameter(QgsProcessingParameterBoolean(self.OVERWRITE, "Replace outputs that exist", False))
-        self.add_python()
+        self.add_last()
 
     def processAlgorithm(self, parameters, context, feedback):
         """Run it."""
-        rgb, thermal = self.rasters(parameters, context)
         out = self.parameterAsOutputLayer(parameters, self.OUTPUT, context)
         words = ["geo", self.parameterAsFile(parameters, self.CHECKPOINT, context)]
-        words += ["--rgb", rgb, "--thermal", thermal, "--out", out, "--progress-lines"]
+        words += [*self.shared_words(parameters, context), "--out", out]
         result = {self.OUTPUT: out}
         if parameters.get(self.WINDOW) is not None:
             words += ["--window", str(self.parameterAsInt(parameters, self.WINDOW, context))]
         if self.parameterAsBool(parameters, self.BOTH, context):
             words.append("--require-both")
-        if self.parameterAsBool(parameters, self.OVERWRITE, context):
-            words.append("--overwrite")
         if parameters.get(self.POLYGONS):
             result[self.POLYGONS] = self.parameterAsOutputLayer(parameters, self.POLYGONS, context)
             words += ["--polygons", result[self.POLYGONS]]

@@ -1,11 +1,13 @@
 """Runs the command line of cimnet in a Python of the user's choice. Imports nothing of QGIS."""
 
 import os
+import queue
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 PROGRESS = re.compile(r"progress (\d+) (\d+)")
 _OF_QGIS = ("PYTHONHOME", "PYTHONPATH", "GDAL_DATA", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH", "QT_PLUGIN_PATH")
@@ -17,7 +19,7 @@ class CimnetError(Exception):
 
 
 def run_cimnet(python, words, progress, say, cancelled):
-    """Run ``python -m cimnet.cli WORDS``.
+    """Run ``python -m cimnet.cli WORDS``. All callbacks are called in the thread of the caller.
 
     Args:
         python: path of a Python that has cimnet.
@@ -48,23 +50,16 @@ def run_cimnet(python, words, progress, say, cancelled):
         reason = f"cannot be started ({error.strerror}); choose the Python that has cimnet"
         raise CimnetError(f"{python}: {reason}") from error
     errors = []
-    readers = [
-        threading.Thread(target=_read, args=(process.stdout, lambda line: _tell(line, progress, say)), daemon=True),
-        threading.Thread(target=_read, args=(process.stderr, errors.append), daemon=True),
-    ]
-    for reader in readers:
-        reader.start()
     stopped = False
-    while True:
-        try:
-            process.wait(0.2)
-            break
-        except subprocess.TimeoutExpired:
-            if cancelled() and not stopped:
-                stopped = True
-                process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
-    for reader in readers:
-        reader.join(5)
+    for line, is_error in _lines(process):
+        if is_error and line is not None:
+            errors.append(line)
+        elif line is not None:
+            _tell(line, progress, say)
+        if cancelled() and not stopped:
+            stopped = True
+            process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
+    process.wait()
     if stopped:
         return False
     if process.returncode:
@@ -72,10 +67,35 @@ def run_cimnet(python, words, progress, say, cancelled):
     return True
 
 
-def _read(stream, take):
+def _lines(process):
+    """Lines of both streams, each with whether it is an error; (None, False) now and then while none comes.
+
+    They are given out in the thread that called, because QGIS shows no progress that another thread tells.
+    """
+    found = queue.SimpleQueue()
+    streams = [(process.stdout, False), (process.stderr, True)]
+    for stream, is_error in streams:
+        threading.Thread(target=_read, args=(stream, is_error, found), daemon=True).start()
+    left, ended = len(streams), None
+    while left:
+        try:
+            line, is_error = found.get(timeout=0.2)
+        except queue.Empty:
+            if process.poll() is not None:
+                ended = ended or time.monotonic()
+                if time.monotonic() - ended > 5:  # a process that it began still holds the streams
+                    return
+            yield None, False
+            continue
+        left -= line is None
+        yield line, is_error
+
+
+def _read(stream, is_error, found):
     with stream:
         for line in stream:
-            take(line.rstrip("\n"))
+            found.put((line.rstrip("\n"), is_error))
+    found.put((None, is_error))
 
 
 def _tell(line, progress, say):
@@ -92,4 +112,6 @@ def _reason(python, errors):
     if re.search(r"No module named '?cimnet", text):
         return f'{python}: has no cimnet; run: "{python}" -m pip install "cimnet[geo]"'
     lines = [line for line in errors if line.strip()]
-    return lines[-1].replace("cimnet: ", "", 1) if lines else "cimnet ended without a word"
+    if not lines:
+        return "cimnet ended without a word"
+    return lines[-1].replace("cimnet: ", "", 1).replace("--overwrite", '"Replace outputs that exist"')

@@ -17,9 +17,7 @@ def bag(
     rgb_topic: Annotated[str, typer.Option(help="Topic of the RGB images (Image or CompressedImage).")],
     thermal_topic: Annotated[str, typer.Option(help="Topic of the thermal images (mono8, mono16, 16UC1, 32FC1 …).")],
     out: Annotated[Path, typer.Option(help="NAME.mcap, NAME.bag (ROS 1), or a folder (rosbag2).")],
-    slop: Annotated[
-        float, typer.Option(min=0, help="Largest difference between the stamps of a pair, seconds.")
-    ] = 0.05,
+    slop: Annotated[float, typer.Option(min=1e-9, help="Stamps of a pair differ by less than this, seconds.")] = 0.05,
     offset: Annotated[float, typer.Option(help="Thermal stamp − RGB stamp of the same moment, seconds.")] = 0.0,
     queue_size: Annotated[int, typer.Option(min=1, help="Messages of a topic that wait for a partner.")] = 10,
     overlay: Annotated[

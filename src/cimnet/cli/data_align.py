@@ -162,7 +162,7 @@ def _data_set(
         files = index.rgb.files
         if not files:
             raise DataError(f"{root}: no RGB images")
-        mapping = read_calibration(calibration, image_size(next(iter(files.values()))))
+        mapping = read_calibration(calibration).mapping(image_size(next(iter(files.values()))))
     with counter("align") as progress:
         done = register_dataset(
             root, out, layout=layout, mapping=mapping, per_pair=per_pair, crop=crop, progress=progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.inference.predictor import Predictor
 
+if TYPE_CHECKING:
+    from cimnet.registration.camera_calibration import Calibration
+
 Fit = Literal["resize", "error"]
 
 
@@ -23,23 +26,16 @@ class Fitter:
 
     Args:
         size: (height, width) of the RGB frames.
-        calibration: a file for `cimnet.registration.camera_calibration.read_calibration`; None: by size alone.
+        calibration: where thermal pixels lie, from `read_position`; None: by size alone.
         fit: whether frames of another size may be resized.
         note: called once if they are.
-
-    Raises:
-        DataError: the calibration cannot be used.
     """
 
     def __init__(
-        self, size: tuple[int, int], calibration: Path | None, fit: Fit, note: Callable[[str], object]
+        self, size: tuple[int, int], calibration: Calibration | None, fit: Fit, note: Callable[[str], object]
     ) -> None:
         self.size, self.fit, self.note = size, fit, note
-        self.mapping: Any = None
-        if calibration is not None:
-            from cimnet.registration.camera_calibration import read_calibration
-
-            self.mapping = read_calibration(calibration, size)
+        self.mapping = None if calibration is None else calibration.mapping(size)
         self._noted = False
         self._last: tuple[Counts, Counts] | None = None
 
@@ -68,6 +64,19 @@ class Fitter:
                 "--json` on one pair of frames makes a file for --calibration"
             )
         return resized(thermal, self.size)
+
+
+def read_position(path: Path | None) -> Calibration | None:
+    """The file of `--calibration`, to be read before anything is opened or written. None: there is none.
+
+    Raises:
+        DataError, MissingExtra: see :func:`cimnet.registration.camera_calibration.read_calibration`.
+    """
+    if path is None:
+        return None
+    from cimnet.registration.camera_calibration import read_calibration
+
+    return read_calibration(path)
 
 
 def model_values(counts: Counts, predictor: Predictor, path: Path | str) -> Counts:

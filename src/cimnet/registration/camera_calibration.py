@@ -19,6 +19,7 @@ from cimnet.utils.files import write_text
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.yaml import read_yaml
 
+_DISTORTIONS = (4, 5, 8, 12, 14)
 _COLUMNS = ("rgb_x", "rgb_y", "thermal_x", "thermal_y")
 
 
@@ -106,16 +107,30 @@ def _distances(matrix: Matrix, points: npt.NDArray[np.float64]) -> npt.NDArray[n
     return np.linalg.norm(points[:, :2] @ matrix[:, :2].T + matrix[:, 2] - points[:, 2:], axis=1)
 
 
-def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
-    """A mapping from a YAML or JSON file.
+@dataclass(frozen=True)
+class Calibration:
+    """The relative position of two cameras, for RGB images of any size.
+
+    Attributes:
+        matrix: 2×3 or 3×3, thermal pixel of an RGB pixel; None: `cameras` are given.
+        cameras: `K1`, `D1`, `K2`, `D2`, `R` and `T` of a stereo calibration, with the `distance` of the scene.
+    """
+
+    matrix: Matrix | None
+    cameras: dict[str, Any]
+
+    def mapping(self, size: tuple[int, int]) -> Mapping:
+        """The mapping for RGB images of this (height, width)."""
+        return _from_cameras(self.cameras, size) if self.matrix is None else _from_matrix(self.matrix, size)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A calibration from a YAML or JSON file.
 
     Either `matrix`, 2×3 or 3×3 (a homography), that leads from RGB to thermal pixels; the file that `cimnet data align
     --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera, `K2`, `D2` of the
     thermal camera, `R`, `T` from the first to the second, and `distance`, the distance of the scene (in the unit of T).
     The latter need the extra align.
-
-    Args:
-        size: (height, width) of the RGB images.
 
     Raises:
         DataError: not such a file, or a value of the wrong form; it names the key.
@@ -129,16 +144,17 @@ def read_calibration(path: Path, size: tuple[int, int]) -> Mapping:
         raise DataError(f"{path}: holds neither 'matrix' nor a stereo calibration (K1, D1, K2, D2, R, T, distance)")
     if content.get("status") == "unknown":
         raise DataError(f"{path}: its status is unknown: there is no matrix in it")
-    if "matrix" in content:
-        return _from_matrix(_numbers(content, "matrix", path), path, size)
-    return _from_cameras(content, path, size)
+    if "matrix" not in content:
+        return Calibration(None, _read_cameras(content, path))
+    matrix = _numbers(content, "matrix", path)
+    if matrix.shape not in ((2, 3), (3, 3)):
+        raise DataError(f"{path}: matrix must be 2x3 or 3x3, not {'x'.join(map(str, matrix.shape))}")
+    return Calibration(matrix, {})
 
 
-def _from_matrix(matrix: Matrix, path: Path, size: tuple[int, int]) -> Mapping:
+def _from_matrix(matrix: Matrix, size: tuple[int, int]) -> Mapping:
     if matrix.shape == (2, 3):
         return Mapping(matrix)
-    if matrix.shape != (3, 3):
-        raise DataError(f"{path}: matrix must be 2x3 or 3x3, not {'x'.join(map(str, matrix.shape))}")
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     u, v, w = np.tensordot(matrix, np.stack([x, y, np.ones_like(x)]), axes=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -146,20 +162,31 @@ def _from_matrix(matrix: Matrix, path: Path, size: tuple[int, int]) -> Mapping:
     return Mapping(positions=np.where(np.isfinite(positions), positions, -1e6))
 
 
-def _from_cameras(content: dict[str, Any], path: Path, size: tuple[int, int]) -> Mapping:
-    cv2 = require("cv2", "align", f"{path}: a stereo calibration")
+def _read_cameras(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    require("cv2", "align", f"{path}: a stereo calibration")
     distance = content.get("distance")
     if not isinstance(distance, int | float) or isinstance(distance, bool) or distance <= 0:
         raise DataError(f"{path}: distance: {distance!r} is not the distance of the scene, in the unit of T")
-    shapes = {"K1": (3, 3), "K2": (3, 3), "R": (3, 3), "T": (3,)}
-    values = {key: _numbers(content, key, path, shape) for key, shape in shapes.items()}
-    bends = [_numbers(content, key, path).reshape(-1) if key in content else np.zeros(5) for key in ("D1", "D2")]
+    found: dict[str, Any] = {"distance": distance}
+    for key, shape in {"K1": (3, 3), "K2": (3, 3), "R": (3, 3), "T": (3,)}.items():
+        found[key] = _numbers(content, key, path, shape)
+    for key in ("D1", "D2"):
+        found[key] = _numbers(content, key, path).reshape(-1) if key in content else np.zeros(5)
+        if len(found[key]) not in _DISTORTIONS:
+            counts = ", ".join(map(str, _DISTORTIONS))
+            raise DataError(f"{path}: {key}: {pluralize(len(found[key]), 'coefficient')}; OpenCV knows {counts}")
+    return found
+
+
+def _from_cameras(cameras: dict[str, Any], size: tuple[int, int]) -> Mapping:
+    import cv2
+
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     pixels = np.stack([x.ravel(), y.ravel()], axis=-1)[:, None]
-    rays = cv2.undistortPoints(pixels, values["K1"], bends[0]).reshape(-1, 2)
-    scene = np.column_stack([rays, np.ones(len(rays))]) * distance
-    turned, _ = cv2.Rodrigues(values["R"])
-    seen, _ = cv2.projectPoints(scene, turned, values["T"], values["K2"], bends[1])
+    rays = cv2.undistortPoints(pixels, cameras["K1"], cameras["D1"]).reshape(-1, 2)
+    scene = np.column_stack([rays, np.ones(len(rays))]) * cameras["distance"]
+    turned, _ = cv2.Rodrigues(cameras["R"])
+    seen, _ = cv2.projectPoints(scene, turned, cameras["T"], cameras["K2"], cameras["D2"])
     return Mapping(positions=np.asarray(seen, np.float64).reshape(*size, 2))
 
 

@@ -34,6 +34,27 @@ def untrained(name: str, **options: Any) -> Predictor:
     return Predictor(model, info, torch.device("cpu"))
 
 
+PUBLISHED = (
+    "rtfnet_resnet18",
+    "feanet_resnet50",
+    "gmnet_resnet50",
+    "eaefnet_resnet50",
+    "eaefnet_pst_resnet50",
+    "cainet_mobilenet_v2",
+)
+"""The smallest network of each published family with a fixed stride."""
+ANY_SIZE = ("small_cmx_mit_b0", "small_cmnext_mit_b0")
+"""The same of those that take any size."""
+
+
+def published(name: str, **options: Any) -> Predictor:
+    """A published network with random weights, at its own widths."""
+    torch.manual_seed(0)
+    classes = ("a", "b", "c", "d")
+    model = create_model(name, len(classes), **options)
+    return Predictor(model, ModelInfo(name, options, classes, ((0, 0, 0),) * 4), torch.device("cpu"))
+
+
 def tensor_types(model: Any) -> dict[str, int]:
     """Of every tensor in an ONNX graph."""
     onnx = pytest.importorskip("onnx")

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from cimnet.checkpoint import ModelInfo
 from cimnet.deploy.export.write import SUFFIXES, Format, export
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor, load
-from cimnet.models import create_model
 
-SMALLEST = (
-    "rtfnet_resnet18",
-    "feanet_resnet50",
-    "gmnet_resnet50",
-    "eaefnet_resnet50",
-    "eaefnet_pst_resnet50",
-    "cainet_mobilenet_v2",
-)
-
-
-def _untrained(name: str, **options: Any) -> Predictor:
-    torch.manual_seed(0)
-    classes = ("a", "b", "c", "d")
-    model = create_model(name, len(classes), **options)
-    return Predictor(model, ModelInfo(name, options, classes, ((0, 0, 0),) * 4), torch.device("cpu"))
+from .conftest import ANY_SIZE, PUBLISHED, published
 
 
 def _agree(predictor: Predictor, file: Path, format: Format) -> None:
@@ -41,17 +24,17 @@ def _agree(predictor: Predictor, file: Path, format: Format) -> None:
 
 @pytest.mark.export
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_families(name: str, tmp_path: Path) -> None:
-    _agree(_untrained(name), tmp_path / "model.onnx", "onnx")
+    _agree(published(name), tmp_path / "model.onnx", "onnx")
 
 
 @pytest.mark.export
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "openvino", "pt2"])
-@pytest.mark.parametrize("name", ["small_cmx_mit_b0", "small_cmnext_mit_b0"])
+@pytest.mark.parametrize("name", ANY_SIZE)
 def test_networks_that_take_any_size(name: str, format: Format, tmp_path: Path) -> None:
-    _agree(_untrained(name, channel_order="bgr"), tmp_path / f"model{SUFFIXES[format]}", format)
+    _agree(published(name, channel_order="bgr"), tmp_path / f"model{SUFFIXES[format]}", format)
 
 
 @pytest.mark.export
@@ -59,7 +42,7 @@ def test_networks_that_take_any_size(name: str, format: Format, tmp_path: Path) 
 def test_at_whole_tiles_the_graph_gives_the_models_own_logits(tmp_path: Path) -> None:
     """At other sizes the graph pads, which a network that takes any size does not do."""
     pytest.importorskip("onnxruntime")
-    predictor = _untrained("small_cmx_mit_b0")
+    predictor = published("small_cmx_mit_b0")
     export(predictor, tmp_path / "model.onnx", "onnx")
     exported = load(tmp_path / "model.onnx").model
     rgb, thermal = torch.rand(1, 3, 96, 64), torch.rand(1, 1, 96, 64)
@@ -69,4 +52,4 @@ def test_at_whole_tiles_the_graph_gives_the_models_own_logits(tmp_path: Path) ->
 
 def test_thermal_statistics_by_channel_stay_in_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="three channels of different statistics"):
-        export(_untrained("small_cmx_mit_b0"), tmp_path / "model.onnx", "onnx", normalization=False)
+        export(published("small_cmx_mit_b0"), tmp_path / "model.onnx", "onnx", normalization=False)

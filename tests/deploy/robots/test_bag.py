@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,16 @@ from cimnet.deploy.robots import ApproximateTime, Segmented, predict_bag
 from cimnet.deploy.robots.bag_output import BagWriter
 from cimnet.deploy.robots.images import read_image
 from cimnet.deploy.robots.ros_types import stamp_of, typestore
-from cimnet.errors import CimnetError, DataError
+from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.inference import Predictor, load
 from cimnet.inference.alarms.alarm import Alarm
 from tests.conftest import Trained
 
 from ..video.films import look
 from .bags import GROUND, RGB, SECOND, THERMAL, compressed, drive, image, read, write_bag
+
+PYTHON = next((python for python in ("/usr/bin/python3",) if Path(python).exists()), sys.executable)
+"""That of the system, which has the packages of ROS if any has."""
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +44,43 @@ class TestApproximateTime:
         assert pairs.add(1, 30_000_000, "x") == ("b", "x")
         assert pairs.add(1, 31_000_000, "y") == ("a", "y")
         assert pairs.add(1, 32_000_000, "z") is None
-        assert pairs.add(0, 82_000_000, "c") == ("c", "z")
+        assert pairs.add(0, 81_999_999, "c") == ("c", "z")
 
-    def test_beyond_the_slop_nothing_pairs(self) -> None:
+    def test_from_the_slop_on_nothing_pairs(self) -> None:
         pairs = ApproximateTime[str](0.05, 10)
         assert pairs.add(0, 0, "a") is None
-        assert pairs.add(1, 50_000_001, "x") is None
-        assert pairs.gap() == pytest.approx(0.050000001)
-        assert pairs.add(1, 50_000_000, "y") == ("a", "y")
+        assert pairs.add(1, 50_000_000, "x") is None
+        assert pairs.gap() == pytest.approx(0.05)
+        assert pairs.add(1, 49_999_999, "y") == ("a", "y")
+
+    @pytest.mark.parametrize(("slop", "queue_size"), [(0.0, 10), (-1.0, 10), (float("nan"), 10), (0.05, 0)])
+    def test_what_can_pair_nothing_is_refused(self, slop: float, queue_size: int) -> None:
+        with pytest.raises(ConfigError, match="give at least 1e-9 seconds and 1 message"):
+            ApproximateTime[str](slop, queue_size)
+
+    def test_the_same_pairs_as_message_filters(self) -> None:
+        """Where Debian's `python3-message-filters` is installed. On a grid of milliseconds stamps are often equal, just
+        as far apart as the slop, or equally near on both sides."""
+        if subprocess.run([PYTHON, "-c", "import message_filters"], capture_output=True).returncode:
+            pytest.skip("ROS 1's message_filters is not installed (apt install python3-message-filters)")
+        runs: list[dict[str, Any]] = []
+        for seed in range(400):
+            rng = np.random.default_rng(seed)
+            grid = 1 if seed % 4 == 0 else 10**6 * int(rng.choice([1, 5, 10]))
+            times = np.arange(60) * int(rng.choice([11, 20, 33])) * 10**6 + rng.normal(0, 2e7, 60).astype(int)
+            stamps = (10**9 + times // grid * grid).tolist()
+            events = [[int(side), int(stamp)] for side, stamp in zip(rng.random(60) < 0.4, stamps, strict=True)]
+            slop, size = float(rng.choice([0.005, 0.02, 0.05])), int(rng.choice([1, 2, 3, 10]))
+            runs.append({"slop": slop, "queue_size": size, "events": events})
+        script = Path(__file__).with_name("message_filters_pairs.py")
+        ran = subprocess.run([PYTHON, script], input=json.dumps(runs), capture_output=True, text=True, check=True)
+        theirs = json.loads(ran.stdout)
+        assert sum(map(len, theirs)) > 2000
+        for run, expected in zip(runs, theirs, strict=True):
+            pairs = ApproximateTime[int](run["slop"], run["queue_size"])
+            found = [pairs.add(side, stamp, place) for place, (side, stamp) in enumerate(run["events"])]
+            assert [list(pair) for pair in found if pair is not None] == expected
+            assert pairs.jumps == [0, 0]
 
     def test_the_oldest_fall_out(self) -> None:
         pairs = ApproximateTime[int](0.05, 3)
@@ -156,7 +190,7 @@ def test_alarms_become_diagnostics(trained: Trained, tmp_path: Path, name: str) 
 
 def test_no_pair_says_how_far_off_the_nearest_is(predictor: Predictor, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "in", drive(2, 1.0, late=30.0))
-    with pytest.raises(DataError, match=r"no pair within 0.05 s .*apart\).*--slop"):
+    with pytest.raises(DataError, match=r"no pair closer than 0.05 s .*apart\).*--slop"):
         predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap")
     assert not (tmp_path / "out.mcap").exists()
 
@@ -246,16 +280,15 @@ def test_the_command(cli: Any, trained: Trained, tmp_path: Path) -> None:
 
 def test_ros_1_itself_reads_what_is_written(predictor: Predictor, tmp_path: Path) -> None:
     """Where Debian's `python3-rosbag` is installed: its reader knows nothing of rosbags."""
-    python = "/usr/bin/python3"
     code = (
         "import sys, rosbag; bag = rosbag.Bag(sys.argv[1]);"
         "print(sum(m.data == bytes(m.height * m.width) or len(m.data) == m.height * m.width"
         " for _, m, _ in bag.read_messages(['/cimnet/mask'])),"
         "[m.class_map[1].class_name for _, m, _ in bag.read_messages(['/cimnet/label_info'])][0])"
     )
-    if not Path(python).exists() or subprocess.run([python, "-c", "import rosbag"], capture_output=True).returncode:
-        pytest.skip("ROS 1's rosbag is not installed")
+    if subprocess.run([PYTHON, "-c", "import rosbag"], capture_output=True).returncode:
+        pytest.skip("ROS 1's rosbag is not installed (apt install python3-rosbag)")
     bag = write_bag(tmp_path / "in.bag", drive(1))
     predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.bag")
-    ran = subprocess.run([python, "-c", code, str(tmp_path / "out.bag")], capture_output=True, text=True, check=True)
+    ran = subprocess.run([PYTHON, "-c", code, str(tmp_path / "out.bag")], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["5", predictor.classes[1]]

@@ -61,6 +61,9 @@ def test_pairs_become_masks_with_the_rgb_header(ros: Bus, node_module: Any, trai
     assert ros.qos["/rgb"] == ros.qos["/heat"] == "sensor data"
     [labels] = ros.published["~/label_info"]
     assert ros.qos["~/label_info"].durability == "transient local"
+    for topic in ("~/mask", "~/overlay"):  # a best-effort publisher would send nothing to a reliable viewer
+        assert (ros.qos[topic].depth, ros.qos[topic].reliability) == (1, "reliable")
+    assert ros.overridable == {"/rgb", "/heat", "~/mask", "~/overlay"}
     assert [entry.class_name for entry in labels.class_map] == list(predictor.classes)
     for number in range(3):
         ros.send("/rgb", picture(number / 10, False, "left"))

@@ -250,6 +250,9 @@ def test_a_mask_and_a_table_of_a_raster_are_not_overwritten(tmp_path: Path) -> N
     assert part.exists()
 
 
+PAM = "<PAMDataset>\n  <PAMRasterBand band='1'>{}</PAMRasterBand>\n</PAMDataset>"
+
+
 @pytest.mark.parametrize("suffix", [".tif.msk", ".tif.aux.xml", ".tfw", ".vrt"])
 def test_a_changed_file_beside_a_raster_is_another_task(tmp_path: Path, suffix: str) -> None:
     """Of a source of a VRT: each of them changes what is read."""
@@ -258,7 +261,7 @@ def test_a_changed_file_beside_a_raster_is_another_task(tmp_path: Path, suffix: 
     if suffix == ".tif.msk":
         write(beside, np.full((80, 120), 255, np.uint8))
     elif suffix != ".vrt":
-        beside.write_text({".tfw": "0.5\n0\n0\n-0.5\n0\n0\n"}.get(suffix, "<PAMDataset></PAMDataset>"))
+        beside.write_text({".tfw": "0.5\n0\n0\n-0.5\n0\n0\n"}.get(suffix, PAM.format("<NoDataValue>7</NoDataValue>")))
 
     def stop(done: int, total: int) -> None:
         if done == 2:
@@ -267,9 +270,30 @@ def test_a_changed_file_beside_a_raster_is_another_task(tmp_path: Path, suffix: 
     with pytest.raises(KeyboardInterrupt):
         predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif", progress=stop)
     content_ = beside.read_bytes()
-    beside.write_bytes(content_ + b"\n" if suffix != ".tif.msk" else content_ + b"\0")
+    beside.write_bytes(content_.replace(b"7", b"8") if suffix == ".tif.aux.xml" else content_ + b"\n")
     with pytest.raises(CimnetError, match="another RGB sources"):
         predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif")
+
+
+@pytest.mark.parametrize("more", ["", "<NoDataValue>7</NoDataValue>"])
+def test_statistics_beside_a_raster_change_no_task(tmp_path: Path, more: str) -> None:
+    """QGIS writes them when it shows a raster, which may be after the run began."""
+    rgb, _, thermal = _mosaic(tmp_path)
+    beside = tmp_path / "mosaic_part.tif.aux.xml"
+    if more:
+        beside.write_text(PAM.format(more))
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif", progress=stop)
+    counted = "<Histograms><HistItem/></Histograms><Metadata><MDI key='STATISTICS_MEAN'>124.5</MDI>\n</Metadata>"
+    beside.write_text(PAM.format(more + counted))
+    begun: list[int] = []
+    predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif", progress=lambda done, _: begun.append(done))
+    assert begun[0] > 1
 
 
 def test_a_changed_source_of_a_vrt_is_another_task(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo, VisionClass
 
@@ -36,6 +37,9 @@ class SegmentNode(Node):
     """Subscribes to two image topics and publishes ``~/mask``, ``~/overlay``, ``~/label_info`` and ``/diagnostics``.
 
     The newest pair wins: while the model works, newer pairs replace the one that waits.
+
+    Images are read with the sensor-data QoS and published as reliable, so that readers of either kind receive them.
+    The parameters ``qos_overrides.TOPIC.publisher.…`` and ``….subscription.…`` change history, depth and reliability.
     """
 
     def __init__(self) -> None:
@@ -48,11 +52,13 @@ class SegmentNode(Node):
         calibration = Path(given["calibration"]) if given["calibration"] else None
         topics = given["rgb_topic"], given["thermal_topic"]
         segment = PairSegmenter(predictor, *topics, calibration, given["alarms"], note=log.warning)
+        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         latched = QoSProfile(
             depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
         )
-        self.masks = self.create_publisher(Image, "~/mask", qos_profile_sensor_data)
-        self.overlays = self.create_publisher(Image, "~/overlay", qos_profile_sensor_data) if given["overlay"] else None
+        change = {"qos_overriding_options": QoSOverridingOptions.with_default_policies()}
+        self.masks = self.create_publisher(Image, "~/mask", newest, **change)
+        self.overlays = self.create_publisher(Image, "~/overlay", newest, **change) if given["overlay"] else None
         self.labels = self.create_publisher(LabelInfo, "~/label_info", latched)
         self.diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10) if given["alarms"] else None
         self.labels.publish(self._label_info(predictor.classes))
@@ -61,7 +67,7 @@ class SegmentNode(Node):
         self.worker = NewestPair(segment, self.publish, log.error)
         for side, topic in enumerate(topics):
             self.create_subscription(
-                Image, topic, lambda message, side=side: self.take(side, message), qos_profile_sensor_data
+                Image, topic, lambda message, side=side: self.take(side, message), qos_profile_sensor_data, **change
             )
         log.info(f"{given['checkpoint']}: {topics[0]} and {topics[1]} to ~/mask")
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
@@ -27,6 +28,7 @@ from cimnet.utils.files import drop_link, resolved
 from cimnet.utils.ledger import Ledger
 
 Ids = npt.NDArray[np.uint8]
+_LONGEST_XML = 16_000_000
 
 
 class Scratch:
@@ -197,8 +199,35 @@ def _identity(predictor: Predictor) -> str:
 
 
 def _files_behind(key: str, raster: Path) -> dict[str, str]:
-    """A digest of name, size and time of the files that are read beside the raster's own; overviews never are."""
-    files = [path for path in raster_files(raster)[1:] if path.suffix != ".ovr"]
-    if not files:
-        return {}
-    return {key: hashlib.sha256(json.dumps([_file(path) for path in sorted(files)]).encode()).hexdigest()}
+    """A digest of the files that are read beside the raster's own; overviews never are."""
+    files = sorted(path for path in raster_files(raster)[1:] if path.suffix != ".ovr")
+    facts = [fact for fact in map(_beside, files) if fact]
+    return {key: hashlib.sha256(json.dumps(facts).encode()).hexdigest()} if facts else {}
+
+
+def _beside(path: Path) -> list[Any]:
+    """Name, size and time of a file; of GDAL's .aux.xml its content. Statistics are left out, because QGIS puts them
+    in when it shows the raster, even while a run goes on. Empty: there is nothing else in it."""
+    if not path.name.endswith(".aux.xml") or path.stat().st_size > _LONGEST_XML:
+        return _file(path)
+    text = path.read_bytes()
+    try:
+        if b"<!" in text:  # entities; GDAL may make more of them
+            return _file(path)
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
+        return _file(path)
+    _drop_statistics(root)
+    if not len(root):
+        return []
+    content = ElementTree.canonicalize(ElementTree.tostring(root, "unicode"), strip_text=True)
+    return [str(resolved(path)), hashlib.sha256(content.encode()).hexdigest()]
+
+
+def _drop_statistics(element: ElementTree.Element) -> None:
+    """Take statistics and histograms out of the tree, and what is empty then."""
+    for child in list(element):
+        _drop_statistics(child)
+        counts = child.tag == "Histograms" or child.get("key", "").startswith("STATISTICS_")
+        if counts or (child.tag in ("Metadata", "PAMRasterBand") and not len(child)):
+            element.remove(child)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from cimnet.errors import ConfigError
+
 T = TypeVar("T")
 JUMP = 10**9
 """Nanoseconds that a stamp may lie before the newest one of its side; further back, the clock was set."""
@@ -11,15 +13,19 @@ JUMP = 10**9
 
 class ApproximateTime(Generic[T]):
     """Two queues of messages by stamp. A message that comes is paired with the one of the other queue whose stamp is
-    nearest, if it is within `slop`; both are taken out. Otherwise it waits, until `queue_size` newer ones have come.
+    nearest, if it is nearer than `slop`; both are taken out. Otherwise it waits, until `queue_size` newer ones have
+    come. Of two that are equally near, the one that came first is taken.
 
-    Of two messages with one stamp the later one waits, as in message_filters. A clock that goes back (a bag that is
-    played again, a clock that is set) empties the queue of its side: all that comes then would be older than what
-    waits, and would fall out at once.
+    Of two messages with one stamp the later one waits. All this is the rule of message_filters. One thing is not: a
+    clock that goes back (a bag that is played again, a clock that is set) empties the queue of its side, because all
+    that comes then would be older than what waits, and would fall out at once.
 
     Args:
-        slop: largest difference of stamps, seconds.
+        slop: stamps of a pair differ by less than this, seconds.
         queue_size: messages that wait on each side.
+
+    Raises:
+        ConfigError: a slop at which nothing can pair, or a queue for no message.
 
     Attributes:
         unpaired: messages of each side that fell out of their queue.
@@ -27,6 +33,11 @@ class ApproximateTime(Generic[T]):
     """
 
     def __init__(self, slop: float, queue_size: int) -> None:
+        if not 1e-9 <= slop < 1e9 or queue_size < 1:
+            raise ConfigError(
+                f"slop {slop}, queue_size {queue_size}: give at least 1e-9 seconds and 1 message; stamps of a pair "
+                "differ by less than slop, as in message_filters, so that 0 pairs nothing"
+            )
         self.slop, self.queue_size = round(slop * 1e9), queue_size
         self.queues: tuple[dict[int, T], dict[int, T]] = ({}, {})
         self.unpaired = [0, 0]
@@ -52,8 +63,8 @@ class ApproximateTime(Generic[T]):
             self.unpaired[side] += 1
         if stamp not in mine:  # older than all that wait
             return None
-        near = min(others, key=lambda other: (abs(other - stamp), other), default=None)
-        if near is None or abs(near - stamp) > self.slop:
+        near = min(others, key=lambda other: abs(other - stamp), default=None)
+        if near is None or abs(near - stamp) >= self.slop:
             return None
         partner = others.pop(near)
         del mine[stamp]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cimnet.deploy.robots.images import read_image
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.fitting import Fitter, model_values
+from cimnet.inference.fitting import Fitter, model_values, read_position
 from cimnet.inference.overlay import overlay_mask, to_rgb
 from cimnet.inference.predictor import Predictor
 
@@ -45,6 +45,7 @@ class PairSegmenter:
 
     Raises:
         CheckpointError: alarms are asked for, and the checkpoint has none.
+        DataError: the calibration cannot be used.
     """
 
     def __init__(
@@ -63,7 +64,8 @@ class PairSegmenter:
         if alarms:
             predictor.alarm_model()
         self.predictor, self.topics = predictor, (rgb_topic, thermal_topic)
-        self.calibration, self.alarms, self.opacity, self.note = calibration, alarms, opacity, note
+        self.calibration = read_position(calibration)
+        self.alarms, self.opacity, self.note = alarms, opacity, note
         self._fitter: Fitter | None = None
 
     def __call__(self, rgb: Any, thermal: Any) -> Segmented:

@@ -81,7 +81,7 @@ def predict_bag(
         rgb_topic, thermal_topic: topics of ``sensor_msgs`` Image or CompressedImage.
         out: what to write: ``.bag`` for ROS 1, ``.mcap`` for one file that Foxglove opens, otherwise a rosbag2 folder.
             It appears once it is complete; of a bag that is cut short it holds what could be read.
-        slop: largest difference between the header stamps of a pair, seconds.
+        slop: the header stamps of a pair differ by less than this, seconds.
         offset: thermal stamp − RGB stamp of the same moment, seconds: positive if the thermal clock is ahead.
         queue_size: messages of each topic that wait for a partner.
         overlay: form of the overlay in the bag: "jpeg", "raw" or "none".
@@ -98,18 +98,15 @@ def predict_bag(
         CimnetError: ``out`` exists or cannot be written.
     """
     bag, out = Path(bag), Path(out)
-    if not slop >= 0 or queue_size < 1 or not isfinite(offset):
-        raise ConfigError(
-            f"slop {slop}, queue_size {queue_size}, offset {offset}: at least 0 seconds, 1 message, and a number of "
-            "seconds"
-        )
+    pairs = ApproximateTime[_Logged](slop, queue_size)
+    if not isfinite(offset):
+        raise ConfigError(f"offset {offset}: give a number of seconds")
     if rgb_topic == thermal_topic:
         raise ConfigError(f"rgb_topic and thermal_topic are both {rgb_topic}; give two topics")
     segment = PairSegmenter(predictor, rgb_topic, thermal_topic, calibration, alarms, note=note)
     result = BagResult()
     with _opened(bag) as reader, _output(out, bag, overwrite) as place:
         connections = [c for topic in (rgb_topic, thermal_topic) for c in _connections(reader, topic, bag)]
-        pairs = ApproximateTime[_Logged](slop, queue_size)
         total, read, unstamped = sum(c.msgcount for c in connections), 0, 0
         with BagWriter(place, predictor.classes, overlay, alarms) as writer:
             for connection, logged, raw in _messages(reader, connections, result, bag):
@@ -242,4 +239,4 @@ def _why_none(
     cut = f"; the bag {result.problem}" if result.problem else ""
     cut += f"; {lost}" if (lost := result.left_out()) else ""
     remedy = "give a larger --slop or an --offset" if all(messages.values()) else "give a topic that was recorded"
-    return f"{bag}: no pair within {slop:g} s ({counts}{near}{cut}); {remedy}"
+    return f"{bag}: no pair closer than {slop:g} s ({counts}{near}{cut}); {remedy}"

@@ -78,9 +78,9 @@ def predict_video(
         columns,
         [Path(rgb), Path(thermal)],
     )
+    run = VideoRun(predictor, sources, outputs, asked, result, report, progress)
     _set_offset(result, sources, asked, report)
     with outputs:
-        run = VideoRun(predictor, sources, outputs, asked, result, report, progress)
         try:
             run()
         except CimnetError as error:

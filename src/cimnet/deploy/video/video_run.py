@@ -21,7 +21,7 @@ from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.thresholds import ALARMS
-from cimnet.inference.fitting import Fitter, model_values
+from cimnet.inference.fitting import Fitter, model_values, read_position
 from cimnet.inference.predictor import Predictor
 from cimnet.inference.prepared import PreparedPair
 from cimnet.utils.legend import draw_legend
@@ -56,7 +56,11 @@ class VideoResult:
 
 
 class VideoRun:
-    """One pass over the pairs, to be called once. What is done is counted in a :class:`VideoResult`."""
+    """One pass over the pairs, to be called once. What is done is counted in a :class:`VideoResult`.
+
+    Raises:
+        DataError: the calibration cannot be used.
+    """
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class VideoRun:
         self.predictor, self.sources, self.outputs = predictor, sources, outputs
         self.asked, self.result, self.note, self.progress = asked, result, note, progress
         self.max_gap = sources[1].interval if asked.max_gap is None else asked.max_gap
+        self.calibration = read_position(asked.calibration)
         self.fitter: Fitter | None = None
         self.bar: npt.NDArray[np.uint8] | None = None
         self.cut, self.average = CutDetector(), Average(asked.smooth)
@@ -117,7 +122,7 @@ class VideoRun:
         """Thermal values at the RGB frame's size; None where there is no frame."""
         size = pair.rgb.image.shape[:2]
         if self.fitter is None:
-            self.fitter = Fitter(size, self.asked.calibration, self.asked.thermal_fit, self.note)
+            self.fitter = Fitter(size, self.calibration, self.asked.thermal_fit, self.note)
         elif size != self.fitter.size:
             was = self.fitter.size
             raise DataError(

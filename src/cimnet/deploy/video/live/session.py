@@ -18,7 +18,7 @@ from cimnet.deploy.video.live.newest_pair import least_gap, newest_pair
 from cimnet.deploy.video.live.settings import LiveSettings
 from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.fitting import Fitter, model_values
+from cimnet.inference.fitting import Fitter, model_values, read_position
 from cimnet.inference.overlay import overlay_mask, to_rgb
 from cimnet.inference.predictor import Predictor
 
@@ -59,6 +59,9 @@ class LiveSession:
         rgb, thermal: feeds that share ``news``.
         asked: how.
         note: called with each sentence that a user should know.
+
+    Raises:
+        DataError: the calibration cannot be used.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class LiveSession:
     ) -> None:
         self.predictor, self.rgb, self.thermal, self.news = predictor, rgb, thermal, news
         self.asked, self.note = asked, note
+        self.calibration = read_position(asked.calibration)
         self.began = time.monotonic()
         self.predicted = 0
         self.by_sensors = {"both": 0, "rgb": 0, "thermal": 0}
@@ -202,7 +206,7 @@ class LiveSession:
             if self._fitter is not None and self._fitter.size != size:
                 self.note(f"rgb, {self.rgb.address.text}: frames are {size[1]}x{size[0]} now")
             if self._fitter is None or self._fitter.size != size:
-                self._fitter = Fitter(size, self.asked.calibration, "resize", self.note)
+                self._fitter = Fitter(size, self.calibration, "resize", self.note)
         elif self._fitter is None:
             return model_values(frame.image, self.predictor, self.thermal.address.text)
         return model_values(self._fitter(frame.image), self.predictor, self.thermal.address.text)
