@@ -123,9 +123,13 @@ class ZooNetwork(RGBTModel):
     def output(self, logits: Tensor, padded: Tensor, size: tuple[int, int]) -> Output:
         """Logits (B, K, ·, ·) of the ``padded`` image (B, C, h, w), at any size, to the output at ``size``.
 
-        Those at the padded size already are cropped and not interpolated again.
+        Those at the padded size already are cropped and not interpolated again. So are larger ones, of an original that
+        rounds sizes up: their first row and column are the image's.
         """
         height, width = padded.shape[-2:]
+        rows, columns = logits.shape[-2:]
+        if (rows, columns) != (height, width) and rows >= height and columns >= width:
+            logits = logits[:, :, :height, :width]
         if logits.shape[-2:] == (height, width) == size:
             return Output(logits)
         return Output(self.restore(logits, (height, width), size))
