@@ -312,8 +312,8 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _resize(x: Tensor, height: int, width: int) -> Tensor:
-    """(B, h, w, C) bilinearly to (B, H, W, C)."""
-    tracing = torch.jit.is_tracing()  # type: ignore[no-untyped-call]  # a graph of any size cannot branch on it
+    """(B, h, w, C) bilinearly to (B, H, W, C). A traced graph of any size cannot leave it out."""
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # untyped in torch
     if x.shape[1:3] == (height, width) and not tracing:
         return x
     channels_first = x.permute(0, 3, 1, 2)
