@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cimnet.ops import blocked_scan
 from cimnet.ops.selective_scan import selective_scan, use_implementation
@@ -143,8 +144,10 @@ def test_nothing_overflows() -> None:
     assert found.isfinite().all()
 
 
-def test_the_kernel_of_mamba_ssm_gets_what_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its interface, played here by the definition: dense tensors in its layout, softplus left to it."""
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The package ``mamba_ssm``, played by the definition: it takes dense tensors in its layout and no float64, and
+    softplus is left to it. What it was called with."""
     calls: list[dict[str, Any]] = []
 
     def selective_scan_fn(
@@ -158,13 +161,33 @@ def test_the_kernel_of_mamba_ssm_gets_what_it_asks_for(monkeypatch: pytest.Monke
     for name in names:
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     sys.modules[names[-1]].selective_scan_fn = selective_scan_fn  # type: ignore[attr-defined]  # a made-up module
+    return calls
+
+
+def test_the_kernel_of_mamba_ssm_gets_what_it_asks_for(kernel: list[dict[str, Any]]) -> None:
     inputs = {name: x.detach().float() for name, x in _inputs(30).items()}
     inputs["u"] = inputs["u"].permute(2, 0, 1).contiguous().permute(1, 2, 0)
     with use_implementation("mamba_ssm"):
         found = selective_scan(**inputs)
     torch.testing.assert_close(found, selective_scan(**inputs, implementation="blocked"), rtol=1e-4, atol=1e-4)
-    [options] = calls
+    [options] = kernel
     assert options["delta_softplus"] is True
+
+
+@pytest.mark.parametrize(
+    ("dtype", "taken"), [(torch.float32, True), (torch.bfloat16, True), (torch.float64, False)], ids=str
+)
+def test_the_kernel_runs_on_cuda_in_the_types_that_it_has(
+    dtype: torch.dtype, taken: bool, kernel: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tensors of CUDA without data, which need no GPU. Where the kernel cannot run, plain torch does."""
+    monkeypatch.setattr("cimnet.ops.selective_scan._has_kernel", lambda: True)
+    with FakeTensorMode():
+        inputs = {name: torch.empty(x.shape, dtype=dtype, device="cuda") for name, x in _inputs(6).items()}
+        found = selective_scan(**inputs)
+    assert (found.device.type, found.shape) == ("cuda", inputs["u"].shape)
+    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert bool(kernel) == taken
 
 
 @pytest.mark.parametrize("name", ["delta", "A", "B", "C", "D", "delta_bias"])

@@ -79,7 +79,7 @@ class EncoderInputs(NamedTuple):
         thermal: (B, 3, h, w), normalised, its one channel three times; (B, C, h, w) if it has several channels.
             Registered to RGB if the model does that.
         size: (H, W) of the images as they were given.
-        padded: (h, w), multiples of ``stride``.
+        padded: (h, w), multiples of ``stride``, at least ``least``.
         has_rgb, has_thermal, has_both: (B,) bool, which RGB images, thermal images and whole pairs are not blank. None:
             all of them, or the caller did not ask.
         flow: as in :class:`Output`.
@@ -149,7 +149,8 @@ class RGBTModel(nn.Module):
             more.
 
     Attributes:
-        stride: images are padded to multiples of this, pixels.
+        stride: images are padded to multiples of this, pixels; 1 for a model that takes any size.
+        least: images are padded to at least this height and width, pixels.
         checkpointing: in training, keep only the inputs of the stages and compute the rest again for the gradient: less
             memory, more time.
         fitted_afterwards: beginnings of the names of weights that training leaves alone and no other model provides.
@@ -160,6 +161,7 @@ class RGBTModel(nn.Module):
     """
 
     stride = 32
+    least = 1
     checkpointing = False
     fitted_afterwards: ClassVar[tuple[str, ...]] = ()
     former_names: ClassVar[Mapping[str, str]] = {}
@@ -275,7 +277,7 @@ class RGBTModel(nn.Module):
         """Normalise, scale and pad a pair (B, 3, H, W) and (B, C, H, W) in 0..1.
 
         Returns:
-            Both as (B, 3, h, w), h and w multiples of ``stride``; the one channel of a thermal image is repeated. A
+            Both as (B, 3, h, w), h and w of :meth:`padded_size`; the one channel of a thermal image is repeated. A
             second image of several channels stays (B, C, h, w).
         """
         rgb = (rgb - self.rgb_mean) / self.rgb_std
@@ -286,13 +288,24 @@ class RGBTModel(nn.Module):
         height, width = self.inner_size(x.shape[-2], x.shape[-1])
         if (height, width) != tuple(x.shape[-2:]):
             x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
-        return F.pad(x, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        if self.stride == self.least == 1:
+            return x
+        rows, columns = self.padded_size(height, width)
+        return F.pad(x, (0, columns - width, 0, rows - height), mode="replicate")
 
     def inner_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width that an image of this size has inside the model, before it is padded, pixels."""
         if self.training or self.input_scale == 1:
             return height, width
         return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
+
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width to which an image of this size inside the model is padded, pixels."""
+        return self._padded(height), self._padded(width)
+
+    def _padded(self, side: int) -> int:
+        number, fewest = -(-side // self.stride), -(-self.least // self.stride)
+        return self.stride * (number if fewest == 1 else max(number, fewest))  # torch.compile may leave a side free
 
     def restore(self, logits: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """Bring logits back to the size of the images.

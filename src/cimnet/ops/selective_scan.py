@@ -63,7 +63,7 @@ def selective_scan(
         D: (G·R,), the direct path from input to output.
         delta_bias: (G·R,).
         implementation: by default that of :func:`use_implementation`, else ``mamba_ssm`` on CUDA where the package is
-            installed, and ``blocked`` elsewhere.
+            installed, and ``blocked`` elsewhere and in float64, which the kernel does not take.
 
     Returns:
         y (N, G·R, L), float32 for half-precision inputs: everything is computed in float32 or better.
@@ -73,7 +73,7 @@ def selective_scan(
     """
     _check(u, delta, A, B, C, D, delta_bias)
     if implementation is None:
-        implementation = _CHOSEN.get() or ("mamba_ssm" if u.device.type == "cuda" and _has_kernel() else "blocked")
+        implementation = _CHOSEN.get() or ("mamba_ssm" if _suits_kernel(u) and _has_kernel() else "blocked")
     u, delta, A, B, C, D, delta_bias = (at_least_float32(x) for x in (u, delta, A, B, C, D, delta_bias))
     if implementation == "mamba_ssm":
         return _by_kernel(u, delta, A, B, C, D, delta_bias)
@@ -119,6 +119,10 @@ def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor,
         )
     if u.shape[2] == 0:
         raise ValueError("the sequences are empty")
+
+
+def _suits_kernel(u: Tensor) -> bool:
+    return u.device.type == "cuda" and u.dtype != torch.float64
 
 
 @cache

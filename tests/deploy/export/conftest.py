@@ -42,9 +42,9 @@ PUBLISHED = (
     "eaefnet_pst_resnet50",
     "cainet_mobilenet_v2",
 )
-"""The smallest network of each published family with a fixed stride."""
+"""The smallest network of each published family of ResNets and MobileNets."""
 ANY_SIZE = ("small_cmx_mit_b0", "small_cmnext_mit_b0")
-"""The same of those that take any size."""
+"""The same of those with MiT encoders."""
 
 
 def published(name: str, **options: Any) -> Predictor:

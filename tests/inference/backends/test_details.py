@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,32 @@ def test_files_from_before_sizes_could_be_fixed_take_any() -> None:
     assert (details.size, details.batch) == (None, None)
 
 
+def test_files_from_before_tiles_had_sizes_take_those_of_32() -> None:
+    """What most files are today is written as it was then."""
+    assert not {"tile", "least", "whole_tiles"} & set(json.loads(_metadata()[EXPORT_KEY]))
+    details = from_metadata(FILE, _metadata())[1]
+    assert (details.tile, details.least, details.whole_tiles) == ((32, 32), 1, False)
+
+
+def test_tiles_are_read_again() -> None:
+    details = replace(DETAILS, tile=(480, 640), least=29, whole_tiles=True)
+    info = ModelInfo("small_cmx_mit_b0", {}, ("a", "b"), ((0, 0, 0), (1, 1, 1)))
+    assert from_metadata(FILE, to_metadata(info, details))[1] == details
+
+
 @pytest.mark.parametrize(
-    "changes", [{"size": [0, 640]}, {"size": [480]}, {"size": "large"}, {"batch": 0}, {"batch": []}]
+    "changes",
+    [
+        {"size": [0, 640]},
+        {"size": [480]},
+        {"size": "large"},
+        {"batch": 0},
+        {"batch": []},
+        {"tile": [0, 32]},
+        {"tile": 32},
+        {"least": 0},
+    ],
+    ids=str,
 )
 def test_damaged_sizes_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match=r"model\.onnx: its description is damaged or of another version"):

@@ -11,7 +11,8 @@ from torch import Tensor
 from cimnet.models import RGBTModel
 from cimnet.models.zoo.feanet import FEANet
 
-from ..tester import CLASSES
+from ..tester import CLASSES, images
+from . import rtfnet_by_hand
 from .tester import ParityTester, WeightsTester, ZooTester
 
 
@@ -68,6 +69,18 @@ def test_fusion(small: FEANet, stage: int) -> None:
     fused, goes_on = small.fuse(stage, r, t)
     torch.testing.assert_close(fused, r1 * r_map + (t if stage == 3 else t1) * t_map)
     torch.testing.assert_close(goes_on, t1 if stage == 1 else t)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (70, 90), (33, 64)])
+@torch.no_grad()
+def test_any_size_is_taken_as_it_is(small: FEANet, size: tuple[int, int]) -> None:
+    """The pass written by hand does not pad. Its logits are cropped where they are larger than the image."""
+    rgb, thermal = images(2, size)
+    for norm in (m for m in small.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        assert norm.running_var is not None
+        norm.running_var.uniform_(0.5, 1.5)
+    whole = rtfnet_by_hand.run(small.official_state(), rgb, thermal, rtfnet_by_hand.attend)
+    torch.testing.assert_close(small(rgb, thermal).logits, whole[:, :, : size[0], : size[1]], rtol=1e-4, atol=1e-5)
 
 
 def test_one_attention_serves_both_streams(small: FEANet) -> None:

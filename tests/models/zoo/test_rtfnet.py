@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cimnet.errors import ConfigError
 from cimnet.models import create_model
 from cimnet.models.zoo.rtfnet import PUBLICATIONS, RTFNet
 
 from ..tester import images
-from .tester import ParityTester, WeightsTester, ZooTester
+from . import rtfnet_by_hand, vectors
+from .tester import ParityTester, WeightsTester, ZooTester, assert_extract, pair_of
 
 
 class TestRTFNet(ZooTester):
@@ -19,6 +21,33 @@ class TestRTFNet(ZooTester):
 
 class TestRTFNet18Parity(ParityTester):
     network, original, parameters = "rtfnet_resnet18", "rtfnet-18", 30_995_525
+
+    @pytest.mark.parametrize("case", ["64x96", "70x90", "33x64", "1x1"])
+    @torch.no_grad()
+    def test_any_size_is_taken_as_it_is(self, case: str) -> None:
+        """The pass written by hand has the original's numbers; at other sizes its logits are larger and cropped."""
+        model = self.filled(case)
+        rgb, thermal = pair_of(case)
+        whole = rtfnet_by_hand.run(model.official_state(), rgb, thermal, rtfnet_by_hand.add)
+        height, width = rgb.shape[-2:]
+        assert whole.shape[-2:] == (-(-height // 32) * 32, -(-width // 32) * 32)
+        torch.testing.assert_close(model(rgb, thermal).logits, whole[:, :, :height, :width], rtol=1e-10, atol=1e-10)
+        if case in self.cases:
+            assert_extract(whole, vectors.read(self.original), f"{case}/logits")
+
+    @torch.no_grad()
+    def test_a_scaled_image_is_not_padded_either(self) -> None:
+        """Its logits are cropped to what the network saw, then resized."""
+        model = self.filled("64x96")
+        rgb, thermal = pair_of("140x180")
+        model.input_scale = 0.5
+        try:
+            found = model(rgb, thermal).logits
+        finally:
+            model.input_scale = 1.0
+        inside = [F.interpolate(x, size=(70, 90), mode="bilinear", antialias=True) for x in (rgb, thermal)]
+        expected = F.interpolate(model(*inside).logits, size=(140, 180), mode="bilinear")
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.slow

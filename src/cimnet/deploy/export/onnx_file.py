@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from cimnet.deploy.export import onnx_scan, tensorrt
-from cimnet.deploy.export.onnx_frame import after, before, inner_size, tiles_along
+from cimnet.deploy.export.onnx_frame import after, before
 from cimnet.deploy.export.onnx_operators import added_operators
 from cimnet.deploy.export.onnx_options import OnnxOptions
 from cimnet.errors import ConfigError, one_line
 from cimnet.inference.backends.details import Details
-from cimnet.inference.backends.trace import TILE, TiledModel, example
+from cimnet.inference.backends.trace import TiledModel, example, free_axes
 from cimnet.models import RGBTModel
 from cimnet.ops.deformable import Implementation, use_implementation
 from cimnet.utils.extras import require
@@ -37,7 +37,7 @@ def to_onnx(model: RGBTModel, details: Details, metadata: dict[str, str], option
 
     options = options or OnnxOptions()
     head, tail = before(details, options), after(details, options)
-    core = _core(TiledModel(model, details.normalization), details, options)
+    core = _core(TiledModel(model, details), details, options)
     core.ir_version = head.ir_version
     for part, prefix in ((head, "before/"), (tail, "after/")):
         compose.add_prefix(part, prefix, rename_inputs=False, rename_outputs=False, inplace=True)
@@ -55,15 +55,7 @@ def _core(network: TiledModel, details: Details, options: OnnxOptions) -> Any:
     :mod:`cimnet.deploy.export.quantize` goes by them."""
     import onnx
 
-    free = {0: "batch", 2: "rows", 4: "columns"}
-    tiles = example(details.thermal_channels)
-    if details.size is not None:
-        rows, columns = tiles_along(inner_size(details.size, details.input_scale))
-        tiles = torch.rand(*tiles.shape[:2], rows, TILE, columns, TILE)
-        free = {0: "batch"}
-    if details.batch is not None:
-        tiles = tiles[:1].repeat(details.batch, 1, 1, 1, 1, 1)
-        del free[0]
+    free = free_axes(details)
     implementation: Implementation = "grid_sample" if options.deformable == "grid-sample" else "torchvision"
     buffer = io.BytesIO()
     try:
@@ -76,7 +68,7 @@ def _core(network: TiledModel, details: Details, options: OnnxOptions) -> Any:
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network,
-                (tiles,),
+                (example(details),),
                 buffer,  # type: ignore[arg-type]  # a file object is right for this way of exporting
                 dynamo=False,
                 opset_version=options.opset,

@@ -7,7 +7,6 @@ from typing import Any
 from cimnet.deploy.export.onnx_options import OnnxOptions
 from cimnet.errors import ConfigError
 from cimnet.inference.backends.details import Details
-from cimnet.inference.backends.trace import TILE
 
 BEFORE = """
 <ir_version: 9, opset_import: ["" : {opset}]>
@@ -28,7 +27,8 @@ FREE_SIZES = """
     {inner}
     tile = Constant <value_ints = [{tile}]> ()
     most_missing = Constant <value_ints = [{most_missing}]> ()
-    enough = Add (inner, most_missing)
+    {held}
+    enough = Add (held, most_missing)
     number = Div (enough, tile)
     whole = Mul (number, tile)
     missing = Sub (whole, inner)
@@ -46,7 +46,13 @@ FIXED_SIZES = """
     size = Constant <value_ints = [{height}, {width}]> ()
     inner = Constant <value_ints = [{inner[0]}, {inner[1]}]> ()
     pads = Constant <value_ints = [0, 0, 0, 0, 0, 0, {missing[0]}, {missing[1]}]> ()
-    shape = Constant <value_ints = [{batch}, {channels}, {number[0]}, {tile}, {number[1]}, {tile}]> ()
+    shape = Constant <value_ints = [{batch}, {channels}, {number[0]}, {tile[0]}, {number[1]}, {tile[1]}]> ()
+"""
+
+HELD = "held = Identity (inner)"
+LEAST = """
+    smallest = Constant <value_ints = [{least}]> ()
+    held = Max (inner, smallest)
 """
 
 INNER_UNSCALED = "inner = Identity (size)"
@@ -93,17 +99,6 @@ RESTORED = """
 """
 
 
-def inner_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """What the encoders see of images of a size, before padding."""
-    height, width = (max(1, round(n * scale)) for n in size)
-    return height, width
-
-
-def tiles_along(inner: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of tiles that hold an image of a size."""
-    return -(-inner[0] // TILE), -(-inner[1] // TILE)
-
-
 def before(details: Details, options: OnnxOptions) -> Any:
     """``onnx.ModelProto``: images to tiles, see :mod:`cimnet.inference.backends.trace`.
 
@@ -122,14 +117,14 @@ def before(details: Details, options: OnnxOptions) -> Any:
         )
     batch = details.batch or "batch"
     height, width = details.size or ("height", "width")
-    tiles = ("rows", "columns") if details.size is None else tiles_along(inner_size(details.size, details.input_scale))
+    tiles = ("rows", "columns") if details.size is None else details.tiles_along(details.inner_size(*details.size))
     text = BEFORE.format(
         opset=options.opset,
         batch=batch,
         height=height,
         width=width,
         thermal_channels=details.thermal_channels,
-        tiles=f"{batch}, {_channels(details)}, {tiles[0]}, {TILE}, {tiles[1]}, {TILE}",
+        tiles=f"{batch}, {_channels(details)}, {tiles[0]}, {details.tile[0]}, {tiles[1]}, {details.tile[1]}",
         sizes=_sizes(details),
         scaling=SCALED if scaled else "scaled = Identity (pair)",
     )
@@ -141,11 +136,17 @@ def _sizes(details: Details) -> str:
     if details.size is None:
         scaled = details.input_scale != 1
         inner = INNER_SCALED.format(scale=details.input_scale) if scaled else INNER_UNSCALED
-        return FREE_SIZES.format(tile=TILE, most_missing=TILE - 1, inner=inner, channels=_channels(details))
+        return FREE_SIZES.format(
+            tile=details.tile[0],
+            most_missing=details.tile[0] - 1,
+            inner=inner,
+            held=LEAST.format(least=details.least) if details.least > 1 else HELD,
+            channels=_channels(details),
+        )
     height, width = details.size
-    small = inner_size(details.size, details.input_scale)
-    number = tiles_along(small)
-    missing = [n * TILE - length for n, length in zip(number, small, strict=True)]
+    small = details.inner_size(height, width)
+    number = details.tiles_along(small)
+    missing = [n * tile - length for n, tile, length in zip(number, details.tile, small, strict=True)]
     return FIXED_SIZES.format(
         height=height,
         width=width,
@@ -154,7 +155,7 @@ def _sizes(details: Details) -> str:
         inner=small,
         missing=missing,
         number=number,
-        tile=TILE,
+        tile=details.tile,
     )
 
 

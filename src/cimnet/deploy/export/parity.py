@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
 
 from cimnet.errors import CheckpointError
+from cimnet.inference.backends.details import Details
 from cimnet.inference.backends.runtime import ExportedModel
 from cimnet.models import RGBTModel
 from cimnet.models.base import class_ids
@@ -49,9 +51,8 @@ def random_pair(size: tuple[int, int, int] = SIZE, seed: int = 0, thermal_channe
 def compare(
     model: RGBTModel, exported: ExportedModel, size: tuple[int, int, int] | None = None, seed: int = 0
 ) -> Parity:
-    """Run both on :func:`random_pair`, by default of `SIZE`, or of the one size that the file takes."""
-    fixed = exported.details.size
-    size = size or (SIZE if fixed is None else (SIZE[0], *fixed))
+    """Run both on :func:`random_pair`, by default of `SIZE`, or of a size that the file takes."""
+    size = size or (SIZE[0], *_side_lengths(exported.details))
     rgb, thermal = random_pair(size, seed, model.thermal_channels)
     with torch.inference_mode():
         wanted = model.eval()(rgb, thermal).logits
@@ -59,6 +60,16 @@ def compare(
         return Parity(None, share(class_ids(wanted), exported.predict(rgb, thermal)))
     found = exported(rgb, thermal).logits
     return Parity(float((wanted - found).abs().max()), share(class_ids(wanted), class_ids(found)))
+
+
+def _side_lengths(details: Details) -> tuple[int, int]:
+    if details.size is not None or not details.whole_tiles:
+        return details.size or (SIZE[1], SIZE[2])
+    height, width = (
+        next(side for side in count(least) if details.inner_size(side, side)[0] % tile == 0)
+        for least, tile in zip(SIZE[1:], details.tile, strict=True)
+    )
+    return height, width
 
 
 def share(a: Tensor, b: Tensor) -> float:

@@ -22,7 +22,7 @@ from cimnet.inference import Predictor, load
 from cimnet.inference.backends.details import Details, Precision, to_metadata
 from cimnet.inference.backends.openvino_file import save_openvino
 from cimnet.inference.backends.runtime import ExportedModel, load_exported
-from cimnet.inference.backends.trace import TILE, trace
+from cimnet.inference.backends.trace import SMALLEST_TILE, trace
 from cimnet.models import RGBTModel
 from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
 from cimnet.weights.locate import locate
@@ -64,8 +64,9 @@ def export(
         deformable: how ONNX writes deformable convolutions: as one "operator" (``DeformConv``), or by "grid-sample",
             for runtimes without it. None: whatever the target has.
         opset: version of ONNX's operators, 16 to 20. None: 20, for TensorRT 17.
-        size: (height, width) in pixels, ONNX and OpenVINO: the only size that the file takes. None: any size.
-        batch: ONNX and OpenVINO: the only number of pairs that the file takes. None: any number.
+        size: (height, width) in pixels: the only size that the file takes. None: any size; multiples of 32 where the
+            format is ``.pt2`` and the model is a published network that pads less (CMX, CMNeXt, Sigma, RTFNet, FEANet).
+        batch: the only number of pairs that the file takes. None: any number.
         trust: as in :func:`cimnet.load`.
 
     Returns:
@@ -81,20 +82,20 @@ def export(
     _check(out, format, precision, calibration)
     options = OnnxOptions.of(target, deformable, opset)
     _check_options(options, format, precision, opset)
-    _check_fixed(size, batch, format)
+    _check_fixed(size, batch)
     if not isinstance(source, Predictor):
         written = [out, out.with_suffix(".bin")] if format == "openvino" else [out]
         source = locate(source)
         refuse_inputs_as_outputs(written, [checkpoint_file(source)])
     predictor = source if isinstance(source, Predictor) else load(source, "cpu", trust=trust)
-    model = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
+    model = copy.deepcopy(predictor.network).eval().cpu().to(memory_format=torch.contiguous_format)
     if not normalization and model.thermal_mean.numel() != model.thermal_channels:
         raise ConfigError(
             "no-normalization: this network takes the thermal image as three channels of different statistics, so the "
             "file has to normalise; leave the option out"
         )
-    model.stride = max(model.stride, TILE)  # the graph's images are whole tiles
-    details = Details.of(model, argmax, normalization, precision, size, batch)
+    smallest_tile = SMALLEST_TILE if format == "pt2" else 1
+    details = Details.of(model, argmax, normalization, precision, size, batch, smallest_tile)
     with hidden_folder(out) as folder:
         file = folder / out.name
         _write(file, model, predictor, details, format, calibration, options)
@@ -138,7 +139,7 @@ def _check_options(options: OnnxOptions, format: Format, precision: str, opset: 
         raise ConfigError(f"--opset is for --format onnx, not {format}; leave it out")
 
 
-def _check_fixed(size: tuple[int, int] | None, batch: int | None, format: Format) -> None:
+def _check_fixed(size: tuple[int, int] | None, batch: int | None) -> None:
     """Refuse a size and a batch that no file can have."""
     if size is not None and min(size) < 1:
         raise ConfigError(f"size is {size[0]}x{size[1]}, both must be at least 1")
@@ -150,8 +151,6 @@ def _check_fixed(size: tuple[int, int] | None, batch: int | None, format: Format
             f"size {height}x{width}, batch {batch or 'of any number'}: more than {MAX_PIXELS:,} pixels in a pass; "
             "choose less, larger images are run in windows"
         )
-    if format == "pt2" and (size or batch):
-        raise ConfigError("a .pt2 file takes tiles, any number of them; leave --size and --batch out")
 
 
 def _write(
@@ -166,7 +165,7 @@ def _write(
     metadata = to_metadata(predictor.info, details)
     if format == "pt2":
         content = io.BytesIO()  # torch's own writer ends the process when the disk is full
-        torch.export.save(trace(model, details.normalization), content, extra_files=metadata)
+        torch.export.save(trace(model, details), content, extra_files=metadata)
         file.write_bytes(content.getbuffer())
         return
     target = file.with_suffix(".onnx")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,9 @@ from cimnet.models import RGBTModel
 Precision = Literal["float32", "float16", "bfloat16", "int8"]
 EXPORT_KEY = "cimnet_export"
 KEYS = INFO_KEY, EXPORT_KEY
+LATER = "thermal_channels", "tile", "least", "whole_tiles"
+TILE = RGBTModel.stride
+"""Side of the tiles that the graphs of most models take."""
 REMEDY = "make it with `cimnet export CHECKPOINT --out FILE`"
 
 
@@ -32,6 +35,9 @@ class Details:
         size: the one (height, width) that the file takes; None: any.
         batch: the one number of pairs that a pass takes; None: any.
         thermal_channels: C of the thermal image (B, C, H, W); more than 1 of another second modality.
+        tile: height and width of the tiles that the graph takes; images are padded to whole ones.
+        least: images are padded to at least this height and width.
+        whole_tiles: the file takes only images of whole tiles, because the model does not pad others.
     """
 
     argmax: bool
@@ -45,6 +51,18 @@ class Details:
     size: tuple[int, int] | None = None
     batch: int | None = None
     thermal_channels: int = 1
+    tile: tuple[int, int] = (TILE, TILE)
+    least: int = 1
+    whole_tiles: bool = False
+
+    def inner_size(self, height: int, width: int) -> tuple[int, int]:
+        """What the encoders see of images of a size, before padding."""
+        return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
+
+    def tiles_along(self, inner: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of tiles that hold an image of a size."""
+        rows, columns = (-(-max(side, self.least) // tile) for side, tile in zip(inner, self.tile, strict=True))
+        return rows, columns
 
     @classmethod
     def of(
@@ -55,10 +73,20 @@ class Details:
         precision: Precision,
         size: tuple[int, int] | None = None,
         batch: int | None = None,
+        smallest_tile: int = 1,
     ) -> Details:
-        """Those of a model about to be exported."""
+        """Those of a model about to be exported, in evaluation mode.
+
+        A file of one size takes the padded image as one tile, a file of any size tiles of the model's stride: so it
+        pads what the model pads, and nothing else.
+
+        Args:
+            smallest_tile: side of the smallest tile that a graph of any size can have in the format.
+        """
         buffers = (model.rgb_mean, model.rgb_std, model.thermal_mean, model.thermal_std)
         rgb_mean, rgb_std, thermal_mean, thermal_std = (tuple(b.flatten().tolist()) for b in buffers)
+        side = model.stride if model.stride >= smallest_tile else TILE
+        tile = (side, side) if size is None else model.padded_size(*model.inner_size(*size))
         return cls(
             argmax,
             normalization,
@@ -71,15 +99,19 @@ class Details:
             size,
             batch,
             model.thermal_channels,
+            tile,
+            model.least,
+            whole_tiles=size is None and side != model.stride,
         )
 
 
 def to_metadata(info: ModelInfo, details: Details) -> dict[str, str]:
-    """Two JSON texts by key, for whatever place a format has for them. The number of channels is named where it is not
-    1, so that files of thermal images stay as they were."""
+    """Two JSON texts by key, for whatever place a format has for them. Fields that came later are named where they
+    differ from what was before, so that most files stay as they were."""
     content = asdict(details)
-    if details.thermal_channels == 1:
-        del content["thermal_channels"]
+    for field in fields(Details):
+        if field.name in LATER and content[field.name] == field.default:
+            del content[field.name]
     return {INFO_KEY: write_info(info), EXPORT_KEY: json.dumps(content)}
 
 
@@ -109,6 +141,9 @@ def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Deta
             fixed["batch"] = int(content["batch"])
             if fixed["batch"] < 1:
                 raise ValueError(f"batch is {fixed['batch']}")
+        fixed["tile"] = height, width = tuple(map(int, content.get("tile", (TILE, TILE))))
+        if min(height, width, int(content.get("least", 1))) < 1:
+            raise ValueError(f"tile is {height}x{width}, least is {content.get('least')}")
         return info, Details(**{**content, **statistics, **fixed})
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: its description is damaged or of another version; {REMEDY}") from error

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.errors import CheckpointError, one_line
-from cimnet.inference.backends.details import KEYS, REMEDY, Details, from_metadata
+from cimnet.inference.backends.details import KEYS, REMEDY, TILE, Details, from_metadata
 from cimnet.inference.backends.openvino_file import compile_openvino, import_openvino
 from cimnet.inference.backends.pt2_archive import checked_archive
 from cimnet.inference.backends.segmenter import Segmenter
-from cimnet.inference.backends.trace import TILE
 from cimnet.models import Output
 from cimnet.models.base import class_ids, present_mask
 from cimnet.utils.extras import install, require
@@ -100,11 +99,21 @@ class ExportedModel:
                 f"{self.path}: exported for images of {size[0]}x{size[1]}, these have {rgb.shape[2]}x{rgb.shape[3]}; "
                 "export it again without --size, or give images of that size"
             )
+        self._require_whole_tiles(*rgb.shape[2:])
         rgb, thermal = rgb.detach().cpu().float(), thermal.detach().cpu().float()
         if not self.details.normalization:
             rgb_mean, rgb_std, thermal_mean, thermal_std = self._statistics
             rgb, thermal = (rgb - rgb_mean) / rgb_std, (thermal - thermal_mean) / thermal_std
         return self._run_batches(rgb, thermal)
+
+    def _require_whole_tiles(self, height: int, width: int) -> None:
+        """Refuse an image that the file would pad and the model would not."""
+        inner, tile = self.details.inner_size(height, width), self.details.tile
+        if self.details.whole_tiles and any(side % whole for side, whole in zip(inner, tile, strict=True)):
+            raise CheckpointError(
+                f"{self.path}: this network takes any size, its file only multiples of {tile[0]}, these images have "
+                f"{height}x{width}; export it again with --size {height}x{width}, or to .onnx or .xml"
+            )
 
     def _run_batches(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         """One pass; for a file of a fixed batch, one for each such batch, the last one filled with its last pair."""
@@ -201,7 +210,7 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
 
     @torch.inference_mode()
     def run(rgb: Tensor, thermal: Tensor) -> Tensor:
-        tiles, inner = cut_tiles(rgb, thermal, details.input_scale)
+        tiles, inner = cut_tiles(rgb, thermal, details.input_scale, details.tile)
         logits = network(tiles)[:, :, : inner[0], : inner[1]]
         if inner != tuple(rgb.shape[-2:]):
             logits = F.interpolate(logits, size=rgb.shape[-2:], mode="bilinear", align_corners=False)
@@ -210,17 +219,20 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
     return run, info, details
 
 
-def cut_tiles(rgb: Tensor, thermal: Tensor, scale: float = 1.0) -> tuple[Tensor, tuple[int, int]]:
-    """What the graph of a ``.pt2`` file takes: (B, 3 + C, h, 32, w, 32), scaled, padded by repeating the border; and
-    the size before padding. Images of one value stay exactly that."""
+def cut_tiles(
+    rgb: Tensor, thermal: Tensor, scale: float = 1.0, tile: tuple[int, int] = (TILE, TILE)
+) -> tuple[Tensor, tuple[int, int]]:
+    """What the graph of a ``.pt2`` file takes: (B, 3 + C, h, T, w, U) of tiles (T, U), scaled, padded by repeating the
+    border; and the size before padding. Images of one value stay exactly that."""
     pair = torch.cat((rgb, thermal), dim=1)
     height, width = (max(1, round(n * scale)) for n in pair.shape[-2:])
     if (height, width) != tuple(pair.shape[-2:]):
         resized = F.interpolate(pair, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
         same = torch.cat([_of_one_value(image).expand(-1, image.shape[1], 1, 1) for image in (rgb, thermal)], dim=1)
         pair = torch.where(same, pair[:, :, :1, :1], resized)
-    pair = F.pad(pair, (0, -width % TILE, 0, -height % TILE), mode="replicate")
-    return pair.reshape(*pair.shape[:2], pair.shape[2] // TILE, TILE, pair.shape[3] // TILE, TILE), (height, width)
+    pair = F.pad(pair, (0, -width % tile[1], 0, -height % tile[0]), mode="replicate")
+    rows, columns = pair.shape[2] // tile[0], pair.shape[3] // tile[1]
+    return pair.reshape(*pair.shape[:2], rows, tile[0], columns, tile[1]), (height, width)
 
 
 def _of_one_value(images: Tensor) -> Tensor:

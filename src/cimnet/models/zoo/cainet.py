@@ -93,7 +93,8 @@ class ComplementaryReasoning(nn.Module):
         nodes = nodes + F.relu(self.node_conv(nodes))
         nodes = F.relu(self.channel_conv(nodes.transpose(-2, -1)))  # (B, S, N)
         pixels = assignment.transpose(-2, -1) @ nodes.transpose(-2, -1)  # (B, L, S)
-        return x + self.out(pixels.reshape(-1, nodes.shape[1], height, width))
+        mixed = pixels.flatten(1).view(-1, nodes.shape[1], height, width)  # flat first: torch.export asks nothing then
+        return x + self.out(mixed)
 
 
 class GlobalContext(nn.Module):

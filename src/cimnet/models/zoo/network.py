@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.models.base import Output, RGBTModel
@@ -49,8 +48,7 @@ class ZooNetwork(RGBTModel):
         input_scale: factor on height and width in evaluation mode, above 0 and at most 4; 1 for none.
 
     Attributes:
-        stride: images are padded to a multiple of it, so that every size works; 1 where the original takes any size.
-        least: images are padded to at least this height and width.
+        stride, least: the sizes that the original takes; 1 where it takes any. Images of others are padded.
         renames: names of weights in the original's files and here.
         linear: regular expressions for names, as here, of 1×1 convolutions whose weights are those of a linear layer
             in the original's files: (C, D, 1, 1) here, (C, D) there.
@@ -61,7 +59,6 @@ class ZooNetwork(RGBTModel):
     """
 
     stride = 1
-    least = 1
     renames: ClassVar[Renames] = ()
     linear: ClassVar[Sequence[str]] = ()
     unused: Sequence[str] = ()
@@ -113,19 +110,16 @@ class ZooNetwork(RGBTModel):
         colors = images.rgb.flip(1) if self.channel_order == "bgr" else images.rgb
         return colors, images.thermal[:, : self.thermal_mean.shape[1]], images.size
 
-    def _fit(self, x: Tensor) -> Tensor:
-        x = super()._fit(x)
-        if self.least <= self.stride:
-            return x
-        missing = [max(-(-self.least // self.stride) * self.stride - side, 0) for side in x.shape[-2:]]
-        return F.pad(x, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else x
-
     def output(self, logits: Tensor, padded: Tensor, size: tuple[int, int]) -> Output:
         """Logits (B, K, ·, ·) of the ``padded`` image (B, C, h, w), at any size, to the output at ``size``.
 
-        Those at the padded size already are cropped and not interpolated again.
+        Those at the padded size already are cropped and not interpolated again. So are larger ones, of an original that
+        rounds sizes up: their first row and column are the image's.
         """
         height, width = padded.shape[-2:]
+        rows, columns = logits.shape[-2:]
+        if (rows, columns) != (height, width) and rows >= height and columns >= width:
+            logits = logits[:, :, :height, :width]
         if logits.shape[-2:] == (height, width) == size:
             return Output(logits)
         return Output(self.restore(logits, (height, width), size))

@@ -5,6 +5,9 @@ Parameters with 9 classes: 31.0 M (ResNet-18), 51.2 M (34), 185.2 M (50), 223.2 
 
 The logits have passed a ReLU, as in the original, so none is negative and a pixel where all are zero is class 0.
 The paper says that the thermal stem starts at random; the original's code takes the mean of the RGB stem's kernels.
+
+Any size runs. At sides that 32 does not divide, the original's logits reach up to 31 pixels beyond the image, below and
+to the right, and its code does not say what becomes of them. Here they are cropped.
 """
 
 from __future__ import annotations
@@ -39,7 +42,6 @@ class RTFNet(ZooNetwork):
         ValueError: if the depth or another argument is not valid.
     """
 
-    stride = 32  # at other sizes the original's output is larger than its input
     renames: ClassVar[Renames] = (*RENAMES, ("deconv*.", "decoder.stage*."))
 
     def __init__(

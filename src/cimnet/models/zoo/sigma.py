@@ -312,8 +312,9 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _resize(x: Tensor, height: int, width: int) -> Tensor:
-    """(B, h, w, C) bilinearly to (B, H, W, C)."""
-    if x.shape[1:3] == (height, width):
+    """(B, h, w, C) bilinearly to (B, H, W, C). A traced graph of any size cannot leave it out."""
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # untyped in torch
+    if x.shape[1:3] == (height, width) and not tracing:
         return x
     channels_first = x.permute(0, 3, 1, 2)
     return F.interpolate(channels_first, size=(height, width), mode="bilinear").permute(0, 2, 3, 1)
