@@ -37,7 +37,7 @@ class CrossRecord:
     content: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """For the JSON of ``cimnet runs``."""
+        """Return the content for the JSON of ``cimnet runs``."""
         return {"seeds": list(self.seeds), "folds_done": self.done, "folds_planned": self.planned}
 
 

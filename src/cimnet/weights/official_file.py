@@ -129,7 +129,7 @@ def _damaged(path: Path) -> CheckpointError:
 
 
 def _convert(path: Path) -> str:
-    """How a user takes the weights out of a file that he trusts."""
+    """Explain how to take the weights out of a file that the user trusts."""
     return (
         "If you trust its source, take the weights out where it may do no harm (a container without network) and give "
         f"the new file: python -c \"import torch; s = torch.load({str(path)!r}, map_location='cpu', "

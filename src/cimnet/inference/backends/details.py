@@ -1,4 +1,4 @@
-"""What an exported file says about itself, in addition to the :class:`cimnet.checkpoint.ModelInfo`."""
+"""The description in an exported file, in addition to the :class:`cimnet.checkpoint.ModelInfo`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REMEDY = "make it with `cimnet export CHECKPOINT --out FILE`"
 
 @dataclass(frozen=True)
 class Details:
-    """How a file was exported.
+    """The export settings of a file.
 
     Attributes:
         argmax: the file gives class ids (B, H, W) int64, not logits (B, K, H, W) float32.
@@ -56,7 +56,7 @@ class Details:
         size: tuple[int, int] | None = None,
         batch: int | None = None,
     ) -> Details:
-        """Those of a model about to be exported."""
+        """Return the details of a model about to be exported."""
         buffers = (model.rgb_mean, model.rgb_std, model.thermal_mean, model.thermal_std)
         rgb_mean, rgb_std, thermal_mean, thermal_std = (tuple(b.flatten().tolist()) for b in buffers)
         return cls(
@@ -84,7 +84,7 @@ def to_metadata(info: ModelInfo, details: Details) -> dict[str, str]:
 
 
 def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Details]:
-    """The reverse.
+    """Read `ModelInfo` and details from a file's metadata.
 
     Raises:
         CheckpointError: another program wrote the file, or the texts are damaged or contradict each other.
