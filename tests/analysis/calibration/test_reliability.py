@@ -132,5 +132,5 @@ def test_a_calibration_that_is_of_no_use_says_so(temperature: float, false: floa
 
 def test_curves_have_colours_that_colour_blind_readers_distinguish() -> None:
     ends = np.array([0.0, 1.0])
-    lines = plot_roc({name: (ends, ends, 0.5) for name in "abcdef"}).axes[0].get_lines()
+    lines = plot_roc(dict.fromkeys("abcdef", (ends, ends, 0.5))).axes[0].get_lines()
     assert [line.get_color() for line in lines[:6]] == list(COLORS)
