@@ -13,19 +13,23 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
+PICTURE = re.compile(r"<picture>.*?</picture>\n?", re.DOTALL)
+SOURCE = re.compile(r'\b(src|srcset)="(?!https?://)([^"]+)"')
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|mailto:|#)([^)\s]+)\)")
 
 
 def readme(text: str, repository: str) -> str:
     """README's text, with absolute links, or with none into the checkout where there is no address."""
 
+    base = repository.rstrip("/")
+
     def absolute(match: re.Match[str]) -> str:
         picture, words, target = match.groups()
         if not repository:
             return "" if picture else words
-        view = "raw" if picture else "blob"
-        return f"{picture}[{words}]({repository.rstrip('/')}/{view}/main/{target})"
+        return f"{picture}[{words}]({base}/{'raw' if picture else 'blob'}/main/{target})"
 
+    text = SOURCE.sub(rf'\1="{base}/raw/main/\2"', text) if repository else PICTURE.sub("", text)
     return LINK.sub(absolute, text)
 
 

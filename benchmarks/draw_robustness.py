@@ -1,15 +1,17 @@
-"""mIoU over the shift between the cameras, five models: docs/images/robustness.png, from the tables of the notebook.
+"""mIoU over the shift between the cameras, five models: docs/images/robustness.png, from docs/evidence/robustness.json.
 
     python benchmarks/draw_robustness.py
 
-The tables are those that `compare_robustness.py` prints. The lines are means over the seeds, the bands a standard
-deviation to either side. The colours are Okabe and Ito's, which colour-blind readers can tell apart.
+The figures are those of the tables that `compare_robustness.py` prints. The lines are means over the seeds, the bands
+a standard deviation to either side. The colours are Okabe and Ito's, which colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,9 +19,8 @@ from matplotlib.figure import Figure
 from cimnet.utils.figures import save_figure
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGE, PICTURE = DOCS / "notebook" / "robustness.md", DOCS / "images" / "robustness.png"
-TABLES = {"mIoU, all classes:": "all classes", "mIoU of moving classes": "moving classes"}
-"""Words that come before a table, and the title of its picture."""
+FIGURES, PICTURE = DOCS / "evidence" / "robustness.json", DOCS / "images" / "robustness.png"
+PANELS = ("all classes", "moving classes")
 LINES = {
     "CIMNet + alignment, streams also decoded alone": ("#0072B2", "o"),
     "CIMNet": ("#D55E00", "s"),
@@ -30,36 +31,24 @@ LINES = {
 SHIFT = re.compile(r"shift (\d+) px")
 
 
-def read_table(page: str, before: str) -> tuple[list[int], dict[str, np.ndarray]]:
-    """The shifts in pixels of the first table behind some words, and (mean, deviation) by model, (shifts, 2)."""
-    lines = page[page.index(before) :].splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("| model"))
-    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in _table(lines[start:]))
-    columns = {
-        0 if title == "clean" else int(SHIFT.fullmatch(title)[1]): number  # type: ignore[index]
-        for number, title in enumerate(head)
-        if title == "clean" or SHIFT.fullmatch(title)
-    }
-    values = {row[0]: np.array([row[number].split(" ± ") for number in columns.values()], float) for row in rows}
-    return list(columns), values
+def read_shifts(rows: dict[str, Any]) -> tuple[list[int], np.ndarray]:
+    """The shifts in pixels of one model's conditions, 0 for clean, and mean and deviation at each, (shifts, 2)."""
+    found = {0: rows["clean"]} | {int(match[1]): rows[name] for name in rows if (match := SHIFT.fullmatch(name))}
+    return list(found), np.array(list(found.values()))
 
 
-def _table(lines: list[str]) -> list[str]:
-    end = next((number for number, line in enumerate(lines) if not line.startswith("|")), len(lines))
-    return lines[:end]
-
-
-def draw(page: str) -> Figure:
-    """Both tables beside each other, with one legend."""
+def draw(figures: dict[str, Any]) -> Figure:
+    """Draw all classes and moving classes beside each other, with one legend."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
-    panels = figure.subplots(1, len(TABLES), sharey=True)
-    for axes, (before, title) in zip(panels, TABLES.items(), strict=True):
-        shifts, values = read_table(page, before)
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    for axes, title in zip(panels, PANELS, strict=True):
         for name, (color, marker) in LINES.items():
-            mean, deviation = values[name].T
+            shifts, values = read_shifts(figures[title][name])
+            mean, deviation = values.T
             axes.plot(shifts, mean, color=color, marker=marker, label=name)
             axes.fill_between(shifts, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
         axes.set_title(title)
+        axes.set_xticks(shifts)
         axes.set_xlabel("shift of the thermal image, pixels of 320")
         axes.set_ylim(0, None)
         axes.grid(alpha=0.3)
@@ -69,4 +58,4 @@ def draw(page: str) -> Figure:
 
 
 if __name__ == "__main__":
-    save_figure(draw(PAGE.read_text(encoding="utf-8")), PICTURE)
+    save_figure(draw(json.loads(FIGURES.read_text(encoding="utf-8"))), PICTURE)

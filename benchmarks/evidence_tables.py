@@ -10,9 +10,9 @@ measured; with ``, table`` after the name, the table alone.
     <!-- end of evidence -->
 
 A claim in claims.json has ``claim`` (one sentence), ``head``, ``rows`` and ``align`` of its table, ``measured``
-(commands, machine, date), ``more`` (the page with the details) and perhaps a ``note``. In place of ``head`` and
-``rows``, ``from`` names another JSON file, of records by name, and which of their keys (``eager.gmacs``) become
-columns.
+(commands, machine, date), ``more`` (the page with the details) and perhaps a ``note`` and a ``picture`` (file and
+text). In place of ``head`` and ``rows``, ``from`` names another JSON file, of records by name, which of their keys
+(``eager.gmacs``) become columns, and perhaps which records become rows under which title.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from cimnet.evaluation.spread import spread
 from cimnet.utils.files import write_text
 from cimnet.utils.tables import markdown_table
 
@@ -46,30 +47,46 @@ def table_of(claim: dict[str, Any]) -> str:
     head, rows = claim.get("head"), claim.get("rows")
     if "from" in claim:
         records = json.loads((ROOT / claim["from"]["file"]).read_text(encoding="utf-8"))
-        columns = claim["from"]["columns"]
+        columns, titles = claim["from"]["columns"], claim["from"].get("rows") or dict.fromkeys(records, "")
         head = ["", *columns]
-        rows = [[name, *(_value(record, key) for key in columns.values())] for name, record in records.items()]
+        rows = [
+            [title or name, *(_cell(records, key, name) for key in columns.values())] for name, title in titles.items()
+        ]
     return markdown_table(head or [], rows or [], claim["align"])
 
 
-def _value(record: dict[str, Any], key: str) -> object:
-    """A value inside a record, by a key such as ``eager.gmacs``; empty where it was not measured."""
-    value: Any = record
-    for part in key.split("."):
-        value = value.get(part, {}) if isinstance(value, dict) else {}
-    return "" if value == {} else value
+def _cell(records: dict[str, Any], key: str, name: str) -> object:
+    """The value of a record by a key such as ``eager.gmacs`` or ``scenes.*.miou``, where ``*`` is the record's name;
+    ``/1e6:.1f`` divides and formats it. Shares by seed become mean ± deviation in per cent; what was not measured is
+    empty."""
+    path, _, form = (key if "*" in key else f"*.{key}").partition("/")
+    value: Any = records
+    for part in path.split("."):
+        value = value.get(name if part == "*" else part, {}) if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return spread(list(value.values())) if value else ""
+    divisor, _, digits = form.partition(":")
+    return format(value / float(divisor), digits) if form else value
 
 
 def block_of(claim: dict[str, Any], page: Path) -> str:
     """The table, the note and the measurement of a claim, with links that hold in ``page``."""
     measured = claim["measured"]
-    more = os.path.relpath(ROOT / claim["more"], page.parent).replace(os.sep, "/")
+    more = _link(claim["more"], page)
     note = f"{_wrapped(claim['note'])}\n\n" if "note" in claim else ""
+    picture = (
+        f"![{claim['picture']['text']}]({_link(claim['picture']['file'], page)})\n\n" if "picture" in claim else ""
+    )
     commands = "\n".join(measured["commands"])
     return (
-        f"### {claim['claim'].rstrip('.')}\n\n{table_of(claim)}\n{note}"
+        f"### {claim['claim'].rstrip('.')}\n\n{table_of(claim)}\n{picture}{note}"
         f"Measured on {measured['date']}, {measured['machine']} ([details]({more})):\n\n```bash\n{commands}\n```\n"
     )
+
+
+def _link(target: str, page: Path) -> str:
+    """A file of the repository as ``page`` links it."""
+    return os.path.relpath(ROOT / target, page.parent).replace(os.sep, "/")
 
 
 def _wrapped(text: str) -> str:

@@ -260,6 +260,10 @@ def geo(options: argparse.Namespace) -> None:
 # Picture --------------------------------------------------------------------------------------------------------------
 
 
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+"""Okabe and Ito's: colour-blind readers can distinguish them."""
+
+
 def plot(options: argparse.Namespace) -> None:
     from matplotlib.figure import Figure
 
@@ -270,17 +274,20 @@ def plot(options: argparse.Namespace) -> None:
         ("Lite0: pixels, batch, classes", "MiB above the start", known["growth_model"], "MiB"),
         ("cimnet geo: pixels", "MiB", known["growth_geo"], "MiB"),
     ]
-    figure = Figure(figsize=(13, 8), layout="constrained")
+    figure = Figure(figsize=(10, 8.5), layout="constrained")
     for axes, (title, unit, content, part) in zip(figure.subplots(2, 2).ravel(), groups, strict=True):
+        axes.set_prop_cycle(color=COLORS, marker=tuple("osD^vP*X"))
         for what, points in content["points"].items():
             if part in what:
-                label = f"{what.removesuffix(f', {part}')}: slope {content['slopes'][what]:.2f}"
-                axes.loglog([int(n) for n in points], list(points.values()), "o-", label=label, markersize=4)
+                label = f"{what.removesuffix(f', {part}').removesuffix(', MiB')}: slope {content['slopes'][what]:.2f}"
+                axes.loglog([int(n) for n in points], list(points.values()), label=label, markersize=5)
         axes.set(title=title, ylabel=unit)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
+        if len(axes.lines) > 4:
+            axes.set_ylim(top=axes.get_ylim()[1] * 3000)  # room for the legend
+        axes.legend(fontsize=8, loc="upper left")
     assert options.picture is not None, "plot needs a file to write"
-    figure.savefig(options.picture, dpi=70)
+    figure.savefig(options.picture, dpi=90)
 
 
 if __name__ == "__main__":

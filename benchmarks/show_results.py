@@ -1,6 +1,6 @@
 """Draw RGB, thermal, prediction (and label) of some pairs side by side: the pictures of the README.
 
-python benchmarks/show_results.py CHECKPOINT DATASET --split test --names 002 009 --out docs/images/mm5.jpg
+python benchmarks/show_results.py CHECKPOINT DATASET --split test --names 002 009 --out mm5.jpg
 """
 
 from __future__ import annotations

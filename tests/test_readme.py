@@ -19,11 +19,26 @@ def test_links_become_absolute() -> None:
     )
 
 
+PICTURE = """<picture>
+<source media="(prefers-color-scheme: dark)" srcset="docs/dark.svg">
+<img alt="a" src="docs/light.svg">
+</picture>
+"""
+
+
+def test_both_schemes_of_a_picture_become_absolute() -> None:
+    text = hatch_build.readme(PICTURE, "https://r.org/x")
+    assert 'srcset="https://r.org/x/raw/main/docs/dark.svg"' in text
+    assert 'src="https://r.org/x/raw/main/docs/light.svg"' in text
+
+
 def test_without_an_address_nothing_is_dead() -> None:
+    assert hatch_build.readme(f"before\n\n{PICTURE}\nafter", "") == "before\n\n\nafter"
     assert hatch_build.readme("![a](a.jpg) [b](b.md), [c](https://c.org)", "") == " b, [c](https://c.org)"
 
 
 @pytest.mark.parametrize("repository", ["", "https://example.org/cimnet"])
 def test_the_readme_has_no_relative_link(repository: str) -> None:
     text = hatch_build.readme((ROOT / "README.md").read_text(encoding="utf-8"), repository)
-    assert [link for link in re.findall(r"\]\(([^)]+)\)", text) if not re.match(r"https?://|#", link)] == []
+    links = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'(?:src|srcset|href)="([^"]+)"', text)
+    assert [link for link in links if not re.match(r"https?://|#", link)] == []

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "examples" / "notebooks"
 PAGES = ROOT / "docs" / "notebooks"
 LARGEST = 100_000  # bytes of a picture
+PATIENCE = 1800  # wall-clock seconds for a cell: a busy machine is no fault of the notebook
 CODE = "```py"  # not "python": the tests run the notebook, and with it all that a page shows
 _LINKS = (
     (re.compile(r"\]\(\.\./\.\./docs/"), "](../"),
@@ -42,13 +43,13 @@ def read(name: str) -> Any:
 
 
 def run(name: str, folder: Path) -> Any:
-    """A notebook with its results, run by this Python in a folder.
+    """Run a notebook by this Python in a folder, and return it with its results.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
     notebook = read(name)
-    client = NotebookClient(notebook, kernel_name="python3", timeout=1800, resources={"metadata": {"path": folder}})
+    client = NotebookClient(notebook, kernel_name="python3", timeout=PATIENCE, resources={"metadata": {"path": folder}})
     client.execute()
     return notebook
 

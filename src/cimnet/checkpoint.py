@@ -34,7 +34,7 @@ _OF_TORCH = (".pth", ".pt", ".ckpt", ".tar")
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What stands beside the weights in a checkpoint.
+    """The description of a model that its checkpoint holds beside the weights.
 
     Attributes:
         name: name for :func:`cimnet.create_model`.
@@ -91,8 +91,8 @@ def weight_files(path: str | Path) -> list[Path]:
 
 
 def identity(path: str | Path) -> str:
-    """Which model this is: SHA-256 (64 hex digits) over all bytes of its files, see `weight_files`. For a model of one
-    file ``sha256sum`` gives the same. Exports of one model to other formats or precisions differ.
+    """Return the SHA-256 (64 hex digits) of all bytes of a model's files, see `weight_files`. For a model of one file,
+    ``sha256sum`` gives the same. Exports of one model to different formats or precisions have different ones.
 
     Args:
         path: a local file or folder; a name goes through :func:`cimnet.weights.locate.locate` first.
@@ -114,8 +114,8 @@ def identity(path: str | Path) -> str:
 
 
 def identity_in_memory(model: nn.Module, info: ModelInfo) -> str:
-    """Which model this is, for one that may have changed since it was read: SHA-256 over ``info`` and the names and
-    values of all weights. What is no module has no weights to look at: take `identity` of its file."""
+    """Return the SHA-256 of a model in memory, over ``info`` and the names and values of all weights, because the model
+    may have changed since it was read. A model that is no module shows no weights: use `identity` of its file."""
     total = hashlib.sha256(json.dumps(asdict(info), sort_keys=True).encode())
     for name, tensor in model.state_dict().items():
         total.update(name.encode())
@@ -164,7 +164,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
 
 
 def read_description(path: Path) -> ModelInfo:
-    """What stands beside the weights of a ``.safetensors`` file, without reading them.
+    """Read the description in a ``.safetensors`` file without reading the weights.
 
     Raises:
         CheckpointError: it is damaged, or not a checkpoint of this package.
@@ -187,7 +187,8 @@ def _fill(model: RGBTModel, state: dict[str, Tensor]) -> None:
 
 
 def _is_finite(values: Tensor) -> bool:
-    """By numpy: hundreds of small tensors cost torch's threads more than the numbers do."""
+    """Whether all values are finite. Computed by numpy: hundreds of small tensors cost torch's threads more than the
+    numbers do."""
     return bool(np.isfinite((values.float() if values.dtype == torch.bfloat16 else values).numpy()).all())
 
 
@@ -197,7 +198,7 @@ def write_info(info: ModelInfo) -> str:
 
 
 def read_info(path: Path, metadata: dict[str, str]) -> ModelInfo:
-    """The reverse, from a file's metadata.
+    """Read a `ModelInfo` from a file's metadata.
 
     Raises:
         CheckpointError: there is no description, or one of another version.

@@ -30,6 +30,14 @@ def _nodes() -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
                 yield full, node
 
 
+def _docstrings() -> Iterator[tuple[str, str]]:
+    """Every docstring in the package, with its place."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", ast.get_docstring(node) or ""
+
+
 def _described(node: ast.FunctionDef | ast.ClassDef) -> set[str]:
     """Names with an entry under ``Args:`` or ``Attributes:``."""
     text = ast.get_docstring(node) or ""
@@ -53,6 +61,14 @@ def _wanted(node: ast.FunctionDef | ast.ClassDef) -> set[str]:
 
 
 NODES = dict(_nodes())
+CLIPPED = re.compile(r"(?:What|Which|Of|Those|These|Its|As|By|In|From|The reverse)\b")
+"""Beginnings of a summary that only make sense behind the name, such as "Of the pairs."."""
+
+
+def test_summaries_are_sentences_or_noun_phrases() -> None:
+    texts = dict(_docstrings())
+    assert len(texts) > 2000
+    assert [place for place, text in texts.items() if CLIPPED.match(text)] == []
 
 
 @pytest.mark.parametrize("name", NODES)

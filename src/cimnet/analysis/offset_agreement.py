@@ -23,7 +23,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How found offsets compare with true ones over some pixels, in pixels of the image.
+    """Agreement of found offsets with true ones over some pixels, in pixels of the image.
 
     Attributes:
         pixels: how many pixels were compared.

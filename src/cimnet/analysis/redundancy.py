@@ -1,4 +1,4 @@
-"""How redundant two feature maps are, by probes that are independent of the training loss (paper III-B claims a
+"""Redundancy of two feature maps, by probes that are independent of the training loss (paper III-B claims a
 fall)."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Matrix = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Redundancy:
-    """What the stage-1 maps F_R and F_T share over a set of images.
+    """The information that the stage-1 maps F_R and F_T share, over a set of images.
 
     Attributes:
         images, samples: how many images, and pooled cells of all of them.

@@ -99,8 +99,8 @@ def paint_label(label: npt.NDArray[np.integer[Any]], colors: Sequence[Color]) ->
 def paint_errors(
     label: npt.NDArray[np.integer[Any]], prediction: npt.NDArray[np.integer[Any]], colors: Sequence[Color]
 ) -> Image8:
-    """Where a prediction is wrong, (H, W, 3): wrong pixels in the colour of the predicted class, right ones pale with
-    the outlines of the true label, ignored ones hatched."""
+    """Paint the errors of a prediction, (H, W, 3): wrong pixels in the colour of the predicted class, right ones pale
+    with the outlines of the true label, ignored ones hatched."""
     edge = np.zeros(label.shape, dtype=bool)
     edge[1:] |= label[1:] != label[:-1]
     edge[:, 1:] |= label[:, 1:] != label[:, :-1]

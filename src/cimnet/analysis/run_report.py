@@ -149,7 +149,7 @@ def _sample(predictor: Predictor, sample: RGBTSample, evaluation: Evaluation) ->
 
 
 def _curves(history: History) -> dict[str, Panel]:
-    """By column of the history; L_mi and its weight only where they were part of the loss."""
+    """Draw one panel per column of the history; L_mi and its weight only if they were part of the loss."""
     used = [key for key in _CURVES if any(key in row for row in history)]
     if not any(row.get("mutual_information") for row in history):
         used = [key for key in used if key not in ("mutual_information", "lambda")]
@@ -189,7 +189,7 @@ def _groups(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _offsets(predictor: Predictor, dataset: RGBTDataset) -> dict[str, Any] | None:
-    """How far the model's offsets agree with the true ones, with some drawn; None where there are none to compare."""
+    """Compare the model's offsets with the true ones and draw some; None if there are none to compare."""
     found: dict[str, list[np.ndarray]] = {}
     true, moving = [], []
     cards: list[Card] = []

@@ -1,4 +1,4 @@
-"""What ``cimnet eval --boxes`` does: objects in place of label pixels."""
+"""Run ``cimnet eval --boxes``: it scores objects in place of label pixels."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def clear(out: Path) -> None:
 
 
 def facts(seconds: dict[str, float], seed: int) -> dict[str, str]:
-    """What a reader needs to judge the report's numbers."""
+    """Facts that a reader needs to judge the report's numbers."""
     return {
         "training time": f"{seconds['training']:.0f} s",
         "other times": ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items() if name != "training"),

@@ -39,7 +39,7 @@ SAMPLE = 24
 
 @dataclass
 class Registration:
-    """What was done.
+    """The result of a registration.
 
     Attributes:
         mapping: given by the caller or estimated for the rig; None where every pair has a matrix of its own.
@@ -232,7 +232,7 @@ def _common_box(index: FileIndex, mappings: dict[str, Mapping], wanted: Wanted) 
 
 
 def _wanted(file: DatasetFile | None) -> Wanted:
-    """How the thermal images of a data set are read, by what its YAML says."""
+    """Return how the thermal images of a data set are read, according to its YAML file."""
     return Wanted(bands=None if file is None else file.bands)
 
 

@@ -64,7 +64,7 @@ class DiskCache:
 
 
 def _read_places(index: Path, values: Path) -> list[list[Any]]:
-    """Where the arrays lie; [] if the cache is not there or was damaged."""
+    """Read the positions of the arrays; [] if the cache does not exist or is damaged."""
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         places: list[list[Any]] = content["places"]

@@ -78,7 +78,7 @@ class RGBTDataset(Dataset[RGBTSample]):
 
     @classmethod
     def index(cls, root: Path) -> FileIndex:
-        """What lies in the folder, whether or not it fits together.
+        """List the files in the folder, whether or not they fit together.
 
         Raises:
             DataError: the folder does not have this layout, or two files share a name.
@@ -90,7 +90,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         raise DataError(f"{root}: not in the layout {cls.name}; expected {cls.expects()}{hint}")
 
     def find_files(self) -> FileIndex:
-        """What lies in the folder of this data set, as `index`."""
+        """List the files in the folder of this data set, as `index` does."""
         return self.index(self.root)
 
     @classmethod
@@ -216,7 +216,7 @@ class RGBTDataset(Dataset[RGBTSample]):
 
     @property
     def files(self) -> list[Path]:
-        """All images and labels of the split, and the data set's own description."""
+        """The files of all images and labels of the split, and the data set's own description."""
         images = [path for pair in self.pairs for path in (pair.rgb, pair.thermal, pair.label) if path is not None]
         return [*(self.root / name for name in YAML_NAMES), *images]
 

@@ -28,7 +28,7 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """What the YAML beside a data set says; every part is optional.
+    """The content of the YAML file beside a data set; every part is optional.
 
     Attributes:
         thermal: how thermal values become 0..1.

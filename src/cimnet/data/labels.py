@@ -74,7 +74,8 @@ def read_class_ids(
 
 
 def missing_pixels(label: Label, lookup: npt.NDArray[np.int16] | None, path: Path) -> npt.NDArray[np.bool_] | None:
-    """Where a label (H, W) has the value that its file declares as nodata: these pixels are ignored. None: nowhere.
+    """Mark the pixels of a label (H, W) with the value that its file declares as nodata: they are ignored. None if
+    there are none.
 
     Raises:
         DataError: that value is a class's by `lookup`: background that a GIS left out, or a class that was never meant
@@ -144,7 +145,7 @@ def is_binary_mask(values: Iterable[int]) -> bool:
 
 
 def binary_mask_fault(classes: Sequence[str]) -> str:
-    """What is wrong with labels for which `is_binary_mask` holds."""
+    """Describe the fault of labels for which `is_binary_mask` holds."""
     meant = f"there is no pixel of {name_some(classes[1:], 4)}" if classes[1:] else f"the background is {classes[0]}"
     return (
         "labels hold 0 and 255 alone, as labelme, Label Studio, CVAT and Fiji write masks; 255 means ignore here, so "
@@ -153,7 +154,7 @@ def binary_mask_fault(classes: Sequence[str]) -> str:
 
 
 def binary_mask_remedy(classes: Sequence[str]) -> str:
-    """What to write where `is_binary_mask` holds."""
+    """Return the lines to write if `is_binary_mask` holds."""
     if len(classes) == 1:
         return (
             f"write `classes: [background, {classes[0]}]` and `label_table: {{0: background, 255: {classes[0]}}}` into "

@@ -24,7 +24,7 @@ from cimnet.utils.pool import map_in_threads
 
 @dataclass(frozen=True)
 class Info:
-    """What is known of a data set.
+    """The facts about a data set.
 
     Attributes:
         title: how it is called.
@@ -96,7 +96,7 @@ def hides_turn(tags: Collection[int], size: tuple[int, int]) -> bool:
 
 
 def turned_hint(*paths: Path) -> str:
-    """What to know where sizes differ because one file of a pair has an orientation tag: "" where none has."""
+    """Explain a difference in size if one file of a pair has an orientation tag; "" if none has."""
     for path in paths:
         if path.suffix.lower() in (".npy", ".tif", ".tiff"):  # a TIFF with such a tag is refused
             continue
@@ -110,7 +110,7 @@ def turned_hint(*paths: Path) -> str:
 
 
 def size_problem(pair: Pair, wanted: Wanted | None = None) -> str | None:
-    """How the sizes of a pair's files differ, by their headers; None if they fit."""
+    """Describe how the sizes of a pair's files differ, by their headers; None if they fit."""
     height, width = rgb_size(pair.rgb, None if wanted is None else wanted.bands)
     apart = pair.thermal is not None and not same_file(pair.rgb, pair.thermal)
     sizes = [(pair.thermal, thermal_size(pair.thermal, wanted))] if pair.thermal is not None and apart else []

@@ -177,7 +177,7 @@ class _Window:
 
 
 def _place(length: int, crop: int, scale: float, focus: int | None) -> _Span:
-    """Where a crop lies along an axis of `length` pixels enlarged by `scale`; centred on `focus` if given."""
+    """Place a crop along an axis of `length` pixels enlarged by `scale`; centred on `focus` if given."""
     needed = max(1, round(crop / scale))
     if needed >= length:
         size = min(crop, max(1, round(length * scale)))

@@ -30,7 +30,7 @@ class JudgedObject:
 
 @dataclass(frozen=True)
 class JudgedImage:
-    """What one mask says about the boxes of its image.
+    """The comparison of one mask with the boxes of its image.
 
     Attributes:
         objects: all that are scored.
@@ -74,7 +74,7 @@ def judge_image(mask: Ids, boxes: Sequence[PairBox], classes: int, *, id: str = 
 
 
 def _union(mask: Ids, boxes: Sequence[PairBox]) -> npt.NDArray[np.bool_]:
-    """Where any of the boxes lies, (H, W)."""
+    """Mark the pixels in any of the boxes, (H, W)."""
     covered = np.zeros(mask.shape, dtype=bool)
     for box in boxes:
         covered[box.rect.pixels] = True

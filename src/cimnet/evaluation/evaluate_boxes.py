@@ -101,7 +101,7 @@ class BoxEvaluation:
                         yield group
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``--json`` writes: shares in 0..1, null where there is nothing to count."""
+        """Return the content of ``--json``: shares in 0..1, null where there is nothing to count."""
         return {
             "classes": list(self.classes),
             "shares": list(SHARES),

@@ -141,7 +141,7 @@ def paired_difference(
 
 
 def _by_group(matrices: Matrices, rows: Sequence[int], groups: int) -> Values:
-    """What mIoU needs, (groups, 3, K): correct, true and predicted pixels of each class."""
+    """Sum the pixels that mIoU needs, (groups, 3, K): correct, true and predicted ones of each class."""
     parts = (np.diagonal(matrices, axis1=1, axis2=2), matrices.sum(2), matrices.sum(1))
     total = np.zeros((groups, 3, matrices.shape[1]))
     np.add.at(total, rows, np.stack(parts, axis=1).astype(np.float64))

@@ -1,4 +1,4 @@
-"""What users give as images, as tensors; sizes of tensors."""
+"""Conversion of users' images to tensors; sizes of tensors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
 
 
 def wanted(info: ModelInfo, bands: Bands | None = None) -> Wanted:
-    """What a checkpoint needs of the thermal values of a file."""
+    """Return the requirements of a checkpoint for the thermal values of a file."""
     return Wanted(info.scaling.known_unit, info.thermal_dtype, bands=bands, second=info.second)
 
 
@@ -38,9 +38,9 @@ def pair_tensors(
     force_range: bool = False,
     bands: Bands | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What a model gets for one pair, (3, H, W) and (C, H, W) in 0..1, black for a missing image; arguments and errors
-    as in :meth:`cimnet.inference.Predictor.predict`; `force_range` and `bands` as in its settings. Each file is decoded
-    once."""
+    """Return the model's input for one pair, (3, H, W) and (C, H, W) in 0..1, black for a missing image; arguments and
+    errors as in :meth:`cimnet.inference.Predictor.predict`; `force_range` and `bands` as in its settings. Each file is
+    decoded once."""
     second = info.second
     if rgb is None and thermal is None:
         raise DataError(f"rgb and {second.name} are both missing; give at least one image")

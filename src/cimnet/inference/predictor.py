@@ -75,7 +75,8 @@ class Predictor:
 
     @property
     def _fastest(self) -> Segmenter:
-        """What passes run: a copy of a torch model with its normalisations folded, an exported model as it is."""
+        """The model that passes run: a copy of a torch model with folded normalisations, or the exported model
+        itself."""
         if not isinstance(self.model, RGBTModel):
             return self.model
         if self._folded is None or self._folded.model is not self.model:
@@ -302,7 +303,7 @@ class Predictor:
         return alarm
 
     def alarm_model(self) -> AlarmModel:
-        """What judges in :meth:`alarm`.
+        """Return the model that judges in :meth:`alarm`.
 
         Raises:
             CheckpointError: the checkpoint has no alarm, or one of another version, or the model is an exported one.
@@ -345,7 +346,7 @@ class Predictor:
         return push(self.network, self.info, repository, private, token, small)
 
     def tensors(self, rgb: ImageLike | None, thermal: ImageLike | None) -> tuple[Tensor, Tensor]:
-        """What the model gets for one pair: (3, H, W) and (1, H, W), float32 in 0..1. Arguments and errors as in
+        """Return the model's input for one pair: (3, H, W) and (1, H, W), float32 in 0..1. Arguments and errors as in
         :meth:`predict`.
         """
         settings = self.settings

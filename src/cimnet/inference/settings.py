@@ -1,4 +1,4 @@
-"""How a model is run: windows, batches, averaged views, precision."""
+"""Settings for running a model: windows, batches, averaged views, precision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a model is run.
+    """The settings for running a model.
 
     Attributes:
         window: side of the square windows into which large images are cut, pixels, at least 32, see

@@ -21,7 +21,7 @@ ATTENTION_INPUTS = ("qkv", "q", "kv", "q_proj", "k_proj", "v_proj")
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """Which part of an encoder is trained.
+    """The part of an encoder that is trained.
 
     Attributes:
         freeze: train none of the pretrained weights. The encoder stays in evaluation mode, too.

@@ -1,4 +1,4 @@
-"""What every model of this package shares: normalisation, any image size, the output contract, ``predict``."""
+"""The base of every model of this package: normalisation, any image size, the output contract, ``predict``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Auxiliary(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a model returns.
+    """The output of a model.
 
     Attributes:
         logits: (B, K, H, W) at the size of the images, before softmax.
@@ -110,7 +110,7 @@ def class_ids(scores: Tensor, dim: int = 1) -> Tensor:
 
 
 def present_mask(image: Tensor) -> Tensor:
-    """Which images (B, C, H, W) show anything: (B,) bool, false where all pixels are alike."""
+    """Mark the images of (B, C, H, W) that show anything: (B,) bool, false where all pixels are alike."""
     return (image.amax((2, 3)) > image.amin((2, 3))).any(1)  # by channel: normalised, black has three values
 
 
@@ -255,7 +255,7 @@ class RGBTModel(nn.Module):
         return rgb, thermal
 
     def find_present(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Which RGB images, thermal images and whole pairs show anything: (B,) bool each.
+        """Mark the RGB images, thermal images and whole pairs that show anything: (B,) bool each.
 
         A mask that would be true everywhere is None, which saves work. While a graph is traced the masks are always
         tensors, because a graph cannot branch on them.

@@ -34,7 +34,7 @@ class ChannelAttention(nn.Module):
 
 
 class CIPAOutput(NamedTuple):
-    """What CIPA returns.
+    """The output of CIPA.
 
     Attributes:
         rgb, thermal: F''_R and F''_T, (B, C, H, W).

@@ -1,4 +1,4 @@
-"""What a model costs: parameters and multiply-accumulate operations (MACs), by module."""
+"""The cost of a model: parameters and multiply-accumulate operations (MACs), by module."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Budget:
     trained_parameters: int
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``cimnet info --json`` prints."""
+        """Return the content of ``cimnet info --json``."""
         return {
             "parameters": self.parameters,
             "macs": self.macs,
@@ -94,7 +94,7 @@ def measure_budget(model: RGBTModel, size: tuple[int, int], depth: int = 1) -> B
 
 
 def count_trained(model: nn.Module) -> int:
-    """How many parameters training changes."""
+    """Count the parameters that training changes."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

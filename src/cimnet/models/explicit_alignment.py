@@ -31,7 +31,7 @@ def sample_at(x: Tensor, flow: Tensor) -> Tensor:
 
 
 class AlignmentOutput(NamedTuple):
-    """What explicit alignment returns.
+    """The output of explicit alignment.
 
     Attributes:
         thermal: the thermal image in the frame of RGB, (B, C, H, W).
@@ -58,8 +58,8 @@ class ThermalAlignment(nn.Module):
         self.reach = reach
 
     def agreement(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        """How well images (B, C, H, W) agree at each displacement, row by row from −reach: normalised correlations
-        −1..1 of their edge directions, (B, k², h, w) around each cell and (B, k², 1, 1) over the image."""
+        """Measure how well images (B, C, H, W) agree at each displacement, row by row from −reach: normalised
+        correlations −1..1 of their edge directions, (B, k², h, w) around each cell and (B, k², 1, 1) over the image."""
         key, query = _describe(rgb), F.pad(_describe(thermal), (self.reach,) * 4)
         height, width = key.shape[-2:]
         places = [(i, j) for i in range(2 * self.reach + 1) for j in range(2 * self.reach + 1)]

@@ -23,7 +23,8 @@ STEP = (2, 2)
 
 
 class HieraEmbedding(nn.Module):
-    """From an image (B, 3, H, W) to a map (B, C, H/4, W/4) with positions of any size; H and W are multiples of 32."""
+    """Embedding of an image (B, 3, H, W) in a map (B, C, H/4, W/4) with positions of any size; H and W are multiples of
+    32."""
 
     pos_embed: Tensor
     pos_embed_win: Tensor | None

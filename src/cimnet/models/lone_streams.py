@@ -17,7 +17,7 @@ from cimnet.models.two_stream import Streams
 
 
 class LoneStreams(NamedTuple):
-    """Which streams of a batch of B pairs work alone, from :func:`choose_lone_streams`.
+    """The streams of a batch of B pairs that work alone, from :func:`choose_lone_streams`.
 
     Attributes:
         apart: RGB and thermal, (B, 1, 1, 1) bool: streams that get nothing back; None: no stream.
@@ -30,7 +30,8 @@ class LoneStreams(NamedTuple):
     chosen: Streams | None
 
     def without_exchange(self, own: Streams, written: Streams) -> Streams:
-        """What the encoders' next stages get: their own maps where streams are ``apart``, else what was written."""
+        """Return the maps for the encoders' next stages: their own where streams are ``apart``, otherwise
+        ``written``."""
         if self.apart is None or written is own:
             return written
         return Streams(

@@ -28,8 +28,8 @@ def pair_widths(native: Sequence[int], widths: Sequence[int]) -> list[tuple[int,
 
 
 def input_projection(native: int, width: int) -> nn.Module:
-    """From an encoder's map (B, native, H, W) to (B, width, H, W): a 1×1 convolution and batch normalisation, or the
-    identity where the widths agree."""
+    """Return the projection of an encoder's map (B, native, H, W) to (B, width, H, W): a 1×1 convolution and batch
+    normalisation, or the identity where the widths agree."""
     if native == width:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(native, width, 1, bias=False), nn.BatchNorm2d(width))

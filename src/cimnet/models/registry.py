@@ -106,7 +106,7 @@ def list_families() -> list[str]:
 
 
 def list_networks() -> list[str]:
-    """Those of :func:`list_models` that were registered as one network, with an encoder of its own."""
+    """List the names in :func:`list_models` that were registered as one network, with an encoder of its own."""
     return list(_networks())
 
 

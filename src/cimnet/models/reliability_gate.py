@@ -1,4 +1,4 @@
-"""Which prediction to believe where: from both sensors, from RGB alone or from thermal alone. Not in the paper.
+"""A gate that weights three predictions by place: from both sensors, RGB alone and thermal alone. Not in the paper.
 
 A fused prediction falls below that of the better sensor when the other one fails in a way that training did not show.
 The gate weighs the three predictions at each pixel by evidence that they give themselves: how sure each one is, and

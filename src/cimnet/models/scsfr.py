@@ -27,7 +27,7 @@ def halve_offset(offset: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class SCSFROutput(NamedTuple):
-    """What SCSFR returns.
+    """The output of SCSFR.
 
     Attributes:
         rgb, thermal: rectified maps, (B, C, H, W).

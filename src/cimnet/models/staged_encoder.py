@@ -29,7 +29,7 @@ class FirstStage(nn.Module):
 
 
 class TokenGrid(NamedTuple):
-    """How a plain vision transformer holds an image. All four stages return tensors of one shape
+    """The form in which a plain vision transformer holds an image. All four stages return tensors of one shape
     (B, C, h, w + ``prefix``): the grid of patch tokens, and right of it, one column each, the tokens that belong to no
     place (class token, registers), with the same value in every row.
 

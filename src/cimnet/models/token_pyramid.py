@@ -1,4 +1,4 @@
-"""From the tokens of a plain vision transformer to maps at 1/4, 1/8, 1/16 and 1/32 of the image, and back.
+"""Conversion of a plain vision transformer's tokens to maps at 1/4, 1/8, 1/16 and 1/32 of the image, and back.
 
 The simple feature pyramid of ViTDet (Li et al., ECCV 2022, section 3): transposed convolutions enlarge the one grid of
 tokens, max pooling reduces it. Here level n starts from the tokens of stage n (after 1/4, 2/4, 3/4 and all of the
@@ -17,7 +17,7 @@ STRIDES = (4, 8, 16, 32)
 
 
 class PyramidLevel(nn.Module):
-    """From tokens (B, native, h, w + prefix) to a map (B, width, H/s, W/s), s = 4, 8, 16 or 32.
+    """One level: tokens (B, native, h, w + prefix) become a map (B, width, H/s, W/s), s = 4, 8, 16 or 32.
 
     Args:
         native: the encoder's width.

@@ -26,7 +26,7 @@ MODULES = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.ev
 
 
 class TokenEmbedding(nn.Module):
-    """From an image (B, 3, H, W) to the tokens (B, C, h, w + prefix) that the blocks start from.
+    """Embedding of an image (B, 3, H, W): the tokens (B, C, h, w + prefix) that the first block gets.
 
     The image is resized to the nearest whole number of patches, and the position embeddings to the grid.
 
@@ -173,7 +173,7 @@ def to_sequence(x: Tensor, prefix: int) -> Tensor:
 
 
 def to_grid(x: Tensor, prefix: int, height: int, width: int) -> Tensor:
-    """The reverse of :func:`to_sequence`."""
+    """Undo :func:`to_sequence`."""
     x = x.transpose(1, 2)
     grid = x[..., prefix:].reshape(x.shape[0], -1, height, width)
     return torch.cat((grid, x[:, :, None, :prefix].expand(-1, -1, height, -1)), 3) if prefix else grid

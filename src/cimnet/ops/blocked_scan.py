@@ -129,7 +129,8 @@ def _fill(decay: Tensor, inside: Tensor, step: Tensor, u: Tensor, A: Tensor, B: 
 
 
 def _recur(factor: Tensor, value: Tensor, first: Tensor, lanes: int, reverse: bool = False) -> Tensor:
-    """In place: value[t] += factor[t] · value[t−1], with ``first`` before the first. Returns the last value.
+    """Compute value[t] += factor[t] · value[t−1] in place, with ``first`` before the first value. Returns the last
+    value.
 
     Args:
         lanes: pieces that advance side by side; the remaining steps follow one by one.

@@ -1,4 +1,4 @@
-"""What RGB and thermal images share: where edges are and which way they run, not how bright the sides are."""
+"""The structure that RGB and thermal images share: places and directions of edges, not the brightness beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where RGB and thermal images disagree: estimating, showing and mending their misalignment."""
+"""Misalignment of RGB and thermal images: estimate it, show it and correct it."""
 
 from cimnet.registration.estimate import Alignment, align_pair, align_rig, pair_offset
 

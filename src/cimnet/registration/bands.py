@@ -1,4 +1,4 @@
-"""What one matrix for the cameras leaves over, by height in the image: where distances differ, so do offsets."""
+"""Offsets that one matrix for the cameras leaves, by height in the image: where distances differ, so do offsets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PEAK = 6  # pixels that belong to a peak
 
 @dataclass(frozen=True)
 class BandOffset:
-    """How far the thermal image still lies from the RGB image in a band of rows, after the matrix.
+    """The offset of the thermal image from the RGB image that the matrix leaves in a band of rows.
 
     Attributes:
         top, bottom: first and last row of the RGB image.

@@ -46,7 +46,7 @@ _STAGES = (
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where the thermal image lies relative to the RGB image.
+    """The position of the thermal image relative to the RGB image.
 
     Attributes:
         status: "ok", or "unknown", which has neither matrix nor offset.
@@ -138,7 +138,7 @@ def align_prepared(
     max_offset: float | None = None,
     zooms: Sequence[float] | None = None,
 ) -> Alignment:
-    """As `align_rig`, of pairs as `prepare` gives them."""
+    """Align like `align_rig`, for pairs from `prepare`."""
     if images is None:
         return Alignment("unknown", None, None, None, 0.0, 0.0, None)
     size, work = images.full, (images.rgb.shape[-2], images.rgb.shape[-1])

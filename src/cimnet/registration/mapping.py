@@ -1,4 +1,4 @@
-"""Where in the thermal image each pixel of the RGB image is seen."""
+"""The position in the thermal image of each pixel of the RGB image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cimnet.registration.matrices import Matrix, sample, warp
 
 @dataclass(frozen=True)
 class Mapping:
-    """Where in the thermal image each RGB pixel is seen: a 2×3 matrix, or positions (H, W, 2) as (x, y)."""
+    """The position in the thermal image of each RGB pixel: a 2×3 matrix, or positions (H, W, 2) as (x, y)."""
 
     matrix: Matrix | None = None
     positions: npt.NDArray[np.float64] | None = None

@@ -28,7 +28,7 @@ def square(matrix: Matrix) -> Matrix:
 
 
 def resize(old: tuple[int, int], new: tuple[int, int]) -> Matrix:
-    """From pixels of an image of (height, width) `old` to those of the same image at `new`."""
+    """Return the matrix from pixels of an image of (height, width) `old` to those of the same image at `new`."""
     fy, fx = new[0] / old[0], new[1] / old[1]
     return np.array([[fx, 0.0, (fx - 1) / 2], [0.0, fy, (fy - 1) / 2]])
 

@@ -25,7 +25,7 @@ _MARGIN = 4  # pixels around an object that its outline may need
 
 @dataclass(frozen=True)
 class ObjectOffset:
-    """How far one object is displaced in the thermal image.
+    """The displacement of one object in the thermal image.
 
     Attributes:
         class_id: of the label.

@@ -22,7 +22,8 @@ class Peak(NamedTuple):
 
 
 def masked_correlation(rgb: torch.Tensor, thermal: torch.Tensor, mask: torch.Tensor, reach: int) -> torch.Tensor:
-    """As `cimnet.ops.edges.correlation`, with the thermal map's energy taken under the shifted mask (H, W)."""
+    """Correlate like `cimnet.ops.edges.correlation`, with the thermal map's energy taken under the shifted mask (H,
+    W)."""
     size = [2 * length for length in mask.shape]
     spectrum = (torch.fft.rfft2(thermal, s=size) * torch.fft.rfft2(rgb, s=size).conj()).sum((0, 1))
     power = torch.fft.rfft2((thermal**2).sum((0, 1)), s=size) * torch.fft.rfft2(mask, s=size).conj()
@@ -49,7 +50,7 @@ def find_peak(scores: torch.Tensor, width: int) -> Peak:
 
 
 def _vertex(values: torch.Tensor) -> float:
-    """Where the parabola through three neighbours has its peak, -0.5..0.5 from the middle one."""
+    """Return the peak of the parabola through three neighbours, -0.5..0.5 from the middle one."""
     before, middle, after = (float(v) for v in values)
     bend = before - 2 * middle + after
     return 0.0 if bend >= 0 else max(-0.5, min(0.5, 0.5 * (before - after) / bend))

@@ -37,7 +37,7 @@ class CrossRecord:
     content: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """For the JSON of ``cimnet runs``."""
+        """Return the content for the JSON of ``cimnet runs``."""
         return {
             "seeds": list(self.seeds),
             "folds_done": self.done,
@@ -48,7 +48,7 @@ class CrossRecord:
 
     @property
     def over_folds(self) -> str:
-        """Mean ± sample standard deviation of the mIoU of single folds, in per cent; empty where it is not known."""
+        """The mean ± sample standard deviation of the folds' mIoU, in per cent; empty where it is not known."""
         found = self.content.get("miou_over_folds") or {}
         mean, deviation = found.get("mean"), found.get("standard_deviation")
         if mean is None:

@@ -1,4 +1,4 @@
-"""What a run was trained on, so that ``--resume`` continues with the same data or says what has changed.
+"""A record of the data of a run, so that ``--resume`` continues with the same data or names what has changed.
 
 ``data.json`` in the run folder holds classes, thermal type and scaling, and for each split a checksum of every pair;
 and the mark of the run. Its training states hold the mark, too, so a state of another run is not mistaken for one.
@@ -30,7 +30,7 @@ Record = dict[str, Any]
 
 
 def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
-    """What both splits hold, for JSON.
+    """Return the content of both splits, for JSON.
 
     A pair's checksum covers its label file as a whole, and of its images the size and both ends: reading all of a large
     data set would delay every start.
@@ -120,7 +120,7 @@ def _ends(path: Path) -> bytes:
 
 
 def _difference(split: str, began: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """In words; "" where there is none."""
+    """Describe the difference in words; "" if there is none."""
     gone, new = [name for name in began if name not in now], [name for name in now if name not in began]
     other = [name for name in now if name in began and now[name] != began[name]]
     parts = [

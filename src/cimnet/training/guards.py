@@ -1,4 +1,4 @@
-"""What ends a run with an explanation: a loss out of bounds, too little memory, a dataloader worker that died."""
+"""Guards that end a run with an explanation: a loss out of bounds, too little memory, a dataloader worker that died."""
 
 from __future__ import annotations
 

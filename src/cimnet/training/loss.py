@@ -173,7 +173,7 @@ class SegmentationLoss(nn.Module):
 
 
 def targets_of(label: Tensor, target: Literal["foreground", "boundary"]) -> Tensor:
-    """What a head of two classes is to find.
+    """Return the target of an auxiliary two-class head.
 
     The original code of these networks reads both from images that were not published. A border here is a line of two
     pixels, one on each side: every pixel with a pixel of another class among its eight neighbours. That is the

@@ -50,7 +50,7 @@ Hue = Annotated[float, Field(ge=0, le=0.5)]
 
 
 class Section(BaseModel):
-    """What all sections share: unknown fields are refused, and nothing changes afterwards."""
+    """The base of all sections: unknown fields are refused, and nothing changes afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
@@ -60,7 +60,7 @@ PUBLISHED_OPTIONS = frozenset({"channel_order", "head_eps", "gate", "use_se", "h
 
 
 class EncoderConfig(Section):
-    """Which part of a pretrained encoder is trained, see :class:`cimnet.models.adapters.EncoderOptions`."""
+    """The part of a pretrained encoder that is trained, see :class:`cimnet.models.adapters.EncoderOptions`."""
 
     freeze: bool = Field(False, description="train none of the encoders' pretrained weights")
     adapter: Annotated[Literal["none", "bottleneck", "lora"], _yaml_false("none")] = Field(
@@ -80,7 +80,7 @@ class EncoderConfig(Section):
 
 
 class ModelConfig(Section):
-    """Which model. Options left out keep the defaults of the model's name."""
+    """The model. Options left out keep the defaults of the model's name."""
 
     name: str = Field("cimnet_resnet101", description="a name that `cimnet models` lists, or FAMILY_ENCODER")
     pretrained: bool = Field(
@@ -159,7 +159,7 @@ class ModelConfig(Section):
 
 
 class ThermalConfig(Section):
-    """How thermal values become 0..1, see :class:`cimnet.data.ThermalScaling`."""
+    """The scaling of thermal values to 0..1, see :class:`cimnet.data.ThermalScaling`."""
 
     kind: Literal["range", "kelvin", "gain_control"]
     low: float | None = Field(None, description="value that becomes 0: counts, kelvin or a percentile, by kind")
@@ -168,7 +168,7 @@ class ThermalConfig(Section):
 
 
 class SecondConfig(Section):
-    """What the second image of a pair is, see :class:`cimnet.data.SecondModality`."""
+    """The kind of the second image of a pair, see :class:`cimnet.data.SecondModality`."""
 
     name: str = Field(description="name of its folder and in messages: thermal, nir, depth, sar")
     channels: PositiveInt = Field(1, description="channels of one image")
@@ -182,12 +182,12 @@ class SecondConfig(Section):
         return self
 
     def modality(self) -> SecondModality:
-        """As :func:`cimnet.data.open_dataset` takes it."""
+        """Return the form that :func:`cimnet.data.open_dataset` takes."""
         return SecondModality(self.name, self.channels)
 
 
 class DataConfig(Section):
-    """Where the pairs are and how they are read."""
+    """The location of the pairs and how they are read."""
 
     root: Path = Field(description="folder of the data set")
     layout: str = Field("auto", description="auto, or a layout's name, see docs/reference/layouts.md")

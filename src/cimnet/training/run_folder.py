@@ -190,7 +190,7 @@ def recipe_ledger(folder: Path, recipe: Recipe, may_change: Collection[str] = ()
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:
-    """All fields of a recipe, ``section.field`` to value."""
+    """Return all fields of a recipe, ``section.field`` to value."""
     sections = recipe.model_dump(mode="json").items()
     return {f"{name}.{field}": value for name, section in sections for field, value in section.items()}
 

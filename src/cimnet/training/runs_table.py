@@ -58,11 +58,11 @@ class Run:
 
     @property
     def epochs_planned(self) -> int:
-        """By the recipe, of all runs that count as one."""
+        """Number of epochs in the recipe, summed over all runs that count as one."""
         return self.recipe.training.epochs * (1 if self.cross is None else self.cross.planned)
 
     def to_dict(self, fields: Sequence[str] = ()) -> dict[str, Any]:
-        """For JSON, with some fields of the recipe."""
+        """Return the run for JSON, with some fields of the recipe."""
         return {
             "run": str(self.folder),
             "model": self.recipe.model.name,
@@ -82,7 +82,7 @@ class Run:
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """All runs at or below some folders, by path. The runs of a cross-validation are one.
+    """Find all runs at or below some folders, sorted by path. The runs of a cross-validation are one.
 
     Raises:
         DataError: a folder does not exist, or there is no run in any.

@@ -1,4 +1,4 @@
-"""From a recipe to the things that a run needs: data, model, loss."""
+"""Build the parts that a run needs from a recipe: data, model, loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where curves go besides the run folder: TensorBoard, Weights & Biases, MLflow, through accelerate."""
+"""Destinations of curves besides the run folder: TensorBoard, Weights & Biases, MLflow, through accelerate."""
 
 from __future__ import annotations
 

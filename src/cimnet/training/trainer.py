@@ -1,4 +1,4 @@
-"""What the loop in loop.py uses: model, loss, data loader, optimiser, schedule, weight average, and their state."""
+"""The parts of the loop in loop.py: model, loss, data loader, optimiser, schedule, weight average, and their state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TrainStep(nn.Module):
         self.model, self.loss, self.missing = model, loss, missing
 
     def forward(self, batch: Batch, progress: float) -> Loss:
-        """From a batch with labels and the share of training done (0..1) to the terms of the loss."""
+        """Compute the terms of the loss from a batch with labels and the share of training done (0..1)."""
         if self.training:
             batch = with_missing(batch, self.missing)
         return self.loss(self.model(batch.rgb, batch.thermal), batch.label, progress)
@@ -46,7 +46,7 @@ class TrainStep(nn.Module):
 
 @dataclass
 class TrainerState:
-    """How far a run is; all of it goes into ``last.pt``.
+    """The progress of a run; all of it is stored in ``last.pt``.
 
     Attributes:
         epoch, batch: finished epochs, and finished batches of the current epoch.

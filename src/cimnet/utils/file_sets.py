@@ -65,7 +65,7 @@ class _Step:
             self.placed = True
 
     def put_back(self) -> None:
-        """What was there before."""
+        """Put back the files that were there before."""
         if self.placed:
             self.path.unlink(missing_ok=True)
         if self.aside:

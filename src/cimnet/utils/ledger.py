@@ -1,4 +1,4 @@
-"""Which settings the results in a folder were made with: a run resumes with the same settings, or it is refused."""
+"""The settings behind the results in a folder: a run resumes with the same settings, or it is refused."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Ledger:
         return hashlib.sha256(json.dumps(self.made_with, sort_keys=True).encode()).hexdigest()
 
     def state(self) -> State:
-        """What the file says: ``none`` (no such file), the ``same`` settings, ``other`` ones, or ``unknown``: it is
-        damaged, or somebody else's file, or it was written by `write_mixed`."""
+        """Return the state of the file: ``none`` (no such file), the ``same`` settings, ``other`` ones, or ``unknown``:
+        it is damaged, or somebody else's file, or it was written by `write_mixed`."""
         found = self._found()
         if found is None:
             return "none"

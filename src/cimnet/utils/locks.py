@@ -43,7 +43,7 @@ class OutputLock:
     def beside(
         cls, target: Path, doing: str = "writes it", remedy: str = "wait for it, or choose another name"
     ) -> OutputLock:
-        """For an output that is a file, or a folder that does not exist yet: ``.NAME.lock`` beside it."""
+        """Make a lock for an output that is a file, or a folder that does not exist yet: ``.NAME.lock`` beside it."""
         return cls(target, target.with_name(f".{target.name}.lock"), doing, remedy)
 
     def acquire(self) -> None:

@@ -32,7 +32,8 @@ def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The reverse, in float32; a state that was not packed stays as it is. Works without data, on the device ``meta``.
+    """Undo :func:`pack`, in float32; a state that was not packed stays as it is. Works without data, on the device
+    ``meta``.
 
     Raises:
         ValueError: a matrix in 8 bits has no scale, or one of another shape.

@@ -184,7 +184,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 class _Process:
-    """What a worker process holds. `busy`: in the middle of an item."""
+    """The state of a worker process. `busy`: in the middle of an item."""
 
     work: Callable[[Any], Any]
     begun: Any

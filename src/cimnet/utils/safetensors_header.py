@@ -32,7 +32,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file says of itself.
+    """The header of a safetensors file.
 
     Attributes:
         metadata: texts by key.

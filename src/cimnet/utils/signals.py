@@ -14,7 +14,7 @@ from typing import Any
 
 
 def leave_signals_to_parent(worker: int = 0, end: Callable[[], object] = lambda: os._exit(0)) -> None:
-    """For worker processes: a scheduler or terminal signals the whole group, and the main process is to decide.
+    """Leave signals of a worker process to the main process: a scheduler or terminal signals the whole group.
 
     SIGTERM from the main process itself ends the worker as ever. So does the end of the main process, however early:
     torch's own watch of dataloader workers begins later than this, and one whose parent was killed before it (by a

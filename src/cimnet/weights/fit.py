@@ -50,7 +50,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Fit:
-    """What of some weights a model has taken.
+    """The part of some weights that a model has taken.
 
     Attributes:
         weights, sha256: which ones.
@@ -79,7 +79,7 @@ class Fit:
         return asdict(self)
 
     def sentence(self) -> str:
-        """For the user: what was loaded, what begins at random, what was not used."""
+        """Return a sentence for the user: what was loaded, what starts at random, and what was not used."""
         done, of = self.parameters
         parts = [f"weights {self.weights}: loaded {done / 1e6:.2f} M of {of / 1e6:.2f} M parameters"]
         if self.classes:

@@ -1,4 +1,4 @@
-"""From what a user names to a file with weights: a path, a repository of the Hugging Face Hub, or ``starter``."""
+"""Finding the file of weights that a user names: a path, a repository of the Hugging Face Hub, or ``starter``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def locate(source: str | Path) -> Path:
 
 
 def identity_of(source: str | Path) -> str:
-    """Which model this is, also of ``starter`` and of a name on the Hub, see :func:`cimnet.checkpoint.identity`.
+    """Return a model's identity, also for ``starter`` and a name on the Hub, see :func:`cimnet.checkpoint.identity`.
 
     Raises:
         CheckpointError: it cannot be found or read.

@@ -247,7 +247,8 @@ def _sizes(key: str, weights: Mapping[str, Tensor], shapes: Mapping[str, Shape])
 
 
 def _advice(name: str, weights: Mapping[str, Tensor]) -> str:
-    """Which network the weights are of. Building all outlines takes seconds, so this is for a failure alone."""
+    """Name the network that the weights belong to. Building all outlines takes seconds, so only a failure calls
+    this."""
     shares = {}
     for other in (name, *(key for key in PUBLICATIONS if key != name)):
         shapes = _outline(other, _ANY_CLASSES)[1]

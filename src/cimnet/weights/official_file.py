@@ -167,7 +167,7 @@ def _is_plain_pickle(path: Path) -> bool:
 
 
 def _convert(path: Path) -> str:
-    """How a user takes the weights out of a file that he trusts, by the rule of :func:`take_weights`."""
+    """Explain how to take the weights out of a file that the user trusts, by the rule of :func:`take_weights`."""
     if _is_script(path):
         opened = f"torch.jit.load({str(path)!r}, map_location='cpu')"
     elif _is_of_torch(path):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cimnet.analysis.calibration.fit import Calibration
 from cimnet.analysis.calibration.reliability import Reliability, fit_temperature
-from cimnet.analysis.calibration.reliability_figures import plot_reliability
+from cimnet.analysis.calibration.reliability_figures import COLORS, plot_reliability, plot_roc
 from cimnet.errors import DataError
 
 
@@ -128,3 +128,9 @@ def test_a_calibration_that_is_of_no_use_says_so(temperature: float, false: floa
     rates = {"rgb_broken": false, "thermal_broken": 0.0, "misaligned": 0.05}
     said = Calibration(temperature, None, None, None, {}, rates).doubts()
     assert [word in sentence for word, sentence in zip(doubts, said, strict=True)] == [True] * len(doubts)
+
+
+def test_curves_have_colours_that_colour_blind_readers_distinguish() -> None:
+    ends = np.array([0.0, 1.0])
+    lines = plot_roc(dict.fromkeys("abcdef", (ends, ends, 0.5))).axes[0].get_lines()
+    assert [line.get_color() for line in lines[:6]] == list(COLORS)

@@ -25,7 +25,7 @@ STEPS, BATCH_SIZE, LEARNING_RATE = 400, 8, 5e-3
 
 
 class Opinions(NamedTuple):
-    """What the three predictions say of N cases.
+    """The three predictions of N cases.
 
     Attributes:
         logits: (N, 3, K, h, w) float16, of the pair, RGB alone and thermal alone, as the gate gets them.
@@ -101,7 +101,7 @@ def judge_gate(
     seed: int,
     advance: Callable[[], None] = lambda: None,
 ) -> GateScores:
-    """What a gate brings on pairs as they are and with all kinds of defects. Arguments as of :func:`fit_gate`."""
+    """Score a gate on unchanged pairs and on pairs with every kind of defect. Arguments as in :func:`fit_gate`."""
     opinions = collect_opinions(model, pairs, device=device, seed=seed, defects=DEFECTS, advance=advance)
     classes = len(pairs.classes)
     found = [np.zeros((classes, classes), np.int64) for _ in GateScores._fields]
@@ -160,7 +160,7 @@ def collect_opinions(
 
 
 def _places(model: CIMNetX, pairs: Pairs) -> int:
-    """Of a prediction of the first pair."""
+    """Return how many places a prediction of the first pair has."""
     height, width = model.inner_size(*pairs[0].rgb.shape[-2:]) if len(pairs) else (1, 1)
     return -(-height // 4) * -(-width // 4)
 

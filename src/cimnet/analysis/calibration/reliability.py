@@ -1,4 +1,4 @@
-"""How far probabilities can be trusted: expected calibration error, negative log likelihood, and the temperature that
+"""Reliability of probabilities: expected calibration error, negative log likelihood, and the temperature that
 makes them better calibrated (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
 
 from __future__ import annotations

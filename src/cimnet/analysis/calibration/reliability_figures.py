@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from cimnet.analysis.calibration.reliability import BINS, Reliability
 from cimnet.analysis.calibration.roc import Array
 
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#000000")
+"""Okabe and Ito's: colour-blind readers can distinguish them."""
+
 
 def plot_reliability(curves: Mapping[str, Reliability]) -> Figure:
     """Accuracy over confidence, one diagram per entry, side by side. Bars are bins; the line is perfect calibration.
@@ -28,10 +31,10 @@ def plot_reliability(curves: Mapping[str, Reliability]) -> Figure:
 def _bars(upper: Axes, lower: Axes, curve: Reliability) -> None:
     left, width = np.arange(BINS) / BINS, 1 / BINS
     pixels = np.maximum(curve.pixels, 1)
-    upper.bar(left, curve.correct / pixels, width, align="edge", color="tab:blue", edgecolor="white")
+    upper.bar(left, curve.correct / pixels, width, align="edge", color=COLORS[0], edgecolor="white")
     upper.plot([0, 1], [0, 1], color="black", linewidth=1)
     upper.plot(
-        (curve.confidence / pixels)[curve.pixels > 0], (curve.correct / pixels)[curve.pixels > 0], "o", color="tab:red"
+        (curve.confidence / pixels)[curve.pixels > 0], (curve.correct / pixels)[curve.pixels > 0], "o", color=COLORS[3]
     )
     upper.set_ylim(0, 1)
     lower.bar(left, 100 * curve.pixels / max(curve.pixels.sum(), 1), width, align="edge", color="grey")
@@ -43,6 +46,7 @@ def plot_roc(curves: Mapping[str, tuple[Array, Array, float]]) -> Figure:
     """True over false alarms; each entry gives their shares and the area."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_prop_cycle(color=COLORS)
     for name, (false, true, area) in curves.items():
         if np.isfinite(area):
             axes.plot(false, true, label=f"{name}, AUC {area:.3f}")

@@ -193,7 +193,7 @@ def _ledger(recipe: Recipe, out: Path, lists: FoldLists, tested: Sequence[RGBTDa
 def _untrained_classes(
     recipe: Recipe, lists: FoldLists, tested: Sequence[RGBTDataset], note: Callable[[str], object]
 ) -> tuple[tuple[str, ...], ...]:
-    """By fold, the classes that no label of its training part holds, which is said.
+    """Find the classes by fold that no label of the training part holds, and report them.
 
     Raises:
         DataError: a label that cannot be used, or a class without a pixel in any label, without ``allow_absent``.

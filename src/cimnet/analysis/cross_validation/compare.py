@@ -28,7 +28,7 @@ class Comparison:
     paired: PairedDifference
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, scores in 0..1; ``first`` is what is compared against."""
+        """Return the content for JSON, scores in 0..1; ``first`` is what is compared against."""
         return {
             "run": str(self.folder),
             "against": str(self.against),

@@ -39,7 +39,7 @@ class FoldLists:
 
     @property
     def digest(self) -> str:
-        """Of all lists and groups: the same for two runs that can be compared pair by pair."""
+        """Digest of all lists and groups; two runs that can be compared pair by pair have the same one."""
         text = json.dumps([self.names, sorted(self.groups.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""What a model said about images that it had not seen: a confusion matrix for each, in one compact file."""
+"""Results on images that the model has not seen: one confusion matrix per image, in one compact file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class HeldOut:
 
 
 def read_held_out(path: Path, remedy: str) -> HeldOut:
-    """What :meth:`HeldOut.write` wrote.
+    """Read a file that :meth:`HeldOut.write` has written.
 
     Raises:
         DataError: the file is missing or damaged; it names the file and ``remedy``.

@@ -46,7 +46,7 @@ class CrossResult:
         return tuple(seed for seed in self.seeds if all((seed, fold) in self.found for fold in self.folds))
 
     def held_out(self) -> HeldOut | None:
-        """All images, by each seed that is complete; None where there is none."""
+        """The results on all images by each complete seed; None if no seed is complete."""
         by_seed = [join_folds([self.found[seed, fold] for fold in self.folds]) for seed in self.complete]
         return join_seeds(by_seed) if by_seed else None
 
@@ -63,7 +63,7 @@ class CrossResult:
         return {s: scores(self.found[s, fold].pooled[0]).miou for s in self.seeds if (s, fold) in self.found}
 
     def to_dict(self) -> dict[str, Any]:
-        """What the record holds beside the settings: numbers in 0..1, null where a class cannot be judged."""
+        """Return the results for the record: numbers in 0..1, null where a class cannot be judged."""
         by_seed, by_fold = self.by_seed(), [self.by_fold(fold) for fold in self.folds]
         folds = [_known(values.values()) for values in by_fold]
         return {

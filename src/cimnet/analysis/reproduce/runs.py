@@ -33,7 +33,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train and score the variants of one table.
+    """A plan to train and score the variants of one table.
 
     ``out/NAME_seedN`` is a run folder with ``SPLIT.json`` beside the checkpoint. The caller holds the lock of ``out``.
 

@@ -1,4 +1,4 @@
-"""How much a model loses when its images are corrupted: ``measure_robustness(model, dataset, out)``."""
+"""Loss of a model's scores when its images are corrupted: ``measure_robustness(model, dataset, out)``."""
 
 from __future__ import annotations
 

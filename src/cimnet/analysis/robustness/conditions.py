@@ -68,7 +68,7 @@ class Condition:
 
     @property
     def title(self) -> str:
-        """In words, for example ``translation, 10 px``."""
+        """The condition in words, for example ``translation, 10 px``."""
         text = self.name.replace("_", " ")
         if self.name != CLEAN:
             text += f", {amount_in_words(self.name, self.amount)}"

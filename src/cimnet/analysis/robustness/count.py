@@ -57,7 +57,7 @@ class Pairs:
         return found
 
     def seen(self, condition: Condition, indices: Iterable[int]) -> Iterator[RGBTSample]:
-        """These pairs under a condition."""
+        """Read these pairs under a condition."""
         if condition.name == CLEAN:
             return (self.dataset.read(i) for i in indices)
         corrupted = CorruptedDataset(

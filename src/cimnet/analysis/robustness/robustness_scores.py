@@ -120,7 +120,7 @@ class Curve:
 
     @property
     def group(self) -> Group:
-        """What the corruption changes: geometry, rgb or thermal."""
+        """The part that the corruption changes: geometry, rgb or thermal."""
         return CORRUPTIONS[self.name].group
 
     @property
@@ -173,7 +173,7 @@ class RobustnessScores:
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
-        """By corruption, in the order of `CORRUPTIONS`."""
+        """The curves by corruption, in the order of `CORRUPTIONS`."""
         found: dict[str, list[Point]] = {}
         for point in self.points:
             if point.condition.name != CLEAN:

@@ -24,7 +24,7 @@ _SHIFTED = 0.3  # share of 255 that looks like a whole class
 
 @dataclass(frozen=True)
 class Rules:
-    """What label values mean: `lookup` is `label_lookup`'s table; `plain`: whether values are class ids as stored;
+    """The meaning of label values: `lookup` is `label_lookup`'s table; `plain`: whether values are class ids as stored;
     `only_255`: whether no other value is ignored."""
 
     classes: ClassList
@@ -34,7 +34,8 @@ class Rules:
 
     @staticmethod
     def of(classes: ClassList, file: DatasetFile, known: dict[int, int] | None) -> Rules:
-        """As `RGBTDataset` reads them; `known`: the layout's table. Labels in colours were turned into ids already."""
+        """Return the rules by which `RGBTDataset` reads labels; `known`: the layout's table. Coloured labels are ids
+        already."""
         table, ignore = file.label_table or known, file.ignore_id
         if file.label_colors:
             table, ignore = None, IGNORE_INDEX

@@ -1,4 +1,4 @@
-"""How far RGB and thermal are displaced, over a sample of the pairs. The estimator is passed in."""
+"""Displacement of RGB and thermal over a sample of the pairs. The estimator is passed in."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in a data set folder.
+    """The findings in a data set folder.
 
     Attributes:
         root: the folder.
@@ -59,7 +59,7 @@ class Report:
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_markdown(self, shown: int = 5) -> str:
-        """For a terminal or a page. `shown`: how many of the names that a finding concerns are listed."""
+        """Return the report for a terminal or a page. `shown`: the number of names listed for each finding."""
         counts = ", ".join(pluralize(len(self.of(severity)), severity) for severity in SEVERITIES)
         parts = [f"# {_code(self.root.as_posix())}: {counts}"]
         if self.summary:

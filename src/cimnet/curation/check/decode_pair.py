@@ -42,7 +42,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the files of a data set are read.
+    """The settings for reading the files of a data set.
 
     Attributes:
         border: pixels to cut off, see `DatasetFile`.

@@ -95,7 +95,7 @@ def _images(
 
 
 def _same(images: Indices, first: Indices, second: Indices) -> npt.NDArray[np.bool_]:
-    """Which pairs of measured have the very same image of a sensor."""
+    """Mark the index pairs whose images of one sensor are identical."""
     return (images[first] == images[second]) & (images[first] >= 0)
 
 

@@ -46,7 +46,7 @@ class Finding:
 
     @property
     def count(self) -> int:
-        """How many pairs, files or classes are concerned; 0: the whole set."""
+        """Number of pairs, files or classes concerned; 0: the whole set."""
         return len(self.items)
 
     def to_dict(self) -> dict[str, Any]:

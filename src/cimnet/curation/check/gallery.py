@@ -1,4 +1,4 @@
-"""Which pairs the contact sheet shows: typical ones of each split, and examples of what was found."""
+"""Choose the pairs for the contact sheet: typical ones of each split, and examples of the findings."""
 
 from __future__ import annotations
 

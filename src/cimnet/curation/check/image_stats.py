@@ -69,7 +69,7 @@ def laplacian_variance(values: npt.NDArray[Any]) -> float:
 
 
 def dead_border(values: npt.NDArray[Any]) -> Border:
-    """How many rows and columns are constant at the top, right, bottom and left of an image (H, W); zeros for an image
+    """Count the constant rows and columns at the top, right, bottom and left of an image (H, W); zeros for an image
     that is constant altogether. In 8 bits the noise that JPEG leaves in a constant line is tolerated."""
     noise, peak = (_NOISE, _PEAK) if values.dtype == np.uint8 else (0.0, 0.0)
     top = _dead_lines(values, noise, peak)
@@ -81,10 +81,9 @@ def dead_border(values: npt.NDArray[Any]) -> Border:
 
 
 def constant_margin(values: npt.NDArray[Any]) -> str:
-    """What padding around a turned or warped image looks like, in words; "" where there is none: pixels of one value
-    that hang together with the edge of the image (H, W), and from which the image begins with a jump: further than it
-    goes elsewhere over that distance. A sky at the end of the range is constant, too, but the picture goes over into
-    it."""
+    """Describe the padding around a turned or warped image in words; "" if there is none. Padding is a region of one
+    value that is connected to the edge of the image (H, W) and ends with a jump, larger than the image's other steps
+    over that distance. A sky at the end of the range is constant, too, but the picture passes into it gradually."""
     data, declared = np.ma.getdata(values)[::2, ::2], np.ma.getmaskarray(values)[::2, ::2]
     edge = np.concatenate([data[0], data[-1], data[:, 0], data[:, -1]])
     kept = edge[~np.concatenate([declared[0], declared[-1], declared[:, 0], declared[:, -1]])]

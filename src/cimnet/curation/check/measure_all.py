@@ -15,7 +15,7 @@ _WORTH_IT = 200  # pairs a process: starting one takes as long as measuring abou
 def measure_pairs(
     jobs: Sequence[Job], settings: Settings, workers: int | None = None, progress: Progress | None = None
 ) -> list[PairStats]:
-    """What was measured in the pair of each job, in order. A pair that kills its process is a pair with a problem.
+    """Measure the pair of each job, in order. A pair that kills its process is reported as a pair with a problem.
 
     Args:
         workers: processes; None: one a core, but none for a few pairs; 1: this process alone. New processes import the

@@ -34,8 +34,8 @@ _CROWDED = 1000  # pairs of two blocks from which one product of matrices takes 
 
 
 def near_pairs(measured: Sequence[PairStats]) -> Iterator[tuple[Indices, Indices, Differences]]:
-    """All that are nearly equal of pairs with both images, in portions of at most 65,536 in any order: positions i < j,
-    both (P,), and by how many standard deviations they differ, (P,)."""
+    """Yield the nearly equal pairs among those with both images, at most 65,536 at a time, in any order: positions i <
+    j, both (P,), and by how many standard deviations they differ, (P,)."""
     if len(measured) < 2:
         return
     rgb = [stats.rgb for stats in measured if stats.rgb is not None]
@@ -58,7 +58,7 @@ def near_pairs(measured: Sequence[PairStats]) -> Iterator[tuple[Indices, Indices
 
 @dataclass(frozen=True)
 class _Thumbnails:
-    """Those of one sensor: values (N, 576) in steps, their norms (N,), and which show anything, (N,).
+    """The thumbnails of one sensor: values (N, 576) in steps, their norms (N,), and which are not constant, (N,).
 
     `coarse`: unit vectors on their first principal components, with the length of the rest behind, (N, up to 33); zero
     for what shows nothing.
@@ -86,12 +86,13 @@ class _Thumbnails:
         return cells.max(axis=1) / np.float32(THUMBNAIL_STEPS)
 
     def correlate(self, i: Indices, j: Indices) -> npt.NDArray[np.bool_]:
-        """Which pairs of thumbnails correlate, (P,)."""
+        """Mark the pairs of thumbnails that correlate, (P,)."""
         products = np.einsum("ij,ij->i", self.values[i], self.values[j], dtype=np.int32)
         return products >= _ALIKE * self.norm[i] * self.norm[j]
 
     def correlate_all(self, rows: Indices, columns: Indices) -> npt.NDArray[np.bool_]:
-        """Which of all pairs of rows and columns correlate. The products are whole numbers below 2**24: exact."""
+        """Mark the pairs that correlate, of all rows with all columns. The products are integers below 2**24, so
+        exact."""
         products = self.values[rows].astype(np.float32) @ self.values[columns].astype(np.float32).T
         return products >= _ALIKE * self.norm[rows, None] * self.norm[columns]
 

@@ -68,8 +68,8 @@ def _thermal_fault(thermal: ThermalStats, softness: Callable[[ThermalStats], flo
 
 
 def _softness(thermals: Sequence[ThermalStats]) -> Callable[[ThermalStats], float]:
-    """How many times less sharp an image is than the median of those of its size and depth; 1 where only its contrast
-    is weaker."""
+    """Return a function that gives how many times less sharp an image is than the median of its size and depth; 1 if
+    only its contrast is weaker."""
     groups: dict[tuple[object, ...], list[ThermalStats]] = {}
     for thermal in thermals:
         if not thermal.constant:

@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a contact sheet shows. `lookup`: class id by label value; `colors`: by class id."""
+    """The content of a contact sheet. `lookup`: class id by label value; `colors`: by class id."""
 
     title: str = ""
     groups: tuple[Group, ...] = ()

@@ -97,8 +97,8 @@ class _Reader:
 
 
 def read_splits(root: Path, layout: type[RGBTDataset], index: FileIndex) -> tuple[Splits, list[Finding]]:
-    """All lists of a folder. A list that is neither train, val, validation nor test, and shares no name with these, is
-    a split of its own; others are subsets. Text files that name hardly any image are no lists."""
+    """Read all lists of a folder. A list that is neither train, val, validation nor test, and shares no name with
+    these, is a split of its own; others are subsets. Text files that name hardly any image are no lists."""
     reader = _Reader(root, layout, index)
     splits = Splits()
     for name in SPLIT_FOLDERS:

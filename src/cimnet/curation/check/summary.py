@@ -14,7 +14,8 @@ from cimnet.data.sample import IGNORE_INDEX
 
 
 def summarise(examined: Examined) -> dict[str, Any]:
-    """For JSON: pairs, images, splits, sizes, formats, depths, scenes, flags, thermal, classes, ignore, alignment."""
+    """Return the summary for JSON: pairs, images, splits, sizes, formats, depths, scenes, flags, thermal, classes,
+    ignore, alignment."""
     measured, splits = examined.measured, examined.splits
     jobs = {job.name: job for job in examined.jobs}
     whole = {job.name for job in examined.jobs if job.rgb is not None and job.thermal is not None}
@@ -59,5 +60,5 @@ def _thermal(examined: Examined) -> dict[str, Any]:
 
 
 def _counts(values: Iterable[str]) -> dict[str, int]:
-    """How often each value occurs, the most frequent first."""
+    """Count each value, the most frequent first."""
     return dict(sorted(Counter(values).items(), key=lambda entry: (-entry[1], entry[0])))

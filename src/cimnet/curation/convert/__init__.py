@@ -172,7 +172,7 @@ def _describe(job: Job, contents: Contents, written: Sequence[Written]) -> None:
 
 
 def _about(dataset: RGBTDataset) -> dict[str, str]:
-    """What the folder, or else the layout of one published data set, says of licence and origin."""
+    """Return licence and origin as the folder gives them, otherwise as the layout of a published data set does."""
     if dataset.file.about or (dataset.root / "synth.json").is_file():  # scenes made up by cimnet are of no one's
         return dataset.file.about
     info = dataset.info

@@ -1,4 +1,4 @@
-"""What a layout can hold: file formats, depths, classes, label values."""
+"""The capabilities of layouts: file formats, depths, classes, label values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Lookup = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Target:
-    """How pairs are written.
+    """The form in which pairs are written.
 
     Attributes:
         name: of the layout, or `COLORS`.

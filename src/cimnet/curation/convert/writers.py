@@ -26,7 +26,7 @@ _EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tiff", "B
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a pair goes: `name` and `split` as `FilePattern.path` takes them; `id`: what it then goes by."""
+    """The destination of a pair: `name` and `split` as `FilePattern.path` takes them; `id`: the pair's name there."""
 
     name: str
     split: str
@@ -35,8 +35,8 @@ class Destination:
 
 @dataclass(frozen=True)
 class Job:
-    """What all pairs share: the folder to write in, what reads the source, the target, whether to scale thermal
-    values to 8 bits."""
+    """The settings that all pairs share: the output folder, the reader of the source, the target, and whether to scale
+    thermal values to 8 bits."""
 
     folder: Path
     reader: RGBTDataset

@@ -191,7 +191,7 @@ def _resolve(source: Source, mirror: str | None, pause: Pause) -> Sequence[Remot
 
 
 def _completed(file: Remote, listed: Remote | None) -> Remote:
-    """What the table says, and what it leaves open from the list."""
+    """Fill the gaps of a table's entry from the list."""
     if listed is None or file.url not in (None, listed.url):
         return file
     return replace(file, url=listed.url, size=file.size or listed.size, md5=file.md5 or listed.md5)

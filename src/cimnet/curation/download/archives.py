@@ -77,7 +77,7 @@ def require_space(folder: Path, needed: int, name: str) -> None:
 
 @dataclass
 class _Job:
-    """What one archive may still unpack and what it has unpacked."""
+    """The progress of one archive: what it may still unpack, and what it has unpacked."""
 
     archive: str
     folder: Path
@@ -98,7 +98,7 @@ class _Job:
             raise DataError(f"{self.archive}: unpacks to far more than its own size, like a bomb; tell its owner")
 
     def place(self, name: str, is_file: bool) -> Path | None:
-        """Where a member belongs; None for what macOS adds.
+        """Return the path of a member; None for files that macOS adds.
 
         Raises:
             DataError: too many members, a name that leads elsewhere or one that is taken.

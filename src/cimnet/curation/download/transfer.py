@@ -275,7 +275,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _state(headers: Any) -> str:
-    """What tells one state of the file from another: a strong ETag, otherwise the date, otherwise ""."""
+    """Return the mark of the file's version: a strong ETag, otherwise the date, otherwise ""."""
     etag = headers.get("ETag", "")
     value = str(etag if etag.startswith('"') else headers.get("Last-Modified", ""))
     return value if value.isprintable() else ""

@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class BoxLabels(Written):
-    """What was done, besides what became of the label files.
+    """The label files written, and the number of objects drawn from boxes.
 
     Attributes:
         objects: number of boxes that became pixels.
@@ -148,8 +148,8 @@ def otsu_threshold(values: npt.NDArray[np.float32]) -> float:
 
 
 def _object_pixels(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | None:
-    """Which pixels of a box are the object: the side of the threshold that the middle has more of than the rim. None
-    where neither side takes a likely share of the box."""
+    """Mark the pixels of the object in a box: the side of the threshold that is more frequent in the middle than at the
+    rim. None if neither side covers a plausible share of the box."""
     bright = values > otsu_threshold(values)
     rows, columns = (np.abs(np.linspace(-1, 1, length)) <= 0.5 for length in values.shape)
     middle = rows[:, None] & columns[None]
@@ -160,7 +160,7 @@ def _object_pixels(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | N
 
 
 def _values(arrays: Arrays, box: PairBox) -> npt.NDArray[np.float32]:
-    """What the sensor that sees an object measures inside its box, (h, w): the mean of its channels."""
+    """Return the values inside the box in the image that shows the object, (h, w): the mean of the channels."""
     image = arrays.rgb if box.seen_in == "rgb" else np.ma.getdata(arrays.thermal)
     values = np.nan_to_num(image[box.rect.pixels].astype(np.float32))
     return values if values.ndim == 2 else values.mean(axis=2)

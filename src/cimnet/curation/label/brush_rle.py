@@ -36,7 +36,7 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> list[int]:
 
 
 def decode_mask(packed: list[int], height: int, width: int) -> npt.NDArray[np.bool_]:
-    """The reverse.
+    """Decode what :func:`encode_mask` has encoded.
 
     Raises:
         DataError: the bytes are not such a mask, or one of another size.

@@ -29,7 +29,7 @@ TOOLS = {"cvat": write_cvat, "label-studio": write_label_studio}
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written for the labelling tool.
+    """Counts of what was written for the labelling tool.
 
     Attributes:
         pairs: number of pairs.

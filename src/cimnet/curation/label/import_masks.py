@@ -23,7 +23,7 @@ from cimnet.errors import DataError
 
 @dataclass(frozen=True)
 class Imported(Written):
-    """What was done, besides what became of the label files.
+    """The label files written, and the number of pairs that still wait for a mask.
 
     Attributes:
         waiting: number of exported pairs that came back without a mask, and got no label.

@@ -18,7 +18,7 @@ from cimnet.utils.numbers import pluralize
 
 @dataclass(frozen=True)
 class Written:
-    """What became of label files.
+    """Counts of the label files that were written, replaced and left unchanged.
 
     Attributes:
         written: label files.
@@ -84,7 +84,7 @@ class LabelFiles:
         return Written(len(self.files), len(self.replaced), self.same)
 
     def _place(self, pair_id: str) -> Path:
-        """Where the label of a pair goes that has none."""
+        """Return the path for the label of a pair that has none."""
         dataset = self.dataset
         pattern = dataset.file.files.get("labels", "labels/{name}")
         if pattern.count("{") != 1 or "{name}" not in pattern:

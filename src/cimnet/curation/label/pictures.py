@@ -1,4 +1,4 @@
-"""What a labelling tool shows of a pair."""
+"""Pictures of a pair for a labelling tool."""
 
 from __future__ import annotations
 

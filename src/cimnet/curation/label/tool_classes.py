@@ -32,7 +32,7 @@ class ToolClasses:
 
     @classmethod
     def of(cls, classes: Sequence[str], colors: Sequence[Color]) -> ToolClasses:
-        """Those of a data set."""
+        """The classes of a data set, as a labelling tool has them."""
         ClassList(tuple(classes), tuple(colors))
         back = next((k for k, name in enumerate(classes) if name.lower() in BACKGROUND), None)
         ids = tuple(k for k in range(len(classes)) if k != back)

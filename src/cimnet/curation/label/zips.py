@@ -1,4 +1,4 @@
-"""What a labelling tool exported: a zip file, or the folder that it was unpacked into. Nothing is unpacked to disk."""
+"""Exports of labelling tools: a zip file, or the folder that it was unpacked into. Nothing is unpacked to disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each group of pairs holds: what a division shares out evenly."""
+"""Amounts in each group of pairs, which a division distributes evenly."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ RECORD = "split.json"
 
 
 class Deviation(NamedTuple):
-    """How far the share of a part is from the one wanted, both 0..1."""
+    """The deviation of a part's share from the wanted one, both 0..1."""
 
     what: str
     part: str
@@ -60,7 +60,7 @@ class Division:
     lists: tuple[str, ...] = LIST_PLACES
 
     def deviations(self) -> list[Deviation]:
-        """Of all that is counted but groups, the largest first."""
+        """Deviations of everything that is counted except groups, the largest first."""
         found = [
             Deviation(what, part, count / sum(counts.values()), self.parts[part])
             for what, counts in self.counts.items()

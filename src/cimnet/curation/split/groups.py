@@ -77,8 +77,8 @@ def _near(names: Sequence[str], thumbnails: Sequence[npt.NDArray[np.float32]]) -
 
 
 def _by_names(names: Sequence[str]) -> tuple[dict[str, str], str]:
-    """By the first pattern that tells several groups, most of them of several names; names that it does not match are
-    groups of their own."""
+    """Group by the first pattern that gives several groups, most of them with several names; a name that it does not
+    match is a group of its own."""
     for pattern in _PATTERNS:
         found = {name: match[1] for name in names if (match := re.fullmatch(pattern, _without_split(name)))}
         if 2 * len(found) > len(names) and 1 < len(set(found.values())) <= len(found) / 2:

@@ -120,5 +120,5 @@ def _short(held: Floats, wanted: Floats, full: Floats, parts: npt.NDArray[np.int
 
 
 def _change(given: Floats, short: Floats, wanted: Floats, sign: int) -> Floats:
-    """By how much the sum of squares changes where a part gets (sign 1) or gives (-1) each row of `given`."""
+    """Return the change of the sum of squares if a part gets (sign 1) or gives (-1) each row of `given`."""
     return ((given + 2 * sign * short) * given).sum(axis=1) / wanted

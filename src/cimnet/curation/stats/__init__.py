@@ -53,7 +53,7 @@ class Stats:
         return [pair for name, pairs in self.splits.items() if split in (None, name) for pair in pairs]
 
     def offsets(self) -> dict[str, Any]:
-        """How many pairs are weakly aligned, and their offsets in pixels (the paper's Fig. 11 a and b)."""
+        """Count the weakly aligned pairs and list their offsets in pixels (the paper's Fig. 11 a and b)."""
         asked = [pair for pair in self.pairs() if pair.asked]
         weak = Counter(pair.weak for pair in asked)
         return {
@@ -94,7 +94,7 @@ class Stats:
         return "\n".join(parts)
 
     def _sizes(self) -> list[list[object]]:
-        """How many pairs each split has: in all, published, by scene, brightness and flag."""
+        """Count the pairs of each split: in all, published, by scene, brightness and flag."""
         splits, published = self.splits.values(), LAYOUTS[self.layout].info.sizes
         scenes = dict.fromkeys([*LIGHT, *sorted({pair.scene for pair in self.pairs()})])
         flags = sorted({flag for pair in self.pairs() for flag in pair.flags})

@@ -67,7 +67,7 @@ class Job(NamedTuple):
 def measure_pairs(
     sets: dict[str, RGBTDataset], jobs: list[Job], workers: int, progress: Progress | None = None
 ) -> list[PairStats]:
-    """What is found in the pair of each job, in order.
+    """Measure the pair of each job, in order.
 
     Raises:
         DataError: files that cannot be used.

@@ -36,7 +36,7 @@ def read_box_table(path: Path) -> BoxFile:
 
 
 def _rect_columns(header: list[str]) -> dict[str, tuple[str, ...]]:
-    """Which columns hold the rectangle of each sensor."""
+    """Find the columns that hold the rectangle of each sensor."""
     return {
         sensor: form
         for sensor in _SENSORS
@@ -72,7 +72,8 @@ class _Row:
         )
 
     def _seen_in(self, rgb: Rect | None, thermal: Rect | None) -> SeenIn:
-        """What the row says, else which of the sensors has a rectangle, where these have columns of their own."""
+        """Return the row's own entry, otherwise the sensor that has a rectangle, if the sensors have their own
+        columns."""
         text = self.cells.get("seen_in", "").lower()
         if text and text not in SEEN_IN:
             raise DataError(f"{self.where}: seen_in is {text!r}; write one of {', '.join(SEEN_IN)}, or leave it empty")

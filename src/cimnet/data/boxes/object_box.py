@@ -24,7 +24,7 @@ class Rect:
 
     @property
     def area(self) -> float:
-        """In square pixels."""
+        """The area in square pixels."""
         return max(0.0, self.x1 - self.x0) * max(0.0, self.y1 - self.y0)
 
     def clipped(self, height: int, width: int) -> Rect:

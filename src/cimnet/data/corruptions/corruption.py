@@ -1,4 +1,4 @@
-"""What a corruption is."""
+"""The interface of a corruption."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Group = Literal["geometry", "rgb", "thermal"]
 
 
 class Context(NamedTuple):
-    """What a corruption gets besides the pair.
+    """The arguments of a corruption besides the pair.
 
     Attributes:
         rng: random numbers of this pair and this corruption, the same at every severity: so a curve over severity

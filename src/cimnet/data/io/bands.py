@@ -32,7 +32,7 @@ _PALETTE = (
 
 @dataclass(frozen=True)
 class Bands:
-    """Which bands of a file are the colours and the thermal image, counted from 1 as GDAL does.
+    """The bands of a file that hold the colours and the thermal image, counted from 1 as in GDAL.
 
     Attributes:
         rgb: red, green and blue; None: the file says; "embedded": the visible picture inside a radiometric FLIR JPEG.
@@ -231,8 +231,8 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
 
 
 def _missing(file: Any, numbers: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
-    """Where the bands of an opened file are missing, (N, H, W); None: nowhere. Not by opacity: a band that is tagged
-    so may be the thermal one."""
+    """Mark missing pixels in the bands of an opened file, (N, H, W); None if there are none. Opacity is ignored,
+    because the band with that tag may be the thermal one."""
     from rasterio.enums import MaskFlags
 
     if any(MaskFlags.alpha in file.mask_flag_enums[number - 1] for number in numbers):

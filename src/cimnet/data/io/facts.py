@@ -1,4 +1,4 @@
-"""What an image file says about itself: everything that changes what its numbers mean, from the headers alone.
+"""Facts in the headers of image files: everything that changes the meaning of the numbers.
 
 `read_facts` gathers it, `cimnet.data.io.rules` says what happens then.
 """
@@ -31,7 +31,7 @@ _START = 1 << 16  # bytes in which a JPEG 2000 codestream tells its depth, and a
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a file says. Of several pages, the first one's.
+    """The facts about an image file. If it has several pages, those of the first.
 
     Attributes:
         path, format: "PNG", "JPEG", "MPO", "TIFF", "BMP", "WEBP", "AVIF", "JPEG2000", "HEIF", "NPY" or "GDAL".
@@ -95,7 +95,7 @@ class FileFacts:
 
 
 def read_facts(path: Path) -> FileFacts:
-    """What a file says about itself, by its headers.
+    """Read the facts in a file's headers.
 
     Raises:
         DataError: it is not there, not an image, too large, or of a kind that cannot be decoded; it says which.
@@ -138,7 +138,7 @@ def facts_of(image: Image.Image, path: Path) -> FileFacts:
 
 
 def array_facts(path: Path, values: npt.NDArray[Any]) -> FileFacts:
-    """What a .npy file says."""
+    """Return the facts about a .npy file."""
     height, width = values.shape[:2]
     signs: dict[str, Sign] = {"u": "unsigned", "i": "signed", "f": "float"}
     return FileFacts(path, "NPY", height, width, bits=8 * values.dtype.itemsize, sign=signs[values.dtype.kind])
@@ -197,7 +197,7 @@ def _number(text: str) -> float | None:
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
-    """What lies beside: the mask FILE.msk, and nodata, scale, offset and unit of the first band in FILE.aux.xml."""
+    """Read the files beside it: the mask FILE.msk, and nodata, scale, offset and unit of band 1 in FILE.aux.xml."""
     mask, beside = path.with_name(f"{path.name}.msk"), path.with_name(f"{path.name}.aux.xml")
     found: dict[str, Any] = {"mask": mask} if is_there(mask) else {}
     try:

@@ -35,7 +35,7 @@ _TAKE_OUT = "take it out (exiftool -b -EmbeddedImage FILE > rgb.jpg) and registe
 
 @dataclass(frozen=True)
 class ThermalPlace:
-    """Where the thermal image lies in the visible picture: the fields of FLIR's record of picture-in-picture."""
+    """The place of the thermal image in the visible picture: the fields of FLIR's picture-in-picture record."""
 
     real_to_ir: float
     offset_x: int

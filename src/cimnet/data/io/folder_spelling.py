@@ -20,8 +20,8 @@ def exact_folder(root: Path, relative: str) -> Path | None:
 
 
 def case_hint(root: Path, forms: Sequence[Mapping[str, str]]) -> str:
-    """Which folders are there under another spelling, by the form (patterns by kind) that fits best; ""
-    where there is none."""
+    """Name the folders that exist under another spelling, for the form (patterns by kind) that fits best; ""
+    if there are none."""
     found = []
     for form in forms:
         rgb, labels = _renames(root, form["rgb"]), _renames(root, form["labels"])

@@ -18,7 +18,7 @@ _ANY = re.compile(r"\{(name|frame|time|\*)\}")
 
 
 class FileName(NamedTuple):
-    """What a file name means: the split of its folder ("" without one), the pair's name, that without its time, and
+    """The meaning of a file name: the split of its folder ("" without one), the pair's name, that without its time, and
     the time in seconds since 1970."""
 
     split: str
@@ -49,7 +49,7 @@ class NamePattern:
 
     @property
     def literal(self) -> int:
-        """How many characters are said outright: of two patterns that fit a file, the one that says more means it."""
+        """Number of literal characters: if two patterns fit a file, the one with more of them counts."""
         return len(_ANY.sub("", self.text))
 
     @property
@@ -66,7 +66,7 @@ class NamePattern:
         )
 
     def read(self, path: str, split: str = "") -> FileName | None:
-        """What a path below `folder` means, without extension; None where it does not fit."""
+        """Parse a path below `folder`, without its extension; None if it does not fit."""
         match = self._regex.fullmatch(path)
         if match is None:
             return None
@@ -81,8 +81,8 @@ class NamePattern:
 def find_partners(
     reference: Iterable[FileName], others: Iterable[FileName], max_gap: float | None
 ) -> Mapping[FileName, FileName]:
-    """For names of one sensor their partners among the RGB files, each once: of the same name; else, where names hold
-    times, the nearest that is equal otherwise.
+    """Find the partners of one sensor's names among the RGB files, each at most once: the equal name, or, if names hold
+    times, the nearest time among names that are otherwise equal.
 
     Args:
         max_gap: seconds by which partners may be apart; None: see `usual_limit`.

@@ -33,7 +33,7 @@ def _nearest(times: Sequence[float], among: Sequence[float]) -> list[int]:
 
 
 def usual_limit(one: Sequence[float], other: Sequence[float]) -> float:
-    """How far partners may be apart where nobody says it, in seconds: the median step of the faster clock; `SHUTTERS`
-    where neither has two times."""
+    """Return the default limit of the gap between partners in seconds: the median step of the faster clock; `SHUTTERS`
+    if neither has two times."""
     steps = [np.diff(np.unique(np.array(times))) for times in (one, other)]
     return min((float(np.median(step)) for step in steps if len(step)), default=SHUTTERS)

@@ -144,7 +144,7 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, path: Path) -> None:
 
 
 def _unidentified(path: Path) -> str:
-    """What a file is that Pillow does not know, and what to do."""
+    """Say what a file is that Pillow does not know, and what to do."""
     with path.open("rb") as file:
         start = file.read(16)
     if start[:4] in MAGIC:
@@ -157,7 +157,7 @@ def _unidentified(path: Path) -> str:
 
 
 def _unread_tiff(path: Path) -> str:
-    """What a TIFF is that Pillow does not decode: it names compression, bands and values."""
+    """Describe a TIFF that Pillow does not decode: its compression, bands and values."""
     tiff = read_tiff(path)
     if not tiff.pages or tags.WIDTH not in tiff.pages[0]:
         return "a damaged TIFF; restore or remove it"

@@ -55,8 +55,8 @@ def find_table(root: Path) -> Path | None:
 
 
 def index_table(path: Path) -> FileIndex:
-    """What a list of pairs names. A pair is called by its column `name`, else by the path of its RGB image without
-    extension; a thermal path equal to the RGB path means a 4-channel file.
+    """List the files that a table of pairs names. A pair's name is its column `name`, otherwise the path of its RGB
+    image without extension; a thermal path equal to the RGB path means a 4-channel file.
 
     Raises:
         DataError: see `read_table`; a row without an RGB or thermal image, files that are not there, a split called

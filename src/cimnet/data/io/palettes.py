@@ -56,8 +56,8 @@ def undo_palette(values: npt.NDArray[np.uint8]) -> tuple[str, npt.NDArray[np.uin
 
 @cache
 def _tables() -> tuple[tuple[str, npt.NDArray[np.int32], npt.NDArray[np.uint8]], ...]:
-    """Of each palette that can be undone: its name, its colours in rising order, the place of each. Twice, because
-    programs round colours or cut their decimals off; OpenCV's jet is another one."""
+    """Return name, colours in rising order and the place of each colour, for each palette that can be undone. Each
+    palette occurs twice, because programs round or truncate colours. OpenCV's jet is a palette of its own."""
     return tuple(_each_table())
 
 

@@ -1,4 +1,4 @@
-"""Where a layout keeps its files: patterns for both reading and writing."""
+"""The places of a layout's files: patterns for both reading and writing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FilesOfKind:
 
 @dataclass(frozen=True)
 class FileIndex:
-    """What lies in a folder, whether or not it fits together. `thermal` None: fourth channel of the RGB files;
+    """The files in a folder, whether or not they fit together. `thermal` None: fourth channel of the RGB files;
     `folders`: names by split folder, for layouts that have them; `patterns`: of file names; `hint`: see `case_hint`."""
 
     rgb: FilesOfKind
@@ -148,7 +148,7 @@ class FilePattern:
         return pattern.replace("{split}", split).replace("{name}", name) + suffix
 
     def patterns(self) -> dict[str, str]:
-        """By kind; without thermal where that is the fourth channel."""
+        """The patterns by kind; without thermal if that is the fourth channel."""
         patterns = {"rgb": self.rgb, "thermal": self.thermal, "labels": self.labels}
         return {kind: pattern for kind, pattern in patterns.items() if pattern is not None}
 

@@ -21,8 +21,8 @@ FEW = 0.05
 
 @dataclass(frozen=True)
 class Pixels:
-    """What was decoded: values (H, W) or (H, W, C) as stored, which pixels are missing, (H, W) or of thermal values of
-    their shape, and the unit of thermal values."""
+    """Decoded pixels: values (H, W) or (H, W, C) as stored, a mask of missing pixels, (H, W) or in the shape of thermal
+    values, and the unit of thermal values."""
 
     values: npt.NDArray[Any]
     missing: npt.NDArray[np.bool_] | None = None
@@ -79,7 +79,7 @@ def mark(pixels: Pixels, missing: npt.NDArray[np.bool_]) -> Pixels:
 
 
 def masked_out(facts: FileFacts) -> npt.NDArray[np.bool_]:
-    """Where (H, W) the mask of a file is 0: a page of it, or the file beside it.
+    """Mark the pixels (H, W) where a file's mask is 0. The mask is a page of the file, or the file beside it.
 
     Raises:
         DataError: the file beside it is no mask of this image.
@@ -112,7 +112,7 @@ def scale(pixels: Pixels, facts: FileFacts) -> Pixels:
 
 
 def turn(pixels: Pixels, facts: FileFacts) -> Pixels:
-    """What was decoded beside the picture; the picture is turned when it is decoded."""
+    """Turn the arrays that were decoded beside the picture; the picture itself is turned while it is decoded."""
     if facts.maker != "FLIR":
         return pixels
     return replace(pixels, values=turned(pixels.values, facts.orientation))

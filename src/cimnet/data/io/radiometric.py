@@ -27,9 +27,9 @@ _PREVIEW = b"\xff\xd8"
 
 
 def maker(image: Image.Image) -> str:
-    """Whose temperatures an opened file holds: "FLIR", "DJI", "InfiRay", or "other" of a camera that is not known
-    here; "" where it is a picture alone, "FLIR without counts" of a picture that a FLIR camera wrote without
-    temperatures.
+    """Name the maker of the camera whose temperatures an opened file holds: "FLIR", "DJI", "InfiRay", or "other" of a
+    camera that is not known here; "" where it is a picture alone, "FLIR without counts" of a picture that a FLIR camera
+    wrote without temperatures.
 
     By the segments that ExifTool goes by (https://exiftool.org/TagNames/JPEG.html): FLIR's APP1 with a record of raw
     counts; APP3 or APP4 of a camera made by DJI; InfiRay's APP2 that says IJPEG. "other" has in APP3 to APP9 at least

@@ -47,7 +47,7 @@ USES: dict[Use, str] = {
 
 @dataclass(frozen=True)
 class Action:
-    """What happens with a property in one use; `words` for the table. At most one of `apply` and `refuse`."""
+    """The treatment of a property in one use; `words` are for the table. At most one of `apply` and `refuse`."""
 
     words: str
     apply: Callable[[Pixels, FileFacts], Pixels] | None = None

@@ -1,4 +1,4 @@
-"""What the second image of a pair is: thermal, or near infrared, depth, radar and the like."""
+"""The kind of the second image of a pair: thermal, near infrared, depth, radar and the like."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _TAKEN = ("rgb", "labels", "max_gap", "rgb_range")  # they mean something else i
 
 @dataclass(frozen=True)
 class SecondModality:
-    """What the second image of each pair is. Code calls it thermal, whatever it is; messages and folders use its name.
+    """The kind of the second image of each pair. Code calls it thermal in every case; messages and folders use its
+    name.
 
     Attributes:
         name: "thermal", "nir", "depth", "sar" or another word of lower-case letters, digits and ``_``, at most 32

@@ -47,8 +47,9 @@ class NamedPairs:
 
 
 def sensor_name(name: str) -> SensorName | None:
-    """Which sensor a name says: its last or first word (``DJI_0001_V``, ``ir-0001``), or a folder (``ir/0001``); in
-    names of DJI's drones the letter behind the number, whatever follows it (``DJI_0001_T_Waypoint1``)."""
+    """Find the sensor that a name states: in its last or first word (``DJI_0001_V``, ``ir-0001``), or a folder
+    (``ir/0001``); in names of DJI's drones the letter behind the number, whatever follows it
+    (``DJI_0001_T_Waypoint1``)."""
     folder, slash, stem = name.rpartition("/")
     if drone := _DJI.fullmatch(stem):
         letter = drone[2]
@@ -132,7 +133,7 @@ class _Match(NamedTuple):
 
 
 class _Best(NamedTuple):
-    """What is paired by which words, and the limit where that is by time alone."""
+    """The best matching so far: words, pairs, and the time limit if times alone decide."""
 
     words: tuple[str, str]
     matches: list[_Match]
@@ -255,7 +256,7 @@ def _result(best: _Best, rgb: Named, thermal: Named) -> NamedPairs:
 
 
 def _name(match: _Match) -> str:
-    """What the pair is called: the name without the word; the RGB file's where that leaves nothing."""
+    """Return the pair's name: the file name without the sensor's word, or the RGB file's name if nothing is left."""
     folder, slash, stem = match.name.rpartition("/")
     return folder + slash + stem if stem else match.name + match.rgb.rpartition("/")[2]
 

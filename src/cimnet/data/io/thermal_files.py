@@ -30,7 +30,7 @@ _GREY_TOLERANCE = 16  # largest difference between "equal" channels of a JPEG, w
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the caller's model or data set needs of thermal values.
+    """The requirements of the caller's model or data set for thermal values.
 
     Attributes:
         unit: they are converted to it where the file's is known; None: they stay as they are.
@@ -145,7 +145,7 @@ def is_radiometric(path: Path) -> bool:
 
 
 def _decode(path: Path, wanted: Wanted) -> tuple[FileFacts, Pixels]:
-    """What a file says, and its one channel, or its channels (H, W, C), as stored but upright."""
+    """Read the facts about a file, and its channel or its channels (H, W, C), as stored but upright."""
     if path.suffix.lower() == ".npy":
         values = np.array(_open_npy(path, wanted.second))
         if _numbers(wanted, path) not in (None, tuple(range(1, wanted.second.channels + 1))):
@@ -216,7 +216,7 @@ def _last(bands: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _transparent(image: Image.Image) -> npt.NDArray[np.bool_] | None:
-    """Where an opacity channel is 0; None where there is none."""
+    """Mark the pixels where the opacity channel is 0; None if the image has no such channel."""
     if image.mode not in ("LA", "RGBA"):
         return None
     clear = np.array(image.getchannel("A")) == 0

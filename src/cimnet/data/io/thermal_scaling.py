@@ -25,7 +25,7 @@ EDGE, MOST_OUTSIDE = 0.05, 0.5
 
 @dataclass(frozen=True)
 class ThermalScaling:
-    """How the values of a thermal image become 0..1. What lies outside ``low`` to ``high`` is clipped.
+    """The scaling of a thermal image to 0..1. Values outside ``low`` to ``high`` are clipped.
 
     Attributes:
         kind: "range": one range for every image, in the unit of the files. "kelvin": one range in kelvin, for files in
@@ -175,9 +175,8 @@ def valid_values(counts: Counts) -> npt.NDArray[Any]:
 
 
 def find_padding(values: npt.NDArray[Any]) -> str | None:
-    """What padding that no file declares looks like: one value, in more than 5% of the pixels, that lies three times
-    further from all others than those do from each other. None where there is none, and of 8-bit values: 0 may be
-    black."""
+    """Describe padding that no file declares: one value, in more than 5% of the pixels, that lies three times further
+    from all others than those do from each other. None if there is none, and for 8-bit values: 0 may be black."""
     if values.dtype == np.uint8 or not values.size:
         return None
     for value, others in ((values.min(), np.greater), (values.max(), np.less)):

@@ -73,7 +73,7 @@ class TiffFile:
         return raw.rstrip(b"\0").decode("utf-8", "replace")
 
     def gdal(self, role: str) -> dict[int, str]:
-        """What GDAL's metadata say of the bands: text by number of the band, from 0; "" role names are not told."""
+        """Return GDAL's metadata of one role: text by band number, from 0. Role "" stands for items without a role."""
         found = {}
         for attributes, value in re.findall(r"<Item([^>]*)>([^<]*)</Item>", self.text(GDAL_METADATA)):
             named = dict(re.findall(r'(\w+)="([^"]*)"', attributes))

@@ -18,7 +18,7 @@ _MARK = "panoptic_"
 
 @dataclass(frozen=True)
 class Panoptic:
-    """What a JSON file says.
+    """The content of a panoptic JSON file.
 
     Attributes:
         path, split, folder: the file, its split, and the folder of its PNG files.

@@ -53,7 +53,7 @@ def surface(c: Climate, absorb: float, heavy: float, lit: float = 1.0, metal: fl
 
 
 def darkness(color: Color) -> float:
-    """How much sunlight a painted colour takes in, 0..1."""
+    """Return the share of sunlight that a painted colour absorbs, 0..1."""
     return 1.0 - (0.3 * color[0] + 0.5 * color[1] + 0.2 * color[2])
 
 

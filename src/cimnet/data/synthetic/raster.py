@@ -116,7 +116,8 @@ def frame(view: View, at: Point, cos: float, sin: float, reach: float, up: float
 
 
 def coverage(distance: Array, scale: float) -> Array:
-    """How much of a pixel lies inside, from the signed distance (world pixels, positive inside) to the edge."""
+    """Return the share of a pixel that lies inside, from the signed distance (world pixels, positive inside) to the
+    edge."""
     alpha: Array = distance * scale
     alpha += 0.5
     np.maximum(alpha, 0.0, out=alpha)

@@ -17,7 +17,7 @@ from cimnet.data.synthetic.world import Climate, Color, Scene, Thing
 
 @dataclass
 class Surfaces:
-    """What the colour camera sees, before light and sensor."""
+    """The surfaces that the colour camera sees, before light and sensor."""
 
     paint: Array  # (4, H, W): linear albedo in red, green and blue, 0..1, and the share of direct sun
     glow: Array  # (3, H, W): light of lamps and headlights on the surface, linear

@@ -1,4 +1,4 @@
-"""What a scene is: plain descriptions of climate, roads, things and registration, before anything is drawn.
+"""The parts of a scene: plain descriptions of climate, roads, things and registration, before anything is drawn.
 
 World coordinates are pixels of the native 640 x 512 canvas: x to the right, y down. The ground is seen from above;
 height is drawn upwards in the image (a military projection), so a thing of `rise` 20 reaches 20 px up. A heading is
@@ -127,7 +127,8 @@ class Thing:
 
 @dataclass(frozen=True)
 class Registration:
-    """Where the thermal camera sees things: p -> p + shift + matrix (p - centre), after motion during `lag` s."""
+    """The position of things in the thermal camera: p -> p + shift + matrix (p - centre), after motion during `lag`
+    s."""
 
     shift: Point  # (x, y)
     matrix: tuple[float, float, float, float]  # row by row, in x and y
@@ -140,13 +141,13 @@ class Registration:
         return self.shift[0] + a * x + b * y, self.shift[1] + c * x + d * y
 
     def dynamic(self, thing: Thing) -> Point:
-        """How far (dx, dy) a thing has moved when the thermal camera sees it."""
+        """Return how far (dx, dy) a thing has moved when the thermal camera sees it."""
         return thing.velocity[0] * self.lag, thing.velocity[1] * self.lag
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that there is to know about a pair before it is drawn. Things are sorted by depth."""
+    """The full description of a pair before it is drawn. Things are sorted by depth."""
 
     climate: Climate
     ground: str  # "grass" | "soil" | "paving"

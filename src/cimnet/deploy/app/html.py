@@ -41,7 +41,7 @@ def title(text: str) -> str:
 
 
 def hint(limits: Limits) -> str:
-    """What can be uploaded."""
+    """Return the note about files that can be uploaded."""
     return note(
         f"{name_kinds()}, up to {limits.megabytes:g} MB and {limits.pixels / 1e6:g} megapixels. Thermal: grey, "
         "of the depth (8 or 16 bit) that the model was trained on."
@@ -63,7 +63,7 @@ def status(result: Result) -> str:
 
 
 def alarms(alarm: Alarm | None, calibrated: bool) -> str:
-    """What speaks for a broken sensor or a misaligned pair."""
+    """Return the alarms for a broken sensor or a misaligned pair."""
     if not calibrated:
         return note(
             "This checkpoint has no alarms for broken sensors and misaligned pairs; run cimnet calibrate on it to get "
@@ -78,7 +78,7 @@ def alarms(alarm: Alarm | None, calibrated: bool) -> str:
 
 
 def moved(found: tuple[str, npt.NDArray[np.float32]] | None, factor: int) -> str:
-    """What the arrows mean."""
+    """Explain the arrows."""
     if found is None:
         return note("No offsets: an image is missing, or the model does not move anything.")
     name, field = found

@@ -62,8 +62,9 @@ def judge(predictor: Predictor, result: Result) -> Alarm | None:
 
 
 def offsets(predictor: Predictor, result: Result) -> tuple[str, npt.NDArray[np.float32]] | None:
-    """By how far the model moves the thermal image, (2, H, W), (dy, dx) in pixels: what RGB shows at p it looks for at
-    p + offset(p). With the name of what found it: ``alignment``, or ``stage 1`` of the paper's offsets.
+    """Return how far the model moves the thermal image, (2, H, W), (dy, dx) in pixels: what RGB shows at p, the model
+    looks for at p + offset(p). The name tells which part found it: ``alignment``, or ``stage 1`` of the paper's
+    offsets.
 
     None: an image is missing, or the model has no offsets or is an exported one. Images above `WHOLE` pixels are shrunk
     to it.

@@ -1,4 +1,4 @@
-"""How the page looks: fonts of the visitor's system, nothing from other hosts."""
+"""The style of the page: fonts of the visitor's system, nothing from other hosts."""
 
 from __future__ import annotations
 

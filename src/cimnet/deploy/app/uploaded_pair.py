@@ -30,7 +30,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Knobs:
-    """How a pair is degraded.
+    """The settings that degrade a pair.
 
     Attributes:
         right, down: shift of the thermal image, pixels.
@@ -81,7 +81,7 @@ class Pair:
         return "RGB" if self.rgb is None else "thermal"
 
     def tensors(self, predictor: Predictor, resize: bool = False) -> tuple[Tensor, Tensor]:
-        """What the model gets: (3, H, W) and (1, H, W) in 0..1, black for a missing image.
+        """Return the model's input: (3, H, W) and (1, H, W) in 0..1, black for a missing image.
 
         Args:
             resize: bring the thermal image to the size of RGB, where they differ.

@@ -1,4 +1,4 @@
-"""What stands around the network in an ONNX file: padding and scaling before it, cropping and argmax behind it."""
+"""The frame of the network in an ONNX file: padding and scaling before it, cropping and argmax after it."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def before(details: Details, options: OnnxOptions) -> Any:
 
 
 def _sizes(details: Details) -> str:
-    """How the graph comes by the sizes that it needs: computed, or constants of a file of one size."""
+    """Return the lines that give the graph its sizes: computed, or constants in a file of one size."""
     if details.size is None:
         scaled = details.input_scale != 1
         inner = INNER_SCALED.format(scale=details.input_scale) if scaled else INNER_UNSCALED
@@ -160,7 +160,7 @@ def _sizes(details: Details) -> str:
 
 
 def _channels(details: Details) -> int:
-    """Of a pair in one tensor."""
+    """Return the number of channels of a pair in one tensor."""
     return 3 + details.thermal_channels
 
 
@@ -183,5 +183,5 @@ def after(details: Details, options: OnnxOptions) -> Any:
 
 
 def output_name(argmax: bool) -> str:
-    """Of the file's one output."""
+    """Return the name of the file's only output."""
     return "mask" if argmax else "logits"

@@ -1,4 +1,4 @@
-"""What can be chosen about an ONNX file."""
+"""The options of an ONNX file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ keep its sums in float32."""
 
 @dataclass(frozen=True)
 class OnnxOptions:
-    """How a graph is written; the one size and batch that it may take are in ``Details``.
+    """The options for writing a graph; its fixed size and batch, if any, are in ``Details``.
 
     Attributes:
         opset: version of ONNX's operators.
@@ -33,7 +33,7 @@ class OnnxOptions:
 
     @classmethod
     def of(cls, target: Target, deformable: Deformable | None, opset: int | None) -> OnnxOptions:
-        """Those asked for, and for what was left to us what the target runs best.
+        """Return the options asked for; the others are those that the target runs best.
 
         Raises:
             ConfigError: naming an option that is out of range, or two that contradict each other.

@@ -21,7 +21,7 @@ LEAST = 0.999
 
 @dataclass(frozen=True)
 class Parity:
-    """How far an exported file is from the model that it was made of.
+    """The difference between an exported file and the model that it was made of.
 
     Attributes:
         error: largest difference of a logit. None: the file gives class ids.
@@ -73,7 +73,7 @@ def _side_lengths(details: Details) -> tuple[int, int]:
 
 
 def share(a: Tensor, b: Tensor) -> float:
-    """Of equal numbers in two tensors of one shape."""
+    """Return the share of equal numbers in two tensors of one shape."""
     return float((a == b).double().mean())
 
 

@@ -79,8 +79,8 @@ def quantize(file: Path, predictor: Predictor, root: Path, details: Details, *, 
 
 
 def _pairs(predictor: Predictor, root: Path, details: Details) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """What the session takes: a part of each pair, at another place each time, or the whole pair where the file takes
-    one size alone; for a file of a fixed batch so many times.
+    """Yield inputs of the session: a part of each pair, from a different place each time, or the whole pair if the file
+    takes only one size; repeated to the batch if the file has a fixed one.
 
     Raises:
         DataError: the split is empty, cannot be read, or has pairs of another size than the one that the file takes.

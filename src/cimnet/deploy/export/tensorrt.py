@@ -87,7 +87,7 @@ def _data_of(node: Any) -> str:
 
 
 def _faults(node: Any, constants: set[str]) -> Iterator[str]:
-    """What TensorRT's restrictions forbid of an operator on the list."""
+    """Yield each violation of TensorRT's restrictions on an operator of the list."""
     from onnx.helper import get_attribute_value
 
     attributes = {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}

@@ -25,7 +25,7 @@ _TOLERANCE = 0.01  # by which an area on the map may differ from that on the gro
 
 @dataclass(frozen=True)
 class ClassArea:
-    """How much of a raster a class covers.
+    """The area of a raster that a class covers.
 
     Attributes:
         id, name: id and name of the class.

@@ -37,7 +37,7 @@ Window = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class PairCheck:
-    """How two rasters lie to each other.
+    """The displacement of two rasters relative to each other.
 
     Attributes:
         status: ``ok``, or ``unknown``: no reliable offset was found.

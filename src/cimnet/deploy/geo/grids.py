@@ -25,7 +25,7 @@ _CODE_AT_THE_END = re.compile(r',(AUTHORITY|ID)\["[^"]*","?[^"\]]*"?\]\]$')  # o
 
 @dataclass(frozen=True)
 class Place:
-    """Where a raster lies.
+    """The place of a raster on the map.
 
     Attributes:
         name: of its file.
@@ -82,7 +82,7 @@ def same_grid(rgb: DatasetReader, thermal: DatasetReader, warn: Callable[[str], 
 
 
 def on_one_map(rgb: DatasetReader, thermal: DatasetReader) -> tuple[Place, Place]:
-    """Where the two rasters lie, without the step of 360° in their longitudes if they lie across the antimeridian.
+    """Return the places of both rasters, without the step of 360° in longitude if they lie across the antimeridian.
 
     A raster in degrees then counts its longitudes from its own middle (its prime meridian is there), so that none of
     them is near 180°; this says the same places in other numbers.
@@ -188,7 +188,7 @@ def _breaks_off(points: Points) -> bool:
 
 
 def _from_its_middle(place: Place) -> Place:
-    """In degrees, the same place with the prime meridian in the middle of the raster."""
+    """Return the same place with the prime meridian in the middle of the raster, in degrees."""
     if not _in_degrees(place.crs):
         return place
     middle = float(_points(place)[4, 0])
@@ -204,7 +204,7 @@ def _from_its_middle(place: Place) -> Place:
 
 
 def _overlap(rgb: Place, thermal: Place) -> bool:
-    """By the separating axis theorem, in pixels of the RGB raster."""
+    """Whether two rasters overlap, by the separating axis theorem, in pixels of the RGB raster."""
     there = _to(rgb, thermal)[:4]
     other = np.array([apply(~rgb.transform, x, y) for x, y in there])
     frame = np.array([(0, 0), (rgb.width, 0), (rgb.width, rgb.height), (0, rgb.height)], dtype=np.float64)

@@ -32,12 +32,13 @@ class Outputs:
 
     @property
     def asked(self) -> list[Path]:
-        """What the user named: never replaced without `overwrite`. The raster comes last, when all else is there."""
+        """The files that the user named: never replaced without `overwrite`. The raster comes last, after all
+        others."""
         return [path for path in (self.polygons, self.areas, self.classes) if path is not None]
 
     @property
     def styles(self) -> list[Path]:
-        """For QGIS, beside the raster and the polygons; one if these have the same name."""
+        """The style files for QGIS, beside the raster and the polygons; one if these have the same name."""
         return sorted({path.with_suffix(".qml") for path in (self.classes, self.polygons or self.classes)})
 
     @property
@@ -47,7 +48,7 @@ class Outputs:
 
     @property
     def all(self) -> list[Path]:
-        """In the order in which they get their names."""
+        """All files, in the order in which they get their names."""
         return [*self.styles, self.names, *self.asked]
 
     def check(self, rgb: Path, thermal: Path) -> None:

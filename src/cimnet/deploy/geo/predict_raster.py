@@ -29,7 +29,7 @@ _CACHE = 128  # MB of GDAL's blocks
 
 @dataclass(frozen=True)
 class GeoResult:
-    """What was written.
+    """The written files and their figures.
 
     Attributes:
         areas: area of each class, in the order of the ids; square metres only if areas or polygons were asked for.

@@ -1,4 +1,4 @@
-"""What a raster says of itself, by GDAL, in the terms of `cimnet.data.io.facts`; which of its bands are which."""
+"""Facts about a raster, read by GDAL, in the terms of `cimnet.data.io.facts`, and the roles of its bands."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ThermalBands:
 
 
 def raster_facts(raster: DatasetReader, band: int = 1) -> FileFacts:
-    """What the file says, of its values in one band."""
+    """Return the facts about the values in one band."""
     dtype = np.dtype(raster.dtypes[band - 1])
     signs: dict[str, Sign] = {"u": "unsigned", "i": "signed", "f": "float"}
     if dtype.kind not in signs:
@@ -97,7 +97,7 @@ def raster_facts(raster: DatasetReader, band: int = 1) -> FileFacts:
 
 
 def check_raster(raster: DatasetReader, use: Use, band: int = 1) -> FileFacts:
-    """What a raster says.
+    """Check a raster and return the facts about it.
 
     Raises:
         DataError: it says something that cannot be obeyed.
@@ -194,7 +194,7 @@ def _count(raster: DatasetReader) -> str:
 
 
 def meaning(raster: DatasetReader, numbers: tuple[int, ...], unit: str | None, dtype: str | None) -> ThermalBands:
-    """How values of the bands become those that a checkpoint of this unit and depth knows.
+    """Return how values of the bands become those that a checkpoint of this unit and depth expects.
 
     Raises:
         DataError: a band says something that cannot be obeyed, or they differ in what they say.

@@ -65,7 +65,7 @@ class RasterPair:
     require_both: bool
 
     def known(self, top: int, left: int, height: int, width: int) -> Known:
-        """Which pixels of a window are to get a class, (height, width)."""
+        """Mark the pixels of a window that get a class, (height, width)."""
         window = Window(left, top, width, height)
         seen = self._rgb_known(window)
         if self.require_both and not seen.any():
@@ -260,7 +260,7 @@ def _check_fourth_band(raster: DatasetReader) -> None:
 def _scaling(
     raster: DatasetReader, bands: ThermalBands, info: ModelInfo, warn: Callable[[str], object], force_range: bool
 ) -> ThermalScaling:
-    """How the raster's values become 0..1; checked before anything is run."""
+    """Return the scaling of the raster's values to 0..1; it is checked before anything runs."""
     with reading(raster.name):
         lines = [
             [part[:, columns] for part in read_counts(raster, bands, raster.name, window=line)]

@@ -121,7 +121,8 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _notes(self) -> dict[str, Any]:
-        """What an interrupted run of the same task noted; where it had no block, its task does not matter."""
+        """Read the notes of an interrupted run of the same task; if it had finished no block, its task does not
+        matter."""
         notes = self.ledger.notes()
         done, replaceable = notes.get("done"), notes.get("replaceable", {})
         if done == 0 or not self.ledger.require_same():
@@ -164,7 +165,7 @@ class Scratch:
 
 
 def describe(predictor: Predictor, rgb: Path, thermal: Path, **settings: Any) -> dict[str, Any]:
-    """What an interrupted run must have in common with the one that resumes it, by name for an error."""
+    """Return the settings that an interrupted run and the run that resumes it must share, by the names for an error."""
     task: dict[str, Any] = {
         "RGB file": _file(rgb),
         "thermal file": _file(thermal),
@@ -189,8 +190,8 @@ def _state(path: Path) -> list[int]:
 
 
 def _identity(predictor: Predictor) -> str:
-    """Of a module that of its weights as they are now: they, or the file, may have changed since it was read. Of an
-    exported model that of its files. What is neither cannot be compared: no run has the same identity as another."""
+    """Return a model's identity. For a module: that of its weights as they are now, because they or the file may have
+    changed since it was read. For an exported model: that of its files. Any other model gets a new one in each run."""
     if isinstance(predictor.model, nn.Module):
         return identity_in_memory(predictor.model, predictor.info)
     if isinstance(predictor.model, ExportedModel):

@@ -1,4 +1,4 @@
-"""From two image messages to a mask: what the bag tool and the ROS 2 node share. Nothing of ROS is imported."""
+"""Prediction of a mask from two image messages, shared by the bag tool and the ROS 2 node. It does not import ROS."""
 
 from __future__ import annotations
 

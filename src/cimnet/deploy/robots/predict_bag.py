@@ -26,7 +26,7 @@ _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 @dataclass
 class BagResult:
-    """What was done.
+    """The result of predicting a bag.
 
     Attributes:
         pairs: number of predicted pairs.
@@ -176,7 +176,7 @@ def _opened(bag: Path) -> Iterator[Any]:
 
 
 def _connections(reader: Any, topic: str, bag: Path) -> list[Any]:
-    """All of a topic: each publisher, and each start of one, has its own."""
+    """Return all connections of a topic: each publisher, and each start of one, has its own."""
     found = [c for c in reader.connections if c.topic == topic]
     if not found:
         listed = sorted({f"{c.topic} ({c.msgtype.replace('/msg/', '/')})" for c in reader.connections})
@@ -188,7 +188,7 @@ def _connections(reader: Any, topic: str, bag: Path) -> list[Any]:
 
 
 def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path) -> Iterator[tuple[Any, int, bytes]]:
-    """All messages of the two topics; where the bag breaks off, `result` says so."""
+    """Yield all messages of the two topics; if the bag breaks off, `result` says so."""
     messages = reader.messages(connections=connections)
     while True:
         try:

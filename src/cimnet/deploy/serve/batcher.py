@@ -37,12 +37,12 @@ class Job:
 
     @property
     def pixels(self) -> int:
-        """Of one image."""
+        """The number of pixels of one image."""
         return self.rgb.shape[-2] * self.rgb.shape[-1]
 
     @property
     def held(self) -> int:
-        """What it takes in memory, in pixels of four channels."""
+        """The memory that it takes, in pixels of four channels."""
         return -(-(self.rgb.numel() + self.thermal.numel()) // 4)
 
 

@@ -46,7 +46,7 @@ class Failure(Exception):
         return cls(status, message, remedy or "check the file and send another")
 
     def response(self) -> JSONResponse:
-        """As JSON: status, message, remedy."""
+        """Return the failure as JSON: status, message, remedy."""
         content = {"status": self.status, "message": self.message, "remedy": self.remedy}
         return JSONResponse(content, self.status, dict(self.headers or {}))
 

@@ -14,7 +14,7 @@ _SIZES = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
-    """What is counted.
+    """The counters of the server.
 
     Args:
         waiting: gives the number of pairs that wait for the model now.
@@ -39,7 +39,7 @@ class Metrics:
         queue.set_function(waiting)
 
     def text(self) -> bytes:
-        """In Prometheus's text format."""
+        """Return the counters in Prometheus's text format."""
         return generate_latest(self.registry)
 
 

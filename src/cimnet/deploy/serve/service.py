@@ -74,7 +74,7 @@ def create_app(predictor: Predictor, options: ServeOptions | None = None) -> Fas
 
 
 class Service:
-    """What the routes share."""
+    """The state that the routes share."""
 
     def __init__(self, predictor: Predictor, options: ServeOptions) -> None:
         if predictor.info.second.channels > 1:

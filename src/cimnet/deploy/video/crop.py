@@ -28,7 +28,7 @@ class Crop:
     box: tuple[int, int, int, int] | None = None
 
     def cut(self, image: npt.NDArray[Any], path: Path | str) -> npt.NDArray[Any]:
-        """That part of an image (H, W, ...).
+        """Cut this part out of an image (H, W, ...).
 
         Raises:
             DataError: the box does not lie in the image; `path` is named.

@@ -36,7 +36,7 @@ class Frame:
 
 
 class Source(Protocol):
-    """What frames can be read from.
+    """A source of frames.
 
     Attributes:
         path: file or folder.
@@ -55,4 +55,4 @@ class Source(Protocol):
     start: float | None
 
     def frames(self) -> Iterator[Frame]:
-        """All frames, in order of time."""
+        """Yield all frames in order of time."""

@@ -56,7 +56,7 @@ class ImageSource:
         self.duration: float | None = self.times[-1] + self.interval
 
     def frames(self) -> Iterator[Frame]:
-        """All images."""
+        """Yield all images."""
         for index, (file, time) in enumerate(zip(self.files, self.times, strict=True)):
             read = partial(read_frame, file, self.kind, self.crop, self.wanted, self.bands)
             yield Frame(index, file.stem, time, read)
@@ -102,7 +102,7 @@ def read_frame(file: Path, kind: Kind, crop: Crop | None, wanted: Wanted | None,
 
 
 def _gaps(names: list[str]) -> int:
-    """How many numbers are missing where names differ in their last number only; 0 where they count otherwise."""
+    """Count the missing numbers if names differ only in their last number; otherwise 0."""
     parts = [re.fullmatch("(.*?)([0-9]+)([^0-9]*)", name) for name in names]
     if any(part is None for part in parts) or len({(part[1], part[3]) for part in parts if part}) != 1:
         return 0

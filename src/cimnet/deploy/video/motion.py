@@ -1,4 +1,4 @@
-"""What two cameras on one rig record alike, whatever their wavelength: how the picture moves, and where edges are."""
+"""Signals that two cameras on one rig share at any wavelength: the motion of the picture, and the edges."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ _FRAMES = 3  # judged together: a single one may be black
 
 
 def tell_apart(path: Path, asked: VideoSettings) -> tuple[VideoSettings, str]:
-    """Which stream or which half shows RGB and which thermal, where the user does not say: the thermal picture is the
-    grey one, the RGB picture the coloured one.
+    """Find the stream or the half that shows RGB and the one that shows thermal, unless the user names them: the
+    thermal picture is the grey one, the RGB picture the coloured one.
 
     Returns:
         The settings with streams or crops filled in, and a sentence that says what was taken for what.
@@ -61,7 +61,7 @@ Images = Mapping[str, Path] | None
 
 
 def images_of_both(rgb: Path, thermal: Path, told: Callable[[str], object]) -> tuple[Images, Images]:
-    """Where one folder of images is given for both sensors: each sensor's images, by the name of their pair; else None.
+    """Return each sensor's images by the name of their pair if one folder is given for both sensors, otherwise None.
 
     Raises:
         DataError: no two names are a pair.

@@ -125,7 +125,7 @@ class VideoWriter:
 
 
 class Outputs:
-    """All that a run writes: use it in a `with`, at whose end files get their names even after an error or Ctrl-C.
+    """The outputs of a run. Use them in a `with`: at its end files get their names, even after an error or Ctrl-C.
 
     Args:
         out: a video file, or a folder for `overlay.mp4`, `masks/` and `frames.csv`.

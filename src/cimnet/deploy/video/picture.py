@@ -1,4 +1,4 @@
-"""What a frame of the overlay video shows."""
+"""Frames of the overlay video."""
 
 from __future__ import annotations
 

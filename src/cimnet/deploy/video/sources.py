@@ -137,7 +137,7 @@ class VideoSource:
             raise DataError(f"{path}: no frame can be decoded{_because(self.problems)}; record or convert it again")
 
     def frames(self) -> Iterator[Frame]:
-        """All frames that can be decoded; damaged ones are left out and counted in `problems`."""
+        """Yield all frames that can be decoded; damaged ones are left out and counted in `problems`."""
         self.problems = []
         first: float | None = None
         last, index, damaged = -1.0, -1, 0

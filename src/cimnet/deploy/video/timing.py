@@ -24,7 +24,7 @@ _LEAST_MARGIN = 0.25
 
 @dataclass(frozen=True)
 class Curve:
-    """How well two videos fit by offset.
+    """The fit of two videos by offset.
 
     Attributes:
         offsets, scores: of the curve.

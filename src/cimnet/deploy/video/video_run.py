@@ -32,7 +32,7 @@ Note = Callable[[str], object]
 
 @dataclass
 class VideoResult:
-    """What was done.
+    """The result of predicting a video.
 
     Attributes:
         frames: number of predicted RGB frames.

@@ -102,7 +102,7 @@ class AlarmModel:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], second: str = "thermal") -> AlarmModel:
-        """What :meth:`to_dict` gave.
+        """Build the model from the result of :meth:`to_dict`.
 
         Raises:
             CheckpointError: something else, or an alarm of another version of this package.

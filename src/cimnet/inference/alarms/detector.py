@@ -41,7 +41,7 @@ class Detector:
         return float(special.expit(self.bias + sum(self.parts(numbers).values())))
 
     def parts(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """What each number adds to the logit."""
+        """Return the contribution of each number to the logit."""
         rows = _sides(np.array([[numbers[name] for name in self.names]]), np.array(self.centre), np.array(self.spread))
         parts = rows[0] * np.array(self.above + self.below)
         return dict(zip(self.names, (parts[: len(self.names)] + parts[len(self.names) :]).tolist(), strict=True))
@@ -52,7 +52,7 @@ class Detector:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Detector:
-        """What :meth:`to_dict` gave.
+        """Build the detector from the result of :meth:`to_dict`.
 
         Raises:
             KeyError, TypeError, ValueError: something else.

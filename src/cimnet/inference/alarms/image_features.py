@@ -33,7 +33,7 @@ def thermal_stats(thermal: Tensor) -> dict[str, float]:
 
 
 def pair_stats(rgb: Tensor, thermal: Tensor) -> dict[str, float]:
-    """How well the structure of both images (3, H, W) and (1, H, W) agrees, all finite.
+    """Measure how well the structure of both images (3, H, W) and (1, H, W) agrees; all numbers are finite.
 
     `agreement` of the whole at no offset, `gain` by the best whole offset within `REACH`, and that offset's length,
     `shift`, in thousandths of the width; the mean gain of `TILES` by `TILES` parts by an offset of their own,
@@ -53,7 +53,7 @@ def pair_stats(rgb: Tensor, thermal: Tensor) -> dict[str, float]:
 
 
 def _offset(rgb: Tensor, thermal: Tensor, width: int) -> tuple[float, float, float]:
-    """Of two maps (1, 2, h, w): correlation at no offset, gain by the best one, that one's length over `width`."""
+    """Compare two maps (1, 2, h, w): correlation at no offset, gain by the best offset, its length over `width`."""
     reach = min(max(1, round(REACH * width)), min(rgb.shape[-2:]) // 2)
     surface = correlation(rgb, thermal, reach)
     best, side = int(surface.argmax()), 2 * reach + 1
@@ -99,8 +99,8 @@ def _noise(grey: Tensor) -> float:
 
 
 def _pattern(grey: Tensor) -> float:
-    """How much whole rows or columns differ from their neighbours, over what single pixels do: about 0 without a
-    pattern, as a logarithm."""
+    """Compare the differences of whole rows or columns from their neighbours with those of single pixels: about 0
+    without a pattern, as a logarithm."""
     fine = grey - blur(grey[None, None], 2.0)[0, 0]
     spread = float(fine.std(correction=0)) + _TINY
     lines = [float(fine.mean(axis).std(correction=0)) * math.sqrt(grey.shape[axis]) / spread for axis in (0, 1)]
@@ -108,7 +108,7 @@ def _pattern(grey: Tensor) -> float:
 
 
 def _direction(grey: Tensor) -> float:
-    """How much stronger gradients along one axis are than along the other, as a logarithm: motion blur."""
+    """Compare the gradients along both axes, as a logarithm: motion blur makes one axis weaker."""
     steps = [float(d.square().mean()) if d.numel() else 0.0 for d in (grey.diff(dim=0), grey.diff(dim=1))]
     return abs(math.log((steps[0] + _TINY**2) / (steps[1] + _TINY**2)))
 

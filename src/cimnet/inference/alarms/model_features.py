@@ -1,4 +1,4 @@
-"""What the model itself reveals about a pair: how sure it is, and how much its mask depends on each image."""
+"""Features of a pair from the model itself: its confidence, and how much its mask depends on each image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
 
 
 def measure(model: RGBTModel, rgb: Tensor, thermal: Tensor, device: torch.device) -> dict[str, float]:
-    """All numbers that the alarms are made of, of images (3, H, W) and (1, H, W) in 0..1; all finite."""
+    """Measure all numbers behind the alarms, for images (3, H, W) and (1, H, W) in 0..1; all are finite."""
     return measure_batch(model, [(rgb, thermal)], device)[0].numbers
 
 

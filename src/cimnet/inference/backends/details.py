@@ -1,4 +1,4 @@
-"""What an exported file says about itself, in addition to the :class:`cimnet.checkpoint.ModelInfo`."""
+"""The description in an exported file, in addition to the :class:`cimnet.checkpoint.ModelInfo`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REMEDY = "make it with `cimnet export CHECKPOINT --out FILE`"
 
 @dataclass(frozen=True)
 class Details:
-    """How a file was exported.
+    """The export settings of a file.
 
     Attributes:
         argmax: the file gives class ids (B, H, W) int64, not logits (B, K, H, W) float32.
@@ -75,7 +75,7 @@ class Details:
         batch: int | None = None,
         smallest_tile: int = 1,
     ) -> Details:
-        """Those of a model about to be exported, in evaluation mode.
+        """Return the details of a model about to be exported, in evaluation mode.
 
         A file of one size takes the padded image as one tile, a file of any size tiles of the model's stride: so it
         pads what the model pads, and nothing else.
@@ -116,7 +116,7 @@ def to_metadata(info: ModelInfo, details: Details) -> dict[str, str]:
 
 
 def from_metadata(path: Path, metadata: dict[str, str]) -> tuple[ModelInfo, Details]:
-    """The reverse.
+    """Read `ModelInfo` and details from a file's metadata.
 
     Raises:
         CheckpointError: another program wrote the file, or the texts are damaged or contradict each other.

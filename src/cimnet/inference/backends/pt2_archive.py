@@ -181,7 +181,7 @@ def _check_operator(name: str) -> None:
 
 
 def _check_tree(tree: dict[str, Any]) -> None:
-    """How arguments are nested: tuples, lists and dictionaries with words for keys."""
+    """Check the nesting of arguments: tuples, lists and dictionaries with words as keys."""
     if tree["type"] not in _TREES:
         raise _Refused(f"its arguments are of the type {str(tree['type'])[:80]!r}")
     context = json.loads(tree["context"]) if tree["context"] else None

@@ -222,8 +222,8 @@ def _open_pt2(path: Path) -> tuple[Run, ModelInfo, Details]:
 def cut_tiles(
     rgb: Tensor, thermal: Tensor, scale: float = 1.0, tile: tuple[int, int] = (TILE, TILE)
 ) -> tuple[Tensor, tuple[int, int]]:
-    """What the graph of a ``.pt2`` file takes: (B, 3 + C, h, T, w, U) of tiles (T, U), scaled, padded by repeating the
-    border; and the size before padding. Images of one value stay exactly that."""
+    """Return the input of a ``.pt2`` file's graph: (B, 3 + C, h, T, w, U), tiles (T, U), scaled, padded by
+    repeating the border; and the size before padding. Images of one value stay exactly that."""
     pair = torch.cat((rgb, thermal), dim=1)
     height, width = (max(1, round(n * scale)) for n in pair.shape[-2:])
     if (height, width) != tuple(pair.shape[-2:]):

@@ -1,4 +1,4 @@
-"""What a predictor runs."""
+"""The interface of what a predictor runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a model to a graph of torch operators whose batch and size stay free.
+"""Tracing of a model to a graph of torch operators whose batch and size stay free.
 
 Symbolic sizes are the hard part: padded to a multiple of 32, or padded by what TensorFlow's rule asks for, they become
 expressions that take torch minutes to compare. So the graph takes the padded pair cut into tiles of 32×32, the

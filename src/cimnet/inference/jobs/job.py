@@ -124,7 +124,7 @@ class Job:
 
     @property
     def names(self) -> list[str]:
-        """Of all pairs."""
+        """The names of all pairs."""
         return [name for part in self.parts for name in part.names]
 
 
@@ -219,7 +219,7 @@ class _Loaded:
 
 
 def _predict_files(predictor: Predictor, pairs: Sequence[FilePair], out: Path) -> Iterator[Outcome]:
-    """All files are there when the iteration ends."""
+    """Predict the pairs of files; all outputs are there when the iteration ends."""
     size = predictor.settings.batch_size
     with ThreadPoolExecutor(2) as pool:
         writing: list[Future[None]] = []

@@ -22,7 +22,7 @@ FilePair = tuple[str, Path | None, Path | None]
 
 @dataclass(frozen=True)
 class NameRules:
-    """How the file names of a pair are alike, if you say it instead of having it found out.
+    """The rules that pair file names, given by the user instead of found automatically.
 
     Attributes:
         rgb, thermal: patterns of the names in the two folders, such as ``{name}_V`` and ``{name}_T``, see
@@ -47,7 +47,7 @@ class NameRules:
                 raise ConfigError(f"{option}: {error}") from error
 
     def given(self) -> dict[str, str]:
-        """What the user said, by option."""
+        """Return the options that the user gave."""
         said = {"rgb_pattern": self.rgb, "thermal_pattern": self.thermal, "max_gap": self.max_gap}
         return {option: str(value) for option, value in said.items() if value is not None}
 
@@ -104,7 +104,7 @@ def match_pairs(
 
 
 def _say_alone(folder: Path, files: Named) -> str:
-    """What a user must know who gives a folder that holds pairs for RGB alone."""
+    """Warn a user who names a folder that holds pairs as the folder of RGB images."""
     if pair_one_folder(files) is None:
         return ""
     return f"{folder} holds pairs by their names, and all of it counts as RGB; give it for --thermal, too"
@@ -130,7 +130,7 @@ def _pair(rgb: Path, thermal: Path, left: Named, right: Named, rules: NameRules)
 
 
 def _of_folder(folder: Path, rules: NameRules) -> NameRules:
-    """As `files:` and `second:` in the folder's YAML say."""
+    """Return the rules with `files:` and `second:` of the folder's YAML applied."""
     file = read_dataset_file(folder)
     form = None if file is None else described(file)
     if form is None or form.thermal is None:

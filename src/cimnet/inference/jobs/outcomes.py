@@ -1,4 +1,4 @@
-"""What became of the pairs of a job, and the two tables that tell it."""
+"""Outcomes of the pairs of a job, and the two tables that list them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AlarmRow = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one pair: why it has no mask (None: it has one), and its alarm if it was judged."""
+    """The outcome of one pair: why it has no mask (None: it has one), and its alarm if it was judged."""
 
     name: str
     error: str | None = None
@@ -26,7 +26,7 @@ class Outcome:
 
 @dataclass
 class Predicted:
-    """What became of the pairs.
+    """The outcomes of the pairs.
 
     Attributes:
         failed: by name, why a pair has no mask.
@@ -69,5 +69,5 @@ def write_tables(out: Path, failed: Mapping[str, str], alarms: Iterable[AlarmRow
 
 
 def alarm_row(name: str, alarm: Alarm) -> AlarmRow:
-    """Of ``alarms.csv``: name, the probability of each alarm, the raised ones with spaces between."""
+    """Return a row of ``alarms.csv``: name, the probability of each alarm, the raised ones separated by spaces."""
     return (name, *(f"{alarm.probabilities[kind]:.4f}" for kind in ALARMS), " ".join(alarm.raised))

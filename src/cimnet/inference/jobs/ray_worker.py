@@ -1,4 +1,4 @@
-"""What runs in a worker process of Ray: a predictor that is loaded once, and parts that come to it."""
+"""A worker process of Ray: it loads a predictor once, and predicts the parts that it gets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_TRIES = 3
 
 @dataclass(frozen=True)
 class Task:
-    """What all workers are told.
+    """The task that all workers get.
 
     Attributes:
         checkpoint, digest: what to load, and what its file must be.

@@ -1,4 +1,4 @@
-"""What a prediction leaves in its folder, and whether a later run resumes it: ``prediction.json`` and the journal."""
+"""The record of a prediction in its folder, by which a later run resumes it: ``prediction.json`` and the journal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REMEDY = "choose another --out, or --overwrite to predict all pairs again"
 
 
 def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | str | None]) -> Fingerprint:
-    """What two runs must have in common so that one can continue the other's outputs.
+    """Return the settings that two runs must share so that one can continue the other's outputs.
 
     Args:
         digest: of the checkpoint, see :func:`cimnet.weights.locate.identity_of`.
@@ -159,7 +159,7 @@ class Record:
 
     @property
     def tries(self) -> Path:
-        """Where workers count how often they started a part."""
+        """The folder in which workers count how often they started a part."""
         return self.out / ".tries"
 
     def _outputs(self, names: Iterable[str]) -> Iterable[Path]:
@@ -189,7 +189,7 @@ class Record:
         self._rows = {name: row for name, row in rows.items() if name in self.done}
 
     def _alarm_rows(self) -> dict[str, AlarmRow]:
-        """From alarms.csv and the journal; a last line that was cut off is none."""
+        """Read the rows of alarms.csv and the journal; a last line that was cut off is ignored."""
         rows: dict[str, AlarmRow] = {}
         for path in (self.out / "alarms.csv", self._journal):
             text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -23,7 +23,7 @@ class Shard(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the pairs."""
+        """The names of the pairs."""
 
     def without(self, done: Collection[str]) -> Shard:
         """The part with fewer pairs."""

@@ -77,8 +77,8 @@ class CMX(RectifiedStreams):
             nn.init.kaiming_normal_(layer.get_parameter("weight"), nonlinearity="relu")
 
     def _set_drop_paths(self) -> None:
-        """In stage 2 all blocks of a stream have one rate, those of the next blocks after stage 1; elsewhere it rises
-        from block to block, as in the encoders."""
+        """Set the drop path rates: in stage 2 all blocks of a stream have one rate, those of the next blocks after
+        stage 1; elsewhere it rises from block to block, as in the encoders."""
         depths = [len(blocks) for blocks in blocks_of(self.encoder_rgb)]
         rates = torch.linspace(0, DROP_PATH, sum(depths), device="cpu").tolist()
         for encoder, rate in ((self.encoder_rgb, rates[depths[0]]), (self.encoder_thermal, rates[depths[0] + 1])):

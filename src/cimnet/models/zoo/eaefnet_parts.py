@@ -63,7 +63,7 @@ class ExplicitFusion(nn.Module):
         self.spatial_thermal = nn.Conv2d(channels, 1, 1)
 
     def gate(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """How far both streams show the same, in 0..1: two maps (B, C, h, w) to (B, C)."""
+        """Return the similarity of both streams, in 0..1: two maps (B, C, h, w) to (B, C)."""
         r, t = self.describe[0](rgb.mean((2, 3))), self.describe[-1](thermal.mean((2, 3)))
         r, t = (F.normalize(x, dim=1, eps=SHORTEST) for x in (r, t))
         if self.gate_of == "image":

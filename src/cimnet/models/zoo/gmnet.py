@@ -202,7 +202,7 @@ class GMNet(ZooNetwork):
         return self.all_heads(rgb, thermal) if self.training else self._run(rgb, thermal, auxiliary=False)
 
     def all_heads(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
-        """As the call, with the auxiliary heads in every mode."""
+        """Run the model like a call, with the auxiliary heads in every mode."""
         return self._run(rgb, thermal, auxiliary=True)
 
     def _run(self, rgb: Tensor | None, thermal: Tensor | None, auxiliary: bool) -> Output:

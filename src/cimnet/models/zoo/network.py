@@ -1,4 +1,4 @@
-"""What all published networks share: the original's input, and the names of its weights in the original's files."""
+"""The base of all published networks: the original's input, and the names of its weights in the original's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cimnet.models.zoo.publication import ChannelOrder
 
 
 class InputStatistics(NamedTuple):
-    """How the original scales its images: (image in 0..1 − mean) / std, by position in the network's first layer.
+    """The scaling of images in the original: (image in 0..1 − mean) / std, by position in the network's first layer.
 
     Attributes:
         rgb_mean, rgb_std: three numbers each.

@@ -17,7 +17,7 @@ def to_ours(name: str, renames: Renames) -> str:
 
 
 def to_official(name: str, renames: Renames) -> str:
-    """The reverse."""
+    """Translate a name of this package into that of the original's files."""
     return _rename(name, [(ours, official) for official, ours in renames])
 
 

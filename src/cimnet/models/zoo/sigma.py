@@ -155,7 +155,7 @@ class Upsampling(nn.Module):
 
 
 class LastUpsampling(nn.Module):
-    """From 1/4 to the full size in two steps."""
+    """Upsampling from 1/4 to the full size in two steps."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the coarsest map to logits; the others are added on the way up."""
+    """The decoder from the coarsest map to logits; the finer maps are added on the way up."""
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()

@@ -57,7 +57,7 @@ class SS2D(nn.Module):
 
 
 class CrossScan(nn.Module):
-    """What the cross block's two scans learn. Index 1 belongs to the RGB stream, 2 to the thermal one."""
+    """The parameters of the cross block's two scans. Index 1 belongs to the RGB stream, 2 to the thermal one."""
 
     def __init__(self, inner: int, rank: int, states: int) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ def _step_projection(groups: int, inner: int, rank: int) -> nn.Parameter:
 
 
 def _step_bias(groups: int, inner: int) -> nn.Parameter:
-    """Its softplus is spread evenly over the logarithms of the first steps."""
+    """Return a bias whose softplus is spread evenly over the logarithms of the first steps."""
     logarithm = torch.empty(groups, inner).uniform_(math.log(LEAST_STEP), math.log(LARGEST_STEP))
     step = logarithm.exp().clamp(min=STEP_FLOOR)
     return nn.Parameter(step + torch.log(-torch.expm1(-step)))

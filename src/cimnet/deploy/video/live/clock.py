@@ -1,4 +1,4 @@
-"""When a frame was taken, told from its time stamp and its arrival."""
+"""The time of a frame, from its time stamp and its arrival."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ class Feed:
                     yield Frame(self.received, path.stem, self._taken(path), partial(_itself, image))
 
     def _taken(self, path: Path) -> float:
-        """By the time in the name, else by when it was written."""
+        """Return the time in the name, otherwise the time at which the file was written."""
         now, wall = time.monotonic(), time.time()
         clock = times_of([path.stem])
         if clock is None:

@@ -1,4 +1,4 @@
-"""Where live results go: a video, a folder of masks, raw masks on standard output."""
+"""Outputs of live prediction: a video, a folder of masks, raw masks on standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How two live streams are predicted."""
+"""Settings for the prediction of two live streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cimnet.errors import check_fields
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """How two live streams are predicted.
+    """The settings for the prediction of two live streams.
 
     Attributes:
         tolerance: largest difference in time between the frames of a pair, seconds, above 0 and at most 60.
