@@ -24,7 +24,7 @@ from cimnet.training.recipe import load_recipe
 # nine of the drawn scenes become five.
 
 # %%
-CLASSES = ["other", "road", "building", "vehicle", "tree"]
+CLASSES = {"other": "#000000", "road": "#808080", "building": "#0072b2", "vehicle": "#e69f00", "tree": "#009e73"}
 OURS = np.array([0, 1, 2, 3, 3, 3, 4, 0, 0], dtype=np.uint8)  # the class here, by class id of the drawn scenes
 root = Path("my_flight")
 for name in ("rgb", "thermal", "labels"):
@@ -36,7 +36,7 @@ for pair in pairs:
         Image.fromarray(image).save(root / folder / f"{pair.id}.png")
 for split, some in (("train", pairs[:16]), ("val", pairs[16:])):
     (root / f"{split}.txt").write_text("\n".join(pair.id for pair in some))
-(root / "classes.yaml").write_text(f"classes: [{', '.join(CLASSES)}]\n")
+(root / "classes.yaml").write_text(json.dumps({"classes": [{"name": k, "color": v} for k, v in CLASSES.items()]}))
 print(f"{root} holds", *sorted(path.name for path in root.iterdir()))
 
 # %% [markdown]

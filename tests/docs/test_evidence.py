@@ -105,29 +105,6 @@ def test_tables_of_a_file_are_those_of_the_notebook(name: str) -> None:
     assert differ == []
 
 
-ZOO = {
-    "PyTorch": ("eager", "of_cimnet_resnet101", ".2f"),
-    "OpenVINO": ("openvino", "of_cimnet_resnet101", ".2f"),
-    "bfloat16": ("bfloat16", "of_cimnet_resnet101", ".2f"),
-    "training step": ("step", "of_cimnet_resnet101", ".2f"),
-    "GMACs": ("eager", "gmacs", ".1f"),
-    "share of the matrix peak": ("eager", "share_of_matrix_peak", ".2f"),
-    "peak memory, MiB": ("eager", "peak_memory_mib", ","),
-}
-"""Columns of the notebook's table: form, key and format in zoo_speed.json."""
-
-
-def test_the_table_of_speeds_is_that_of_its_file() -> None:
-    records = json.loads((EVIDENCE / "zoo_speed.json").read_text(encoding="utf-8"))
-    head, rows = _table((ROOT / "docs" / "notebook" / "zoo.md").read_text(encoding="utf-8"), "| network | PyTorch")
-    assert head[1:] == list(ZOO)
-    named = {row[0].partition(" (")[0]: row[1:] for row in rows}
-    assert set(named) == set(records)
-    for name, cells in named.items():
-        values = [(records[name].get(form, {}).get(key), style) for form, key, style in ZOO.values()]
-        assert cells == ["–" if value is None else format(value, style) for value, style in values], name
-
-
 def test_speeds_name_every_command_and_date_of_their_file() -> None:
     records = json.loads((EVIDENCE / "zoo_speed.json").read_text(encoding="utf-8"))
     claim = load_claims()["networks"]["measured"]
