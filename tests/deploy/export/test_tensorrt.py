@@ -201,7 +201,6 @@ def test_the_median_by_search_is_the_median(opset: int, tmp_path: Path) -> None:
         ("a.onnx", {"opset": 15}, "choose one of 16 to 20"),
         ("a.onnx", {"opset": 17}, "has no DeformConv, it came with 19; add --deformable grid-sample"),
         ("a.xml", {"format": "openvino", "opset": 20}, "--opset is for --format onnx"),
-        ("a.pt2", {"format": "pt2", "size": (32, 32)}, "leave --size and --batch out"),
         ("a.onnx", {"size": (0, 32)}, "size is 0x32"),
         ("a.onnx", {"batch": 0}, "batch is 0"),
         ("a.onnx", {"size": (10**7, 10**7)}, "size 10000000x10000000, .*more than 150,000,000 pixels in a pass"),
