@@ -78,7 +78,7 @@ class BoxEvaluation:
         return self._bootstrap.ratio(*self.hits(group, share), independent=True)
 
     def hits(self, group: Group, share: float) -> tuple[Counts, Counts]:
-        """By image, (N,) each: the objects of a group that are found as in :meth:`recall`, and all of them."""
+        """Count by image, (N,) each: the objects of a group that are found as in :meth:`recall`, and all of them."""
         shares = [self._shares(image, group) for image in self.images]
         found = np.array([sum(value >= share for value in values) for values in shares], dtype=np.int64)
         return found, np.array([len(values) for values in shares], dtype=np.int64)
@@ -121,7 +121,7 @@ class BoxEvaluation:
         }
 
     def _plain_image(self, image: JudgedImage) -> dict[str, Any]:
-        """What the sums are made of, so that two models can be compared image by image."""
+        """Return the parts of the sums for one image, so that two models can be compared image by image."""
         pixels = {name: (image.predicted[k], image.inside[k]) for k, name in enumerate(self.classes)}
         return {
             "id": image.id,

@@ -1,4 +1,4 @@
-"""Which pairs are divided: all of them, or those with a label."""
+"""The pairs that are divided: all of them, or those with a label."""
 
 from __future__ import annotations
 

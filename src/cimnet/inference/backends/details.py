@@ -56,7 +56,7 @@ class Details:
     whole_tiles: bool = False
 
     def inner_size(self, height: int, width: int) -> tuple[int, int]:
-        """What the encoders see of images of a size, before padding."""
+        """Return the size of the encoders' input for images of a size, before padding."""
         return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
 
     def tiles_along(self, inner: tuple[int, int]) -> tuple[int, int]:

@@ -70,7 +70,7 @@ class Address:
 
     @property
     def remedy(self) -> str:
-        """What to do where it can never be opened."""
+        """Return the remedy for an address that can never be opened."""
         if self.medium == "device":
             return "give a camera's capture device that you may read (`v4l2-ctl --list-devices` lists them)"
         return "check the address, the user name and the password with ffplay"
