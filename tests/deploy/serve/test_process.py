@@ -202,6 +202,8 @@ def test_the_command_answers_under_its_own_names_alone(trained: Trained, monkeyp
         limits.append(Image.MAX_IMAGE_PIXELS)
 
     monkeypatch.setattr("uvicorn.Server.run", run)
+    # it would end all handlers of this process; that of absl, which OpenVINO imports, closes what it took for stderr
+    monkeypatch.setattr("uvicorn.Config.configure_logging", lambda self: None)
     app = typer.Typer()
     app.command()(serve)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
