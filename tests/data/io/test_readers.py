@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 import zlib
 from collections.abc import Callable
@@ -218,6 +219,12 @@ def test_a_lower_limit_of_pillow_is_the_one_that_is_named(tmp_path: Path, monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4_000)  # of which it opens twice as many
     with pytest.raises(open_image.ImageTooLarge, match="more than 8,000 pixels"):
         image_size(path)
+
+
+def test_the_error_of_a_worker_process_says_the_same(tmp_path: Path) -> None:
+    error = open_image.too_large(tmp_path / "x.png")
+    copy = pickle.loads(pickle.dumps(error))  # as it comes from another process
+    assert (type(copy), str(copy)) == (open_image.ImageTooLarge, str(error))
 
 
 def test_image_bomb_is_refused_from_its_header(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.facts import read_facts
 from cimnet.data.io.local_rasters import side_files
-from cimnet.data.io.open_image import MAX_PIXELS, ImageTooLarge, image_size, refuse_pipe
+from cimnet.data.io.open_image import MAX_PIXELS, image_size, refuse_pipe, too_large
 from cimnet.data.io.pixels import turned
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
 from cimnet.errors import ConfigError, DataError, one_line
@@ -208,7 +208,7 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
                             "choose them: --thermal-band 1,2, or `bands:` in classes.yaml"
                         )
                 if file.width * file.height > MAX_PIXELS:
-                    raise ImageTooLarge(path)
+                    raise too_large(path)
                 meanings = {(file.scales[n - 1], file.offsets[n - 1], file.units[n - 1] or "") for n in numbers}
                 if len(meanings) > 1:
                     raise DataError(

@@ -21,7 +21,7 @@ from PIL import Image
 from cimnet.data.io.directories import check_tags
 from cimnet.data.io.facts import facts_of
 from cimnet.data.io.notices import notice
-from cimnet.data.io.open_image import MAX_PIXELS, ImageTooLarge, opened
+from cimnet.data.io.open_image import MAX_PIXELS, opened, too_large
 from cimnet.data.io.pixels import FEW, turned
 from cimnet.data.io.radiometric import read_kelvin, read_records
 from cimnet.errors import DataError, one_line
@@ -104,14 +104,14 @@ def _open_picture(data: bytes, path: Path) -> Image.Image:
         check_tags(data, path)
         with Image.open(BytesIO(data), formats=("JPEG",)) as picture:
             if picture.width * picture.height > MAX_PIXELS:
-                raise ImageTooLarge(path, "its visible picture has ", _TAKE_OUT)
+                raise too_large(path, "its visible picture has ", _TAKE_OUT)
             if picture.getexif().get(_ORIENTATION, 1) != 1:
                 raise DataError(f"{path}: its visible picture has an orientation tag of its own; {_TAKE_OUT}")
             return picture.convert("RGB")
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge(path, "its visible picture has ", _TAKE_OUT) from error
+        raise too_large(path, "its visible picture has ", _TAKE_OUT) from error
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise DataError(f"{path}: its visible picture cannot be read ({one_line(error)}); restore the file") from error
 

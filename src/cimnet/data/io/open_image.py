@@ -44,18 +44,19 @@ TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "
 
 
 class ImageTooLarge(DataError):
-    """An image of more than `MAX_PIXELS`, or of more than Pillow is told to open (``Image.MAX_IMAGE_PIXELS``).
+    """An image of more than `MAX_PIXELS`, or of more than Pillow is told to open (``Image.MAX_IMAGE_PIXELS``)."""
+
+
+def too_large(path: Path, what: str = "", remedy: str = "cut the image into tiles first") -> ImageTooLarge:
+    """Return the error for a file.
 
     Args:
         path: the file.
         what: what is too large, if not the image itself.
         remedy: what to do about it.
     """
-
-    def __init__(self, path: Path, what: str = "", remedy: str = "cut the image into tiles first") -> None:
-        most = min(MAX_PIXELS, 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS))  # Pillow refuses twice its limit
-        super().__init__(f"{path}: {what}more than {most:,} pixels; {remedy}")
-        self.path = path
+    most = min(MAX_PIXELS, 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS))  # Pillow refuses twice its limit
+    return ImageTooLarge(f"{path}: {what}more than {most:,} pixels; {remedy}")
 
 
 @cache
@@ -101,14 +102,14 @@ def opened(path: Path) -> Iterator[Image.Image]:
         check_directories(path)
         with Image.open(path, formats=formats()) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ImageTooLarge(path)
+                raise too_large(path)
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 _check_tiff(image, path)
             yield image
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge(path) from error
+        raise too_large(path) from error
     except FileNotFoundError as error:
         reason = "a link to a file that is not there" if path.is_symlink() else "no such file"
         raise DataError(f"{path}: {reason}; restore or remove it") from error

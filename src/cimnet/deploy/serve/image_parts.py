@@ -52,7 +52,8 @@ def decode(predictor: Predictor, files: Mapping[str, BinaryIO], max_pixels: int)
                 raise Failure(422, f"the sizes differ (width×height): {text}", "register the pair to one size first")
             return predictor.tensors(paths.get("rgb"), paths.get("thermal"))
         except ImageTooLarge as error:
-            raise _too_many(names[error.path], max_pixels) from error
+            field = next(field for path, field in names.items() if str(error).startswith(f"{path}: "))
+            raise _too_many(field, max_pixels) from error
         except DataError as error:
             raise Failure.of(422, error, names) from error
 
