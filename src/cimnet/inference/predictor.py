@@ -23,7 +23,7 @@ from cimnet.inference.prepared import PreparedPair, is_whole, of_one_size
 from cimnet.inference.settings import WHOLE, Settings
 from cimnet.inference.windows import Block, Read, Windows, stitch_windows
 from cimnet.models import RGBTModel
-from cimnet.models.base import class_ids
+from cimnet.models.base import class_ids, scaled_size
 from cimnet.models.folding import FoldedModel
 
 
@@ -243,7 +243,7 @@ class Predictor:
         total: Tensor | None = None
         size = (rgb.shape[-2], rgb.shape[-1])
         for scale in self.settings.scales:
-            scaled = (max(1, round(scale * size[0])), max(1, round(scale * size[1])))
+            scaled = scaled_size(*size, scale)
             pair = (rgb, thermal) if scaled == size else (resize(rgb, scaled), resize(thermal, scaled))
             for mirrored in (False, True)[: 1 + self.settings.flip]:
                 seen = [image.flip(-1) if mirrored else image for image in pair]

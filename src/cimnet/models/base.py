@@ -109,6 +109,11 @@ def class_ids(scores: Tensor, dim: int = 1) -> Tensor:
     return scores.max(dim).indices
 
 
+def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:
+    """Height and width of an image that is scaled by a factor, rounded, at least one pixel each."""
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
 def present_mask(image: Tensor) -> Tensor:
     """Mark the images of (B, C, H, W) that show anything: (B,) bool, false where all pixels are alike."""
     return (image.amax((2, 3)) > image.amin((2, 3))).any(1)  # by channel: normalised, black has three values
@@ -297,7 +302,7 @@ class RGBTModel(nn.Module):
         """Height and width that an image of this size has inside the model, before it is padded, pixels."""
         if self.training or self.input_scale == 1:
             return height, width
-        return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
+        return scaled_size(height, width, self.input_scale)
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width to which an image of this size inside the model is padded, pixels."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from cimnet.checkpoint import INFO_KEY, ModelInfo, read_info, write_info
 from cimnet.errors import CheckpointError
 from cimnet.models import RGBTModel
+from cimnet.models.base import scaled_size
 
 Precision = Literal["float32", "float16", "bfloat16", "int8"]
 EXPORT_KEY = "cimnet_export"
@@ -57,7 +58,7 @@ class Details:
 
     def inner_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the size of the encoders' input for images of a size, before padding."""
-        return max(1, round(height * self.input_scale)), max(1, round(width * self.input_scale))
+        return scaled_size(height, width, self.input_scale)
 
     def tiles_along(self, inner: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of tiles that hold an image of a size."""

@@ -20,7 +20,7 @@ from cimnet.inference.backends.openvino_file import compile_openvino, import_ope
 from cimnet.inference.backends.pt2_archive import checked_archive
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.models import Output
-from cimnet.models.base import class_ids, present_mask
+from cimnet.models.base import class_ids, present_mask, scaled_size
 from cimnet.utils.extras import install, require
 
 OLDEST_RUNTIME = (1, 25, 1)
@@ -225,7 +225,7 @@ def cut_tiles(
     """Return the input of a ``.pt2`` file's graph: (B, 3 + C, h, T, w, U), tiles (T, U), scaled, padded by
     repeating the border; and the size before padding. Images of one value stay exactly that."""
     pair = torch.cat((rgb, thermal), dim=1)
-    height, width = (max(1, round(n * scale)) for n in pair.shape[-2:])
+    height, width = scaled_size(pair.shape[-2], pair.shape[-1], scale)
     if (height, width) != tuple(pair.shape[-2:]):
         resized = F.interpolate(pair, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
         same = torch.cat([_of_one_value(image).expand(-1, image.shape[1], 1, 1) for image in (rgb, thermal)], dim=1)
