@@ -86,6 +86,13 @@ async def until(true: Callable[[], bool]) -> None:
     raise AssertionError("did not come")
 
 
+async def hold(gate: Gate, client: Any, pairs: list[Pair]) -> list[asyncio.Task[Any]]:
+    """Requests for these pairs, the first of which is in the model before the next one is sent."""
+    first = asyncio.create_task(client.post("/predict", files=pairs[0].files))
+    await until(gate.entered.is_set)
+    return [first, *(asyncio.create_task(client.post("/predict", files=one.files)) for one in pairs[1:])]
+
+
 def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 

@@ -17,7 +17,7 @@ from cimnet.deploy.serve.failures import Failure
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor
 from cimnet.models import Output
-from tests.deploy.serve.helpers import FORM, Gate, form, ids, pair, run, running, until
+from tests.deploy.serve.helpers import FORM, Gate, form, hold, ids, pair, run, running, until
 from tests.deploy.serve.test_bad_requests import told
 
 
@@ -26,7 +26,7 @@ def test_a_full_queue_refuses_at_once_and_recovers(gated: Predictor) -> None:
 
     async def work() -> None:
         async with running(gated, queue=2, batch_size=1) as (client, service):
-            held = [asyncio.create_task(client.post("/predict", files=pair(k).files)) for k in range(3)]
+            held = await hold(gate, client, [pair(k) for k in range(3)])
             await until(lambda: len(service.batcher) == 2)
             answer = await client.post("/predict", files=pair(3).files)
             told(answer, 503, "busy", "Retry-After")
@@ -49,7 +49,7 @@ def test_decoded_pairs_fill_a_set_amount_of_memory(gated: Predictor) -> None:
 
     async def work() -> None:
         async with running(gated, max_pixels=32 * 40, batch_size=1) as (client, service):
-            held = [asyncio.create_task(client.post("/predict", files=pair(0).files)) for _ in range(8)]
+            held = await hold(gate, client, [pair(0)] * 8)
             await until(lambda: len(service.batcher) == 7)
             told(await client.post("/predict", files=pair(0).files), 503, "large images")
             gate.open.set()
@@ -62,10 +62,10 @@ def test_a_request_that_takes_too_long_gets_504_and_is_skipped(gated: Predictor)
     gate: Any = gated.model
 
     async def work() -> None:
-        async with running(gated, timeout_s=0.3, batch_size=1) as (client, service):
-            tasks = [asyncio.create_task(client.post("/predict", files=pair(k).files)) for k in range(3)]
+        async with running(gated, timeout_s=1, batch_size=1) as (client, service):
+            tasks = await hold(gate, client, [pair(k) for k in range(3)])
             for task in tasks:
-                told(await task, 504, "within 0.3 s", "try again later")
+                told(await task, 504, "within 1 s", "try again later")
             assert len(service.batcher) == 0
             assert service.in_hand == 0
             gate.open.set()
@@ -107,8 +107,7 @@ def test_a_client_that_leaves_is_forgotten(gated: Predictor, when: str) -> None:
 
     async def work() -> None:
         async with running(gated, batch_size=1) as (client, service):
-            first = asyncio.create_task(client.post("/predict", files=pair(0).files))
-            await until(gate.entered.is_set)
+            (first,) = await hold(gate, client, [pair(0)])
             body, left = form(pair(1).files), asyncio.Event()
             messages = [{"type": "http.request", "body": body[:100], "more_body": True}]
             if when == "in the queue":
@@ -154,7 +153,7 @@ def test_one_pair_that_the_model_fails_on_does_not_fail_the_others(predictor: Pr
 
     async def work() -> None:
         picky = Predictor(model, predictor.info, predictor.device, predictor.settings)
-        async with running(picky, batch_wait_ms=2000) as (client, _):
+        async with running(picky, batch_size=4, batch_wait_ms=60_000) as (client, _):
             given = [pair(k) for k in range(4)]
             given[2].rgb[:] = 255
             answers = await asyncio.gather(*(client.post("/predict", files=one.files) for one in given))
@@ -194,7 +193,7 @@ def test_passes_hold_no_more_pixels_than_an_image_seen_at_once(
     gate.open.set()
 
     async def work() -> None:
-        async with running(gated, batch_size=4, batch_wait_ms=1000) as (client, _):
+        async with running(gated, batch_size=4, batch_wait_ms=60_000) as (client, _):
             await asyncio.gather(*(client.post("/predict", files=pair(k).files) for k in range(4)))
             assert gate.passes == [2, 2]
 
