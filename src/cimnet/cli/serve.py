@@ -18,7 +18,7 @@ def serve(
     max_mb: Annotated[float, typer.Option(help="Largest request, millions of bytes.")] = 20.0,
     max_pixels: Annotated[int, typer.Option(help="Largest image, pixels.")] = 4_000_000,
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; further ones get 503.")] = 64,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pairs of one size in one pass of the model.")] = 4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs of one size in one pass of the model.")] = 16,
     batch_wait_ms: Annotated[
         float, typer.Option(help="How long a pair waits for others of its size, milliseconds.")
     ] = 5.0,
@@ -52,7 +52,7 @@ def serve(
     )
 
     def open_model() -> Predictor:
-        return load(checkpoint, device, trust=trust, batch_size=batch_size, precision=precision)
+        return load(checkpoint, device, trust=trust, batch_size=options.windows_at_once, precision=precision)
 
     if not is_loopback(host):
         say(f"--host {host}: reachable from other machines, without a password or encryption", "yellow")

@@ -50,7 +50,7 @@ class Batcher:
     """The queue and its worker.
 
     Args:
-        predictor: its ``settings.batch_size`` should be that of ``options``.
+        predictor: its ``settings.batch_size`` is the number of windows of a large image in one pass.
         observe: called with the number of pairs in each pass.
     """
 

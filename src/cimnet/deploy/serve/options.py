@@ -33,7 +33,7 @@ class ServeOptions:
     max_mb: float = 20.0
     max_pixels: int = 4_000_000
     queue: int = 64
-    batch_size: int = 4
+    batch_size: int = 16
     batch_wait_ms: float = 5.0
     timeout_s: float = 30.0
     decoders: int = 2
@@ -62,6 +62,11 @@ class ServeOptions:
     def max_bytes(self) -> int:
         """`max_mb` in bytes."""
         return int(self.max_mb * 1e6)
+
+    @property
+    def windows_at_once(self) -> int:
+        """Windows of a large image in one pass. They are larger than most pairs, so there are fewer of them."""
+        return min(self.batch_size, 4)
 
     @property
     def in_hand(self) -> int:

@@ -48,7 +48,7 @@ def create_app(predictor: Predictor, options: ServeOptions | None = None) -> Fas
     check the Host header; :func:`cimnet.deploy.serve.run_server` does.
 
     Args:
-        predictor: from :func:`cimnet.load`, with ``batch_size`` as in ``options``.
+        predictor: from :func:`cimnet.load`, with ``options.windows_at_once`` as its ``batch_size``.
         options: limits of the server. None: the defaults.
 
     Raises:
