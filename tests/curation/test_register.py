@@ -262,8 +262,28 @@ def test_what_one_matrix_leaves_over_is_said(tmp_path: Path, cli: Callable[..., 
                 Image.fromarray(image).save(tmp_path / name / kind / f"{number}.png")
     ran = cli("data", "align", tmp_path / "deep", tmp_path / "out")
     assert ran.code == 0, ran
-    assert "what this matrix leaves over, px: rows 0 to 31 dx" in ran.out
+    assert "offsets left after registration, px: rows 0 to 31 dx" in ran.out
     content = json.loads((tmp_path / "out" / "alignment.json").read_text())
     rows = [band["dy"] for band in content["left_over"]]
     assert np.mean(rows[2:4]) - np.mean([*rows[:2], *rows[4:]]) == pytest.approx(6, abs=1)
-    assert "leaves over" not in cli("data", "align", tmp_path / "flat", tmp_path / "again").out
+    assert "offsets left" not in cli("data", "align", tmp_path / "flat", tmp_path / "again").out
+
+
+def test_what_matrices_of_single_pairs_leave_over_is_said_beside_their_median(
+    tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    for number in range(3):
+        for kind, image in zip(("rgb", "thermal"), banded_pair(number, 6), strict=True):
+            (tmp_path / "deep" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / "deep" / kind / f"{number}.png")
+    ran = cli("data", "align", tmp_path / "deep", tmp_path / "out", "--per-pair")
+    assert ran.code == 0, ran
+    content = json.loads((tmp_path / "out" / "alignment.json").read_text())
+    offsets = [(pair["dx"], pair["dy"]) for pair in content["pairs"].values()]
+    assert content["fallback"] == []
+    assert content["rig"] is None
+    assert content["median"] == np.median(offsets, axis=0).tolist()
+    assert f"3 pairs with their own matrix (median dx {content['median'][0]:.2f}, dy" in ran.out
+    assert "offsets left after registration, px: rows 0 to 31 dx" in ran.out
+    rows = [band["dy"] for band in content["left_over"]]
+    assert np.mean(rows[2:4]) - np.mean([*rows[:2], *rows[4:]]) == pytest.approx(6, abs=1)

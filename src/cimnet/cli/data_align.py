@@ -169,15 +169,16 @@ def _data_set(
         )
     if done.rig is not None:
         say(f"cameras: dx {done.rig.dx:.2f}, dy {done.rig.dy:.2f} px, confidence {done.rig.confidence:.2f}")
-        known = [band for band in done.left_over if band.dx is not None and band.dy is not None]
-        worst = max((max(abs(band.dx or 0), abs(band.dy or 0)) for band in known), default=0.0)
-        if worst > NOTABLE:
-            parts = [f"rows {band.top} to {band.bottom} dx {band.dx:.1f}, dy {band.dy:.1f}" for band in known]
-            say(f"what this matrix leaves over, px: {'; '.join(parts)}", "yellow")
-            say("objects at other distances lie elsewhere; --rgb, --thermal and --label tell where single ones do")
     if per_pair:
-        own = pluralize(len(done.pairs) - len(done.fallback), "pair")
-        say(f"{own} with their own matrix, {len(done.fallback)} with that of the cameras")
+        own, median = pluralize(len(done.pairs) - len(done.fallback), "pair"), done.median()
+        about = "" if median is None else f" (median dx {median[0]:.2f}, dy {median[1]:.2f} px)"
+        say(f"{own} with their own matrix{about}, {len(done.fallback)} with that of the cameras")
+    known = [band for band in done.left_over if band.dx is not None and band.dy is not None]
+    worst = max((max(abs(band.dx or 0), abs(band.dy or 0)) for band in known), default=0.0)
+    if worst > NOTABLE:
+        parts = [f"rows {band.top} to {band.bottom} dx {band.dx:.1f}, dy {band.dy:.1f}" for band in known]
+        say(f"offsets left after registration, px: {'; '.join(parts)}", "yellow")
+        say("objects at other distances lie elsewhere; --rgb, --thermal and --label tell where single ones do")
     say(f"registered: {out}; matrices in {out / 'alignment.json'}")
 
 

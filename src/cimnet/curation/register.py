@@ -46,7 +46,8 @@ class Registration:
         rig: the estimate for the rig, where there is one.
         pairs: each pair's own estimate by name, where these were asked for.
         fallback: pairs that use the common mapping, because they have no matrix of their own.
-        left_over: what the rig's matrix leaves, by height in the image; empty where the mapping was given.
+        left_over: what these matrices leave, by height in the image, over a sample of the pairs; empty where the
+            mapping that was given is more than a matrix.
     """
 
     mapping: Mapping | None
@@ -55,12 +56,21 @@ class Registration:
     fallback: list[str] = field(default_factory=list)
     left_over: list[BandOffset] = field(default_factory=list)
 
+    def median(self) -> tuple[float, float] | None:
+        """Median dx and dy, in RGB pixels, of the pairs that have a matrix of their own; None without any."""
+        own = [(pair.dx, pair.dy) for pair in self.pairs.values() if pair.matrix is not None]
+        if not own:
+            return None
+        dx, dy = np.median(np.asarray(own, float), axis=0).tolist()
+        return dx, dy
+
     def to_json(self) -> str:
         """Everything but positions."""
         matrix = None if self.mapping is None or self.mapping.matrix is None else self.mapping.matrix.tolist()
         rig = None if self.rig is None else self.rig.to_dict()
         pairs = {name: found.to_dict() for name, found in self.pairs.items()}
         content = {"matrix": matrix, "rig": rig, "pairs": pairs, "fallback": self.fallback}
+        content["median"] = self.median()
         content["left_over"] = [asdict(band) for band in self.left_over]
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
@@ -150,8 +160,14 @@ def _mappings(
                 "a calibration (--calibration)"
             )
         done.mapping = mapping = Mapping(done.rig.matrix)
-        done.left_over = band_offsets(sample, done.rig.matrix)
-    return done, {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
+    mappings = {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
+    shown = [names[i] for i in spread_evenly(len(names), SAMPLE)]
+    done.left_over = band_offsets(
+        (prepare([_read(index, name, wanted)]), matrix)
+        for name in shown
+        if (matrix := mappings[name].matrix) is not None
+    )
+    return done, mappings
 
 
 def _write(

@@ -1,8 +1,9 @@
-"""Offsets that one matrix for the cameras leaves, by height in the image: where distances differ, so do offsets."""
+"""Offsets that the matrices of pairs leave, by height in the image: where distances differ, so do offsets."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ _PEAK = 6  # pixels that belong to a peak
 
 @dataclass(frozen=True)
 class BandOffset:
-    """The offset of the thermal image from the RGB image that the matrix leaves in a band of rows.
+    """The offset of the thermal image from the RGB image that its matrix leaves in a band of rows.
 
     Attributes:
         top, bottom: first and last row of the RGB image.
@@ -40,30 +41,28 @@ class BandOffset:
     dy: float | None
 
 
-def band_offsets(images: Images | None, matrix: Matrix) -> list[BandOffset]:
-    """The offsets that pairs of the same cameras have in common in bands of rows, beside those of their matrix.
+def band_offsets(groups: Iterable[tuple[Images | None, Matrix]]) -> list[BandOffset]:
+    """The offsets that pairs have in common in bands of rows, beside those of their matrices.
 
     The edges of each band are correlated with those around them in the thermal image, summed over the pairs.
 
     Args:
-        images: the pairs, as `prepare` gives them.
-        matrix: from `align_rig`.
+        groups: pairs as `prepare` gives them, and the matrix of each group. Groups whose RGB images have another size
+            than those of the first are left out.
 
     Returns:
         `BANDS` bands, from top to bottom; none where no pair tells anything.
     """
-    if images is None:
+    known = [(images, matrix) for images, matrix in groups if images is not None]
+    if not known:
         return []
-    height, width = images.rgb.shape[-2:]
-    work, full = (height, width), images.full
-    at_size = compose(np.linalg.inv(np.vstack([images.back, [0, 0, 1]]))[:2], matrix)
-    moved, inside = warp(images.thermal, compose(compose(resize(full, work), at_size), resize(work, full)), work)
-    rgb, thermal = orientation(images.rgb, _SIGMA), orientation(moved, _SIGMA) * inside
+    full, height = known[0][0].full, known[0][0].rgb.shape[-2]
+    pairs = [pair for images, matrix in known if images.full == full for pair in _edges(images, matrix)]
     edges = np.linspace(0, height, BANDS + 1).round().astype(int).tolist()
     scale = full[0] / height
     found = []
     for top, bottom in itertools.pairwise(edges):
-        dx, dy = _peak(_correlate(rgb, thermal, top, bottom))
+        dx, dy = _peak(_correlate(pairs, top, bottom))
         left = None if dx is None else dx * scale
         found.append(
             BandOffset(round(top * scale), round(bottom * scale) - 1, left, None if dy is None else dy * scale)
@@ -71,16 +70,22 @@ def band_offsets(images: Images | None, matrix: Matrix) -> list[BandOffset]:
     return found
 
 
-def _correlate(rgb: torch.Tensor, thermal: torch.Tensor, top: int, bottom: int) -> torch.Tensor:
+def _edges(images: Images, matrix: Matrix) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    """The edges of each RGB image, and those of its thermal image moved by the matrix, at the working size."""
+    height, width = images.rgb.shape[-2:]
+    work, full = (height, width), images.full
+    at_size = compose(np.linalg.inv(np.vstack([images.back, [0, 0, 1]]))[:2], matrix)
+    moved, inside = warp(images.thermal, compose(compose(resize(full, work), at_size), resize(work, full)), work)
+    return zip(orientation(images.rgb, _SIGMA), orientation(moved, _SIGMA) * inside, strict=True)
+
+
+def _correlate(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], top: int, bottom: int) -> torch.Tensor:
     """Mean over the pairs of what the rows of a band say of every shift within `REACH`."""
     rows = slice(max(0, top - REACH), bottom + REACH)
-    mask = torch.zeros(rgb.shape[-2:])
+    mask = torch.zeros(pairs[0][0].shape[-2:])
     mask[top:bottom] = 1
     mask = mask[rows]
-    scores = [
-        masked_correlation(one[None, :, rows] * mask, other[None, :, rows], mask, REACH)
-        for one, other in zip(rgb, thermal, strict=True)
-    ]
+    scores = [masked_correlation(one[None, :, rows] * mask, other[None, :, rows], mask, REACH) for one, other in pairs]
     return torch.stack(scores).mean(0)
 
 
