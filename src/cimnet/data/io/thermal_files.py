@@ -122,9 +122,13 @@ def check_depth(counts: Counts, dtype: str | None, path: Path | str = "thermal")
         DataError: naming the file.
     """
     if dtype is not None and depth(counts) != dtype:
+        remedy = (
+            "`cimnet data convert DIR NEW --thermal scale --range LOW HIGH` scales the counts LOW to HIGH to 8 bits"
+            if dtype == "uint8"
+            else "convert the image to that depth and unit"
+        )
         raise DataError(
-            f"{path}: thermal values of type {counts.dtype.name} where {dtype} is expected, as in training; convert "
-            "the image to that depth and unit"
+            f"{path}: thermal values of type {counts.dtype.name} where {dtype} is expected, as in training; {remedy}"
         )
 
 
