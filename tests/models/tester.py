@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cimnet.models import Output, RGBTModel, create_model
+from cimnet.models.recompute import Checkpointing
 
 SMALL: dict[str, Any] = {"widths": (8, 16, 20, 32), "decoder_channels": 16}
 CLASSES = 4
@@ -113,13 +114,14 @@ class ModelTester(BuildsModel):
         _backward(model, *(x.double() for x in images(2, (64, 64))))
         assert [name for name, p in trained(model) if p.grad is None or not p.grad.any()] == []
 
-    def test_checkpointing_changes_nothing_but_memory(self, model: RGBTModel) -> None:
+    @pytest.mark.parametrize("how", [True, "light"])
+    def test_checkpointing_changes_nothing_but_memory(self, model: RGBTModel, how: Checkpointing) -> None:
         """Gradients, dropout and running statistics are those of a plain step, also with an image missing; fewer
         tensors are kept for the backward pass."""
         rgb, thermal = images(3, (64, 64))
         rgb[0] = 0
         found, kept = [], []
-        for checkpointing in (False, True):
+        for checkpointing in (False, how):
             copied = copy.deepcopy(model).train()
             copied.checkpointing = checkpointing
             sizes: list[int] = []

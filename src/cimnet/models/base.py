@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cimnet.models.explicit_alignment import ThermalAlignment
-from cimnet.models.recompute import recompute
+from cimnet.models.recompute import Checkpointing, recompute
 from cimnet.models.state_names import rename_former_state
 
 
@@ -156,8 +156,8 @@ class RGBTModel(nn.Module):
     Attributes:
         stride: images are padded to multiples of this, pixels; 1 for a model that takes any size.
         least: images are padded to at least this height and width, pixels.
-        checkpointing: in training, keep only the inputs of the stages and compute the rest again for the gradient: less
-            memory, more time.
+        checkpointing: in training, compute maps again for the gradient instead of keeping them: less memory, more
+            time. True: all but the inputs of the stages; "light": what is not the result of a product.
         fitted_afterwards: beginnings of the names of weights that training leaves alone and no other model provides.
         former_names: modules that were renamed since version 0.1: old name to new name.
 
@@ -167,7 +167,7 @@ class RGBTModel(nn.Module):
 
     stride = 32
     least = 1
-    checkpointing = False
+    checkpointing: Checkpointing = False
     fitted_afterwards: ClassVar[tuple[str, ...]] = ()
     former_names: ClassVar[Mapping[str, str]] = {}
     rgb_mean: Tensor
@@ -276,7 +276,7 @@ class RGBTModel(nn.Module):
 
     def recomputed(self, module: nn.Module) -> Callable[..., Any]:
         """The module as a callable; with ``checkpointing``, it runs a second time in the backward pass."""
-        return partial(recompute, module) if self.checkpointing and self.training else module
+        return partial(recompute, self.checkpointing, module) if self.checkpointing and self.training else module
 
     def prepare(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         """Normalise, scale and pad a pair (B, 3, H, W) and (B, C, H, W) in 0..1.

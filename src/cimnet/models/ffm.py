@@ -56,7 +56,7 @@ class ChannelEmbedding(nn.Module):
         self.mix = nn.Sequential(
             nn.Conv2d(2 * channels, channels, 1),
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Conv2d(channels, channels, 1),
             nn.BatchNorm2d(channels),
         )
@@ -93,8 +93,8 @@ class FFM(nn.Module):
         """Fuse two maps (B, C, H, W) into one (B, C, H, W)."""
         height, width = rgb.shape[-2:]
         rgb, thermal = (x.flatten(2).transpose(1, 2) for x in (rgb, thermal))
-        keep_rgb, ask_rgb = torch.relu_(self.project_rgb(rgb)).chunk(2, dim=-1)
-        keep_thermal, ask_thermal = torch.relu_(self.project_thermal(thermal)).chunk(2, dim=-1)
+        keep_rgb, ask_rgb = torch.relu(self.project_rgb(rgb)).chunk(2, dim=-1)
+        keep_thermal, ask_thermal = torch.relu(self.project_thermal(thermal)).chunk(2, dim=-1)
         read_rgb, read_thermal = self.attention(ask_rgb, ask_thermal)
         rgb = self.norm_rgb(rgb + self.merge_rgb(torch.cat((keep_rgb, read_rgb), dim=-1)))
         thermal = self.norm_thermal(thermal + self.merge_thermal(torch.cat((keep_thermal, read_thermal), dim=-1)))

@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal
 
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+
+Checkpointing = bool | Literal["light"]
+"""False: keep everything that the gradient needs. True: keep the inputs of each module alone. "light": keep the inputs
+and the results of all products, so that no product is computed twice."""
+_PRODUCTS = ("convolution", "mm", "addmm", "bmm", "baddbmm")
+_OF_EXTENSIONS = ("cimnet", "torchvision")
+"""Namespaces of operators that are expensive: selective scans, deformable convolutions."""
 
 
-def recompute(module: nn.Module, *inputs: Any) -> Any:
-    """Run a module so that only its inputs are kept; the backward pass runs it once more."""
-    return checkpoint(
-        module,
-        *inputs,
-        use_reentrant=False,
-        context_fn=lambda: (nullcontext(), _statistics_kept(module)),
-    )
+def recompute(how: Checkpointing, module: nn.Module, *inputs: Any) -> Any:
+    """Run a module so that what is not kept is computed once more in the backward pass.
+
+    Args:
+        how: True or "light". With "light", normalisations, activations, sums and samples are computed again. A module
+            must not change the result of a product in place.
+
+    Returns:
+        What the module returns. Gradients and running statistics are those of a plain call.
+    """
+
+    def light() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        first, again = create_selective_checkpoint_contexts(_keep_products)  # type: ignore[no-untyped-call]
+        return first, _within(_statistics_kept(module), again)
+
+    def plain() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        return nullcontext(), _statistics_kept(module)
+
+    return checkpoint(module, *inputs, use_reentrant=False, context_fn=light if how == "light" else plain)
+
+
+def _keep_products(_: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    """The policy of "light" for an operator of torch."""
+    name = operator.overloadpacket.__name__
+    expensive = name in _PRODUCTS or "scaled_dot_product" in name or operator.namespace in _OF_EXTENSIONS
+    return CheckpointPolicy.MUST_SAVE if expensive else CheckpointPolicy.MUST_RECOMPUTE
+
+
+@contextmanager
+def _within(outer: AbstractContextManager[Any], inner: AbstractContextManager[Any]) -> Iterator[None]:
+    with outer, inner:
+        yield
 
 
 @contextmanager

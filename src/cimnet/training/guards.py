@@ -86,7 +86,7 @@ def _memory(recipe: Recipe) -> str:
     copies = f", and {augmentation.modality_dropout:g} of them twice" if augmentation.modality_dropout else ""
     remedies = [f"lower training.batch_size (and raise training.accumulate, now {training.accumulate}, to make up)"]
     remedies += ["lower augmentation.crop"]
-    remedies += [] if training.gradient_checkpointing else ["set training.gradient_checkpointing=true"]
+    remedies += [] if training.gradient_checkpointing is True else ["set training.gradient_checkpointing=true"]
     remedies += ["set training.mixed_precision=bf16"] if training.mixed_precision == "no" else []
     return (
         f"out of memory with training.batch_size {training.batch_size} and augmentation.crop {height}x{width}{copies}; "

@@ -317,7 +317,11 @@ class TrainingConfig(Section):
         "none", description="fsdp: weights, gradients and optimiser are sharded over processes"
     )
     channels_last: bool = Field(True, description="keep weights and maps in the memory format channels last")
-    gradient_checkpointing: bool = Field(False, description="compute the stages twice, which saves memory")
+    gradient_checkpointing: bool | Literal["light"] = Field(
+        False,
+        description="true: compute the stages twice, which saves memory; light: all but convolutions and matrix "
+        "products, which saves less and costs less time",
+    )
     deterministic: bool = Field(False, description="deterministic kernels only, where torch has them")
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         ("tensorboard",), description="where curves are sent besides the run folder"

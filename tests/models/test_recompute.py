@@ -1,0 +1,54 @@
+"""What gradient checkpointing computes twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cimnet.models import create_model
+from cimnet.models.recompute import Checkpointing
+
+from .tester import SMALL, images
+
+
+class Count(TorchDispatchMode):
+    """How often operators run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[str, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        self.calls[name] = self.calls.get(name, 0) + 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("how", "convolutions", "norms"), [(False, False, False), (True, True, True), ("light", False, True)]
+)
+def test_light_computes_no_product_twice(how: Checkpointing, convolutions: bool, norms: bool) -> None:
+    model = create_model("cimnet_test_resnet", 4, **SMALL).train()
+    model.checkpointing = how
+    loss = model(*images(2, (64, 64))).logits.square().mean()
+    with Count() as backward:
+        loss.backward()
+    assert backward.calls["convolution_backward"] > 10
+    assert ("convolution" in backward.calls) is convolutions
+    assert ("addmm" in backward.calls) is convolutions  # the linear layers of SCSFR and FFM
+    assert ("native_batch_norm" in backward.calls) is norms
+
+
+def test_a_product_that_is_changed_in_place_is_refused() -> None:
+    """A module of a later day that does so does not get a wrong gradient."""
+    model = create_model("cimnet_test_resnet", 4, **SMALL).train()
+    model.checkpointing = "light"
+    for module in model.ffm[0].modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.inplace = True
+    output = model(*images(2, (64, 64)))
+    with pytest.raises(RuntimeError, match="mutated"):
+        output.logits.square().mean().backward()
