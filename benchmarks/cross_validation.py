@@ -57,6 +57,7 @@ def _from_nothing(name: str) -> tuple[str, ...]:
     return (f"model.name={name}", "model.pretrained=false")
 
 
+ROBUST = ("augmentation.misalignment=10", "augmentation.corruption_prob=0.25")  # what CIMNetX is made for
 MODELS = {
     "cimnet": Model("CIMNet", _lite0("cimnet"), ""),
     "mi_off": Model("CIMNet without mutual information", ("model.mutual_information=off",)),
@@ -67,6 +68,7 @@ MODELS = {
     "cwr_off": Model("CIMNet without channel rectification", ("model.cwr=false",)),
     "residual_offsets": Model("CIMNet, residual offsets", ("model.offset_update=residual",)),
     "explicit_alignment": Model("CIMNet, explicit alignment", ("model.explicit_alignment=true",)),
+    "cimnetx": Model("CIMNetX, gate not fitted", (*_lite0("cimnetx"), *ROBUST)),
     "parallel_rectification": Model("parallel rectification", _lite0("parallel_rectification")),
     "addition": Model("addition", _lite0("addition")),
     "early_fusion": Model("early fusion", _lite0("early_fusion")),

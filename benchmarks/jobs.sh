@@ -4,19 +4,27 @@
 # The gain of CIMNet's parts against the number of steps, on scenes whose cameras are badly synchronised.
 late=runs/gain/late
 first $late/synth.json "cimnet data synth $late --train 800 --val 40 --test 160 --height 256 --width 320 --late 1"
+off="--set model.mutual_information=off"
+without() { for part in "$@"; do printf -- '--set model.%s=false ' "$part"; done; }
+gain() { # VARIANT SEED SETTINGS [COMMAND]: train for 4,000 steps, evaluate along the way, score
+    local run=runs/gain/$1-$2
+    job $run/test.json "cimnet train small_scenes --out $run --resume --set data.root=$late --set training.epochs=20 \
+        --set training.evaluate_every=2 --set training.seed=$2 $3 ${4:-} && cimnet eval $run $late --json $run/test.json"
+}
 for seed in 0 1 2; do
-    for variant in all none parallel addition no_mi mi_alone; do
-        case $variant in
-            all) set= ;;
-            none) set="--set model.mutual_information=off --set model.msm=false --set model.swr=false --set model.cwr=false" ;;
-            parallel) set="--set model.name=parallel_rectification_efficientnet_lite0" ;;
-            addition) set="--set model.name=addition_efficientnet_lite0" ;;
-            no_mi) set="--set model.mutual_information=off" ;;
-            mi_alone) set="--set model.msm=false --set model.swr=false --set model.cwr=false" ;;
-        esac
-        run=runs/gain/$variant-$seed
-        job $run/test.json "cimnet train small_scenes --out $run --resume --set data.root=$late --set training.epochs=20 \
-            --set training.evaluate_every=2 --set training.seed=$seed $set && cimnet eval $run $late --json $run/test.json"
+    gain all $seed ""
+    gain none $seed "$off $(without msm swr cwr)"
+    gain parallel $seed "--set model.name=parallel_rectification_efficientnet_lite0"
+    gain addition $seed "--set model.name=addition_efficientnet_lite0"
+    gain no_mi $seed "$off"
+    gain mi_alone $seed "$(without msm swr cwr)"
+    gain msm_alone $seed "$off $(without swr cwr)"
+    gain swr_alone $seed "$off $(without msm cwr)"
+    gain cwr_alone $seed "$off $(without msm swr)"
+    for weight in 0.1 0.3 1; do # λ once, three and ten times, with what the features share in the end
+        run=runs/gain/lambda_$weight-$seed
+        gain lambda_$weight $seed "--set loss.mutual_information_weight=fixed --set loss.initial_weight=$weight" \
+            "&& bench redundancy.py $run --data $late --broken drop > $run/redundancy.md"
     done
 done
 

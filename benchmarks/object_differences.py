@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from cimnet.errors import ConfigError
 from cimnet.evaluation import BoxEvaluation
-from cimnet.evaluation.box_scores import Counts, ImageBootstrap, Values
+from cimnet.evaluation.box_scores import ImageBootstrap
 from cimnet.evaluation.evaluate_boxes import Group
 from cimnet.utils.numbers import format_number
 from cimnet.utils.tables import markdown_table
@@ -23,34 +24,11 @@ COMPARED = (
 )
 """Columns of the table of differences: title, objects, and the share of a box that must be predicted."""
 Scores = dict[str, Any]
+Runs = dict[str, dict[str, dict[str, Any]]]
+"""Anything by labels, model and seed."""
 Found = dict[str, dict[str, dict[str, Scores]]]
-"""Scores by labels, model and seed."""
-
-
-def compare(found: Found) -> Iterator[dict[str, Any]]:
-    """For each two models, trained on the same labels: how many more of the objects the first finds, over the seeds
-    that both have."""
-    for labels, models in found.items():
-        read = {model: evaluations(seeds) for model, seeds in models.items()}
-        for first, second in combinations(read, 2):
-            seeds = sorted(read[first].keys() & read[second].keys())
-            if not seeds:
-                continue
-            for title, group, share in COMPARED:
-                (hits, total), (others, _) = (
-                    mean_hits([read[model][seed] for seed in seeds], group, share) for model in (first, second)
-                )
-                yield {
-                    "labels": labels,
-                    "first": first,
-                    "second": second,
-                    "column": title,
-                    **group._asdict(),
-                    "share": share,
-                    "seeds": seeds,
-                    "difference": float((hits - others).sum() / total.sum()) if total.any() else None,
-                    "interval": ImageBootstrap(len(total)).difference(others, hits, total),
-                }
+Column = dict[str, Any]
+"""A column's images, their objects, and how many of them each run finds."""
 
 
 def evaluations(seeds: dict[str, Scores]) -> dict[str, BoxEvaluation]:
@@ -61,14 +39,8 @@ def evaluations(seeds: dict[str, Scores]) -> dict[str, BoxEvaluation]:
     return found
 
 
-def mean_hits(runs: Sequence[BoxEvaluation], group: Group, share: float) -> tuple[Values, Counts]:
-    """Objects found by image, mean over the seeds, and objects by image."""
-    counted = [run.hits(group, share) for run in runs]
-    return np.mean([hits for hits, _ in counted], axis=0), counted[0][1]
-
-
-def by_image(found: Found) -> list[dict[str, Any]]:
-    """What the differences are made of: for each column the objects of each image and how many each run finds."""
+def by_image(found: Found) -> list[Column]:
+    """What the differences are made of: for each column, the objects of each image and how many each run finds."""
     read = {labels: {model: evaluations(seeds) for model, seeds in models.items()} for labels, models in found.items()}
     runs = [run for models in read.values() for seeds in models.values() for run in seeds.values()]
     if not runs:
@@ -88,6 +60,58 @@ def by_image(found: Found) -> list[dict[str, Any]]:
         }
         for title, group, share in COMPARED
     ]
+
+
+def join(known: Sequence[Column], new: Sequence[Column], models: Sequence[str]) -> list[Column]:
+    """Add runs to those that were counted before, models in the given order.
+
+    Raises:
+        ConfigError: the images or their objects differ.
+    """
+    if not known or not new:
+        return [*known, *new]
+    joined = []
+    for before, now in zip(known, new, strict=True):
+        if any(before[key] != now[key] for key in ("column", "images", "objects")):
+            raise ConfigError(f"{now['column']}: the file holds counts of other images or boxes; choose another --json")
+        joined.append({**now, "found": join_runs(before["found"], now["found"], models)})
+    return joined
+
+
+def join_runs(known: Runs, new: Runs, models: Sequence[str]) -> Runs:
+    """What is known by labels, model and seed; where both have a run, that of ``new``."""
+    return {
+        labels: {
+            model: known.get(labels, {}).get(model, {}) | new.get(labels, {}).get(model, {})
+            for model in models
+            if model in known.get(labels, {}) or model in new.get(labels, {})
+        }
+        for labels in dict.fromkeys([*known, *new])
+    }
+
+
+def compare(columns: Sequence[Column]) -> Iterator[dict[str, Any]]:
+    """For each two models, trained on the same labels: how many more of the objects the first finds, over the seeds
+    that both have."""
+    for column, (title, group, share) in zip(columns, COMPARED, strict=True):
+        total = np.asarray(column["objects"])
+        for labels, models in column["found"].items():
+            for first, second in combinations(models, 2):
+                seeds = sorted(models[first].keys() & models[second].keys())
+                if not seeds:
+                    continue
+                hits, others = (np.mean([models[model][seed] for seed in seeds], axis=0) for model in (first, second))
+                yield {
+                    "labels": labels,
+                    "first": first,
+                    "second": second,
+                    "column": title,
+                    **group._asdict(),
+                    "share": share,
+                    "seeds": seeds,
+                    "difference": float((hits - others).sum() / total.sum()) if total.any() else None,
+                    "interval": ImageBootstrap(len(total)).difference(others, hits, total),
+                }
 
 
 def difference_table(differences: Sequence[dict[str, Any]]) -> str:

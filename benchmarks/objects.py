@@ -6,9 +6,9 @@
 Every model is trained on the split train, once by its labels as they are and once with the boxes of the same pairs
 painted on them (`cimnet data label boxes --outside keep`). All pairs outside train are scored; no box of theirs is
 trained on. Runs that are finished are kept and interrupted ones go on, so the command can be repeated after an
-interruption. After each run the scores go into the JSON file and its tables into the Markdown file beside it: for each
-model the share of the objects that it finds, and for each two models the difference on the same images, with a paired
-bootstrap. Scores of a run that lack the images (of earlier versions) are made again from its checkpoint.
+interruption. After each run the scores join those in the JSON file, and its tables go into the Markdown file beside it:
+for each model the share of the objects that it finds, and for each two models the difference on the same images, with a
+paired bootstrap. Scores of a run that lack the images (of earlier versions) are made again from its checkpoint.
 """
 
 from __future__ import annotations
@@ -25,22 +25,25 @@ from cimnet.curation.label import label_from_boxes
 from cimnet.data import open_dataset
 from cimnet.data.boxes import boxes_of_pairs, read_boxes
 from cimnet.data.io.split_lists import list_text
+from cimnet.errors import ConfigError
 from cimnet.evaluation import evaluate_boxes
 from cimnet.evaluation.spread import spread
 from cimnet.inference import load
 from cimnet.utils.files import write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
-from evidence import EVIDENCE_FOLDER, circumstances, say
-from object_differences import Found, Scores, by_image, compare, difference_table
+from evidence import EVIDENCE_FOLDER, circumstances, read, say
+from object_differences import Found, Runs, Scores, by_image, compare, difference_table, join, join_runs
 
-MODELS = {
-    "CIMNet": "cimnet",
-    "parallel rectification": "parallel_rectification",
-    "addition": "addition",
-    "RGB only": "rgb_only",
-    "thermal only": "thermal_only",
+MODELS = {  # family and settings
+    "CIMNet": ("cimnet",),
+    "CIMNetX": ("cimnetx", "augmentation.misalignment=10", "augmentation.corruption_prob=0.25"),
+    "parallel rectification": ("parallel_rectification",),
+    "addition": ("addition",),
+    "RGB only": ("rgb_only",),
+    "thermal only": ("thermal_only",),
 }
+"""CIMNetX keeps the weights that its gate has before it is fitted: all labelled pairs train it or are scored."""
 LABELS = ("pseudo-labels", "with boxes")
 EVIDENCE = EVIDENCE_FOLDER / "objects.json"
 SCORED = "scored"
@@ -101,7 +104,8 @@ def prepare(options: argparse.Namespace, labels: str) -> None:
 
 def run(options: argparse.Namespace, labels: str, model: str, seed: int) -> None:
     """Train one model and score it, unless that is done."""
-    variant = Variant(model.replace(" ", "_"), (f"model.name={MODELS[model]}_{options.encoder}",))
+    family, *settings = MODELS[model]
+    variant = Variant(model.replace(" ", "_"), (f"model.name={family}_{options.encoder}", *settings))
     root, out = data_of(options, labels), options.out / labels.replace(" ", "_")
     Plan(options.recipe, root, out, [seed], options.set, say=say).run([variant])
     scored = boxes_json(options, labels, model, seed)
@@ -125,22 +129,27 @@ def write(options: argparse.Namespace) -> str:
         }
         for labels in options.labels
     }
-    differences = list(compare(found))
+    known = read(options.json)
+    if known.get("settings", options.set) != options.set:
+        raise ConfigError(f"{options.json}: holds runs with other settings; choose another --json")
+    runs = join_runs(known.get("labels", {}), compact(found), list(MODELS))
+    columns = join(known.get("by_image", []), by_image(found), list(MODELS))
+    differences = list(compare(columns))
     content = {
         "measured": circumstances(),
         "settings": options.set,
-        "labels": compact(found),
+        "labels": runs,
         "differences": compact(differences),
-        "by_image": by_image(found),
+        "by_image": columns,
     }
-    text = f"{tables(found)}\n{difference_table(differences)}" if differences else tables(found)
+    text = f"{tables(runs)}\n{difference_table(differences)}" if differences else tables(runs)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     write_text(options.json, json.dumps(content, separators=(",", ":")) + "\n")
     write_text(options.json.with_suffix(".md"), text)
     return text
 
 
-def tables(found: Found) -> str:
+def tables(found: Runs) -> str:
     """Markdown: for each share of a box a table of recall, and one of precision."""
     runs = [
         (labels, model, list(seeds.values()))
@@ -178,7 +187,7 @@ def tables(found: Found) -> str:
 def cell(ratios: Sequence[Scores | None]) -> str:
     """Ratios of the seeds."""
     known = [ratio for ratio in ratios if ratio is not None]
-    text = spread([ratio["value"] for ratio in known])
+    text = spread([ratio["hits"] / ratio["total"] if ratio["total"] else None for ratio in known])
     ends = [ratio["interval"] for ratio in known if ratio["interval"] is not None]
     if not ends:
         return text

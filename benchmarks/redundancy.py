@@ -35,7 +35,7 @@ def main() -> None:
             parser.error(f"{run}: is no CIMNet")
         data = predictor.open_dataset(options.data, options.split, broken=options.broken)
         miou = evaluate(predictor.model.predict, data, device=predictor.device).scores.miou
-        found[run.name.rpartition("_seed")[0]].append(
+        found[run.name.rpartition("_seed")[0] or run.name].append(
             (measure_redundancy(predictor.model, data, device=predictor.device), 100 * miou)
         )
     rows = []

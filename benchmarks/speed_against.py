@@ -9,9 +9,9 @@ The rows: `plain` calls the model as `create_model` gives it; `predictor` is wha
 file that `cimnet export --bf16` writes (float32 first stages), `openvino_float32` and `openvino_int8` those without and
 with `--int8`, whose ranges come from the data set of --calibration; `compiled` is `torch.compile` of the network that
 `predictor` runs; `step` is a training step at 240×320, batch 2, and `bare` that of the two encoders alone. Medians; the
-yardstick is the other version's `plain`, for steps its `bare`. CPU seconds of all threads stand beside wall seconds,
-because other processes disturb them less. The share of the machine's peak divides the multiplications of a pass by
-those of a large matrix product in the same minutes, in float32.
+yardstick is the other version's `plain`, for steps its `bare` (its own step is a row, too). CPU seconds of all threads
+stand beside wall seconds, because other processes disturb them less. The share of the machine's peak divides the
+multiplications of a pass by those of a large matrix product in the same minutes, in float32.
 `--record` writes the ratios into docs/evidence/speed.json.
 """
 
@@ -62,6 +62,8 @@ def measure(options: argparse.Namespace) -> dict[tuple[str, str], dict[str, floa
     """Median wall and CPU seconds of each row of both versions, and of the matrix product."""
     rows = options.rows.split(",")
     yardsticks = [row for row in ("plain", "bare") if any(_yardstick(other) == row for other in rows)]
+    if "step" in rows:
+        yardsticks.append("step")
     children = {("base", row): Child(options.base, row, options) for row in yardsticks}
     children |= {("here", row): Child(HERE.parent, row, options) for row in rows}
     children[("both", "matrix")] = Child(HERE.parent, "matrix", options)

@@ -45,11 +45,17 @@ if sys.argv[1].endswith(".safetensors"):
 else:
     import cimnet.inference.backends.runtime; lap("import the package's backends")
 import cimnet
+if not sys.argv[2:]:
+    from cimnet.deploy.serve import ServeOptions, create_app; lap("import the server's libraries")
 predictor = cimnet.load(sys.argv[1]); lap("open the model")
-predictor.predict(*sys.argv[2:]); lap("first mask")
-predictor.predict(*sys.argv[2:]); lap("second mask")
+if sys.argv[2:]:
+    predictor.predict(*sys.argv[2:]); lap("first mask")
+    predictor.predict(*sys.argv[2:]); lap("second mask")
+else:
+    create_app(predictor, ServeOptions()); lap("routes and checks")
 print(json.dumps(laps))
 """
+"""A model and a pair: what `predict` does. A model alone: what `serve` does before it listens."""
 
 
 def main() -> None:
@@ -67,14 +73,15 @@ def main() -> None:
             commands[f"cimnet predict, {kind}"] = predicting(model, pair, folder / "out")
             commands[f"cimnet serve until ready, {kind}"] = serving(model)
         seconds = {what: {label: [] for label in sources} for what in commands}
-        phases = {kind: {label: [] for label in sources} for kind in models}
+        given = {"predict": pair, "serve": ()}
+        phases = {f"cimnet {verb}, {kind}": [] for verb in given for kind in models}
         for _ in range(options.repeats):
             for what, command in commands.items():
                 for label, source in sources.items():
                     seconds[what][label].append(command(source))
-            for kind, model in models.items():
-                for label, source in sources.items():
-                    phases[kind][label].append(laps(model, pair, source))
+            for verb, images in given.items():
+                for kind, model in models.items():
+                    phases[f"cimnet {verb}, {kind}"].append(laps(model, images))
     report(seconds, phases, list(sources))
 
 
@@ -139,9 +146,10 @@ def used(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def laps(model: Path, pair: tuple[Path, Path], source: Path) -> dict[str, float]:
-    command = [sys.executable, "-c", PHASES, str(model), *map(str, pair)]
-    done = subprocess.run(command, env=environment(source), capture_output=True, text=True, check=True)
+def laps(model: Path, images: tuple[Path, ...]) -> dict[str, float]:
+    """CPU seconds by phase, of this checkout's package."""
+    command = [sys.executable, "-c", PHASES, str(model), *map(str, images)]
+    done = subprocess.run(command, env=environment(HERE), capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -150,22 +158,20 @@ def environment(source: Path) -> dict[str, str]:
 
 
 def report(
-    seconds: dict[str, dict[str, list[float]]], phases: dict[str, dict[str, list[dict[str, float]]]], labels: list[str]
+    seconds: dict[str, dict[str, list[float]]], phases: dict[str, list[dict[str, float]]], labels: list[str]
 ) -> None:
     commands = {
         what: {label: round(statistics.median(values), 2) for label, values in by_label.items()}
         for what, by_label in seconds.items()
     }
     parts = {
-        kind: {
-            name: round(statistics.median(found[name] for found in by_label["now"]), 2) for name in by_label["now"][0]
-        }
-        for kind, by_label in phases.items()
+        what: {name: round(statistics.median(found[name] for found in runs), 2) for name in runs[0]}
+        for what, runs in phases.items()
     }
     print(markdown_table(["CPU seconds", *labels], [[what, *found.values()] for what, found in commands.items()]))
-    for kind, found in parts.items():
-        print(markdown_table([f"cimnet predict, {kind}", "CPU seconds"], [list(row) for row in found.items()]))
-    record("startup", {"cpu_seconds": commands, "predict_phases": parts})
+    for what, found in parts.items():
+        print(markdown_table([what, "CPU seconds"], [list(row) for row in found.items()]))
+    record("startup", {"cpu_seconds": commands, "phases": parts})
 
 
 if __name__ == "__main__":

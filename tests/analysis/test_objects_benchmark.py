@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cimnet.errors import ConfigError
 from cimnet.evaluation import BoxEvaluation
 from cimnet.evaluation.box_scores import JudgedImage, JudgedObject
 from tests.conftest import one_thread, write_recipe
@@ -47,7 +48,7 @@ def test_the_difference_is_paired(script: dict[str, Any]) -> None:
     second = random.integers(0, 4, 40).tolist()
     first = [count + 1 for count in second]
     found = {"labels": {"A": {"0": evaluation(first)}, "B": {"0": evaluation(second)}, "C": {}}}
-    entries = {entry["column"]: entry for entry in script["compare"](found)}
+    entries = {entry["column"]: entry for entry in script["compare"](script["by_image"](found))}
     entry = entries["people seen by one camera alone, 10%"]
     assert (entry["first"], entry["second"], entry["seeds"]) == ("A", "B", ["0"])
     assert entry["difference"] == pytest.approx(0.25)
@@ -66,7 +67,7 @@ def test_seeds_are_averaged_and_images_matched(script: dict[str, Any]) -> None:
     found = {
         "labels": {"A": {"0": evaluation([2, 2, 4, 4]), "1": evaluation([0, 0, 2, 2])}, "B": {"0": turned, "1": turned}}
     }
-    entry = next(script["compare"](found))
+    entry = next(script["compare"](script["by_image"](found)))
     assert entry["seeds"] == ["0", "1"]
     assert (entry["difference"], entry["interval"]) == (0, (0, 0))
     counts = script["by_image"](found)[0]
@@ -76,6 +77,21 @@ def test_seeds_are_averaged_and_images_matched(script: dict[str, Any]) -> None:
         "A": {"0": [2, 2, 4, 4], "1": [0, 0, 2, 2]},
         "B": {"0": [1, 1, 3, 3], "1": [1, 1, 3, 3]},
     }
+
+
+def test_runs_join_those_that_were_counted_before(script: dict[str, Any]) -> None:
+    counted = [
+        script["by_image"]({"labels": {model: {seed: evaluation(hits)}}})
+        for model, seed, hits in (("B", "0", [1, 1]), ("A", "1", [2, 2]), ("B", "0", [3, 3]))
+    ]
+    joined: list[Any] = []
+    for columns in counted:
+        joined = script["join"](joined, columns, ["A", "B"])
+    assert joined[0]["found"] == {"labels": {"A": {"1": [2, 2]}, "B": {"0": [3, 3]}}}
+    assert list(joined[0]["found"]["labels"]) == ["A", "B"]
+    others = script["by_image"]({"labels": {"A": {"0": evaluation([1, 1, 1])}}})
+    with pytest.raises(ConfigError, match="counts of other images or boxes; choose another --json"):
+        script["join"](joined, others, ["A", "B"])
 
 
 @pytest.fixture

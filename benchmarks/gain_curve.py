@@ -1,0 +1,98 @@
+"""Does the gain of CIMNet's parts grow with training? mIoU on val against steps, from the logs of finished runs.
+
+    python benchmarks/gain_curve.py runs/gain --figure docs/images/gain.png
+
+The runs are those of `benchmarks/jobs.sh`: folders VARIANT-SEED in one folder, each evaluated along the way. Every
+variant is compared with `none`, the model without the paper's parts, of the same seed and at the same step. Prints a
+table; --figure draws it. Pairs of val choose the checkpoint of a run, so use the curves to see a trend, and the scores
+on test (each run's test.json) to compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from cimnet.evaluation.spread import mean_and_spread
+from cimnet.utils.figures import save_figure
+from cimnet.utils.tables import markdown_table
+
+BASE = "none"
+Curve = dict[int, float]
+"""mIoU on val in points by step."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="the folder that holds VARIANT-SEED")
+    parser.add_argument("--figure", type=Path, help="write the curves as an image")
+    options = parser.parse_args(arguments)
+    curves = read(options.runs)
+    if not curves.get(BASE):
+        parser.error(f"{options.runs}: holds no run {BASE}-SEED with an evaluation to compare the others with")
+    print(table(curves), end="")
+    if options.figure is not None:
+        save_figure(draw(curves), options.figure)
+
+
+def read(folder: Path) -> dict[str, dict[str, Curve]]:
+    """Curves of all runs by variant and seed."""
+    curves: dict[str, dict[str, Curve]] = defaultdict(dict)
+    for log in sorted(folder.glob("*-*/log.jsonl")):
+        variant, _, seed = log.parent.name.rpartition("-")
+        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        curve = {row["step"]: 100 * row["miou"] for row in rows if row.get("miou") is not None}
+        if curve:
+            curves[variant][seed] = curve
+    return dict(curves)
+
+
+def gains(curves: dict[str, dict[str, Curve]], variant: str) -> dict[int, list[float]]:
+    """Points above `none` by step, one for each seed that has both."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for seed, curve in curves[variant].items():
+        base = curves[BASE].get(seed, {})
+        for step in sorted(curve.keys() & base.keys()):
+            found[step].append(curve[step] - base[step])
+    return dict(sorted(found.items()))
+
+
+def table(curves: dict[str, dict[str, Curve]]) -> str:
+    """Markdown: a row per variant, a column per step; `none` as mIoU, the others as points above it."""
+    by_step: dict[int, list[float]] = defaultdict(list)
+    for curve in curves[BASE].values():
+        for step, value in curve.items():
+            by_step[step].append(value)
+    steps = sorted(by_step)
+    rows = [[BASE, len(curves[BASE]), *(mean_and_spread(by_step[step], 1) for step in steps)]]
+    for variant in curves:
+        if variant != BASE and (gained := gains(curves, variant)):
+            cells = [mean_and_spread(gained[step], 1, "+") if step in gained else "" for step in steps]
+            rows.append([f"{variant} − {BASE}", max(map(len, gained.values())), *cells])
+    return markdown_table(["mIoU on val", "seeds", *(f"{step:,} steps" for step in steps)], rows)
+
+
+def draw(curves: dict[str, dict[str, Curve]]) -> Figure:
+    """The gains against steps: a line per variant through the means, a point per seed."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color="black", linewidth=0.8)
+    for variant in curves:
+        if variant == BASE or not (gained := gains(curves, variant)):
+            continue
+        (line,) = axes.plot(list(gained), [sum(v) / len(v) for v in gained.values()], label=variant)
+        points = [(step, value) for step, values in gained.items() for value in values]
+        axes.scatter(*zip(*points, strict=True), s=10, color=line.get_color())
+    axes.set(xlabel="step", ylabel=f"mIoU on val above {BASE}, points")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    main()
