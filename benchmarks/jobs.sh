@@ -24,7 +24,7 @@ for seed in 0 1 2; do
     for weight in 0.1 0.3 1; do # λ once, three and ten times, with what the features share in the end
         run=runs/gain/lambda_$weight-$seed
         gain lambda_$weight $seed "--set loss.mutual_information_weight=fixed --set loss.initial_weight=$weight" \
-            "&& bench redundancy.py $run --data $late --broken drop > $run/redundancy.md"
+            "&& bench redundancy.py $run --data $late --broken drop --out $run/redundancy.md"
     done
 done
 

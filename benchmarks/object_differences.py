@@ -91,27 +91,31 @@ def join_runs(known: Runs, new: Runs, models: Sequence[str]) -> Runs:
 
 
 def compare(columns: Sequence[Column]) -> Iterator[dict[str, Any]]:
-    """For each two models, trained on the same labels: how many more of the objects the first finds, over the seeds
-    that both have."""
+    """For each two models trained on the same labels, and each model trained on two kinds of labels: how many more of
+    the objects the first finds, over the seeds that both have."""
     for column, (title, group, share) in zip(columns, COMPARED, strict=True):
         total = np.asarray(column["objects"])
-        for labels, models in column["found"].items():
-            for first, second in combinations(models, 2):
-                seeds = sorted(models[first].keys() & models[second].keys())
-                if not seeds:
-                    continue
-                hits, others = (np.mean([models[model][seed] for seed in seeds], axis=0) for model in (first, second))
-                yield {
-                    "labels": labels,
-                    "first": first,
-                    "second": second,
-                    "column": title,
-                    **group._asdict(),
-                    "share": share,
-                    "seeds": seeds,
-                    "difference": float((hits - others).sum() / total.sum()) if total.any() else None,
-                    "interval": ImageBootstrap(len(total)).difference(others, hits, total),
-                }
+        found = {
+            (labels, model): seeds for labels, models in column["found"].items() for model, seeds in models.items()
+        }
+        for one, other in combinations(found, 2):
+            seeds = sorted(found[one].keys() & found[other].keys())
+            if not seeds or (one[0] != other[0] and one[1] != other[1]):
+                continue
+            same = one[0] == other[0]
+            first, second = (one, other) if same else (other, one)  # the kind that was added to the first kind
+            hits, others = (np.mean([found[run][seed] for seed in seeds], axis=0) for run in (first, second))
+            yield {
+                "labels": one[0] if same else "both",
+                "first": first[1] if same else f"{first[1]} {first[0]}",
+                "second": second[1] if same else f"{second[1]} {second[0]}",
+                "column": title,
+                **group._asdict(),
+                "share": share,
+                "seeds": seeds,
+                "difference": float((hits - others).sum() / total.sum()) if total.any() else None,
+                "interval": ImageBootstrap(len(total)).difference(others, hits, total),
+            }
 
 
 def difference_table(differences: Sequence[dict[str, Any]]) -> str:

@@ -2,13 +2,14 @@
 
 python benchmarks/redundancy.py --data data/late --broken drop runs/table3/row8_seed* runs/variants/mi_off_seed*
 
-A row per kind of run: folders named KIND_seedN are averaged.
+A row per kind of run: folders named KIND_seedN are averaged. Prints the table; --out writes it, too.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import cimnet
@@ -16,18 +17,20 @@ from cimnet.analysis.redundancy import Redundancy, measure_redundancy
 from cimnet.evaluation import evaluate
 from cimnet.evaluation.spread import mean_and_spread
 from cimnet.models import CIMNet
+from cimnet.utils.files import write_text
 from cimnet.utils.tables import markdown_table
 
 COLUMNS = ("cka", "r2", "r2_reverse", "estimate", "entropy_rgb", "entropy_thermal")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--broken", default="keep", choices=["keep", "drop", "only"])
-    options = parser.parse_args()
+    parser.add_argument("--out", type=Path, help="write the table as Markdown")
+    options = parser.parse_args(arguments)
     found: dict[str, list[tuple[Redundancy, float]]] = defaultdict(list)
     for run in options.runs:
         predictor = cimnet.load(run)
@@ -43,7 +46,10 @@ def main() -> None:
         cells = [mean_and_spread([miou for _, miou in results], 1)]
         cells += [mean_and_spread([getattr(probe, column) for probe, _ in results], 3) for column in COLUMNS]
         rows.append([kind, len(results), *cells])
-    print(markdown_table(["run", "seeds", "mIoU", *COLUMNS], rows), end="")
+    table = markdown_table(["run", "seeds", "mIoU", *COLUMNS], rows)
+    print(table, end="")
+    if options.out is not None:
+        write_text(options.out, table)
 
 
 if __name__ == "__main__":

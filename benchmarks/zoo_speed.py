@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from cimnet.models.base import RGBTModel
 
 FORMS = ("eager", "onnx", "openvino", "bfloat16", "int8", "step")
+Found = dict[str, Any]
+"""What :func:`run_one` measured."""
 OURS = (YARDSTICK, "cimnet_mit_b2", "cimnet_mit_b4", "cimnet_efficientnet_lite0")
 
 
@@ -54,22 +56,24 @@ def main() -> None:
     patterns = asked.networks.split(",")
     names = [name for name in (*OURS, *PUBLICATIONS) if any(fnmatch.fnmatch(name, p) for p in patterns)]
     for form in asked.forms.split(","):
+        before = None
         for name in names:
-            compare(name, form, asked)
+            if asked.again or form not in read(SPEED).get(name, {}):
+                before = compare(name, form, asked, before)
     write_page()
 
 
-def compare(name: str, form: str, asked: argparse.Namespace) -> None:
-    """Measure one network in one form, between two runs of the yardstick, and write what came out."""
-    known = read(SPEED)
-    if form in known.get(name, {}) and not asked.again:
-        return
+def compare(name: str, form: str, asked: argparse.Namespace, before: Found | None) -> Found | None:
+    """Measure one network in one form, between two runs of the yardstick, and write what came out.
+
+    Returns the second run of the yardstick, which is the first one of the next network.
+    """
     yardform = "step" if form == "step" else "eager"
-    before, found, after = (
-        _child(one, how, asked.rounds) for one, how in ((YARDSTICK, yardform), (name, form), (YARDSTICK, yardform))
-    )
+    before = before or _child(YARDSTICK, yardform, asked.rounds)
+    found, after = _child(name, form, asked.rounds), _child(YARDSTICK, yardform, asked.rounds)
     if found is None or before is None or after is None:
-        return
+        return after
+    known = read(SPEED)
     entry = {
         "of_cimnet_resnet101": round(2 * found["seconds"] / (before["seconds"] + after["seconds"]), 3),
         "seconds": round(found["seconds"], 3),
@@ -84,16 +88,17 @@ def compare(name: str, form: str, asked: argparse.Namespace) -> None:
     SPEED.parent.mkdir(parents=True, exist_ok=True)
     write_text(SPEED, json.dumps(known, indent=2) + "\n")
     print(name, form, entry["of_cimnet_resnet101"], flush=True)
+    return after
 
 
-def _child(name: str, form: str, rounds: int) -> dict[str, Any] | None:
+def _child(name: str, form: str, rounds: int) -> Found | None:
     """What :func:`run_one` gives in a process of its own; None, with its last line, if it fails."""
     words = [sys.executable, __file__, "--one", name, form, "--rounds", str(rounds)]
     ran = subprocess.run(words, capture_output=True, text=True, check=False)
     if ran.returncode:
         print(f"{name} {form}: {(ran.stderr.strip() or 'killed').splitlines()[-1]}", flush=True)
         return None
-    result: dict[str, Any] = json.loads(ran.stdout.strip().splitlines()[-1])
+    result: Found = json.loads(ran.stdout.strip().splitlines()[-1])
     return result
 
 

@@ -79,6 +79,20 @@ def test_seeds_are_averaged_and_images_matched(script: dict[str, Any]) -> None:
     }
 
 
+def test_one_model_on_two_kinds_of_labels(script: dict[str, Any]) -> None:
+    """Models are compared on the same labels, and labels for the same model; nothing else."""
+    found = {
+        "pseudo-labels": {"A": {"0": evaluation([1, 1])}, "B": {"0": evaluation([2, 2])}},
+        "with boxes": {"A": {"0": evaluation([3, 3])}},
+    }
+    entries = [e for e in script["compare"](script["by_image"](found)) if e["column"].endswith("alone, 10%")]
+    named = {(e["labels"], e["first"], e["second"]): e["difference"] for e in entries}
+    assert named == {
+        ("pseudo-labels", "A", "B"): -0.25,
+        ("both", "A with boxes", "A pseudo-labels"): 0.5,
+    }
+
+
 def test_runs_join_those_that_were_counted_before(script: dict[str, Any]) -> None:
     counted = [
         script["by_image"]({"labels": {model: {seed: evaluation(hits)}}})
