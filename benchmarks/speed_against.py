@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--calibration", type=Path, help="data set with a split train, for openvino_int8")
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--scripts", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         serve(options)
@@ -123,6 +124,7 @@ class Child:
     def __init__(self, tree: Path, row: str, options: argparse.Namespace) -> None:
         path = os.pathsep.join([str(tree / "src"), str(HERE)])
         command = [sys.executable, __file__, "--child", row, "--model", options.model]
+        command += ["--scripts", str(tree / "benchmarks")]
         if row == "openvino_int8":
             command += ["--calibration", str(options.calibration)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -157,11 +159,12 @@ PRODUCT = 2048
 
 
 def prepare(row: str, options: argparse.Namespace, folder: Path) -> Callable[[], object]:
-    """What a row runs. `plain` and `bare` use only what both versions have."""
+    """What a row runs. `plain` uses only what both versions have, `step` and `bare` the scripts of the version."""
     if row == "matrix":
         a, b = torch.rand(2, PRODUCT, PRODUCT)
         return lambda: a @ b
     if row in ("step", "bare"):
+        sys.path.insert(0, options.scripts)
         from train_step import random_batch, stepper
 
         encoder = options.model.partition("_")[2]

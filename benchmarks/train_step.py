@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer
 from cimnet.training.recipe_sections import TrainingConfig
 from cimnet.utils.tables import markdown_table
+from evidence import peak_memory
 
 CLASSES = 9
 CHECKPOINTING: dict[str, Checkpointing] = {"": False, "light checkpointing": "light", "checkpointing": True}
@@ -210,7 +210,7 @@ def main() -> None:
         step = stepper(options.peak, options.encoder, random_batch(size, options.batch))
         for _ in range(3):
             step()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        print(peak_memory())
         return
     times = compare(options.encoder, size, options.batch, options.rounds)
     print(f"{options.encoder}, {size[0]}×{size[1]}, batch {options.batch}, {torch.get_num_threads()} threads\n")

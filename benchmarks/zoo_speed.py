@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cimnet.utils.files import write_text
-from evidence import circumstances, read
+from evidence import circumstances, peak_memory, read
 from zoo_page import SPEED, YARDSTICK, write_page
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def run_one(name: str, form: str, rounds: int) -> dict[str, Any]:
         "seconds": min(times[1:]),
         "macs": budget.get("macs"),
         "macs_run": budget.get("macs_run", budget.get("macs")),
-        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mib": peak_memory(),
         "peak_macs_per_second": matrix_peak(),
     }
 
