@@ -73,7 +73,7 @@ def test_what_the_readers_read_is_served(predictor: Predictor, kind: str, tmp_pa
 
 def test_eight_at_once_of_two_sizes_get_their_own_masks_in_shared_passes(predictor: Predictor) -> None:
     async def work() -> None:
-        async with running(predictor, batch_size=4, batch_wait_ms=60_000) as (client, service):
+        async with running(predictor, batch_size=4, batch_wait_ms=10_000) as (client, service):
             given = [pair(k, small=k % 2 == 1) for k in range(8)]
             answers = await asyncio.gather(*(client.post("/predict", files=one.files) for one in given))
             for one, answer in zip(given, answers, strict=True):
@@ -214,7 +214,7 @@ def test_alarms_of_pairs_that_wait_together_share_three_passes(predictor: Predic
         passes: list[int] = []
         hook = judging.network.register_forward_hook(lambda _, arguments, __: passes.append(len(arguments[0])))
         try:
-            async with running(judging, batch_size=2, batch_wait_ms=60_000) as (client, _):
+            async with running(judging, batch_size=2, batch_wait_ms=10_000) as (client, _):
                 asked = [client.post("/predict?format=json", files=p.files) for p in given]
                 contents = [answer.json() for answer in await asyncio.gather(*asked)]
         finally:

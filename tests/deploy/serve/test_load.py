@@ -153,7 +153,7 @@ def test_one_pair_that_the_model_fails_on_does_not_fail_the_others(predictor: Pr
 
     async def work() -> None:
         picky = Predictor(model, predictor.info, predictor.device, predictor.settings)
-        async with running(picky, batch_size=4, batch_wait_ms=60_000) as (client, _):
+        async with running(picky, batch_size=4, batch_wait_ms=10_000) as (client, _):
             given = [pair(k) for k in range(4)]
             given[2].rgb[:] = 255
             answers = await asyncio.gather(*(client.post("/predict", files=one.files) for one in given))
@@ -193,7 +193,7 @@ def test_passes_hold_no_more_pixels_than_an_image_seen_at_once(
     gate.open.set()
 
     async def work() -> None:
-        async with running(gated, batch_size=4, batch_wait_ms=60_000) as (client, _):
+        async with running(gated, batch_size=4, batch_wait_ms=10_000) as (client, _):
             await asyncio.gather(*(client.post("/predict", files=pair(k).files) for k in range(4)))
             assert gate.passes == [2, 2]
 
