@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from cimnet.evaluation.spread import mean_and_spread
+from cimnet.training.recipe import load_recipe
 from cimnet.utils.figures import save_figure
 from cimnet.utils.tables import markdown_table
 
@@ -46,10 +48,18 @@ def read(folder: Path) -> dict[str, dict[str, Curve]]:
     for log in sorted(folder.glob("*-*/log.jsonl")):
         variant, _, seed = log.parent.name.rpartition("-")
         rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        curve = {row["step"]: 100 * row["miou"] for row in rows if row.get("miou") is not None}
+        steps = steps_of_epoch(log.parent)
+        curve = {steps * row["epoch"]: 100 * row["miou"] for row in rows if row.get("miou") is not None}
         if curve:
             curves[variant][seed] = curve
     return dict(curves)
+
+
+def steps_of_epoch(run: Path) -> int:
+    """Steps of the optimiser in an epoch of a run."""
+    training = load_recipe(run / "recipe.yaml").training
+    pairs = len(json.loads((run / "data.json").read_text(encoding="utf-8"))["train"])
+    return math.ceil(pairs // training.batch_size / training.accumulate)
 
 
 def gains(curves: dict[str, dict[str, Curve]], variant: str) -> dict[int, list[float]]:
