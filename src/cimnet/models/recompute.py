@@ -22,10 +22,13 @@ def recompute(how: Checkpointing, module: nn.Module, *inputs: Any) -> Any:
 
     Args:
         how: True or "light". With "light", normalisations, activations, sums and samples are computed again. A module
-            must not change the result of a product in place.
+            must not change the result of a product in place, see :func:`allow_light`.
 
     Returns:
         What the module returns. Gradients and running statistics are those of a plain call.
+
+    Raises:
+        RuntimeError: in the backward pass, if the result of a product was changed in place.
     """
 
     def light() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
@@ -36,6 +39,13 @@ def recompute(how: Checkpointing, module: nn.Module, *inputs: Any) -> Any:
         return nullcontext(), _statistics_kept(module)
 
     return checkpoint(module, *inputs, use_reentrant=False, context_fn=light if how == "light" else plain)
+
+
+def allow_light(model: nn.Module) -> None:
+    """Let activations write new maps, because many encoders change the result of a convolution in place."""
+    for module in model.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
 
 
 def _keep_products(_: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:

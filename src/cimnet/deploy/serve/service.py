@@ -29,7 +29,7 @@ from cimnet.utils.numbers import pluralize
 from cimnet.version import __version__
 
 T = TypeVar("T")
-LAST_BATCH = 10.0
+LAST_BATCH = 30.0
 """Seconds that what is in the model may still take when the time for a polite end is over."""
 _FILE = {"type": "string", "format": "binary"}
 _FORM = {
