@@ -100,11 +100,13 @@ def peak_memory() -> int:
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
-        import resource
+        lines = []
+    for line in lines:
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) // 2**10
+    import resource
 
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def processor() -> str:

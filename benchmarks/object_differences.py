@@ -62,8 +62,8 @@ def by_image(found: Found) -> list[Column]:
     ]
 
 
-def join(known: Sequence[Column], new: Sequence[Column], models: Sequence[str]) -> list[Column]:
-    """Add runs to those that were counted before, models in the given order.
+def join(known: Sequence[Column], new: Sequence[Column], labels: Sequence[str], models: Sequence[str]) -> list[Column]:
+    """Add runs to those that were counted before, labels and models in the given order.
 
     Raises:
         ConfigError: the images or their objects differ.
@@ -74,26 +74,27 @@ def join(known: Sequence[Column], new: Sequence[Column], models: Sequence[str]) 
     for before, now in zip(known, new, strict=True):
         if any(before[key] != now[key] for key in ("column", "images", "objects")):
             raise ConfigError(f"{now['column']}: the file holds counts of other images or boxes; choose another --json")
-        joined.append({**now, "found": join_runs(before["found"], now["found"], models)})
+        joined.append({**now, "found": join_runs(before["found"], now["found"], labels, models)})
     return joined
 
 
-def join_runs(known: Runs, new: Runs, models: Sequence[str]) -> Runs:
+def join_runs(known: Runs, new: Runs, labels: Sequence[str], models: Sequence[str]) -> Runs:
     """What is known by labels, model and seed; where both have a run, that of ``new``."""
     return {
-        labels: {
-            model: known.get(labels, {}).get(model, {}) | new.get(labels, {}).get(model, {})
+        kind: {
+            model: known.get(kind, {}).get(model, {}) | new.get(kind, {}).get(model, {})
             for model in models
-            if model in known.get(labels, {}) or model in new.get(labels, {})
+            if model in known.get(kind, {}) or model in new.get(kind, {})
         }
-        for labels in dict.fromkeys([*known, *new])
+        for kind in labels
+        if kind in known or kind in new
     }
 
 
 def compare(columns: Sequence[Column]) -> Iterator[dict[str, Any]]:
     """For each two models trained on the same labels, and each model trained on two kinds of labels: how many more of
     the objects the first finds, over the seeds that both have."""
-    for column, (title, group, share) in zip(columns, COMPARED, strict=True):
+    for column, (title, group, share) in zip(columns, COMPARED, strict=bool(columns)):
         total = np.asarray(column["objects"])
         found = {
             (labels, model): seeds for labels, models in column["found"].items() for model, seeds in models.items()
@@ -126,8 +127,9 @@ def difference_table(differences: Sequence[dict[str, Any]]) -> str:
         rows.setdefault(names, list(names)).append(difference_cell(entry))
     head = ["labels", "difference", "seeds", *(title for title, *_ in COMPARED)]
     note = (
-        "Two models on the same images, in points: the difference of the means over the seeds, and its 95% interval by "
-        "a bootstrap over images, drawn for both at once. Where the interval holds 0, these images do not tell "
+        "Two models, or one model trained on two kinds of labels, on the same images, in points: the difference of the "
+        "means over the seeds, and its 95% interval by a bootstrap over images, drawn for both at once. Where the "
+        "interval holds 0, these images do not tell "
         "the models apart. It does not hold what other seeds would do.\n"
     )
     return f"{note}\n{markdown_table(head, list(rows.values()), 'llr')}"

@@ -75,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=EVIDENCE)
     options = parser.parse_args(arguments)
     options.map = dict(text.split("=", 1) for text in options.map)
+    known = read(options.json)
+    if known and (known["settings"] != options.set or known["setup"] != setup(options)):
+        raise ConfigError(
+            f"{options.json}: its runs have another recipe, encoder, classes or --set; choose another --json"
+        )
     with OutputLock(options.out, doing="works in it"):
         for labels in options.labels:
             prepare(options, labels)
@@ -83,6 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for model in options.models:
                     run(options, labels, model, seed)
                     say(write(options))
+
+
+def setup(options: argparse.Namespace) -> dict[str, Any]:
+    """What all runs of a file have in common, besides --set."""
+    return {
+        "recipe": Path(options.recipe).stem,
+        "encoder": options.encoder,
+        "classes": options.classes,
+        "map": options.map,
+    }
 
 
 def prepare(options: argparse.Namespace, labels: str) -> None:
@@ -130,14 +145,13 @@ def write(options: argparse.Namespace) -> str:
         for labels in options.labels
     }
     known = read(options.json)
-    if known.get("settings", options.set) != options.set:
-        raise ConfigError(f"{options.json}: holds runs with other settings; choose another --json")
-    runs = join_runs(known.get("labels", {}), compact(found), list(MODELS))
-    columns = join(known.get("by_image", []), by_image(found), list(MODELS))
+    runs = join_runs(known.get("labels", {}), compact(found), LABELS, list(MODELS))
+    columns = join(known.get("by_image", []), by_image(found), LABELS, list(MODELS))
     differences = list(compare(columns))
     content = {
         "measured": circumstances(),
         "settings": options.set,
+        "setup": setup(options),
         "labels": runs,
         "differences": compact(differences),
         "by_image": columns,

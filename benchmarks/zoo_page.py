@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def page_with_figures(page: str, known: Known, against: dict[str, Any]) -> str:
 def table(known: Known) -> str:
     """All networks, fastest first, with the load where the machine was busy with other work."""
     forms = [form for form in FORMS if any(form in entry for entry in known.values())]
+    usual = _usual_processor(known)
     rows = []
     for name, entry in sorted(known.items(), key=lambda item: _time(item[1], "eager") or float("inf")):
         eager = entry.get("eager")
@@ -66,10 +68,11 @@ def table(known: Known) -> str:
             figures = [f"{eager['gmacs']}", f"{eager['share_of_matrix_peak']:.2f}", f"{eager['peak_memory_mib']:,}"]
         times = [f"{entry[form]['of_cimnet_resnet101']:.2f}" if form in entry else "–" for form in forms]
         loads = [f"{FORMS[form]} {_load(entry, form):g}" for form in forms if _load(entry, form) > BUSY]
+        loads += [f"{FORMS[form]} on {own}" for form in forms if (own := _processor(entry, form)) not in (None, usual)]
         classes = " (5 classes)" if "pst" in name else ""  # see run_one of zoo_speed.py
         rows.append([name + classes, *times, *figures, ", ".join(loads)])
     head = ["network", *(FORMS[form] for form in forms), "GMACs", "share of the matrix peak", "peak memory, MiB"]
-    return markdown_table([*head, f"load above {BUSY:g}"], rows, "l" + "r" * (len(head) - 1) + "l")
+    return markdown_table([*head, f"load above {BUSY:g}, other processor"], rows, "l" + "r" * (len(head) - 1) + "l")
 
 
 def _time(entry: dict[str, Any], form: str) -> float | None:
@@ -81,6 +84,16 @@ def _load(entry: dict[str, Any], form: str) -> float:
     return entry[form]["measured"]["load"] or 0.0 if form in entry else 0.0
 
 
+def _processor(entry: dict[str, Any], form: str) -> str | None:
+    return entry[form]["measured"]["processor"] if form in entry else None
+
+
+def _usual_processor(known: Known) -> str:
+    """That of most rows."""
+    every = [figures["measured"]["processor"] for entry in known.values() for figures in entry.values()]
+    return Counter(every).most_common(1)[0][0]
+
+
 def _circumstances(known: Known) -> str:
     measured = [figures["measured"] for entry in known.values() for figures in entry.values()]
     dates = sorted({one["date"] for one in measured})
@@ -88,10 +101,10 @@ def _circumstances(known: Known) -> str:
     versions = _all(sorted({one["torch"].partition("+")[0] for one in measured}))
     cores = _all(sorted({f"{one['cores']} cores" for one in measured}))
     itself = [f"{_time(known[YARDSTICK], form):.2f} ({FORMS[form]})" for form in ("eager", "step")]
-    deviation = max(0.05, *(abs((_time(known[YARDSTICK], form) or 1) - 1) for form in ("eager", "step")))
-    processors = _all(sorted({one["processor"] for one in measured}))
-    text = f"Measured {when} on {processors}, {cores}, torch {versions}. CIMNet-R101 against itself gave "
-    text += f"{_all(itself)}: **differences below {deviation:.0%} mean nothing**."
+    deviation = max(0.1, *(abs((_time(known[YARDSTICK], form) or 1) - 1) for form in ("eager", "step")))
+    text = f"Measured {when} on {_usual_processor(known)}, {cores}, torch {versions}. CIMNet-R101 against itself gave "
+    text += f"{_all(itself)}. Ratios of [another script](speed.md#against-b263845) differ by up to a tenth, so "
+    text += f"**differences below {deviation:.0%} mean nothing**."
     above = [name for name, entry in known.items() if "eager" in entry and entry["eager"]["share_of_matrix_peak"] > 1]
     if above:
         text += f" Above 1 ({_all(above)}), convolutions ran faster than the matrix product that stands for the peak."
