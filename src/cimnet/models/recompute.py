@@ -21,14 +21,14 @@ def recompute(how: Checkpointing, module: nn.Module, *inputs: Any) -> Any:
     """Run a module so that what is not kept is computed once more in the backward pass.
 
     Args:
-        how: True or "light". With "light", normalisations, activations, sums and samples are computed again. A module
-            must not change the result of a product in place, see :func:`allow_light`.
+        how: True or "light". With "light", normalisations, activations, sums and samples are computed again, and
+            activations of the module write new maps from now on: the result of a product must not change in place.
 
     Returns:
         What the module returns. Gradients and running statistics are those of a plain call.
 
     Raises:
-        RuntimeError: in the backward pass, if the result of a product was changed in place.
+        RuntimeError: in the backward pass, if the module changed the result of a product in place all the same.
     """
 
     def light() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
@@ -38,14 +38,11 @@ def recompute(how: Checkpointing, module: nn.Module, *inputs: Any) -> Any:
     def plain() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
         return nullcontext(), _statistics_kept(module)
 
+    if how == "light":
+        for part in module.modules():
+            if getattr(part, "inplace", False):
+                part.inplace = False  # type: ignore[assignment]
     return checkpoint(module, *inputs, use_reentrant=False, context_fn=light if how == "light" else plain)
-
-
-def allow_light(model: nn.Module) -> None:
-    """Let activations write new maps, because many encoders change the result of a convolution in place."""
-    for module in model.modules():
-        if getattr(module, "inplace", False):
-            module.inplace = False  # type: ignore[assignment]
 
 
 def _keep_products(_: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:

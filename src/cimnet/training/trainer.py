@@ -18,7 +18,6 @@ from cimnet.data import Batch, RGBTDataset, collate
 from cimnet.data.degrade import with_missing
 from cimnet.errors import ConfigError, one_line
 from cimnet.models import RGBTModel
-from cimnet.models.recompute import allow_light
 from cimnet.training.loss import Loss, SegmentationLoss
 from cimnet.training.optim import create_optimizer, create_schedule
 from cimnet.training.order import SeededDataset, Shuffle
@@ -102,8 +101,6 @@ class Trainer:
         if self.config.batch_norm == "synchronised" and accelerator.num_processes > 1:
             model = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # untyped in timm
         model.checkpointing = self.config.gradient_checkpointing
-        if model.checkpointing == "light":
-            allow_light(model)
         self.model = model
         module: Any = TrainStep(model, loss, recipe.augmentation.modality_dropout)
         module = module.to(accelerator.device)
