@@ -142,6 +142,7 @@ def _mappings(
 ) -> tuple[Registration, dict[str, Mapping]]:
     """The mapping of each pair by name: its own, the one given, or that of the rig."""
     names, done = _names(index), Registration(mapping)
+    shown = [names[i] for i in spread_evenly(len(names), SAMPLE)]
     own: dict[str, Mapping] = {}
     for number, name in enumerate(names if per_pair else (), start=1):
         done.pairs[name] = align_pair(*_read(index, name, wanted))
@@ -152,7 +153,7 @@ def _mappings(
             progress(number, len(names))
     done.fallback = [name for name in names if per_pair and name not in own]
     if mapping is None and len(own) < len(names):
-        sample = prepare(_read(index, names[i], wanted) for i in spread_evenly(len(names), SAMPLE))
+        sample = prepare(_read(index, name, wanted) for name in shown)
         done.rig = align_prepared(sample)
         if done.rig.matrix is None:
             raise DataError(
@@ -161,12 +162,14 @@ def _mappings(
             )
         done.mapping = mapping = Mapping(done.rig.matrix)
     mappings = {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
-    shown = [names[i] for i in spread_evenly(len(names), SAMPLE)]
-    done.left_over = band_offsets(
-        (prepare([_read(index, name, wanted)]), matrix)
-        for name in shown
-        if (matrix := mappings[name].matrix) is not None
-    )
+    if done.rig is not None and done.rig.matrix is not None and not own:  # one matrix: the sample is at hand
+        done.left_over = band_offsets([(sample, done.rig.matrix)])
+    else:
+        done.left_over = band_offsets(
+            (prepare([_read(index, name, wanted)]), matrix)
+            for name in shown
+            if (matrix := mappings[name].matrix) is not None
+        )
     return done, mappings
 
 
