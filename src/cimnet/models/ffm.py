@@ -56,7 +56,7 @@ class ChannelEmbedding(nn.Module):
         self.mix = nn.Sequential(
             nn.Conv2d(2 * channels, channels, 1),
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 1),
             nn.BatchNorm2d(channels),
         )

@@ -22,9 +22,11 @@ class FRM(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channel = nn.Sequential(
-            nn.Linear(4 * channels, 4 * channels), nn.ReLU(), nn.Linear(4 * channels, 2 * channels)
+            nn.Linear(4 * channels, 4 * channels), nn.ReLU(inplace=True), nn.Linear(4 * channels, 2 * channels)
         )
-        self.spatial = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, 2, 1))
+        self.spatial = nn.Sequential(
+            nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, 2, 1)
+        )
 
     def pool(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         """Two maps (B, C, H, W) to their means and largest values over all places, (B, 4·C)."""

@@ -31,18 +31,17 @@ def recompute(how: Checkpointing, module: nn.Module, *inputs: Any) -> Any:
         RuntimeError: in the backward pass, if the module changed the result of a product in place all the same.
     """
 
-    def light() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        if how != "light":
+            return nullcontext(), _statistics_kept(module)
         first, again = create_selective_checkpoint_contexts(_keep_products)  # type: ignore[no-untyped-call]
         return first, _within(_statistics_kept(module), again)
-
-    def plain() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-        return nullcontext(), _statistics_kept(module)
 
     if how == "light":
         for part in module.modules():
             if getattr(part, "inplace", False):
                 part.inplace = False  # type: ignore[assignment]
-    return checkpoint(module, *inputs, use_reentrant=False, context_fn=light if how == "light" else plain)
+    return checkpoint(module, *inputs, use_reentrant=False, context_fn=contexts)
 
 
 def _keep_products(_: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:

@@ -56,7 +56,7 @@ class SpatialRectification(nn.Module):
         nn.init.zeros_(self.offset_conv.weight)
         self.modulation = nn.Conv2d(channels, taps, kernel_size, padding=kernel_size // 2) if modulation else None
         self.align = DeformConv2d(channels, channels, kernel_size)
-        self.weights = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, 2, 1))
+        self.weights = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, 2, 1))
         self.scale = nn.Parameter(torch.tensor([0.5]))  # λ_s
 
     def forward(self, rgb: Tensor, thermal: Tensor, previous: Tensor) -> SCSFROutput:
@@ -82,7 +82,7 @@ class ChannelRectification(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(
             nn.Linear(4 * channels, 4 * channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(4 * channels, 2 * channels),
         )
         self.scale = nn.Parameter(torch.tensor([0.5]))  # λ_c
