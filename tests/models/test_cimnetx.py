@@ -26,7 +26,7 @@ def small(**options: object) -> RGBTModel:
 
 
 def test_the_mixture_is_one_of_probabilities() -> None:
-    gate, given = ReliabilityGate(CLASSES), opinions()
+    gate, given = ReliabilityGate(), opinions()
     torch.nn.init.normal_(gate.weigh.weight)
     mixed, weights = gate(*given, None, None)
     torch.testing.assert_close(weights.sum(1), torch.ones(2, 20, 28))
@@ -36,15 +36,15 @@ def test_the_mixture_is_one_of_probabilities() -> None:
 
 
 def test_it_begins_with_equal_weights_everywhere() -> None:
-    weights = ReliabilityGate(CLASSES)(*opinions(), None, None)[1]
+    weights = ReliabilityGate()(*opinions(), None, None)[1]
     torch.testing.assert_close(weights, torch.tensor(FIRST_WEIGHTS).view(1, 3, 1, 1).expand_as(weights))
 
 
 @pytest.mark.parametrize("lost", ["rgb", "thermal"])
 def test_what_an_absent_sensor_says_has_no_weight(lost: str) -> None:
-    there = torch.tensor([True, False])
+    there = torch.tensor([True, False]).view(2, 1, 1, 1)
     pair, rgb, thermal = opinions()
-    gate = ReliabilityGate(CLASSES)
+    gate = ReliabilityGate()
     masks = (there, None) if lost == "rgb" else (None, there)
     mixed, weights = gate(pair, rgb, thermal, *masks)
     assert (weights[:, 1 if lost == "rgb" else 2].amax((1, 2)) > 0).tolist() == [True, False]
@@ -54,10 +54,26 @@ def test_what_an_absent_sensor_says_has_no_weight(lost: str) -> None:
     torch.testing.assert_close(mixed[1], changed[1], rtol=0, atol=1e-6)
 
 
+def test_by_place_what_shows_nothing_has_no_weight() -> None:
+    """Neither what one sensor says where it shows nothing, nor what the pair says there."""
+    rgb, thermal = torch.ones(2, 2, 1, 20, 28, dtype=torch.bool)
+    rgb[0, :, :5] = thermal[0, :, 3:8] = False  # in rows 3 and 4, neither shows anything
+    weights = ReliabilityGate()(*opinions(), rgb, thermal)[1]
+    at = {"rgb lost": weights[0, :, 1, 0], "neither": weights[0, :, 4, 0], "thermal lost": weights[0, :, 6, 0]}
+    assert {name: found.tolist() for name, found in at.items()} == {
+        "rgb lost": [0, 0, 1],
+        "neither": [1, 0, 0],
+        "thermal lost": [0, 1, 0],
+    }
+    sound = torch.tensor(FIRST_WEIGHTS).view(3, 1, 1)
+    torch.testing.assert_close(weights[0, :, 8:], sound.expand(3, 12, 28))
+    torch.testing.assert_close(weights[1], sound.expand(3, 20, 28))
+
+
 def test_it_learns_whom_to_believe() -> None:
     """A sensor that is wrong but not sure is left for one that is right."""
     torch.manual_seed(0)
-    gate = ReliabilityGate(CLASSES)
+    gate = ReliabilityGate()
     optimizer = torch.optim.Adam(gate.parameters(), lr=0.02)
     found = []
     for _ in range(60):
@@ -133,6 +149,22 @@ def test_a_missing_image_leaves_one_opinion() -> None:
         assert not alone.reliability[:, 2].any()
         assert not model(None, thermal).reliability[:, 1].any()
         assert plain(rgb, thermal).reliability is None
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_rows_that_a_link_lost_are_left_to_the_other_sensor(aligned: bool) -> None:
+    model = small(explicit_alignment=aligned).eval()
+    rgb, _ = images(2, (64, 96))
+    thermal = rgb.mean(1, keepdim=True)  # so that nothing moves
+    rgb[0, :, 16:32] = 0
+    thermal[1, :, 40:56] = 0
+    weights = _output(model, (rgb, thermal)).reliability
+    assert weights is not None
+    assert (weights[0, 2, 4:8] == 1).all()
+    assert (weights[1, 1, 10:14] == 1).all()
+    first = torch.tensor(FIRST_WEIGHTS).view(3, 1, 1)
+    for n, others in ((0, weights[0, :, 8:]), (0, weights[0, :, :4]), (1, weights[1, :, :4])):
+        torch.testing.assert_close(others, first.expand_as(others), msg=f"pair {n}")
 
 
 @pytest.mark.parametrize("options", [{"decode_alone": False}, {"exchange_dropout": 0.5}])

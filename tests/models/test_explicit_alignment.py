@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from cimnet.models import create_model
+from cimnet.models.base import shown_cells
 from cimnet.models.explicit_alignment import ThermalAlignment, sample_at
 
 from .test_cimnet import SMALL
@@ -85,3 +86,48 @@ def test_the_model_aligns_before_its_encoders(family: str) -> None:
     torch.testing.assert_close(seen[0], moved.detach())
     assert (seen[0] - given).abs().mean() > 0.05
     assert not list(model.alignment.parameters())  # nothing to learn, nothing to lose
+
+
+def test_cells_of_the_scene_are_those_whose_row_and_column_show_anything() -> None:
+    black = torch.zeros(2, 3, 32, 48, dtype=torch.bool)
+    black[0, :, 8:16] = True  # two rows of cells
+    black[0, :, 21:23] = True  # less than a row of cells
+    black[0, :2, 24:28] = True  # one channel shows something
+    black[1, :, :, 44:] = True  # a column of cells
+    black[1, :, 4:20, 4:20] = True  # a dark place
+    shown = torch.ones(2, 1, 8, 12, dtype=torch.bool)
+    shown[0, 0, 2:4] = False
+    shown[1, 0, :, 11] = False
+    assert torch.equal(shown_cells(black), shown)
+
+
+def test_what_is_lost_takes_no_part_in_the_alignment() -> None:
+    """Rows of RGB hold what has nothing to do with the thermal image, or are black: that changes nothing."""
+    rgb, other, lost = _things(4, 128, 160), _things(4, 128, 160), (slice(12, 28), slice(48, 64), slice(80, 112))
+    flow = torch.tensor([8.0, -12.0]).view(1, 2, 1, 1).expand(4, 2, 128, 160)
+    thermal = sample_at(1 - rgb.mean(1, keepdim=True), -flow) + 0.2 * torch.rand(4, 1, 128, 160)
+    shown = torch.ones(4, 1, 32, 40, dtype=torch.bool)
+    black = rgb.clone()
+    for rows in lost:
+        rgb[:, :, rows], black[:, :, rows] = other[:, :, rows], 0
+        shown[:, :, rows.start // 4 : rows.stop // 4] = False
+    align = ThermalAlignment()
+    given = [(rgb, (shown, None)), (black, (shown, None)), (rgb, (None, None))]
+    strange, dark, unmasked = (4 * align(image, thermal, shown=cells).flow for image, cells in given)
+    assert (strange - dark).abs().mean() < 0.4 * (unmasked - dark).abs().mean()
+
+
+def test_a_model_finds_what_is_lost_before_it_aligns() -> None:
+    rgb = _things(2, 64, 96)
+    thermal = rgb.mean(1, keepdim=True)
+    rgb[1, :, 16:32] = 0
+    model = create_model("cimnet_resnet10t", 5, explicit_alignment=True, **SMALL).eval()
+    assert model.alignment is not None
+    given: list[object] = []
+    model.alignment.register_forward_pre_hook(lambda _, inputs: given.append(inputs[3]))
+    with torch.no_grad():
+        found = model.begin(rgb, thermal)
+    assert found.shown_thermal is None
+    assert found.shown_rgb is not None
+    assert (~found.shown_rgb).sum((1, 2, 3)).tolist() == [0, 4 * 24]
+    assert given == [(found.shown_rgb, None)]

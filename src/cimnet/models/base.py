@@ -10,9 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cimnet.models.explicit_alignment import ThermalAlignment
+from cimnet.models.explicit_alignment import CELL, ThermalAlignment, sample_at
 from cimnet.models.recompute import Checkpointing, recompute
 from cimnet.models.state_names import rename_former_state
+
+BLACK = 2 / 255
+"""What video compression leaves of black, of images in 0..1."""
 
 
 class Alone(NamedTuple):
@@ -83,6 +86,8 @@ class EncoderInputs(NamedTuple):
         has_rgb, has_thermal, has_both: (B,) bool, which RGB images, thermal images and whole pairs are not blank. None:
             all of them, or the caller did not ask.
         flow: as in :class:`Output`.
+        shown_rgb, shown_thermal: (B, 1, h/4, w/4) bool, which cells of an image are part of the scene, see
+            :func:`shown_cells`; of thermal where it is after the registration. None: all, or the model does not ask.
     """
 
     rgb: Tensor
@@ -93,6 +98,8 @@ class EncoderInputs(NamedTuple):
     has_thermal: Tensor | None
     has_both: Tensor | None
     flow: Tensor | None
+    shown_rgb: Tensor | None
+    shown_thermal: Tensor | None
 
 
 def zero_conv(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Conv2d:
@@ -117,6 +124,20 @@ def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:
 def present_mask(image: Tensor) -> Tensor:
     """Mark the images of (B, C, H, W) that show anything: (B,) bool, false where all pixels are alike."""
     return (image.amax((2, 3)) > image.amin((2, 3))).any(1)  # by channel: normalised, black has three values
+
+
+def shown_cells(black: Tensor) -> Tensor:
+    """Mark the cells of four pixels that are part of the scene, given which values of images are black: (B, C, H, W)
+    bool, H and W multiples of four. A row or column that is black over its whole length is not: a link lost it, or it
+    lies beyond the border of a registered image. Elsewhere, black may be a dark or a cold place.
+
+    Returns:
+        (B, 1, H/4, W/4) bool
+    """
+    everywhere = black.all(1, keepdim=True)
+    rows, columns = (everywhere.all(side) for side in (3, 2))
+    rows, columns = (lines.view(len(lines), 1, -1, CELL).all(3) for lines in (rows, columns))
+    return ~(rows[:, :, :, None] | columns[:, :, None])
 
 
 def run_on_present(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, training: bool) -> Tensor:
@@ -158,6 +179,7 @@ class RGBTModel(nn.Module):
         least: images are padded to at least this height and width, pixels.
         checkpointing: in training, compute maps again for the gradient instead of keeping them: less memory, more
             time. True: all but the inputs of the stages; "light": what is not the result of a product.
+        asks_places: whether the model asks which places of an image are lost, see :func:`shown_cells`.
         fitted_afterwards: beginnings of the names of weights that training leaves alone and no other model provides.
         former_names: modules that were renamed since version 0.1: old name to new name.
 
@@ -168,6 +190,7 @@ class RGBTModel(nn.Module):
     stride = 32
     least = 1
     checkpointing: Checkpointing = False
+    asks_places: bool = False
     fitted_afterwards: ClassVar[tuple[str, ...]] = ()
     former_names: ClassVar[Mapping[str, str]] = {}
     rgb_mean: Tensor
@@ -228,9 +251,14 @@ class RGBTModel(nn.Module):
             has_rgb, has_thermal, has_both = self.find_present(rgb, thermal)
         rgb, thermal = self.prepare(rgb, thermal)
         flow: Tensor | None = None
+        shown: tuple[Tensor | None, Tensor | None] = (None, None)
+        if self.asks_places or self.alignment is not None:
+            shown = self.find_shown(rgb, thermal)
         if self.alignment is not None:
-            thermal, flow = self.alignment(rgb, thermal, has_both)
-        return EncoderInputs(rgb, thermal, size, (rgb.shape[-2], rgb.shape[-1]), has_rgb, has_thermal, has_both, flow)
+            thermal, flow = self.alignment(rgb, thermal, has_both, shown)
+            shown = (shown[0], shown[1] if shown[1] is None else sample_at(shown[1], flow) > 0.5)
+        padded = (rgb.shape[-2], rgb.shape[-1])
+        return EncoderInputs(rgb, thermal, size, padded, has_rgb, has_thermal, has_both, flow, *shown)
 
     def complete(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor]:
         """Check the shapes of a pair, and put zeros in place of a missing image.
@@ -273,6 +301,24 @@ class RGBTModel(nn.Module):
         masks = zip((has_rgb, has_thermal, both), whole, strict=True)
         rgb_mask, thermal_mask, both_mask = (None if everything else mask for mask, everything in masks)
         return rgb_mask, thermal_mask, both_mask
+
+    def find_shown(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Mark what the images show, see :func:`shown_cells`: (B, 1, h/4, w/4) bool for each.
+
+        As in :meth:`find_present`, a mask that would be true everywhere is None outside of a traced graph.
+
+        Args:
+            rgb, thermal: (B, C, h, w), normalised and padded.
+        """
+        masks = (
+            shown_cells(rgb <= (BLACK - self.rgb_mean) / self.rgb_std),
+            shown_cells(thermal[:, : self.thermal_channels] <= (BLACK - self.thermal_mean) / self.thermal_std),
+        )
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return masks
+        whole = torch.stack([mask.all() for mask in masks]).tolist()
+        rgb_mask, thermal_mask = (None if everything else mask for mask, everything in zip(masks, whole, strict=True))
+        return rgb_mask, thermal_mask
 
     def recomputed(self, module: nn.Module) -> Callable[..., Any]:
         """The module as a callable; with ``checkpointing``, it runs a second time in the backward pass."""

@@ -50,7 +50,8 @@ class CIMNetX(CIMNet):
                 "reliability weighs predictions of single sensors, which need decode_alone: true and exchange_dropout: "
                 "1; set them, or reliability: false"
             )
-        self.reliability = ReliabilityGate(num_classes).requires_grad_(False) if reliability else None
+        self.reliability = ReliabilityGate().requires_grad_(False) if reliability else None
+        self.asks_places = reliability
 
     def choose_streams(self, images: EncoderInputs) -> LoneStreams:
         lone = super().choose_streams(images)
@@ -60,5 +61,14 @@ class CIMNetX(CIMNet):
         if self.reliability is None or self.training:
             return super().read_out(scores, lone, images)
         opinions = scores.reshape(3, images.rgb.shape[0], *scores.shape[1:])  # of pairs, RGB alone, thermal alone
-        mixed, weights = self.reliability(*opinions, images.has_rgb, images.has_thermal)
+        shown = (_shown(images.has_rgb, images.shown_rgb), _shown(images.has_thermal, images.shown_thermal))
+        mixed, weights = self.reliability(*opinions, *shown)
         return Output(self.restore(mixed, images.padded, images.size), reliability=weights)
+
+
+def _shown(there: Tensor | None, cells: Tensor | None) -> Tensor | None:
+    """Where an image shows anything, given which images are there (B,) and which of their cells (B, 1, h, w); None:
+    all."""
+    if there is None or cells is None:
+        return cells if there is None else there.view(-1, 1, 1, 1)
+    return there.view(-1, 1, 1, 1) & cells

@@ -9,6 +9,7 @@ first step on, and training cannot harm it. A network that refined the displacem
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,10 +20,12 @@ from cimnet.ops.deformable import grid_coordinates
 from cimnet.ops.edges import blur, orientation
 
 CELL = 4  # image pixels along a cell of the cost volume
+BESIDE = 2  # cells beside a black one that see its border
 
 
 def sample_at(x: Tensor, flow: Tensor) -> Tensor:
-    """x (B, C, H, W) at p + flow(p), flow (B, 2, H, W) in (dy, dx) pixels of x; beyond the border its last pixels."""
+    """x (B, C, H, W), as float32, at p + flow(p), flow (B, 2, H, W) in (dy, dx) pixels of x; beyond the border its last
+    pixels."""
     height, width = x.shape[-2:]
     rows = torch.arange(height, device=x.device, dtype=torch.float32).view(height, 1)
     columns = torch.arange(width, device=x.device, dtype=torch.float32)
@@ -57,10 +60,12 @@ class ThermalAlignment(nn.Module):
         super().__init__()
         self.reach = reach
 
-    def agreement(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+    def agreement(self, rgb: Tensor, thermal: Tensor, shown: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
         """Measure how well images (B, C, H, W) agree at each displacement, row by row from −reach: normalised
-        correlations −1..1 of their edge directions, (B, k², h, w) around each cell and (B, k², 1, 1) over the image."""
-        key, query = _describe(rgb), F.pad(_describe(thermal), (self.reach,) * 4)
+        correlations −1..1 of their edge directions, (B, k², h, w) around each cell and (B, k², 1, 1) over the image.
+        Cells that are not ``shown``, as in :meth:`forward`, and those beside them do not count."""
+        key, query = (_inside(_describe(image), cells) for image, cells in zip((rgb, thermal), shown, strict=True))
+        query = F.pad(query, (self.reach,) * 4)
         height, width = key.shape[-2:]
         places = [(i, j) for i in range(2 * self.reach + 1) for j in range(2 * self.reach + 1)]
         shifted = [query[:, :, i : i + height, j : j + width] for i, j in places]
@@ -76,16 +81,20 @@ class ThermalAlignment(nn.Module):
         )
 
     @torch.no_grad()
-    def forward(self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None) -> AlignmentOutput:
+    def forward(
+        self, rgb: Tensor, thermal: Tensor, both: Tensor | None = None, shown: Sequence[Tensor | None] = (None, None)
+    ) -> AlignmentOutput:
         """Align the thermal image. The flow is the expected displacement under a softmax over the agreement.
 
         Args:
             rgb: (B, C, H, W), normalised; H and W multiples of four.
             thermal: (B, C, H, W), normalised.
             both: (B,) bool, pairs with both images; the flow of the others is zero. None: all.
+            shown: (B, 1, H/4, W/4) bool of RGB and of thermal, which cells show anything; the border of those that do
+                not is no edge of the scene. None: all.
         """
         with torch.autocast(rgb.device.type, enabled=False):
-            around, overall = self.agreement(rgb.float(), thermal[:, :1].float())
+            around, overall = self.agreement(rgb.float(), thermal[:, :1].float(), shown)
             flow = self._expected(self.sharpness[0] * around + self.sharpness[1] * overall)
         if both is not None:
             flow = flow * both.view(-1, 1, 1, 1)
@@ -97,6 +106,13 @@ class ThermalAlignment(nn.Module):
         share = torch.softmax(logits, dim=1).view(batch, 2 * self.reach + 1, -1, height, columns)
         steps = torch.arange(-self.reach, self.reach + 1, device=share.device, dtype=share.dtype).view(1, -1, 1, 1)
         return torch.stack(((share.sum(2) * steps).sum(1), (share.sum(1) * steps).sum(1)), dim=1)
+
+
+def _inside(description: Tensor, shown: Tensor | None) -> Tensor:
+    """The description, zero where a cell is not shown and as far beside it as its border is seen."""
+    if shown is None:
+        return description
+    return description * (1 - F.max_pool2d((~shown).to(description.dtype), 2 * BESIDE + 1, 1, BESIDE))
 
 
 def _describe(image: Tensor) -> Tensor:

@@ -17,11 +17,15 @@ from cimnet.errors import DataError
 from cimnet.evaluation import metrics
 from cimnet.models.base import class_ids
 from cimnet.models.cimnetx import CIMNetX
-from cimnet.models.reliability_gate import ReliabilityGate
+from cimnet.models.reliability_gate import ReliabilityGate, gather_evidence
 
 MOST_BYTES = 500_000_000
 """Of the predictions that are held in memory; of large images, fewer pairs are drawn."""
-STEPS, BATCH_SIZE, LEARNING_RATE = 400, 8, 5e-3
+PLACES = 400_000
+"""At which the gate is fitted, drawn from all cases alike."""
+DECAY = 1e-3
+"""Factor of the squared weights, of evidence with unit variance."""
+BATCH_SIZE = 4
 
 
 class Opinions(NamedTuple):
@@ -30,12 +34,12 @@ class Opinions(NamedTuple):
     Attributes:
         logits: (N, 3, K, h, w) float16, of the pair, RGB alone and thermal alone, as the gate gets them.
         labels: (N, h, w) uint8, 255 where an image was padded.
-        present: (N, 2) bool, whether the RGB and the thermal image show anything.
+        shown: (N, 2, h, w) bool, where the RGB and the thermal image show anything.
     """
 
     logits: Tensor
     labels: Tensor
-    present: Tensor
+    shown: Tensor
 
 
 def fit_gate(
@@ -47,8 +51,9 @@ def fit_gate(
     defects: Collection[str] = DEFECTS,
     advance: Callable[[], None] = lambda: None,
 ) -> ReliabilityGate:
-    """A gate fitted on pairs as they are and with defects, see :func:`cimnet.analysis.calibration.defects.cases`: the
-    one that gives the labels the highest likelihood. The model stays as it is.
+    """A gate fitted on pairs as they are and with defects, see :func:`cimnet.analysis.calibration.defects.cases`: where
+    the three predictions are neither all right nor all wrong, the one that gives most weight to those that are right.
+    Rare classes count more, by one over the square root of their frequency. The model stays as it is.
 
     Args:
         pairs: not those that the model was trained on, since there the pair is always right.
@@ -58,21 +63,51 @@ def fit_gate(
         DataError: a pair has no label.
     """
     opinions = collect_opinions(model, pairs, device=device, seed=seed, defects=defects, advance=advance)
+    evidence, right, share = _draw(opinions, len(pairs.classes), seed)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        gate = ReliabilityGate(len(pairs.classes))
-        optimizer = torch.optim.AdamW(gate.parameters(), LEARNING_RATE, weight_decay=1e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
-        for _ in range(STEPS):
-            chosen = torch.randint(len(opinions.labels), (BATCH_SIZE,))
-            present = opinions.present[chosen]
-            mixed, _ = gate(*opinions.logits[chosen].float().unbind(1), present[:, 0], present[:, 1])
-            loss = F.nll_loss(mixed, opinions.labels[chosen].long(), ignore_index=IGNORE_INDEX, reduction="sum")
-            optimizer.zero_grad()
-            torch.autograd.backward(loss / opinions.labels[chosen].numel())
-            optimizer.step()
-            schedule.step()
+        gate = ReliabilityGate()
+    if not len(evidence):
+        return gate.requires_grad_(False).eval()  # nothing to tell the predictions apart by
+    mean, deviation = evidence.mean(0), evidence.std(0, correction=0).clamp(min=1e-6)
+    evidence = (evidence - mean) / deviation
+    assert gate.weigh.bias is not None
+    weight = torch.zeros(evidence.shape[1], right.shape[1], requires_grad=True)
+    bias = gate.weigh.bias.detach().clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=80, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        believed = (F.softmax(evidence @ weight + bias, dim=1) * right).sum(1)
+        found = -(share * believed.clamp(min=1e-6).log()).sum() + DECAY * weight.square().sum()
+        torch.autograd.backward(found)
+        return found
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]  # untyped in torch
+    with torch.no_grad():  # the gate takes evidence as it is
+        scaled = weight / deviation[:, None]
+        gate.weigh.weight.copy_(scaled.T[:, :, None, None])
+        gate.weigh.bias.copy_(bias - mean @ scaled)
     return gate.requires_grad_(False).eval()
+
+
+def _draw(opinions: Opinions, classes: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Evidence (N, E) at places where predictions are right and wrong, which of them are right (N, 3), and what each
+    place counts (N,), which sums to 1. Places that an image does not show are left out."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = max(1, PLACES // len(opinions.labels))
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for logits, label, shown in zip(*opinions, strict=True):
+        evidence = gather_evidence(*logits.float()[:, None])[1][0].flatten(1)
+        place = torch.randperm(label.numel(), generator=generator)[:drawn]
+        place = place[shown.flatten(1)[:, place].all(0) & (label.flatten()[place] != IGNORE_INDEX)]
+        truth = label.flatten()[place].long()
+        found.append(
+            (evidence[:, place].T, truth[:, None] == class_ids(logits.flatten(2)[:, :, place].float()).T, truth)
+        )
+    evidence, right, truth = (torch.cat(parts) for parts in zip(*found, strict=True))
+    rarity = torch.bincount(truth, minlength=classes).clamp(min=1).rsqrt()[truth]
+    telling = right.any(1) & ~right.all(1)
+    return evidence[telling], right[telling].float(), rarity[telling] / rarity[telling].sum()
 
 
 class GateScores(NamedTuple):
@@ -105,8 +140,8 @@ def judge_gate(
     opinions = collect_opinions(model, pairs, device=device, seed=seed, defects=DEFECTS, advance=advance)
     classes = len(pairs.classes)
     found = [np.zeros((classes, classes), np.int64) for _ in GateScores._fields]
-    for logits, labels, present in zip(*(torch.split(values, BATCH_SIZE) for values in opinions), strict=True):
-        mixed, _ = gate(*logits.float().unbind(1), present[:, 0], present[:, 1])
+    for logits, labels, shown in zip(*(torch.split(values, BATCH_SIZE) for values in opinions), strict=True):
+        mixed, _ = gate(*logits.float().unbind(1), *shown.split(1, dim=1))
         for matrix, values in zip(found, (logits[:, 0], mixed), strict=True):
             matrix += metrics.confusion_matrix(labels.numpy(), class_ids(values).numpy(), classes)
     return GateScores(*(metrics.scores(matrix).miou for matrix in found))
@@ -138,17 +173,17 @@ def collect_opinions(
             if sample.label is None:
                 raise DataError(f"{sample.id}: has no label, so a gate cannot be fitted to it; give labels")
             model(sample.rgb[None].to(device), sample.thermal[None].to(device))
-            *logits, has_rgb, has_thermal = found.pop()
+            *logits, shown_rgb, shown_thermal = found.pop()
             scores = torch.cat(logits).cpu()
             label = _label_at(model, sample.label, (scores.shape[-2], scores.shape[-1]))
             if opinions is None:
                 opinions = _room_for(4 * most, scores, label)
             size = opinions.labels.shape[-2:]
+            shown = torch.cat([_everywhere(mask, scores) for mask in (shown_rgb, shown_thermal)])
             if label.shape != size:
                 scores = F.interpolate(scores, size, mode="bilinear", align_corners=False)
-                label = F.interpolate(label[None, None], size)[0, 0]
-            opinions.logits[count], opinions.labels[count] = scores, label
-            opinions.present[count] = torch.stack([_first(has_rgb), _first(has_thermal)])
+                label, shown = (F.interpolate(x.byte()[None], size)[0] for x in (label[None], shown))
+            opinions.logits[count], opinions.labels[count], opinions.shown[count] = scores, label, shown
             count += 1
             if not case.defect:
                 advance()
@@ -178,9 +213,11 @@ def _room_for(cases: int, scores: Tensor, label: Tensor) -> Opinions:
     return Opinions(
         torch.empty((cases, *scores.shape), dtype=torch.float16),
         torch.empty((cases, *label.shape), dtype=torch.uint8),
-        torch.empty((cases, 2), dtype=torch.bool),
+        torch.empty((cases, 2, *label.shape), dtype=torch.bool),
     )
 
 
-def _first(mask: Tensor | None) -> Tensor:
-    return torch.tensor(True) if mask is None else mask[0].cpu()
+def _everywhere(mask: Tensor | None, scores: Tensor) -> Tensor:
+    """The gate's mask of one case at each place: (1, h, w) bool."""
+    places = scores.new_ones((1, *scores.shape[-2:]), dtype=torch.bool)
+    return places if mask is None else mask[0].cpu() & places
