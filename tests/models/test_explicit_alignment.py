@@ -98,7 +98,7 @@ def test_cells_of_the_scene_are_those_whose_row_and_column_show_anything() -> No
     shown = torch.ones(2, 1, 8, 12, dtype=torch.bool)
     shown[0, 0, 2:4] = False
     shown[1, 0, :, 11] = False
-    assert torch.equal(shown_cells(black), shown)
+    assert torch.equal(shown_cells(0.1 - black.float()), shown)
 
 
 def test_what_is_lost_takes_no_part_in_the_alignment() -> None:

@@ -126,18 +126,18 @@ def present_mask(image: Tensor) -> Tensor:
     return (image.amax((2, 3)) > image.amin((2, 3))).any(1)  # by channel: normalised, black has three values
 
 
-def shown_cells(black: Tensor) -> Tensor:
-    """Mark the cells of four pixels that are part of the scene, given which values of images are black: (B, C, H, W)
-    bool, H and W multiples of four. A row or column that is black over its whole length is not: a link lost it, or it
-    lies beyond the border of a registered image. Elsewhere, black may be a dark or a cold place.
+def shown_cells(above_black: Tensor) -> Tensor:
+    """Mark the cells of four pixels that are part of the scene, given by how much values of images are above black:
+    (B, C, H, W), H and W multiples of four. A row or column that is black over its whole length is not: a link lost it,
+    or it lies beyond the border of a registered image. Elsewhere, black may be a dark or a cold place.
 
     Returns:
         (B, 1, H/4, W/4) bool
     """
-    everywhere = black.all(1, keepdim=True)
-    rows, columns = (everywhere.all(side) for side in (3, 2))
-    rows, columns = (lines.view(len(lines), 1, -1, CELL).all(3) for lines in (rows, columns))
-    return ~(rows[:, :, :, None] | columns[:, :, None])
+    brightest = above_black.amax(1, keepdim=True)
+    rows = F.max_pool2d(brightest.amax(3, keepdim=True), (CELL, 1))
+    columns = F.max_pool2d(brightest.amax(2, keepdim=True), (1, CELL))
+    return (rows > 0) & (columns > 0)
 
 
 def run_on_present(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, training: bool) -> Tensor:
@@ -311,8 +311,8 @@ class RGBTModel(nn.Module):
             rgb, thermal: (B, C, h, w), normalised and padded.
         """
         masks = (
-            shown_cells(rgb <= (BLACK - self.rgb_mean) / self.rgb_std),
-            shown_cells(thermal[:, : self.thermal_channels] <= (BLACK - self.thermal_mean) / self.thermal_std),
+            shown_cells(rgb.detach() - (BLACK - self.rgb_mean) / self.rgb_std),
+            shown_cells(thermal[:, : self.thermal_channels].detach() - (BLACK - self.thermal_mean) / self.thermal_std),
         )
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return masks

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cimnet.deploy.export.write import SUFFIXES, Format, export
-from cimnet.inference import Predictor
+from cimnet.inference import Predictor, load
 from cimnet.models import list_models
 from cimnet.models.registry import ENCODERS, list_networks
 
@@ -62,3 +63,20 @@ def test_options(options: dict[str, Any], format: Format, tmp_path: Path) -> Non
     # OpenVINO repeats the border when it scales down, torch and ONNX Runtime leave it out
     most = 0.05 if format == "openvino" and "input_scale" in options else 1e-3
     _agree(untrained("cimnet_efficientnet_lite0", **options), tmp_path, format, most)
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino", "pt2"])
+def test_lost_rows(format: Format, tmp_path: Path) -> None:
+    """Rows that are black over the whole width are left to the other sensor in a file, too."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    predictor = untrained("cimnetx_efficientnet_lite0")
+    file = tmp_path / f"model{SUFFIXES[format]}"
+    export(predictor, file, format)
+    rgb, thermal = torch.rand(2, 3, 96, 128), torch.rand(2, 1, 96, 128)
+    rgb[0, :, 32:64] = 0
+    thermal[1, :, 48:80] = 0
+    given = predictor.logits(rgb, thermal)
+    found = load(file, "cpu", trust=True).logits(rgb, thermal)
+    assert (found - given).abs().max() < 1e-3 * given.abs().max()
