@@ -95,20 +95,6 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def peak_memory() -> int:
-    """Peak memory of this program, MiB. What `getrusage` says begins with the peak of the process that started it."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    for line in lines:
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) // 2**10
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def processor() -> str:
     """The processor's name, or its architecture where the system does not tell."""
     try:

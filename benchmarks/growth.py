@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -43,6 +42,7 @@ from cimnet.inference.jobs.record import Record
 from cimnet.models import create_model
 from cimnet.training import data_record
 from cimnet.utils.ledger import Ledger
+from cimnet.utils.memory import peak_memory
 from evidence import EVIDENCE, record
 
 Points = dict[int, float]
@@ -225,9 +225,9 @@ def one_pass(name: str, side: int, batch: int, classes: int) -> None:
     network = create_model(name, classes).eval()
     rgb, thermal = torch.rand(batch, 3, side, side), torch.rand(batch, 1, side, side)
     network(rgb[:1, :, :64, :64], thermal[:1, :, :64, :64])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     times = [seconds(lambda: network.predict(rgb, thermal)) for _ in range(2)]
-    print(min(times), max(1, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(min(times), max(1 / 1024, peak_memory() - before))
 
 
 # Geo ------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ python benchmarks/large_geotiff.py run FOLDER [--checkpoint CHECKPOINT] [--kill=
 from __future__ import annotations
 
 import argparse
-import re
 import signal
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from cimnet.inference.images import cutter
 from cimnet.inference.settings import Settings
 from cimnet.inference.windows import Windows
 from cimnet.models import Output
+from cimnet.utils.memory import peak_memory
 
 STRIDE = 32  # of the encoder
 FADE = 32  # pixels over which neighbouring scenes of a mosaic run into each other
@@ -153,17 +153,12 @@ def run(arguments: argparse.Namespace) -> None:
             first.append(done)
             print(f"from block {done} of {total} on", flush=True)
         if done == total:
-            print(f"all blocks: {time.perf_counter() - started:.0f} s, peak {peak():.0f} MiB", flush=True)
+            print(f"all blocks: {time.perf_counter() - started:.0f} s, peak {peak_memory():.0f} MiB", flush=True)
 
     rgb, thermal = arguments.folder / "rgb.tif", arguments.folder / "thermal.tif"
     extra = {"areas": out.with_suffix(".csv")} | ({"polygons": out.with_suffix(".gpkg")} if arguments.polygons else {})
     result = cimnet.deploy.geo.predict_geotiff(predictor, rgb, thermal, out, overwrite=True, progress=report, **extra)
-    print(f"{out}: {time.perf_counter() - started:.0f} s, peak {peak():.0f} MiB, {result.polygons} polygons")
-
-
-def peak() -> float:
-    """Most memory that this process has held, MiB."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+    print(f"{out}: {time.perf_counter() - started:.0f} s, peak {peak_memory():.0f} MiB, {result.polygons} polygons")
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from cimnet.models import create_model
 from cimnet.ops.selective_scan import selective_scan, use_implementation
+from cimnet.utils.memory import peak_memory
 
 ALONE = {"length": 1200, "batch": 2, "groups": 4, "rows": 192, "states": 16}
 """One scan: the channels of Sigma-tiny's first stage, both streams; a sixteenth of its length at 480×640."""
@@ -60,14 +60,14 @@ def measure(what: str, form: str) -> dict[str, float]:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     run = one_scan(form, what.endswith("gradients")) if what.startswith("scan") else network(what, form)
-    before = peak()
+    before = peak_memory()
     if what.endswith("parts"):
         seconds = run()
     else:
         started = time.process_time()
         run()
         seconds = time.process_time() - started
-    return {"seconds": round(seconds, 3), "mib": round(peak() - before)}
+    return {"seconds": round(seconds, 3), "mib": round(peak_memory() - before)}
 
 
 def one_scan(form: str, gradients: bool) -> Callable[[], Any]:
@@ -144,11 +144,6 @@ def part(run: Callable[[], Any], which: str) -> float:
     run()
     whole = time.process_time() - started
     return spent if which == "scans" else whole - spent
-
-
-def peak() -> float:
-    """Largest resident size so far in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def processor() -> str:

@@ -28,7 +28,6 @@ from cimnet.training.loss import SegmentationLoss
 from cimnet.training.optim import create_optimizer
 from cimnet.training.recipe_sections import TrainingConfig
 from cimnet.utils.tables import markdown_table
-from evidence import peak_memory
 
 CLASSES = 9
 CHECKPOINTING: dict[str, Checkpointing] = {"": False, "light checkpointing": "light", "checkpointing": True}
@@ -210,7 +209,9 @@ def main() -> None:
         step = stepper(options.peak, options.encoder, random_batch(size, options.batch))
         for _ in range(3):
             step()
-        print(peak_memory())
+        from cimnet.utils.memory import peak_memory  # older versions lack it: speed_against.py imports this file there
+
+        print(round(peak_memory()))
         return
     times = compare(options.encoder, size, options.batch, options.rounds)
     print(f"{options.encoder}, {size[0]}×{size[1]}, batch {options.batch}, {torch.get_num_threads()} threads\n")

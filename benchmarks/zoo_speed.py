@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cimnet.utils.files import write_text
-from evidence import circumstances, peak_memory, read
+from cimnet.utils.memory import peak_memory
+from evidence import circumstances, read
 from zoo_page import SPEED, YARDSTICK, write_page
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def run_one(name: str, form: str, rounds: int) -> dict[str, Any]:
         "seconds": min(times[1:]),
         "macs": budget.get("macs"),
         "macs_run": budget.get("macs_run", budget.get("macs")),
-        "peak_memory_mib": peak_memory(),
+        "peak_memory_mib": round(peak_memory()),
         "peak_macs_per_second": matrix_peak(),
     }
 

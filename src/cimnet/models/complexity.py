@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cimnet.models.base import RGBTModel
 from cimnet.models.decoder import MLPDecoder
+from cimnet.utils.memory import peak_memory
 
 TRAINING_ONLY = re.compile(r"(^|\.)mi_head\.")  # modules that inference and exported models leave out
 CONVENTION = (
@@ -154,19 +153,9 @@ def measure_run(model: RGBTModel, size: tuple[int, int], device: torch.device, r
         model.predict(rgb, thermal)
         wait()
         times.append(time.perf_counter() - started)
-    return {"latency_ms": 1000 * min(times[1:]), "peak_memory_mib": _peak_memory(device)}
+    peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory()
+    return {"latency_ms": 1000 * min(times[1:]), "peak_memory_mib": peak}
 
 
 def _nothing() -> None:
     pass
-
-
-def _peak_memory(device: torch.device) -> float:
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device)) / 2**20
-    try:
-        import resource
-    except ImportError:  # Windows
-        return math.nan
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
