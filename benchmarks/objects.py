@@ -32,12 +32,13 @@ from cimnet.inference import load
 from cimnet.utils.files import write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.tables import markdown_table
+from cross_validation import ROBUST
 from evidence import EVIDENCE_FOLDER, circumstances, read, say
 from object_differences import Found, Runs, Scores, by_image, compare, difference_table, join, join_runs
 
 MODELS = {  # family and settings
     "CIMNet": ("cimnet",),
-    "CIMNetX": ("cimnetx", "augmentation.misalignment=10", "augmentation.corruption_prob=0.25"),
+    "CIMNetX": ("cimnetx", *ROBUST),
     "parallel rectification": ("parallel_rectification",),
     "addition": ("addition",),
     "RGB only": ("rgb_only",),
