@@ -26,6 +26,7 @@ from cimnet.models.cimnetx import CIMNetX
 from cimnet.training.recipe import load_recipe
 from cimnet.utils.files import write_text
 from cimnet.utils.tables import markdown_table
+from evidence import circumstances
 
 ENCODER = "efficientnet_lite0"
 WHOLE = "augmentation.modality_dropout=0"  # a model of one sensor learns nothing from pairs that lack it …
@@ -75,11 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--corruption", nargs="+", default=DEFAULT, help="NAME=LEVELS")
     parser.add_argument("--set", nargs="+", default=[], help="settings of all runs, section.field=value")
     parser.add_argument("--table", action="store_true", help="print the tables of finished runs, run nothing")
+    parser.add_argument("--json", type=Path, help="also write mIoU by model, seed and condition to this file")
     options = parser.parse_args(arguments)
     if not options.table:
         run(options)
-    found = {name: [read(options.out, name, seed) for seed in options.seeds] for name in options.models}
-    found = {name: kept for name, runs in found.items() if (kept := [scores for scores in runs if scores])}
+    by_seed = {name: {seed: read(options.out, name, seed) for seed in options.seeds} for name in options.models}
+    found = {name: kept for name, runs in by_seed.items() if (kept := [scores for scores in runs.values() if scores])}
+    if options.json:
+        write_text(options.json, json.dumps({"measured": circumstances(), "miou": miou(by_seed)}, indent=1) + "\n")
     for key in ("miou", "moving"):
         print(f"\n{key}\n" + table(found, key), flush=True)
     print("\nthe test set as it is, by its own lists, mIoU\n" + groups(options), flush=True)
@@ -167,6 +171,18 @@ def read(out: Path, name: str, seed: int) -> Scores:
     if scores and strong.is_file():
         scores["strong offsets"] = json.loads(strong.read_text())["clean"]
     return scores
+
+
+def miou(found: dict[str, dict[int, Scores]]) -> dict[str, dict[str, dict[str, float]]]:
+    """mIoU, 0..1, by model, seed and condition; of finished runs."""
+    return {
+        name: {
+            str(seed): {title: round(one["miou"], 4) for title, one in scores.items()}
+            for seed, scores in runs.items()
+            if scores
+        }
+        for name, runs in found.items()
+    }
 
 
 def table(found: dict[str, list[Scores]], key: str) -> str:
