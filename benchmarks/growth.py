@@ -252,7 +252,9 @@ def geo(options: argparse.Namespace) -> None:
         if process.returncode:
             raise SystemExit(f"{side}: exit code {process.returncode}")
         print(side, re.sub(r"\s+", " ", said), flush=True)
-        found["cimnet geo, MiB"][side * side] = usage.ru_maxrss / 1024
+        peak = re.search(r"peak (\d+) MiB, ", said)  # ru_maxrss begins with the peak of this process
+        assert peak is not None
+        found["cimnet geo, MiB"][side * side] = int(peak[1])
         found["cimnet geo, CPU seconds"][side * side] = usage.ru_utime + usage.ru_stime
     tell("growth_geo" if options.checkpoint is None else "growth_geo_model", found)
 

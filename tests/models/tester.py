@@ -154,13 +154,14 @@ class ModelTester(BuildsModel):
     def test_masks_are_made_for_missing_images_alone(self, shared: RGBTModel) -> None:
         """Multiplying every map of whole pairs by one costs a pass over each."""
         rgb, thermal = images(2, (32, 64))
-        assert shared.find_present(rgb, thermal) == (None, None, None)
+        found = shared.begin(rgb, thermal)
+        assert (found.has_rgb, found.has_thermal, found.has_both) == (None, None, None)
         thermal[1] = 0
-        has_rgb, has_thermal, both = shared.find_present(rgb, thermal)
-        assert has_rgb is None
-        assert has_thermal is not None
-        assert both is not None
-        assert has_thermal.tolist() == both.tolist() == [True, False]
+        found = shared.begin(rgb, thermal)
+        assert found.has_rgb is None
+        assert found.has_thermal is not None
+        assert found.has_both is not None
+        assert found.has_thermal.tolist() == found.has_both.tolist() == [True, False]
 
     def test_training_with_missing_images(self, model: RGBTModel) -> None:
         rgb, thermal = images(4, (64, 64))

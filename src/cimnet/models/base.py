@@ -14,8 +14,8 @@ from cimnet.models.explicit_alignment import CELL, ThermalAlignment, sample_at
 from cimnet.models.recompute import Checkpointing, recompute
 from cimnet.models.state_names import rename_former_state
 
-BLACK = 2 / 255
-"""What video compression leaves of black, of images in 0..1."""
+BLACK = 2.5 / 255
+"""Up to this, of 0..1, a pixel is black: video compression leaves two grey levels."""
 
 
 class Alone(NamedTuple):
@@ -86,8 +86,8 @@ class EncoderInputs(NamedTuple):
         has_rgb, has_thermal, has_both: (B,) bool, which RGB images, thermal images and whole pairs are not blank. None:
             all of them, or the caller did not ask.
         flow: as in :class:`Output`.
-        shown_rgb, shown_thermal: (B, 1, h/4, w/4) bool, which cells of an image are part of the scene, see
-            :func:`shown_cells`; of thermal where it is after the registration. None: all, or the model does not ask.
+        shown_rgb, shown_thermal: (B, 1, h/4, w/4) bool, which cells of an image are not lost, see :func:`shown_cells`;
+            of thermal where they are after the registration. None: all, or it was not found out.
     """
 
     rgb: Tensor
@@ -127,9 +127,9 @@ def present_mask(image: Tensor) -> Tensor:
 
 
 def shown_cells(above_black: Tensor) -> Tensor:
-    """Mark the cells of four pixels that are part of the scene, given by how much values of images are above black:
-    (B, C, H, W), H and W multiples of four. A row or column that is black over its whole length is not: a link lost it,
-    or it lies beyond the border of a registered image. Elsewhere, black may be a dark or a cold place.
+    """Mark the cells of 4×4 pixels that are not lost, given by how much pixels are above black: (B, C, H, W), H and W
+    multiples of four. Lost are rows and columns that are black over their whole length: a link dropped them, or they
+    lie beyond the border of a registered image. Elsewhere, black may be a dark or a cold place.
 
     Returns:
         (B, 1, H/4, W/4) bool
@@ -179,7 +179,10 @@ class RGBTModel(nn.Module):
         least: images are padded to at least this height and width, pixels.
         checkpointing: in training, compute maps again for the gradient instead of keeping them: less memory, more
             time. True: all but the inputs of the stages; "light": what is not the result of a product.
-        asks_places: whether the model asks which places of an image are lost, see :func:`shown_cells`.
+        asks_for_lost: whether the model asks in evaluation mode which rows and columns are lost, see
+            :func:`shown_cells`. With ``explicit_alignment``, it is found out in any case.
+        black_levels: up to which values normalised pixels of RGB and thermal are black, tensors that broadcast to the
+            images; None: as the statistics say. For a copy whose images come normalised.
         fitted_afterwards: beginnings of the names of weights that training leaves alone and no other model provides.
         former_names: modules that were renamed since version 0.1: old name to new name.
 
@@ -190,7 +193,8 @@ class RGBTModel(nn.Module):
     stride = 32
     least = 1
     checkpointing: Checkpointing = False
-    asks_places: bool = False
+    asks_for_lost: bool = False
+    black_levels: tuple[Tensor, Tensor] | None = None
     fitted_afterwards: ClassVar[tuple[str, ...]] = ()
     former_names: ClassVar[Mapping[str, str]] = {}
     rgb_mean: Tensor
@@ -246,19 +250,22 @@ class RGBTModel(nn.Module):
         """
         rgb, thermal = self.complete(rgb, thermal)
         size = (rgb.shape[-2], rgb.shape[-1])
-        has_rgb, has_thermal, has_both = None, None, None
+        masks: tuple[Tensor | None, ...] = (None, None, None)
         if streams or self.alignment is not None:
-            has_rgb, has_thermal, has_both = self.find_present(rgb, thermal)
+            there = present_mask(rgb), present_mask(thermal)
+            masks = (*there, there[0] & there[1])
         rgb, thermal = self.prepare(rgb, thermal)
+        if self.alignment is not None or (self.asks_for_lost and not self.training):
+            masks = (*masks, *self.find_shown(rgb, thermal))
+        has_rgb, has_thermal, has_both, *shown = self.drop_whole(masks)
+        shown_rgb, shown_thermal = shown or (None, None)
         flow: Tensor | None = None
-        shown: tuple[Tensor | None, Tensor | None] = (None, None)
-        if self.asks_places or self.alignment is not None:
-            shown = self.find_shown(rgb, thermal)
         if self.alignment is not None:
-            thermal, flow = self.alignment(rgb, thermal, has_both, shown)
-            shown = (shown[0], shown[1] if shown[1] is None else sample_at(shown[1], flow) > 0.5)
+            thermal, flow = self.alignment(rgb, thermal, has_both, (shown_rgb, shown_thermal))
+            if shown_thermal is not None:
+                shown_thermal = sample_at(shown_thermal, flow) > 0.5
         padded = (rgb.shape[-2], rgb.shape[-1])
-        return EncoderInputs(rgb, thermal, size, padded, has_rgb, has_thermal, has_both, flow, *shown)
+        return EncoderInputs(rgb, thermal, size, padded, has_rgb, has_thermal, has_both, flow, shown_rgb, shown_thermal)
 
     def complete(self, rgb: Tensor | None, thermal: Tensor | None) -> tuple[Tensor, Tensor]:
         """Check the shapes of a pair, and put zeros in place of a missing image.
@@ -287,38 +294,27 @@ class RGBTModel(nn.Module):
             )
         return rgb, thermal
 
-    def find_present(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Mark the RGB images, thermal images and whole pairs that show anything: (B,) bool each.
+    def find_shown(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        """Mark the cells of images (B, C, h, w), normalised and padded, that are not lost, see :func:`shown_cells`:
+        (B, 1, h/4, w/4) bool of RGB and of thermal."""
+        black = self.black_levels or self.find_black()
+        thermal = thermal[:, : self.thermal_channels]
+        return shown_cells(rgb.detach() - black[0]), shown_cells(thermal.detach() - black[1])
 
-        A mask that would be true everywhere is None, which saves work. While a graph is traced the masks are always
-        tensors, because a graph cannot branch on them.
+    def find_black(self) -> tuple[Tensor, Tensor]:
+        """Up to which values normalised pixels are black: (1, 3, 1, 1) of RGB and (1, C, 1, 1) of thermal."""
+        return (BLACK - self.rgb_mean) / self.rgb_std, (BLACK - self.thermal_mean) / self.thermal_std
+
+    def drop_whole(self, masks: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        """The masks; None for one that is true everywhere, which saves work.
+
+        While a graph is traced they stay tensors, because a graph cannot branch on them.
         """
-        has_rgb, has_thermal = present_mask(rgb), present_mask(thermal)
-        both = has_rgb & has_thermal
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-            return has_rgb, has_thermal, both
-        whole = torch.stack((has_rgb, has_thermal, both)).all(1).tolist()  # the one time that the host waits
-        masks = zip((has_rgb, has_thermal, both), whole, strict=True)
-        rgb_mask, thermal_mask, both_mask = (None if everything else mask for mask, everything in masks)
-        return rgb_mask, thermal_mask, both_mask
-
-    def find_shown(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Mark what the images show, see :func:`shown_cells`: (B, 1, h/4, w/4) bool for each.
-
-        As in :meth:`find_present`, a mask that would be true everywhere is None outside of a traced graph.
-
-        Args:
-            rgb, thermal: (B, C, h, w), normalised and padded.
-        """
-        masks = (
-            shown_cells(rgb.detach() - (BLACK - self.rgb_mean) / self.rgb_std),
-            shown_cells(thermal[:, : self.thermal_channels].detach() - (BLACK - self.thermal_mean) / self.thermal_std),
-        )
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return masks
-        whole = torch.stack([mask.all() for mask in masks]).tolist()
-        rgb_mask, thermal_mask = (None if everything else mask for mask, everything in zip(masks, whole, strict=True))
-        return rgb_mask, thermal_mask
+        known = [mask.all() for mask in masks if mask is not None]
+        whole = iter(torch.stack(known).tolist() if known else ())  # the one time that the host waits
+        return tuple(None if mask is None or next(whole) else mask for mask in masks)
 
     def recomputed(self, module: nn.Module) -> Callable[..., Any]:
         """The module as a callable; with ``checkpointing``, it runs a second time in the backward pass."""

@@ -51,7 +51,7 @@ class CIMNetX(CIMNet):
                 "1; set them, or reliability: false"
             )
         self.reliability = ReliabilityGate().requires_grad_(False) if reliability else None
-        self.asks_places = reliability
+        self.asks_for_lost = reliability
 
     def choose_streams(self, images: EncoderInputs) -> LoneStreams:
         lone = super().choose_streams(images)

@@ -71,8 +71,7 @@ def measure_budget(model: RGBTModel, size: tuple[int, int], depth: int = 1) -> B
         depth: parts of a module's name that are kept: 1 gives ``scsfr``, 3 ``scsfr.*.spatial``.
     """
     counted = copy.deepcopy(model).cpu().eval()
-    counted.find_present = lambda *_: (None, None, None)  # type: ignore[method-assign]  # shapes alone do not tell …
-    counted.find_shown = lambda *_: (None, None)  # type: ignore[method-assign]  # … what images show
+    counted.drop_whole = lambda masks: (None,) * len(masks)  # type: ignore[method-assign]  # shapes alone do not tell
     macs_run = _count(counted, size)[""]
     for module in counted.modules():
         if isinstance(module, MLPDecoder):

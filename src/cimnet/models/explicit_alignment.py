@@ -20,7 +20,7 @@ from cimnet.ops.deformable import grid_coordinates
 from cimnet.ops.edges import blur, orientation
 
 CELL = 4  # image pixels along a cell of the cost volume
-BESIDE = 2  # cells beside a black one that see its border
+BESIDE = 2  # cells beside a lost one that see its border
 
 
 def sample_at(x: Tensor, flow: Tensor) -> Tensor:
@@ -63,16 +63,18 @@ class ThermalAlignment(nn.Module):
     def agreement(self, rgb: Tensor, thermal: Tensor, shown: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
         """Measure how well images (B, C, H, W) agree at each displacement, row by row from −reach: normalised
         correlations −1..1 of their edge directions, (B, k², h, w) around each cell and (B, k², 1, 1) over the image.
-        Cells that are not ``shown``, as in :meth:`forward`, and those beside them do not count."""
-        key, query = (_inside(_describe(image), cells) for image, cells in zip((rgb, thermal), shown, strict=True))
-        query = F.pad(query, (self.reach,) * 4)
+        Cells that are not ``shown``, as in :meth:`forward`, and those beside them do not count: neither their edges nor
+        what the other image has there, which for lost cells of thermal is taken as if nothing were displaced."""
+        seen, seen_thermal = (_far_from_lost(cells) for cells in shown)
+        key, query = _describe(rgb), F.pad(_describe(thermal) * seen_thermal, (self.reach,) * 4)
+        key = key * seen
         height, width = key.shape[-2:]
         places = [(i, j) for i in range(2 * self.reach + 1) for j in range(2 * self.reach + 1)]
         shifted = [query[:, :, i : i + height, j : j + width] for i, j in places]
         products = torch.stack([(key * there).sum(1) for there in shifted], dim=1)
         power = query.square().sum(1)
-        energy_query = torch.stack([power[:, i : i + height, j : j + width] for i, j in places], dim=1)
-        energy_key = key.square().sum(1, keepdim=True)
+        energy_query = torch.stack([power[:, i : i + height, j : j + width] for i, j in places], dim=1) * seen
+        energy_key = key.square().sum(1, keepdim=True) * seen_thermal
         energy_around = blur(energy_query, self.around) * blur(energy_key, self.around)
         energy = energy_query.mean((2, 3), keepdim=True) * energy_key.mean((2, 3), keepdim=True)
         return (
@@ -108,11 +110,9 @@ class ThermalAlignment(nn.Module):
         return torch.stack(((share.sum(2) * steps).sum(1), (share.sum(1) * steps).sum(1)), dim=1)
 
 
-def _inside(description: Tensor, shown: Tensor | None) -> Tensor:
-    """The description, zero where a cell is not shown and as far beside it as its border is seen."""
-    if shown is None:
-        return description
-    return description * (1 - F.max_pool2d((~shown).to(description.dtype), 2 * BESIDE + 1, 1, BESIDE))
+def _far_from_lost(shown: Tensor | None) -> Tensor | float:
+    """1 where a cell (B, 1, h, w) is shown and so are those within `BESIDE`, which see its border; else 0."""
+    return 1.0 if shown is None else 1 - F.max_pool2d((~shown).float(), 2 * BESIDE + 1, 1, BESIDE)
 
 
 def _describe(image: Tensor) -> Tensor:

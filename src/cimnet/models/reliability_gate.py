@@ -20,13 +20,12 @@ from torch import Tensor, nn
 
 PREDICTIONS = 3
 """From the pair, from RGB alone, from thermal alone."""
-EVIDENCE = 3 * PREDICTIONS + PREDICTIONS
-"""Numbers at a place: largest probability, margin to the next one and entropy of each prediction; the agreement of each
-two."""
+NUMBERS = 3 * PREDICTIONS + PREDICTIONS
+"""Largest probability, margin to the next one and entropy of each prediction; the agreement of each two."""
+EVIDENCE = 3 * NUMBERS
+"""These numbers at a place, around it and of the whole image."""
 AROUND = 8
 """Places along each side of what counts as around: 32 pixels of the image, to whose multiples images are padded."""
-LEAST = 1e-12
-"""Smallest probability in the mixture, so that its logarithm is finite."""
 LOWEST = -1e4
 """Score of a prediction without weight; float16 can hold it."""
 FIRST_WEIGHTS = (0.5, 0.25, 0.25)
@@ -34,12 +33,16 @@ FIRST_WEIGHTS = (0.5, 0.25, 0.25)
 
 
 class ReliabilityGate(nn.Module):
-    """Mix three predictions by weights that sum to 1 at each pixel. The mixture is one of probabilities, Σᵢ wᵢ·pᵢ. The
-    weights are a softmax over linear functions of the evidence."""
+    """Mix three predictions by weights that sum to 1 at each pixel: Σᵢ wᵢ·log pᵢ. The weights are a softmax over linear
+    functions of the evidence.
+
+    A sum of logarithms keeps the pair's borders where the pair has most weight. One of probabilities, Σᵢ wᵢ·pᵢ, at a
+    quarter of the resolution, blurred them and cost 2 points (docs/notebook/cimnetx.md).
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.weigh = nn.Conv2d(3 * EVIDENCE, PREDICTIONS, 1)
+        self.weigh = nn.Conv2d(EVIDENCE, PREDICTIONS, 1)
         nn.init.zeros_(self.weigh.weight)
         assert self.weigh.bias is not None
         with torch.no_grad():
@@ -56,22 +59,20 @@ class ReliabilityGate(nn.Module):
                 everywhere. Where one of the two shows nothing, the other one alone has weight.
 
         Returns:
-            Logarithms of the mixed probabilities (B, K, h, w), which are logits, and the weights (B, 3, h, w) of pair,
-            RGB and thermal.
+            The mixture (B, K, h, w), which is logits, and the weights (B, 3, h, w) of pair, RGB and thermal.
         """
-        probabilities, evidence = gather_evidence(pair, rgb, thermal)
+        logs, evidence = gather_evidence(pair, rgb, thermal)
         scores = self.weigh(evidence.to(self.weigh.weight.dtype)).to(evidence.dtype)
         weights = F.softmax(_excluded(scores, shown_rgb, shown_thermal), dim=1)
-        mixed = (weights[:, :, None] * probabilities).sum(1)
-        return mixed.clamp(min=LEAST).log().to(pair.dtype), weights
+        return (weights[:, :, None] * logs).sum(1).to(pair.dtype), weights
 
 
 def gather_evidence(pair: Tensor, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-    """The probabilities and what they tell of their own reliability, given logits (B, K, h, w).
+    """Log-probabilities and what they tell of their own reliability, given logits (B, K, h, w).
 
     Returns:
-        Probabilities (B, 3, K, h, w), and evidence (B, 3 · `EVIDENCE`, h, w): at a place (mean of 3×3), around it, and
-        of the whole image. Both at least in float32.
+        Log-probabilities (B, 3, K, h, w), and evidence (B, `EVIDENCE`, h, w): at a place (mean of 3×3), around it,
+        and of the whole image. Both at least in float32.
     """
     precise = torch.promote_types(pair.dtype, torch.float32)
     logs = [F.log_softmax(logits.to(precise), dim=1) for logits in (pair, rgb, thermal)]
@@ -80,7 +81,7 @@ def gather_evidence(pair: Tensor, rgb: Tensor, thermal: Tensor) -> tuple[Tensor,
     near = F.avg_pool2d(found, 3, stride=1, padding=1, count_include_pad=False)
     around = F.interpolate(F.avg_pool2d(found, AROUND), size=found.shape[-2:], mode="bilinear", align_corners=False)
     whole = found.mean((2, 3), keepdim=True).expand_as(found)
-    return torch.stack(probabilities, dim=1), torch.cat((near, around, whole), dim=1)
+    return torch.stack(logs, dim=1), torch.cat((near, around, whole), dim=1)
 
 
 def _certainty(probabilities: Tensor, logs: Tensor) -> Tensor:

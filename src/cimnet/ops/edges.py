@@ -27,7 +27,7 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     if sigma <= 0:
         return images
     radius = max(1, round(3 * sigma))
-    steps = torch.arange(-radius, radius + 1, dtype=images.dtype)
+    steps = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-(steps**2) / (2 * sigma * sigma))
     groups = int(images.shape[1])  # int: a number in an exported graph, whose kernels must have known shapes
     kernel = (kernel / kernel.sum()).expand(groups, 1, 1, -1)

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 
 from cimnet.analysis.calibration import gate as gate_module
 from cimnet.analysis.calibration.defects import DEFECTS, cases, defects_named
-from cimnet.analysis.calibration.gate import Opinions, collect_opinions, fit_gate, judge_gate
+from cimnet.analysis.calibration.gate import draw_pixels, fit_gate, judge_gate
 from cimnet.checkpoint import ModelInfo, load_checkpoint, save_checkpoint
 from cimnet.data.sample import RGBTSample
 from cimnet.errors import ConfigError, DataError
-from cimnet.models import create_model
+from cimnet.models import Output, create_model
 from cimnet.models.cimnetx import CIMNetX
-from cimnet.models.reliability_gate import FIRST_WEIGHTS
+from cimnet.models.reliability_gate import ReliabilityGate
 from tests.analysis.calibration.conftest import Kept
 from tests.conftest import Result
 from tests.fakes.layouts import CLASSES
@@ -36,35 +36,46 @@ def model(scenes: Kept) -> CIMNetX:
     return built
 
 
-def test_opinions_are_those_of_the_cases(model: CIMNetX, scenes: Kept) -> None:
-    opinions = collect_opinions(model, scenes, device=CPU, seed=0, defects=("blackout", "thermal_blur"))
-    made = list(cases(scenes, 0, ("blackout", "thermal_blur")))
-    assert len(opinions.labels) == len(made) > len(scenes)
-    assert opinions.logits.shape == (len(made), 3, len(scenes.classes), 32, 40)
-    for n in (0, 7, len(made) - 1):
-        sample = made[n].sample
+def test_pixels_are_those_of_the_cases(model: CIMNetX, scenes: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pixels of all cases, but for those that an image does not show, with what the model says there."""
+    monkeypatch.setattr(gate_module, "PIXELS", 10**9)
+    few = Subset(scenes, 3)
+    drawn = draw_pixels(model, few, CPU, defects=("blackout", "thermal_blur"))
+    expected, truth = [], []
+    for case in cases(few, 0, ("blackout", "thermal_blur")):
+        sample = case.sample
         assert sample.label is not None
-        assert torch.equal(opinions.labels[n].long(), sample.label[::4, ::4])
-        shows = [bool(image.amax() > image.amin()) for image in (sample.rgb, sample.thermal)]
-        if all(shows):
-            assert opinions.shown[n].all()
-        else:
-            assert opinions.shown[n].flatten(1).any(1).tolist() == shows
+        given: list[tuple[torch.Tensor, ...]] = []
+        hook = model.reliability.register_forward_pre_hook(lambda _, inputs, given=given: given.append(inputs))
         with torch.no_grad():
-            mixed = model(sample.rgb[None], sample.thermal[None]).logits[..., ::4, ::4]
-        if all(shows):
-            weights = torch.tensor(FIRST_WEIGHTS).view(3, 1, 1, 1)
-            expected = (weights * opinions.logits[n].float().softmax(1)).sum(0)
-            torch.testing.assert_close(mixed[0].softmax(0), expected, rtol=0, atol=5e-3)  # float16
+            model(sample.rgb[None], sample.thermal[None])
+            said = [model.restore(logits, (128, 160), (128, 160)).log_softmax(1)[0] for logits in given[0][:3]]
+        hook.remove()
+        shown = torch.ones(1, 1, 128, 160)
+        for mask in given[0][3:]:
+            shown = shown if mask is None else shown * F.interpolate(mask.float().expand(1, 1, 32, 40), (128, 160))
+        seen = (shown[0, 0] > 0) & (sample.label != 255)
+        truth.append(sample.label[seen])
+        expected.append(torch.stack([logs.gather(0, sample.label[None])[0][seen] for logs in said], dim=1))
+    assert len(drawn.truth) == pytest.approx(sum(map(len, truth)), rel=0.02)  # a mask's border is between pixels
+    found, given_ = drawn.likelihood.double().mean(0), torch.cat(expected).double().mean(0)
+    torch.testing.assert_close(found, given_, rtol=0.02, atol=0)
+    shares = [torch.bincount(x, minlength=9) / len(x) for x in (drawn.truth, torch.cat(truth))]
+    torch.testing.assert_close(*shares, rtol=0, atol=0.02)
+    assert drawn.evidence.shape == (len(drawn.truth), 36)
 
 
-def test_of_large_images_fewer_pairs_are_drawn(model: CIMNetX, scenes: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All kinds of cases of some pairs, not all pairs up to the one where memory ends."""
-    monkeypatch.setattr(gate_module, "MOST_BYTES", 5 * 4 * 2 * 3 * len(scenes.classes) * 32 * 40)
-    made = list(cases(scenes, 0, DEFECTS, 5))
-    assert len({case.pair for case in made}) == 5
-    assert len(made) <= 20
-    assert len(collect_opinions(model, scenes, device=CPU, seed=0, defects=DEFECTS).labels) == len(made)
+class Subset:
+    """The first scenes."""
+
+    def __init__(self, scenes: Kept, count: int) -> None:
+        self.scenes, self.count, self.classes = scenes, count, scenes.classes
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> RGBTSample:
+        return self.scenes[index]
 
 
 class Cropped:
@@ -83,21 +94,27 @@ class Cropped:
         return replace(sample, rgb=sample.rgb[:, :75, :width], thermal=sample.thermal[:, :75, :width], label=label)
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_sizes_that_differ_and_are_padded(model: CIMNetX, scenes: Kept, scale: float) -> None:
+@pytest.mark.parametrize("scale", [1.0, 0.5, 1.5])
+def test_positions_in_maps_that_are_scaled_and_padded(model: CIMNetX, scale: float) -> None:
+    """What is read at a pixel is what the model's own restoring gives there."""
     model.input_scale = scale
-    opinions = collect_opinions(model, Cropped(scenes), device=CPU, seed=0, defects=("blackout",))
-    side = (24, 24) if scale == 1 else (16, 16)
-    assert opinions.labels.shape[-2:] == side
-    assert opinions.logits.shape[-2:] == side
-    shown = round(75 * scale / 4 + 0.499), round(90 * scale / 4 + 0.499)
-    first = opinions.labels[0]
-    assert (first[shown[0] :] == 255).all()
-    assert (first[:, shown[1] :] == 255).all()
-    if scale == 1:
-        label = Cropped(scenes)[0].label
-        assert label is not None
-        assert torch.equal(first[: shown[0], : shown[1]].long(), label[::4, ::4])
+    size = (75, 90)
+    padded = model.padded_size(*model.inner_size(*size))
+    maps = torch.rand(1, 3, padded[0] // 4, padded[1] // 4)
+    smooth = F.interpolate(F.avg_pool2d(maps, 5, 1, 2), maps.shape[-2:])
+    pixels = torch.randperm(75 * 90)[:400]
+    grid = gate_module._positions(pixels, size, model.inner_size(*size), padded)
+    found = gate_module._read(smooth, grid)
+    expected = model.restore(smooth, padded, size)[0].flatten(1)[:, pixels].T
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 if scale == 1 else 0.03)
+
+
+def test_images_of_several_sizes(model: CIMNetX, scenes: Kept) -> None:
+    drawn = draw_pixels(model, Cropped(scenes), CPU, defects=("blackout",))
+    assert len(drawn.truth) > 4 * 75 * 90
+    assert drawn.evidence.isfinite().all()
+    scores = judge_gate(ReliabilityGate(), model, Cropped(scenes), device=CPU, seed=0)
+    assert 0 <= scores.pair <= 1
 
 
 def test_what_cannot_be_fitted_to(model: CIMNetX, scenes: Kept) -> None:
@@ -105,33 +122,72 @@ def test_what_cannot_be_fitted_to(model: CIMNetX, scenes: Kept) -> None:
         fit_gate(model, Cropped(scenes, unlabelled=2), device=CPU)
     nothing = Cropped(scenes)
     nothing.__class__ = type("Nothing", (Cropped,), {"__len__": lambda _: 0})
-    with pytest.raises(DataError, match="no pair to fit the gate to"):
+    with pytest.raises(DataError, match="no labelled pair to fit the gate to"):
         fit_gate(model, nothing, device=CPU)
 
 
-def test_it_believes_who_was_right(model: CIMNetX, scenes: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where RGB is sure it is right, else thermal is."""
-    classes, count = len(scenes.classes), 40
-    labels = torch.randint(classes, (count, 16, 20))
-    right = 8 * F.one_hot(labels, classes).permute(0, 3, 1, 2).float()
-    unsure, broken = torch.randn(2, count, classes, 16, 20), torch.arange(count).view(-1, 1, 1, 1) % 2 == 0
-    rgb, thermal = torch.where(broken, unsure[0], right), torch.where(broken, right, unsure[0])
-    logits = torch.stack((unsure[1], rgb, thermal), 1).half()
-    opinions = Opinions(logits, labels.to(torch.uint8), torch.ones(count, 2, 16, 20, dtype=torch.bool))
-    monkeypatch.setattr(gate_module, "collect_opinions", lambda *_, **__: opinions)
+class Speaker(CIMNetX):
+    """Says by the scene's label what the three predictions are: where RGB is broken, RGB and the pair do not know."""
+
+    truth: torch.Tensor
+
+    def forward(self, rgb: torch.Tensor | None, thermal: torch.Tensor | None) -> Output:
+        assert rgb is not None
+        right = (
+            8 * F.one_hot(self.truth[None, ::4, ::4], self.decoder.classify.out_channels).permute(0, 3, 1, 2).float()
+        )
+        broken = not bool(rgb.mean() > 0.05)
+        unsure = torch.randn(2, *right.shape)
+        said = (unsure[0], unsure[1], right) if broken else (unsure[0], right, unsure[1])
+        mixed, weights = self.reliability(*said, None, None)
+        return Output(mixed, reliability=weights)
+
+
+class Told(Subset):
+    """Tells the speaker what is true in the pair that was asked for last."""
+
+    speaker: Speaker
+
+    def __getitem__(self, index: int) -> RGBTSample:
+        sample = self.scenes[index]
+        assert sample.label is not None
+        rgb = torch.full_like(sample.rgb, 0.01 if index % 2 else 0.5)
+        rgb[..., 0] = 0.02  # it shows something
+        coarse = sample.label[::8, ::8].repeat_interleave(8, 0).repeat_interleave(8, 1)
+        self.speaker.truth = coarse
+        return replace(sample, rgb=rgb, label=coarse, flags=frozenset())
+
+
+def test_it_believes_who_was_right(scenes: Kept) -> None:
+    """In every second pair RGB is right, in the others thermal is; the pair never is."""
+    speaker = Speaker("resnet10t", len(scenes.classes), **SMALL).eval()
+    pairs = Told(scenes, 12)
+    pairs.speaker = speaker
+    found = fit_gate(speaker, pairs, device=CPU, defects=())
+    for index, believed in ((0, 1), (1, 2)):
+        sample = pairs[index]
+        weights = speaker_weights(speaker, found, sample)
+        assert weights[believed] > 0.9
+    assert not any(p.requires_grad for p in found.parameters())
+
+
+def speaker_weights(speaker: Speaker, gate: ReliabilityGate, sample: RGBTSample) -> list[float]:
+    """Mean weights of the pair, RGB and thermal."""
+    speaker.reliability = gate
+    weights = speaker(sample.rgb[None], sample.thermal[None]).reliability
+    assert weights is not None
+    return weights.mean((0, 2, 3)).tolist()
+
+
+def test_a_fit_draws_no_numbers_and_is_repeatable(model: CIMNetX, scenes: Kept) -> None:
+    few = Subset(scenes, 4)
     torch.manual_seed(5)
-    found = fit_gate(model, scenes, device=CPU)
+    first = fit_gate(model, few, device=CPU)
     after = torch.rand(1)
     torch.manual_seed(5)
     assert torch.equal(after, torch.rand(1))  # whoever draws numbers beside it draws the same
-    weights = found(*logits.float().unbind(1), None, None)[1].mean((2, 3))
-    assert weights[::2, 2].min() > 0.9
-    assert weights[1::2, 1].min() > 0.9
-    again = fit_gate(model, scenes, device=CPU)
-    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), again.parameters(), strict=True))
-    assert not any(p.requires_grad for p in found.parameters())
-    judged = judge_gate(found, model, scenes, device=CPU, seed=1)
-    assert judged.with_gate > 0.95 > 0.5 > judged.pair
+    second = fit_gate(model, few, device=CPU)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_the_command_fits_and_keeps_it(cli: Callable[..., Result], folder: Path, tmp_path: Path) -> None:

@@ -65,16 +65,20 @@ def test_options(options: dict[str, Any], format: Format, tmp_path: Path) -> Non
     _agree(untrained("cimnet_efficientnet_lite0", **options), tmp_path, format, most)
 
 
+@pytest.mark.parametrize("normalization", [True, False])
 @pytest.mark.parametrize("format", ["onnx", "openvino", "pt2"])
-def test_lost_rows(format: Format, tmp_path: Path) -> None:
-    """Rows that are black over the whole width are left to the other sensor in a file, too."""
+def test_lost_rows(format: Format, normalization: bool, tmp_path: Path) -> None:
+    """Rows that are black over the whole width are left to the other sensor in a file, too, by a gate that weighs
+    evidence; dark rows are not."""
     pytest.importorskip("onnxruntime")
     pytest.importorskip("openvino")
     torch.manual_seed(0)
     predictor = untrained("cimnetx_efficientnet_lite0")
+    gate = predictor.network.reliability
+    torch.nn.init.normal_(gate.weigh.weight)
     file = tmp_path / f"model{SUFFIXES[format]}"
-    export(predictor, file, format)
-    rgb, thermal = torch.rand(2, 3, 96, 128), torch.rand(2, 1, 96, 128)
+    export(predictor, file, format, normalization=normalization)
+    rgb, thermal = 0.2 * torch.rand(2, 3, 96, 128), 0.2 * torch.rand(2, 1, 96, 128)
     rgb[0, :, 32:64] = 0
     thermal[1, :, 48:80] = 0
     given = predictor.logits(rgb, thermal)

@@ -43,6 +43,7 @@ class TiledModel(nn.Module):
         self.model.input_scale, self.model.stride, self.model.least = 1.0, 1, 1
         _fix_padding(self.model)
         if not details.normalization:
+            self.model.black_levels = self.model.find_black()
             for mean, std in (
                 (self.model.rgb_mean, self.model.rgb_std),
                 (self.model.thermal_mean, self.model.thermal_std),
