@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--test", type=Path, help="score on the test split of this set, not on that of --data")
     parser.add_argument("--strong", type=Path, help="a second set, scored as it is (its split test)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
             Plan(options.recipe, options.data, options.out, [seed], options.set, say=print).run([variant])
             folder = run_of(options.out, name, seed)
             model = without_gate(folder) if name == GATELESS else with_gate(folder, options.data)
-            measure(model, folder / scores_of("robustness", name), options.data, conditions)
+            measure(model, folder / scores_of("robustness", name), options.test or options.data, conditions)
             if options.strong is not None:
                 measure(model, folder / scores_of("strong", name), options.strong, [])
 
