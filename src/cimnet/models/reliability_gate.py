@@ -28,8 +28,8 @@ AROUND = 8
 """Places along each side of what counts as around: 32 pixels of the image, to whose multiples images are padded."""
 LOWEST = -1e4
 """Score of a prediction without weight; float16 can hold it."""
-FIRST_WEIGHTS = (0.5, 0.25, 0.25)
-"""Of the three, everywhere, until the gate is fitted."""
+FIRST_WEIGHTS = (0.9, 0.05, 0.05)
+"""Of the three, everywhere, until the gate is fitted: about those of a fitted gate on whole pairs."""
 
 
 class ReliabilityGate(nn.Module):
