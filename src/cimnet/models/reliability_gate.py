@@ -105,5 +105,6 @@ def _excluded(scores: Tensor, shown_rgb: Tensor | None, shown_thermal: Tensor | 
         return scores
     everywhere = torch.ones_like(scores[:, :1], dtype=torch.bool)
     rgb, thermal = (everywhere if shown is None else everywhere & shown for shown in (shown_rgb, shown_thermal))
-    usable = torch.cat((rgb == thermal, rgb, thermal), dim=1)
+    both_or_none = (rgb & thermal) | ~(rgb | thermal)  # TensorRT has no == of booleans
+    usable = torch.cat((both_or_none, rgb, thermal), dim=1)
     return scores.masked_fill(~usable, LOWEST)
