@@ -31,7 +31,7 @@ LEAST = 1e-2
 
 
 class Drawn(NamedTuple):
-    """What N pixels say.
+    """N pixels with labels, to fit a gate on.
 
     Attributes:
         evidence: (N, E), see :func:`cimnet.models.reliability_gate.gather_evidence`.
@@ -139,8 +139,8 @@ def draw_pixels(
     defects: Collection[str] = DEFECTS,
     advance: Callable[[], None] = lambda: None,
 ) -> Drawn:
-    """What the three predictions say at random pixels of all cases. Pixels without a label, and those that one image
-    does not show, are left out.
+    """Draw random pixels of all cases, with what the three predictions say there. Pixels without a label, and those
+    that one image does not show, are left out.
 
     Raises:
         DataError: a pair has no label, or none of the pixels has one.
