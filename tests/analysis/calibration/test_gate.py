@@ -153,7 +153,7 @@ class Told(Subset):
         assert sample.label is not None
         rgb = torch.full_like(sample.rgb, 0.01 if index % 2 else 0.5)
         rgb[..., 0] = 0.02  # it shows something
-        coarse = sample.label[::8, ::8].repeat_interleave(8, 0).repeat_interleave(8, 1)
+        coarse = sample.label[::32, ::32].repeat_interleave(32, 0).repeat_interleave(32, 1)
         self.speaker.truth = coarse
         return replace(sample, rgb=rgb, label=coarse, flags=frozenset())
 
@@ -169,6 +169,8 @@ def test_it_believes_who_was_right(scenes: Kept) -> None:
         weights = speaker_weights(speaker, found, sample)
         assert weights[believed] > 0.9
     assert not any(p.requires_grad for p in found.parameters())
+    judged = judge_gate(found, speaker, pairs, device=CPU, seed=1)
+    assert judged.with_gate > 0.95 > 0.5 > judged.pair
 
 
 def speaker_weights(speaker: Speaker, gate: ReliabilityGate, sample: RGBTSample) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -199,7 +198,10 @@ def _opinions(
     Raises:
         DataError: a pair has no label.
     """
-    with _given_to_the_gate(model) as given:
+    given: list[tuple[Tensor, ...]] = []
+    assert model.reliability is not None
+    hook = model.reliability.register_forward_pre_hook(lambda _, inputs: given.append(inputs))
+    try:
         for case in cases(pairs, seed, defects):
             sample = case.sample
             if sample.label is None:
@@ -208,15 +210,5 @@ def _opinions(
             yield sample.label, given.pop()
             if not case.defect:
                 advance()
-
-
-@contextmanager
-def _given_to_the_gate(model: CIMNetX) -> Iterator[list[tuple[Tensor, ...]]]:
-    """A list to which each call of the model appends the arguments of its gate."""
-    found: list[tuple[Tensor, ...]] = []
-    assert model.reliability is not None
-    hook = model.reliability.register_forward_pre_hook(lambda _, inputs: found.append(inputs))
-    try:
-        yield found
     finally:
         hook.remove()
