@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from cimnet.analysis.calibration import gate as gate_module
 from cimnet.analysis.calibration.defects import DEFECTS, cases, defects_named
-from cimnet.analysis.calibration.gate import draw_pixels, fit_gate, judge_gate
+from cimnet.analysis.calibration.gate import draw_pixels, fit_gate, judge_gate, run_cases
 from cimnet.checkpoint import ModelInfo, load_checkpoint, save_checkpoint
 from cimnet.data.sample import RGBTSample
 from cimnet.errors import ConfigError, DataError
@@ -36,11 +36,10 @@ def model(scenes: Kept) -> CIMNetX:
     return built
 
 
-def test_pixels_are_those_of_the_cases(model: CIMNetX, scenes: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_are_those_of_the_cases(model: CIMNetX, scenes: Kept) -> None:
     """All pixels of all cases, but for those that an image does not show, with what the model says there."""
-    monkeypatch.setattr(gate_module, "PIXELS", 10**9)
     few = Subset(scenes, 3)
-    drawn = draw_pixels(model, few, CPU, defects=("blackout", "thermal_blur"))
+    drawn = draw_pixels(model, run_cases(model, few, CPU, 0, ("blackout", "thermal_blur")), 10**9)
     expected, truth = [], []
     for case in cases(few, 0, ("blackout", "thermal_blur")):
         sample = case.sample
@@ -110,7 +109,7 @@ def test_positions_in_maps_that_are_scaled_and_padded(model: CIMNetX, scale: flo
 
 
 def test_images_of_several_sizes(model: CIMNetX, scenes: Kept) -> None:
-    drawn = draw_pixels(model, Cropped(scenes), CPU, defects=("blackout",))
+    drawn = draw_pixels(model, run_cases(model, Cropped(scenes), CPU, 0, ("blackout",)), 25_000)
     assert len(drawn.truth) > 4 * 75 * 90
     assert drawn.evidence.isfinite().all()
     scores = judge_gate(ReliabilityGate(), model, Cropped(scenes), device=CPU, seed=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +64,9 @@ def fit_gate(
     Raises:
         DataError: a pair has no label.
     """
-    evidence, likelihood, truth = draw_pixels(model, pairs, device, seed, defects, advance)
+    count = max(1, PIXELS // (4 * max(1, min(len(pairs), MOST_PAIRS))))
+    opinions = run_cases(model, pairs, device, seed, defects, advance)
+    evidence, likelihood, truth = draw_pixels(model, opinions, count, seed)
     rarity = torch.bincount(truth).clamp(min=1).rsqrt()[truth]
     share = rarity / rarity.sum()
     mean, deviation = evidence.mean(0), evidence.std(0, correction=0).clamp(min=LEAST)
@@ -121,7 +123,7 @@ def judge_gate(
     classes = len(pairs.classes)
     found = [np.zeros((classes, classes), np.int64) for _ in GateScores._fields]
     gate = gate.to(device)
-    for label, given in _opinions(model, pairs, device, seed, DEFECTS, advance):
+    for label, given in run_cases(model, pairs, device, seed, DEFECTS, advance):
         size = (label.shape[0], label.shape[1])
         for matrix, scores in zip(found, (given[0], gate(*given)[0]), strict=True):
             ids = class_ids(model.restore(scores, _padded(model, size), size))[0]
@@ -131,27 +133,25 @@ def judge_gate(
 
 @torch.no_grad()
 def draw_pixels(
-    model: CIMNetX,
-    pairs: Pairs,
-    device: torch.device,
-    seed: int = 0,
-    defects: Collection[str] = DEFECTS,
-    advance: Callable[[], None] = lambda: None,
+    model: CIMNetX, opinions: Iterable[tuple[Tensor, tuple[Tensor, ...]]], count: int, seed: int = 0
 ) -> Drawn:
     """Draw random pixels of all cases, with what the three predictions say there. Pixels without a label, and those
     that one image does not show, are left out.
+
+    Args:
+        opinions: from :func:`run_cases`.
+        count: most pixels of a case.
 
     Raises:
         DataError: a pair has no label, or none of the pixels has one.
     """
     generator = torch.Generator().manual_seed(seed)
-    count = max(1, PIXELS // (4 * max(1, min(len(pairs), MOST_PAIRS))))
     found: list[Drawn] = []
-    for label, (pair, rgb, thermal, *shown) in _opinions(model, pairs, device, seed, defects, advance):
+    for label, (pair, rgb, thermal, *shown) in opinions:
         pixels = torch.randperm(label.numel(), generator=generator)[:count]
         pixels = pixels[label.flatten()[pixels] != IGNORE_INDEX]
         size = (label.shape[0], label.shape[1])
-        grid = _positions(pixels, size, model.inner_size(*size), _padded(model, size)).to(device)
+        grid = _positions(pixels, size, model.inner_size(*size), _padded(model, size)).to(pair.device)
         seen = [
             torch.ones_like(pair[:, :1]) if mask is None else mask.to(pair.dtype).expand_as(pair[:, :1])
             for mask in shown
@@ -185,13 +185,13 @@ def _padded(model: CIMNetX, size: tuple[int, int]) -> tuple[int, int]:
     return model.padded_size(*model.inner_size(*size))
 
 
-def _opinions(
+def run_cases(
     model: CIMNetX,
     pairs: Pairs,
     device: torch.device,
     seed: int,
     defects: Collection[str],
-    advance: Callable[[], None],
+    advance: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
     """Run the model on all cases: the label (H, W), and what the gate gets.
 
