@@ -21,6 +21,7 @@ import torch
 import yaml
 from filelock import FileLock
 from PIL import Image
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cimnet.cli.main import main
 from cimnet.training import train
@@ -178,6 +179,19 @@ def start_module(module: str, *arguments: object) -> subprocess.Popen[str]:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
+
+
+@pytest.fixture
+def fake_tensors() -> FakeTensorMode:
+    """A mode in which tensors have a device, CUDA too, and no data. With old versions of torch, such as 2.6, a copy to
+    CUDA needs its driver all the same."""
+    mode = FakeTensorMode()
+    try:
+        with mode:
+            torch.zeros(1).to("cuda")
+    except RuntimeError as error:
+        pytest.skip(f"torch {torch.__version__} copies nothing to CUDA without a driver: {error}")
+    return mode
 
 
 @pytest.fixture(scope="session")

@@ -120,9 +120,9 @@ def test_what_is_lost_takes_no_part_in_the_alignment(lost: str) -> None:
     assert errors[1] < 0.6 * errors[0]
 
 
-def test_it_runs_where_its_images_are() -> None:
+def test_it_runs_where_its_images_are(fake_tensors: FakeTensorMode) -> None:
     """On a device that need not exist here: tensors without values."""
-    with FakeTensorMode():
+    with fake_tensors:
         rgb, thermal = (torch.empty(1, channels, 64, 96, device="cuda") for channels in (3, 1))
         shown = torch.ones(1, 1, 16, 24, dtype=torch.bool, device="cuda")
         output = ThermalAlignment()(rgb, thermal, shown=(shown, shown))

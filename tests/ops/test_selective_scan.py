@@ -178,11 +178,15 @@ def test_the_kernel_of_mamba_ssm_gets_what_it_asks_for(kernel: list[dict[str, An
     ("dtype", "taken"), [(torch.float32, True), (torch.bfloat16, True), (torch.float64, False)], ids=str
 )
 def test_the_kernel_runs_on_cuda_in_the_types_that_it_has(
-    dtype: torch.dtype, taken: bool, kernel: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype,
+    taken: bool,
+    kernel: list[dict[str, Any]],
+    fake_tensors: FakeTensorMode,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Tensors of CUDA without data, which need no GPU. Where the kernel cannot run, plain torch does."""
     monkeypatch.setattr("cimnet.ops.selective_scan._has_kernel", lambda: True)
-    with FakeTensorMode():
+    with fake_tensors:
         inputs = {name: torch.empty(x.shape, dtype=dtype, device="cuda") for name, x in _inputs(6).items()}
         found = selective_scan(**inputs)
     assert (found.device.type, found.shape) == ("cuda", inputs["u"].shape)
