@@ -7,6 +7,7 @@ Images are seen at half size. Groups of images that belong together (see `arrang
 OUT/groups.csv and stay whole; MM5 is divided into five folds, apple leaves one group out at a time. OUT/MODEL is the
 cross-validation of a model. Finished folds are kept and interrupted ones go on, so the command can be repeated. After
 each model the scores go into the JSON file, beside those of the other data set, and all tables into the Markdown file.
+What each image scored goes into the folder beside them: from there, another machine adds models and seeds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +26,19 @@ from PIL import Image
 
 from cimnet.analysis.cross_validation import CrossResult, cross_validate
 from cimnet.analysis.cross_validation.compare import compare_runs
+from cimnet.analysis.cross_validation.held_out import FILE as IMAGES
 from cimnet.curation.split.division import RECORD
 from cimnet.curation.split.folds import FOLDER, Folds, divide_into_folds
 from cimnet.data.io.split_lists import index_images, read_names
 from cimnet.errors import ConfigError
 from cimnet.evaluation.spread import spread
-from cimnet.training.cross_record import FILE, read_record
+from cimnet.training.cross_record import FILE, SECTION, read_record
 from cimnet.training.recipe import load_recipe
 from cimnet.utils.files import csv_text, write_text
 from cimnet.utils.locks import OutputLock
 from cimnet.utils.numbers import format_number
 from cimnet.utils.tables import markdown_table
-from evidence import EVIDENCE_FOLDER, merge, say
+from evidence import EVIDENCE_FOLDER, merge, read, say
 
 EVIDENCE = EVIDENCE_FOLDER / "cross_validation.json"
 
@@ -196,13 +199,21 @@ class Benchmark:
 
     def run(self, name: str) -> None:
         """Cross-validate one model."""
-        every = max(1, self.epochs // 8)
+        every = max(1, self.epochs // 4)
         training = [f"training.epochs={self.epochs}", f"training.evaluate_every={every}"]
         recipe = load_recipe(self.options.recipe, [*self.shared(), *training, *MODELS[name].settings])
         say(f"{name} …")
+        out, kept = self.options.out / name, self.options.json.with_suffix("") / self.options.task / name
+        if not out.exists() and kept.is_dir():
+            shutil.copytree(kept, out)
         self.results[name] = cross_validate(
-            recipe, self.options.out / name, folds=self.options.out / FOLDER, seeds=self.options.seeds, note=say
+            recipe, out, folds=self.options.out / FOLDER, seeds=self.options.seeds, note=say
         )
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(out / IMAGES, kept / IMAGES)
+        record = json.loads((out / FILE).read_text(encoding="utf-8"))
+        record[SECTION]["data.root"] = f"data/{self.options.task}"  # wherever it lies here
+        write_text(kept / FILE, json.dumps(record, indent=1) + "\n")
 
     def write(self) -> None:
         """Put what is finished into the files."""
@@ -230,7 +241,8 @@ class Benchmark:
         content, against = result.to_dict(), MODELS[name].against
         row = {key: content[key] for key in ("seeds", "miou", "miou_over_folds", "iou")}
         row["miou_by_seed"] = {seed: scores["miou"] for seed, scores in content["by_seed"].items()}
-        row["on_val_by_epoch"] = curve(self.options.out / name)
+        before = read(self.options.json).get(self.options.task, {}).get("models", {}).get(name, {})
+        row["on_val_by_epoch"] = curve(self.options.out / name) or before.get("on_val_by_epoch", {})
         record = self.options.out / against / FILE if against else None
         if record is not None and record.is_file() and read_record(record.parent).miou:
             found = compare_runs([self.options.out / against, self.options.out / name])[0].to_dict()

@@ -12,7 +12,8 @@ smaller shares are parts of its larger ones. Both beginnings see the same pairs 
 of steps, so their difference is taken run by run. The last epoch counts; nothing is chosen.
 
 Finished runs are kept and interrupted ones go on, so the command can be repeated. After each run the scores go into the
-JSON file, beside those of other data sets, and its tables into the Markdown file.
+JSON file, beside those of other data sets, and its tables into the Markdown file. What the JSON file holds is not run
+again, on another machine neither.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ class Transfer:
         """Train and score everything that is missing, the smallest shares first."""
         folds = self.folds()
         self.require_same(folds)
+        before = read(self.options.json).get(self.options.dataset, {})
+        self.scores = before.get("miou", {})
         tested = range(self.options.runs or len(folds))
         for share in self.options.shares:
             for number in tested:
@@ -142,8 +145,11 @@ class Transfer:
         if (record.read_text(encoding="utf-8") if record.is_file() else made * "unknown") not in ("", text):
             raise ConfigError(f"{self.options.out}: holds runs on other folds than these; choose another --out")
         before = read(self.options.json).get(self.options.dataset)
-        for key, what in (("starter", "of another starter"), ("lists", "of other folds")):
-            if before is not None and before.get(key) != getattr(self, key):
+        now = self.made_with()
+        kinds = {"starter": "of another starter", "folds": "of other folds", "lists": "of other folds"}
+        for key in now:
+            what = kinds.get(key, f"made with other {key}")
+            if before is not None and before.get(key) != now[key]:
                 raise ConfigError(
                     f"{self.options.json}: its {self.options.dataset} is {what}; choose another --json and --out"
                 )
@@ -166,7 +172,10 @@ class Transfer:
         return folder
 
     def compare(self, folds: list[list[str]], number: int, share: int) -> None:
-        """One run of each beginning on the same pairs."""
+        """One run of each beginning on the same pairs, unless the JSON file holds both."""
+        known = self.scores.setdefault(str(share), {})
+        if all(str(number) in known.get(beginning, {}) for beginning in BEGINNINGS):
+            return
         val = (number + 1) % len(folds)
         rest = [name for k, names in enumerate(folds) if k not in (number, val) for name in names]
         random.Random(number).shuffle(rest)
@@ -188,19 +197,22 @@ class Transfer:
             variant = Variant(f"{self.options.dataset}_{beginning}_{share}_fold{number}", own)
             plan.run([variant])
             miou = plan.found(variant)[number]["miou"]
-            self.scores.setdefault(str(share), {}).setdefault(beginning, {})[str(number)] = miou
+            known.setdefault(beginning, {})[str(number)] = miou
 
     def write(self) -> str:
         """Put what is finished into the files. Returns the tables as Markdown."""
-        content = {
+        return merge(self.options.json, self.options.dataset, {**self.made_with(), "miou": self.scores}, table)
+
+    def made_with(self) -> dict[str, Any]:
+        """What all runs have in common."""
+        return {
             "starter": self.starter,
             "recipe": Path(self.recipe).stem,
+            "settings": self.options.set,
             "steps": self.options.steps,
             "folds": self.known.folds,
             "lists": self.lists,
-            "miou": self.scores,
         }
-        return merge(self.options.json, self.options.dataset, content, table)
 
 
 def table(dataset: str, content: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,24 @@ def test_it_goes_on_and_refuses_other_folds(
     assert (tmp_path / "runs" / "cimnet" / "seed0" / "fold0" / "best.safetensors").stat().st_mtime_ns == kept
     with pytest.raises(ConfigError, match="holds other folds than these options give; choose another --out"):
         script["main"]([*arguments, "--folds", "3"])
+
+
+def test_another_machine_adds_seeds_to_what_is_kept(
+    script: dict[str, Any], arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script["main"](arguments)
+    first = json.loads((tmp_path / "evidence" / "folds.json").read_text())["apple"]["models"]
+    assert str(tmp_path) not in "".join(path.read_text() for path in (tmp_path / "evidence").rglob("*.json"))
+    shutil.rmtree(tmp_path / "runs")
+    capsys.readouterr()
+    script["main"]([*arguments, "--seeds", "0", "1", "--models", "cimnet", "other"])
+    assert "seed 0, fold" not in capsys.readouterr().out
+    both = json.loads((tmp_path / "evidence" / "folds.json").read_text())["apple"]["models"]
+    for name in ("cimnet", "other"):
+        assert both[name]["seeds"] == [0, 1]
+        assert both[name]["miou_by_seed"]["0"] == first[name]["miou_by_seed"]["0"]
+        assert both[name]["on_val_by_epoch"]
+    assert both["other"]["against"]["groups"] == 6
 
 
 def test_parts_of_the_orchard(script: dict[str, Any], tmp_path: Path) -> None:

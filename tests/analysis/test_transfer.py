@@ -104,6 +104,26 @@ def test_finished_runs_are_kept_and_another_starter_is_refused(
         script["main"](once)
 
 
+def test_another_machine_adds_what_is_missing(
+    script: Script, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script["main"]([*arguments, "--runs", "1"])
+    first = json.loads((tmp_path / "transfer.json").read_text())["mm5"]["miou"]
+    capsys.readouterr()
+    other = [str(tmp_path / "other") if word == str(tmp_path / "runs") else word for word in arguments]
+    script["main"]([*other, "--runs", "2"])
+    both = json.loads((tmp_path / "transfer.json").read_text())["mm5"]["miou"]
+    said = capsys.readouterr().out
+    assert "_fold1, seed" in said
+    assert "_fold0, seed" not in said
+    for share, scores in both.items():
+        for beginning, runs in scores.items():
+            assert list(runs) == ["0", "1"]
+            assert runs["0"] == first[share][beginning]["0"]
+    with pytest.raises(ConfigError, match=r"transfer\.json: its mm5 is made with other steps; choose another --json"):
+        script["main"]([*other, "--steps", "2"])
+
+
 def test_arrangements_are_in_one_fold(open_script: OpenScript, tmp_path: Path) -> None:
     """Frames of one arrangement may look unlike, since the turntable moves; their objects tell."""
     script = open_script("transfer.py")

@@ -114,6 +114,30 @@ def test_a_fold_that_was_trained_is_scored_only(
     assert cross_validate(recipe, out).to_dict() == first
 
 
+def test_run_folders_of_complete_seeds_may_be_removed(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "cross"
+    cross_validate(recipe, out, seeds=[0, 7])
+    both = cross_validate(recipe, out, seeds=[3]).to_dict()
+    for seed in (0, 7):
+        shutil.rmtree(out / f"seed{seed}")
+    with monkeypatch.context() as patch:
+        patch.setattr(cross_validation, "train", None)
+        assert cross_validate(recipe, out).to_dict() == both
+    more = cross_validate(recipe, out, seeds=[5])
+    assert more.complete == (0, 7, 3, 5)
+    assert json.loads((out / "cross_validation.json").read_text())["by_fold"] == more.to_dict()["by_fold"]
+    content = json.loads((out / "cross_validation.json").read_text())
+    content["by_seed"]["7"]["confusion"][0][0] += 1
+    (out / "cross_validation.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"images\.npz: holds no result of seed 7, which has no run folder; restore it"):
+        cross_validate(recipe, out)
+    (out / "images.npz").unlink()
+    with pytest.raises(DataError, match=r"images\.npz: cannot be read .*; restore it or the run folders, or choose"):
+        cross_validate(recipe, out)
+
+
 def test_all_folds_begin_with_the_same_weights(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path that holds other weights by the next call would mix two beginnings in one score."""
 

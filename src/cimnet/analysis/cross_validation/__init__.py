@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,7 @@ def cross_validate(
     ``out/seed0/fold0`` … are run folders; ``out/cross_validation.json`` and ``out/images.npz`` hold the result: scores,
     and a confusion matrix of each image (see :class:`HeldOut`), for every seed that is complete. Called again, it goes
     on: with an interrupted run from its newest state, past those that are scored. Further seeds are added to those that
-    are there.
+    are there. The folder ``out/seed0`` of a complete seed may be removed: what it scored is in the two files.
 
     Args:
         recipe: its ``data.train`` and ``data.val`` are those of the folds. A class may lack pixels in the training part
@@ -96,7 +97,7 @@ def cross_validate(
         groups = {name: lists.groups[name] for dataset in tested for name in dataset.ids}
         result = CrossResult(tested[0].classes, groups, untrained, tuple(seeds))
         work = _Work(recipe, out, lists, report, note)
-        work.collect(result)
+        work.collect(result, ledger)
         _write(result, out, ledger)
         for seed in seeds:
             for fold in result.folds:
@@ -128,13 +129,33 @@ class _Work:
     def folder(self, seed: int, fold: int) -> Path:
         return self.out / f"seed{seed}" / f"fold{fold}"
 
-    def collect(self, result: CrossResult) -> None:
-        """Read what is scored already."""
+    def collect(self, result: CrossResult, ledger: Ledger) -> None:
+        """Read what is scored already: from the run folders, or for a complete seed without one from the record."""
+        result.found |= self.without_folders(ledger.notes().get("by_seed", {}))
         for seed in result.seeds:
             for fold in result.folds:
                 path = self.folder(seed, fold) / FILE
                 if path.is_file():
                     result.found[seed, fold] = read_held_out(path, "delete it, and the fold will be scored again")
+
+    def without_folders(self, by_seed: dict[str, dict[str, Any]]) -> dict[tuple[int, int], HeldOut]:
+        """The results of complete seeds whose run folders are gone. The record's confusion matrix of a seed tells which
+        matrices of the images are its own."""
+        removed = {int(seed): scored for seed, scored in by_seed.items() if not (self.out / f"seed{seed}").exists()}
+        if not removed:
+            return {}
+        remedy = "restore it or the run folders, or choose another --out"
+        images = read_held_out(self.out / FILE, remedy)
+        own = [np.isin(images.ids, parts["test"]) for parts in self.lists.names]
+        found = {}
+        for seed, scored in removed.items():
+            number = next((k for k, matrix in enumerate(images.pooled.tolist()) if matrix == scored["confusion"]), None)
+            if number is None:
+                raise DataError(f"{self.out / FILE}: holds no result of seed {seed}, which has no run folder; {remedy}")
+            for fold, held in enumerate(own):
+                ids = tuple(np.array(images.ids)[held].tolist())
+                found[seed, fold] = HeldOut(ids, images.matrices[number : number + 1, held])
+        return found
 
     def run(self, seed: int, fold: int) -> HeldOut:
         """Train on one fold and score it."""
