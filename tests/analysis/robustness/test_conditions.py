@@ -44,7 +44,11 @@ def test_the_command_line_form() -> None:
         (lambda: Condition("fog", 6), "severity from 1 to 5"),
         (lambda: Condition("fog", 1, 2.0), "severity from 1 to 5"),
         (lambda: Condition("clean", 1), "neither a severity nor a level"),
-        (lambda: Condition("translation", level=float("nan")), "must be a number in px"),
+        (lambda: Condition("translation", level=float("nan")), "must be a number from 0 in px, not nan"),
+        (
+            lambda: parse_corruption("blackout=50,150"),
+            "blackout: the level must be a number from 0 to 100 in % of rows",
+        ),
         (lambda: parse_corruption("translation=a,b"), "levels in px with commas"),
         (lambda: parse_corruption("translation="), "levels in px with commas"),
         (lambda: parse_corruption("clean"), "always measured"),

@@ -12,7 +12,7 @@ import torch
 
 from cimnet.data import RGBTSample, open_dataset
 from cimnet.data.classes import moving_ids
-from cimnet.data.corruptions import CORRUPTIONS, CorruptedDataset, corrupt
+from cimnet.data.corruptions import CORRUPTIONS, CorruptedDataset, corrupt, rgb
 from cimnet.errors import ConfigError, DataError
 from tests.fakes.layouts import CLASSES, make_folder
 
@@ -125,18 +125,32 @@ def test_errors() -> None:
         corrupt(pair(), "fog")
     with pytest.raises(ConfigError, match="level in % transmission"):
         corrupt(pair(), "fog", 1, level=20)
-    for level in (-1, float("nan"), float("inf")):
-        with pytest.raises(ConfigError, match="fog: the level must be a number from 0 in % transmission"):
-            corrupt(pair(), "fog", level=level)
+    for name, level, expected in (
+        *(
+            ("fog", level, "a number from 0 to 100 in % transmission")
+            for level in (-1, 101, float("nan"), float("inf"))
+        ),
+        ("translation", -1, "a number from 0 in px, not -1"),
+        ("blackout", 150, "a number from 0 to 100 in % of rows, not 150"),
+        ("rain", 1e9, r"a number from 0 to 1e\+06 in streaks/Mpx, not 1e\+09"),
+        ("jpeg", 0, "a whole number from 1 to 100 in quality, not 0"),
+        ("rgb_dropped", 0.4, "a whole number from 0 in pairs, not 0.4"),
+        ("low_resolution", 0.2, "a number from 1 in times, not 0.2"),
+        ("inversion", -300, "a number from -100 to 100 in % contrast, not -300"),
+    ):
+        with pytest.raises(ConfigError, match=f"{name}: the level must be {expected}"):
+            corrupt(pair(), name, level=level)
     for name in ("rgb_dropped", "thermal_dropped"):
         with pytest.raises(DataError, match=f"a: {name} needs an earlier pair"):
             corrupt(pair(), name, 1)
 
 
 @ALL
-@pytest.mark.parametrize("level", [0, 0.3, 1000])
-def test_any_level_from_0_can_be_given(name: str, level: float) -> None:
-    result = corrupted(name, level=level) if name != "over_exposure" else corrupted(name, level=min(level, 20))
+@pytest.mark.parametrize("share", [0, 0.003, 1])
+def test_every_level_within_the_limits_can_be_given(name: str, share: float) -> None:
+    least, most = CORRUPTIONS[name].limits
+    level = least + share * (min(most, 1000) - least)
+    result = corrupted(name, level=round(level) if CORRUPTIONS[name].whole else level)
     for image in (result.rgb, result.thermal):
         assert bool(torch.isfinite(image).all())
         assert 0 <= float(image.min()) <= float(image.max()) <= 1
@@ -356,6 +370,27 @@ def test_data_set(tmp_path: Path) -> None:
     assert offset is not None
     assert torch.equal(offset.abs().sum(0) > 0, label > 0)
     assert not bool(CorruptedDataset(data, "time_lag", 3, moving=[1])[0].offset[:, label == 2].any())  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["rgb_dropped", "thermal_dropped"])
+def test_a_dropped_frame_is_never_replaced_by_itself(name: str, tmp_path: Path) -> None:
+    """Also where the set has as few pairs as the level says, or fewer."""
+    data = open_dataset(make_folder(tmp_path / "few", names=("a", "b", "c")), "all")
+    sensor = name.removesuffix("_dropped")
+    for level, expected in ((0, "abc"), (1, "cab"), (2, "bca"), (3, "cab"), (4, "bca"), (16, "bca")):
+        corrupted_set = CorruptedDataset(data, name, level=level)
+        for index, earlier in enumerate(expected):
+            own = getattr(data.read(data.ids.index(earlier)), sensor)
+            assert torch.equal(getattr(corrupted_set[index], sensor), own)
+    one = open_dataset(make_folder(tmp_path / "one", names=("a",)), "all")
+    with pytest.raises(DataError, match="needs two pairs, and there is one; leave dropped frames out"):
+        CorruptedDataset(one, name, 1)[0]
+
+
+def test_rain_is_drawn_in_parts_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = corrupted("rain", level=50_000).rgb
+    monkeypatch.setattr(rgb, "_POINTS_AT_ONCE", 70)
+    assert float((corrupted("rain", level=50_000).rgb - whole).abs().max()) <= 1.01 / 255
 
 
 def test_data_set_errors(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cimnet.analysis.calibration.pair_source import Pairs
 from cimnet.data.classes import moving_ids
-from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt
+from cimnet.data.corruptions import CORRUPTIONS, DROPPED, corrupt, earlier_index
 from cimnet.data.flags import BROKEN_FLAGS
 from cimnet.data.sample import RGBTSample
 from cimnet.errors import ConfigError
@@ -97,7 +97,7 @@ def corrupt_pair(pairs: Pairs, index: int, sample: RGBTSample, name: str, rng: n
     width = sample.rgb.shape[-1]
 
     def other(places: int) -> RGBTSample:
-        return pairs[(index - places) % len(pairs)]
+        return pairs[earlier_index(index, places, len(pairs))]
 
     seed, moving = int(rng.integers(2**31)), moving_ids(pairs.classes)
     if corruption.group == "geometry" and corruption.unit == "px":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +32,8 @@ class Condition:
         stands_for: flag of pairs that the set lacks and that this condition imitates.
 
     Raises:
-        ConfigError: the corruption is unknown, or not exactly one of ``severity`` and ``level`` is given.
+        ConfigError: the corruption is unknown, not exactly one of ``severity`` and ``level`` is given, or the level is
+            outside of the corruption's limits.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Condition:
             if self.severity is not None or self.level is not None:
                 raise ConfigError("clean has neither a severity nor a level")
             return
-        unit = find_corruption(self.name).unit
+        corruption = find_corruption(self.name)
         if (self.severity is None) == (self.level is None) or self.severity not in (None, *SEVERITIES):
-            raise ConfigError(f"{self.name}: give a severity from 1 to 5, or a level in {unit}")
-        if self.level is not None and not math.isfinite(self.level):
-            raise ConfigError(f"{self.name}: the level must be a number in {unit}, not {self.level}")
+            raise ConfigError(f"{self.name}: give a severity from 1 to 5, or a level in {corruption.unit}")
+        if self.level is not None:
+            corruption.require_level(self.level)
 
     @property
     def amount(self) -> float:
@@ -102,7 +102,7 @@ def parse_corruption(text: str) -> tuple[Condition, ...]:
     corruption's unit.
 
     Raises:
-        ConfigError: the corruption is unknown, or a level is not a number.
+        ConfigError: the corruption is unknown, or a level is no number within its limits.
     """
     name, given, levels = text.partition("=")
     if name == CLEAN:

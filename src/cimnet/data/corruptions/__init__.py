@@ -6,7 +6,6 @@ same defect.
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable, Collection
 
@@ -15,7 +14,7 @@ from torch.utils.data import Dataset
 
 from cimnet.data.classes import moving_ids
 from cimnet.data.corruptions import geometry, rgb, thermal
-from cimnet.data.corruptions.corruption import Context, Corruption, Group
+from cimnet.data.corruptions.corruption import Context, Corruption, Group, earlier_index
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.sample import RGBTSample
 from cimnet.errors import ConfigError, DataError
@@ -24,7 +23,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     corruption.name: corruption
     for corruption in (
         Corruption("translation", "geometry", (2, 5, 10, 15, 20), "px", geometry.translation),
-        Corruption("rotation", "geometry", (0.5, 1, 2, 4, 6), "°", geometry.rotation),
+        Corruption("rotation", "geometry", (0.5, 1, 2, 4, 6), "°", geometry.rotation, (0, 180)),
         Corruption("scale", "geometry", (1, 2, 4, 7, 10), "%", geometry.scale),
         Corruption("affine", "geometry", (4, 8, 12, 16, 20), "px", geometry.affine),
         Corruption("warp", "geometry", (2, 5, 10, 15, 20), "px", geometry.warp),
@@ -66,8 +65,8 @@ def corrupt(
         A new sample. Geometric corruptions put the displacement that they added into ``offset``.
 
     Raises:
-        ConfigError: the name is unknown, both or neither of ``severity`` and ``level`` are given, or the level is below
-            0 (only ``inversion`` allows that).
+        ConfigError: the name is unknown, both or neither of ``severity`` and ``level`` are given, or the level is
+            outside of the corruption's limits.
         DataError: the pair lacks what the corruption needs (a label, an earlier pair), or its second image has several
             channels.
     """
@@ -92,8 +91,7 @@ def _level(name: str, severity: int | None, level: float | None) -> tuple[Corrup
         raise ConfigError(f"{name}: give a severity from 1 to 5, or a level in {corruption.unit}")
     if level is None:
         return corruption, corruption.levels[int(severity or 1) - 1]
-    if not math.isfinite(level) or (level < 0 and name != "inversion"):
-        raise ConfigError(f"{name}: the level must be a number from 0 in {corruption.unit}, not {level}")
+    corruption.require_level(level)
     return corruption, level
 
 
@@ -117,7 +115,7 @@ class CorruptedDataset(Dataset[RGBTSample]):
         moving: ids of the classes whose objects move. None: by the classes' names.
 
     For corruptions that use an earlier pair (dropped frames), the pairs before the first one are the last ones of the
-    set.
+    set. In a set of few pairs, counting goes round as often as needed, past the pair itself.
     """
 
     def __init__(
@@ -139,7 +137,7 @@ class CorruptedDataset(Dataset[RGBTSample]):
 
     def __getitem__(self, index: int) -> RGBTSample:
         def other(places: int) -> RGBTSample:
-            return self.dataset.read((index - places) % len(self.dataset))
+            return self.dataset.read(earlier_index(index, places, len(self.dataset)))
 
         sample = self.dataset.read(index)
         return corrupt(
@@ -161,5 +159,6 @@ __all__ = [
     "Corruption",
     "Group",
     "corrupt",
+    "earlier_index",
     "find_corruption",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 import torch.nn.functional as F
 
 from cimnet.data.sample import RGBTSample
-from cimnet.errors import DataError
+from cimnet.errors import ConfigError, DataError
 
 Group = Literal["geometry", "rgb", "thermal"]
 
@@ -42,6 +43,8 @@ class Corruption:
         levels: strengths at severities 1 to 5, in ``unit``.
         unit: unit of the levels, for example pixels.
         apply: called with a sample, a level and a :class:`Context`, returns a new sample; the given one stays as it is.
+        limits: smallest and largest level that mean something.
+        whole: whether a level is a whole number.
     """
 
     name: str
@@ -49,6 +52,35 @@ class Corruption:
     levels: tuple[float, float, float, float, float]
     unit: str
     apply: Callable[[RGBTSample, float, Context], RGBTSample]
+    limits: tuple[float, float] = (0, math.inf)
+    whole: bool = False
+
+    def require_level(self, level: float) -> None:
+        """Refuse a level that means nothing.
+
+        Raises:
+            ConfigError: it is no number, not a whole one where it must be, or outside of the limits.
+        """
+        least, most = self.limits
+        if not math.isfinite(level) or not least <= level <= most or (self.whole and level != round(level)):
+            kind = "a whole number" if self.whole else "a number"
+            reach = f"from {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+            raise ConfigError(f"{self.name}: the level must be {kind} {reach} in {self.unit}, not {level:g}")
+
+
+def earlier_index(index: int, places: int, pairs: int) -> int:
+    """The index of another pair this many places earlier, in a ring of so many pairs; its own for no places.
+
+    Raises:
+        DataError: there is no other pair.
+    """
+    if not places:
+        return index
+    if pairs == 1:
+        raise DataError(
+            "a frame that an earlier one replaces needs two pairs, and there is one; leave dropped frames out"
+        )
+    return (index - 1 - (places - 1) % (pairs - 1)) % pairs  # round and round, but never the pair itself
 
 
 def earlier(sample: RGBTSample, name: str, level: float, context: Context) -> RGBTSample:

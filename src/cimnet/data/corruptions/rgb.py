@@ -19,6 +19,7 @@ from cimnet.data.sample import RGBTSample
 Array = npt.NDArray[Any]
 _FULL_WELL = 4000  # electrons of a white pixel of a small camera
 _READ_NOISE = 3.0  # electrons
+_POINTS_AT_ONCE = 2**20  # of streaks of rain, for memory; more than the strongest severity has at 640×512
 
 
 def blackout(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
@@ -91,14 +92,18 @@ def rain(sample: RGBTSample, level: float, context: Context) -> RGBTSample:
     (Garg and Nayar, IJCV 2007)."""
     height, width = sample.rgb.shape[1:]
     slant = context.rng.uniform(-0.35, 0.35)
-    drops = context.rng.random((round(level * height * width / 1e6), 5))  # more drops go on where fewer ended
+    every_drop = context.rng.random((round(level * height * width / 1e6), 5))  # more drops go on where fewer ended
     steps = np.linspace(-0.5, 0.5, max(2, int(0.2 * height)))
-    angle = slant + 0.08 * (drops[:, 2, None] - 0.5)
-    length = height * (0.03 + 0.07 * drops[:, 3, None])
-    y = (drops[:, 0, None] * 1.2 - 0.1) * height + length * steps * np.cos(angle)
-    x = (drops[:, 1, None] * 1.2 - 0.1) * width + length * steps * np.sin(angle)
-    strength = np.broadcast_to((0.2 + 0.25 * drops[:, 4, None]) * length / len(steps), y.shape)
-    cover = 1 - np.exp(-ndimage.gaussian_filter(_splat(y.ravel(), x.ravel(), (height, width), strength.ravel()), 0.5))
+    water, at_once = np.zeros((height, width)), max(_POINTS_AT_ONCE // len(steps), 1)
+    for first in range(0, len(every_drop), at_once):
+        drops = every_drop[first : first + at_once]
+        angle = slant + 0.08 * (drops[:, 2, None] - 0.5)
+        length = height * (0.03 + 0.07 * drops[:, 3, None])
+        y = (drops[:, 0, None] * 1.2 - 0.1) * height + length * steps * np.cos(angle)
+        x = (drops[:, 1, None] * 1.2 - 0.1) * width + length * steps * np.sin(angle)
+        strength = np.broadcast_to((0.2 + 0.25 * drops[:, 4, None]) * length / len(steps), y.shape)
+        water += _splat(y.ravel(), x.ravel(), (height, width), strength.ravel())
+    cover = 1 - np.exp(-ndimage.gaussian_filter(water, 0.5))
     light = _linear(sample.rgb)
     return _camera(sample, light + (np.maximum(_airlight(light), light) - light) * cover)
 
@@ -152,14 +157,14 @@ def _splat(y: Array, x: Array, size: tuple[int, int], weights: Array | None = No
 
 
 CORRUPTIONS: tuple[Corruption, ...] = (
-    Corruption("blackout", "rgb", (20, 40, 60, 80, 100), "% of rows", blackout),
-    Corruption("low_light", "rgb", (1, 2, 3, 4, 5), "EV", low_light),
-    Corruption("over_exposure", "rgb", (0.5, 1, 1.5, 2, 3), "EV", over_exposure),
-    Corruption("glare", "rgb", (2, 5, 10, 20, 40), "% of white", glare),
-    Corruption("motion_blur", "rgb", (3, 6, 10, 15, 25), "px", motion_blur),
+    Corruption("blackout", "rgb", (20, 40, 60, 80, 100), "% of rows", blackout, (0, 100)),
+    Corruption("low_light", "rgb", (1, 2, 3, 4, 5), "EV", low_light, (0, 30)),
+    Corruption("over_exposure", "rgb", (0.5, 1, 1.5, 2, 3), "EV", over_exposure, (0, 30)),
+    Corruption("glare", "rgb", (2, 5, 10, 20, 40), "% of white", glare, (0, 10_000)),
+    Corruption("motion_blur", "rgb", (3, 6, 10, 15, 25), "px", motion_blur, (0, 1000)),
     Corruption("rgb_noise", "rgb", (5, 10, 20, 35, 50), "of 255", rgb_noise),
-    Corruption("fog", "rgb", (80, 60, 40, 25, 10), "% transmission", fog),
-    Corruption("rain", "rgb", (1000, 2500, 5000, 10000, 20000), "streaks/Mpx", rain),
-    Corruption("jpeg", "rgb", (60, 40, 25, 12, 5), "quality", jpeg),
-    Corruption("rgb_dropped", "rgb", (1, 2, 4, 8, 16), "pairs", rgb_dropped),
+    Corruption("fog", "rgb", (80, 60, 40, 25, 10), "% transmission", fog, (0, 100)),
+    Corruption("rain", "rgb", (1000, 2500, 5000, 10000, 20000), "streaks/Mpx", rain, (0, 1_000_000)),
+    Corruption("jpeg", "rgb", (60, 40, 25, 12, 5), "quality", jpeg, (1, 100), whole=True),
+    Corruption("rgb_dropped", "rgb", (1, 2, 4, 8, 16), "pairs", rgb_dropped, whole=True),
 )

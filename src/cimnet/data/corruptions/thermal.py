@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -91,13 +92,13 @@ def _with(sample: RGBTSample, thermal: Array) -> RGBTSample:
 
 
 CORRUPTIONS: tuple[Corruption, ...] = (
-    Corruption("thermal_blur", "thermal", (1, 2, 4, 7, 12), "px sigma", thermal_blur),
+    Corruption("thermal_blur", "thermal", (1, 2, 4, 7, 12), "px sigma", thermal_blur, (0, 1000)),
     Corruption("thermal_noise", "thermal", (1, 3, 6, 12, 20), "% of range", thermal_noise),
     Corruption("fixed_pattern", "thermal", (1, 2, 4, 8, 12), "% of range", fixed_pattern),
-    Corruption("saturation", "thermal", (5, 10, 20, 40, 60), "% of pixels", saturation),
+    Corruption("saturation", "thermal", (5, 10, 20, 40, 60), "% of pixels", saturation, (0, 100)),
     Corruption("gain_jump", "thermal", (10, 25, 50, 100, 200), "% gain", gain_jump),
     Corruption("stripes", "thermal", (1, 2, 5, 10, 15), "% of range", stripes),
-    Corruption("low_resolution", "thermal", (2, 3, 4, 6, 8), "times", low_resolution),
-    Corruption("inversion", "thermal", (60, 20, -20, -60, -100), "% contrast", inversion),
-    Corruption("thermal_dropped", "thermal", (1, 2, 4, 8, 16), "pairs", thermal_dropped),
+    Corruption("low_resolution", "thermal", (2, 3, 4, 6, 8), "times", low_resolution, (1, math.inf)),
+    Corruption("inversion", "thermal", (60, 20, -20, -60, -100), "% contrast", inversion, (-100, 100)),
+    Corruption("thermal_dropped", "thermal", (1, 2, 4, 8, 16), "pairs", thermal_dropped, whole=True),
 )
