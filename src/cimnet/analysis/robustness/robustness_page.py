@@ -49,7 +49,7 @@ def _corruption(curve: Curve) -> dict[str, Any]:
     return {
         "name": f"{describe(curve.name)} ({tables.levels(curve)})",
         "mean": curve.mean,
-        "drop": tables.drop(curve.drop),
+        "change": tables.change(curve.drop),
         "loss": curve.drop,
         "moving": mean(point.moving for point in curve.points),
         "static": mean(point.static for point in curve.points),
@@ -67,7 +67,7 @@ def _group(scores: RobustnessScores, group: str) -> dict[str, Any]:
     for curve in curves:
         name = describe(curve.name)
         image = pictures.themed(partial(draw_curve, curve, scores.clean, top), f"mIoU over {name}")
-        panels.append(Panel(f"{name}: {tables.drop(curve.drop)} %", image))
+        panels.append(Panel(f"{name}: {tables.change(curve.drop)} %", image))
     title = f"{tables.GROUPS[group]}: {format_percent(scores.groups[curves[0].group])} %"
     return {"title": title, "curves": panels}
 

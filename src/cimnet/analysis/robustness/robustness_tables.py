@@ -30,9 +30,9 @@ class Table(NamedTuple):
         return f"## {self.title}\n\n{self.note}\n\n{markdown_table(self.head, self.rows)}"
 
 
-def drop(value: float) -> str:
-    """A relative drop in per cent, negative for a loss."""
-    text = format_number(-100 * value, "+.1f")
+def change(drop: float) -> str:
+    """The change of a score in per cent of the clean one, negative for a loss; ``drop`` is the loss as a share."""
+    text = format_number(-100 * drop, "+.1f")
     return "0.0" if text in ("+0.0", "−0.0") else text
 
 
@@ -44,15 +44,15 @@ def levels(curve: Curve) -> str:
 
 
 def corruptions(scores: RobustnessScores) -> Table:
-    """Every corruption: mIoU by level, means, drop."""
+    """Every corruption: mIoU by level, means, change."""
     rows = []
     for name, curve in scores.curves.items():
         each = ", ".join(format_percent(point.miou) for point in curve.points)
         moving, static = mean(p.moving for p in curve.points), mean(p.static for p in curve.points)
         means = format_percent(curve.mean), format_percent(moving), format_percent(static)
-        rows.append([describe(name), curve.group, levels(curve), each, *means, drop(curve.drop)])
-    head = ["corruption", "group", "levels", "mIoU at each", "mean", "moving", "static", "drop %"]
-    note = f"mIoU in per cent; clean {format_percent(scores.clean.miou)}. The drop is that of the mean against clean."
+        rows.append([describe(name), curve.group, levels(curve), each, *means, change(curve.drop)])
+    head = ["corruption", "group", "levels", "mIoU at each", "mean", "moving", "static", "change, % of clean"]
+    note = f"mIoU in per cent; clean {format_percent(scores.clean.miou)}. The change is that of the mean."
     return Table("Corruptions", note, head, rows)
 
 
