@@ -69,7 +69,12 @@ class Corruption:
 
 
 def earlier_index(index: int, places: int, pairs: int) -> int:
-    """The index of another pair this many places earlier, in a ring of so many pairs; its own for no places.
+    """The index of another pair, earlier in a ring of pairs.
+
+    Args:
+        index: of the pair.
+        places: how many pairs earlier; 0: the pair itself.
+        pairs: how many there are.
 
     Raises:
         DataError: there is no other pair.
