@@ -46,7 +46,8 @@ def geo_check(
     if found.status != "ok":
         say(f"unknown (confidence {found.confidence:.2f}): no reliable alignment found", "yellow")
         return
-    say(f"offset: {found.dx:+.2f} px right, {found.dy:+.2f} px down ({found.metres:.3f} map units)")
+    ground = "" if found.metres is None else f" ({found.metres:.3f} m on the ground)"
+    say(f"offset: {found.dx:+.2f} px right, {found.dy:+.2f} px down{ground}")
     say(f"confidence {found.confidence:.2f} from {found.windows} windows; a move leaves up to {found.stretch:.1f} px")
     if out is not None:
         say(f"written: {out}")

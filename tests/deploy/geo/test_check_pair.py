@@ -62,12 +62,45 @@ def test_a_known_displacement_is_found_and_taken_out(scene: Scene, tmp_path: Pat
     assert found.dy is not None
     assert found.metres is not None
     assert (found.dx, found.dy) == pytest.approx((before[0] + 7, before[1] - 4), abs=1.0)
-    assert found.metres == pytest.approx(0.5 * np.hypot(found.dx, found.dy))
+    assert found.metres == pytest.approx(0.5 * np.hypot(found.dx, found.dy), rel=1e-3)
     after = offset_of(rgb, tmp_path / "moved.tif")
     assert after == pytest.approx((0, 0), abs=1.0)
     with rasterio.open(tmp_path / "moved.tif") as moved, rasterio.open(wrong) as original:
         np.testing.assert_array_equal(moved.read(), original.read())  # pixels are not resampled
         assert moved.crs == original.crs
+
+
+DEGREES = (0.5 / 71_696.0, 0.5 / 111_229.0)  # half a metre to the east and to the north at 50° north, WGS 84
+FEET = (0.5 / 0.30480061,) * 2
+LOCAL = 'LOCAL_CS["a hall",UNIT["foot",0.3048]]'
+
+
+@pytest.mark.parametrize(
+    ("crs", "place"),
+    [
+        ("EPSG:2263", from_origin(980_000, 200_000, *FEET)),
+        ("EPSG:4326", from_origin(8.5, 50, *DEGREES)),
+        ("EPSG:4326", from_origin(180 - 300 * DEGREES[0], 50, *DEGREES)),  # across the antimeridian
+        ("EPSG:3857", from_origin(946_000, 6_446_275.8, *(0.5 / 0.643_97,) * 2)),  # 1 m is 0.644 m there
+        (LOCAL, from_origin(0, 0, *(0.5 / 0.3048,) * 2)),
+    ],
+    ids=["feet", "degrees", "antimeridian", "Mercator", "local feet"],
+)
+def test_metres_are_metres_on_the_ground(scene: Scene, tmp_path: Path, crs: str, place: Affine) -> None:
+    rgb = write(tmp_path / "rgb.tif", scene[0], place, crs)
+    found = check_rasters(rgb, write(tmp_path / "thermal.tif", scene[1], place * Affine.translation(7, -4), crs))
+    assert found.dx is not None
+    assert found.dy is not None
+    assert found.metres == pytest.approx(0.5 * np.hypot(found.dx, found.dy), rel=3e-3)
+
+
+def test_without_a_system_there_are_no_metres(cli: Any, scene: Scene, tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{k}.tif", scene[k], PLACE, None) for k in (0, 1)]
+    ran = cli("geo-check", "--rgb", paths[0], "--thermal", paths[1], "--json")
+    found = json.loads(ran.out.strip().splitlines()[-1])
+    assert (found["status"], found["metres"]) == ("ok", None)
+    ran = cli("geo-check", "--rgb", paths[0], "--thermal", paths[1])
+    assert "px down\n" in ran.out
 
 
 def test_another_system_and_resolution(scene: Scene, tmp_path: Path) -> None:
