@@ -104,6 +104,9 @@ def test_what_cannot_be_told_apart_is_refused_with_the_options(predictor: Predic
     path = two_streams(tmp_path / "twice.mkv", rgb, rgb)
     with pytest.raises(DataError, match=r"2 video streams, of which 2 are in colour.*--rgb-stream 0"):
         predict_video(predictor, path, path, tmp_path / "out")
+    for places in ({"rgb_stream": 1, "thermal_stream": 1}, {"rgb_crop": "left", "thermal_crop": "left"}):
+        with pytest.raises(ConfigError, match=r"stream [01] is given for both sensors; .*--thermal-crop right"):
+            predict_video(predictor, path, path, tmp_path / "out", **places)
     assert not (tmp_path / "out").exists()
 
 
@@ -161,8 +164,11 @@ def test_folders_are_paired_by_the_times_in_their_names(predictor: Predictor, tm
         rows = list(csv.DictReader(file))
     names = sorted(path.stem for path in thermal.iterdir())
     assert [names[int(row["thermal_frame"])] for row in rows] == [row["name"] for row in rows]
+    for row in rows:  # both on the clock that begins at the first RGB image
+        assert float(row["time"]) == pytest.approx(float(row["name"]) - 1_706_702_400.3, abs=1e-5)
+        assert float(row["thermal_time"]) == pytest.approx(float(row["time"]), abs=1e-5)
     assert {float(row["difference"]) for row in rows} == {0.0}
-    assert any("about 6 images are missing" in note for note in result.notes)
+    assert any("about 6 images missing" in note for note in result.notes)
     assert any("fps is ignored" in note for note in result.notes)
 
 
@@ -171,7 +177,30 @@ def test_a_moment_twice_counts_once(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / f"{name}.png")
     source = open_source(tmp_path, "rgb")
     assert [frame.name for frame in source.frames()] == ["a_1706702400000", "a_1706702400100", "a_1706702400200"]
-    assert "1 of its images" in source.problems[0]
+    assert "1 image left out" in source.problems[0]
+
+
+def test_the_offset_of_a_shared_clock(predictor: Predictor, tmp_path: Path) -> None:
+    """thermal time − RGB time − offset, by the columns of the table and the offset that was given."""
+    for number in range(6):
+        for name, first, image in (("rgb", 0.2, (HEIGHT, WIDTH, 3)), ("thermal", 0.0, (HEIGHT, WIDTH))):
+            (tmp_path / name).mkdir(exist_ok=True)
+            stamp = f"{1_706_702_400 + first + number / 10:.3f}"
+            Image.fromarray(np.full(image, 9 * number, np.uint8)).save(tmp_path / name / f"{stamp}.png")
+    result = predict_video(
+        predictor, tmp_path / "rgb", tmp_path / "thermal", tmp_path / "out", view="none", time_offset=-0.14
+    )
+    with (tmp_path / "out" / "frames.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert result.offset == -0.14
+    assert [row["thermal_frame"] for row in rows[:3]] == ["1", "2", "3"]
+    for row in rows:
+        difference = float(row["thermal_time"]) - float(row["time"]) + 0.14
+        assert float(row["difference"]) == pytest.approx(difference, abs=1e-5)
+    result = predict_video(
+        predictor, tmp_path / "rgb", tmp_path / "thermal", tmp_path / "other", view="none", time_offset=-0.34
+    )
+    assert "1 RGB frame left out: no thermal frame within 0.100 s" in result.notes
 
 
 def test_bt709_colours(tmp_path: Path) -> None:

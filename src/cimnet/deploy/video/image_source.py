@@ -61,6 +61,11 @@ class ImageSource:
             read = partial(read_frame, file, self.kind, self.crop, self.wanted, self.bands)
             yield Frame(index, file.stem, time, read)
 
+    def count_from(self, moment: float) -> None:
+        """Count the times from this moment, seconds since 1970, if the names hold times."""
+        if self.start is not None:
+            self.times = [time + (self.start - moment) for time in self.times]
+
     def _count(self, names: list[str], fps: float | None) -> None:
         if fps is None or not 0 < fps <= 10_000:
             option = "fps" if self.kind == "rgb" else "thermal_fps"
@@ -79,7 +84,9 @@ class ImageSource:
         for time, name in sorted(zip(clock, names, strict=True)):
             chosen.setdefault(time, name)
         if len(chosen) < len(names):
-            self.problems.append(f"{self.path}: {len(names) - len(chosen)} of its images have the time of another one")
+            self.problems.append(
+                f"{self.path}: {pluralize(len(names) - len(chosen), 'image')} left out, with the time of another"
+            )
         return list(chosen.values()), list(chosen)
 
     def _note_gaps(self) -> None:
@@ -88,7 +95,9 @@ class ImageSource:
         if len(wide):
             lost = int(np.round(wide / self.interval - 1).sum())
             longest = f"the longest of {wide.max():.2f} s"
-            self.problems.append(f"{self.path}: by the times in the names, about {lost} images are missing, {longest}")
+            self.problems.append(
+                f"{self.path}: by the times in the names, about {pluralize(lost, 'image')} missing, {longest}"
+            )
 
 
 def read_frame(file: Path, kind: Kind, crop: Crop | None, wanted: Wanted | None, bands: Bands | None = None) -> Image:

@@ -32,7 +32,7 @@ CLOCK = 60_000
 
 
 COLUMNS = ("frame", "name", "time", "thermal_frame", "thermal_time", "difference", "new_shot")
-"""Of frames.csv: numbers from 0, seconds of each video's own clock, and thermal time − RGB time − offset."""
+"""Of frames.csv: numbers from 0, seconds of each video's clock, and thermal time − RGB time − offset."""
 
 
 class VideoWriter:

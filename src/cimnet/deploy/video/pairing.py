@@ -22,7 +22,7 @@ def pair_frames(rgb: Iterator[Frame], thermal: Iterator[Frame], offset: float, m
     """Pair by time, holding two thermal frames at most.
 
     Args:
-        rgb, thermal: in order of time, each with seconds since its own first frame.
+        rgb, thermal: in order of time, each with seconds of its own clock.
         offset: thermal time − RGB time of the same moment, seconds.
         max_gap: largest distance in time of a pair, seconds.
     """

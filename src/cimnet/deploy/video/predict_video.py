@@ -12,6 +12,7 @@ from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.crop import parse_crop
 from cimnet.deploy.video.frames import Source
+from cimnet.deploy.video.image_source import ImageSource
 from cimnet.deploy.video.one_file import images_of_both, tell_apart
 from cimnet.deploy.video.output import Outputs
 from cimnet.deploy.video.pairing import chosen
@@ -19,7 +20,7 @@ from cimnet.deploy.video.sources import open_source
 from cimnet.deploy.video.timing import estimate_offset
 from cimnet.deploy.video.video_run import Note, VideoResult, VideoRun
 from cimnet.deploy.video.video_settings import VideoSettings
-from cimnet.errors import CimnetError, DataError
+from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.images import wanted
 from cimnet.inference.predictor import Predictor
@@ -95,7 +96,7 @@ def predict_video(
         for problem in source.problems:
             report(problem)
     if result.skipped:
-        report(f"{result.skipped} RGB frames were left out: no thermal frame within {run.max_gap:.3f} s")
+        report(f"{pluralize(result.skipped, 'RGB frame')} left out: no thermal frame within {run.max_gap:.3f} s")
     return result
 
 
@@ -119,27 +120,34 @@ def open_sources(
     if files != (None, None) or (bands is not None and same_file(rgb, thermal)):
         asked = replace(asked, thermal_fps=asked.thermal_fps or asked.fps)
     crops = parse_crop(asked.rgb_crop, "rgb_crop"), parse_crop(asked.thermal_crop, "thermal_crop")
+    streams = asked.rgb_stream or 0, asked.thermal_stream or 0
+    if rgb.is_file() and same_file(rgb, thermal) and (streams[0], crops[0]) == (streams[1], crops[1]):
+        raise ConfigError(
+            f"{rgb}: stream {streams[0]} is given for both sensors; give another --thermal-stream, or say which part "
+            "of the picture shows which, such as --rgb-crop left --thermal-crop right"
+        )
     sources = (
         open_source(rgb, "rgb", asked.fps, asked.rgb_stream, crops[0], files=files[0], bands=bands),
         open_source(thermal, "thermal", asked.thermal_fps, asked.thermal_stream, crops[1], needs, files[1]),
     )
+    _share_clock(*sources)
     for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):
         if source.start is not None and fps is not None:
             note(f"{source.path}: the names hold times, which are used; {option} is ignored")
     return asked, sources
 
 
-def _clock_difference(sources: tuple[Source, Source]) -> float:
-    """RGB's first moment − thermal's first moment, where the names of both hold times; else 0: each clock begins at the
-    first frame."""
-    rgb, thermal = sources
-    return 0.0 if rgb.start is None or thermal.start is None else rgb.start - thermal.start
+def _share_clock(rgb: Source, thermal: Source) -> None:
+    """Count the times of both from the first RGB image where the names of both hold times; else each clock begins at
+    its own first frame."""
+    if rgb.start is not None and isinstance(thermal, ImageSource):
+        thermal.count_from(rgb.start)
 
 
 def _set_offset(result: VideoResult, sources: tuple[Source, Source], asked: VideoSettings, note: Note) -> None:
     """Take the offset that is given, or estimate it from the part that is to be predicted."""
     if asked.time_offset != "estimate":
-        result.offset = float(asked.time_offset) + _clock_difference(sources)
+        result.offset = float(asked.time_offset)
         return
     frames = [chosen(source.frames(), 1, asked.start, None) for source in sources]
     found = estimate_offset(frames[0], frames[1])
