@@ -253,3 +253,19 @@ def test_outputs_that_exist_are_kept(predictor: Predictor, tmp_path: Path) -> No
         run_live(predictor, str(rgb), str(thermal), LiveSettings(), record=tmp_path / "out.txt")
     with pytest.raises(ConfigError, match="standard input"):
         run_live(predictor, "-", "-", LiveSettings())
+
+
+def test_one_source_for_both_sensors_is_refused(predictor: Predictor, tmp_path: Path) -> None:
+    path, _ = film(tmp_path)
+    link = tmp_path / "link.mp4"
+    link.symlink_to(path)
+    left = LiveSettings(rgb_crop="left", thermal_crop="left")
+    for rgb, thermal, asked in (
+        (str(path), str(link), LiveSettings()),
+        (str(path), str(path), left),
+        (str(tmp_path), str(tmp_path), LiveSettings()),
+        ("rtsp://me:secret@10.0.0.20/1", "rtsp://me:secret@10.0.0.20/1", LiveSettings()),
+    ):
+        with pytest.raises(ConfigError, match=r"--rgb .*: given for both sensors; .*--thermal-crop right") as caught:
+            run_live(predictor, rgb, thermal, asked)
+        assert "secret" not in str(caught.value)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from cimnet.data.io.readers import same_file
 from cimnet.deploy.video.crop import parse_crop
 from cimnet.deploy.video.live.address import parse_address
 from cimnet.deploy.video.live.feed import Feed
@@ -72,11 +73,16 @@ def run_live(
     addresses = parse_address(rgb, "--rgb"), parse_address(thermal, "--thermal")
     if addresses[0].target == addresses[1].target == "-":
         raise ConfigError("--rgb - --thermal -: both cannot come from standard input; give one a named pipe")
+    crops = parse_crop(asked.rgb_crop, "--rgb-crop"), parse_crop(asked.thermal_crop, "--thermal-crop")
+    if crops[0] == crops[1] and same_file(Path(rgb), Path(thermal)):
+        raise ConfigError(
+            f"--rgb {addresses[0].text}: given for both sensors; give --thermal another source, or say which part of "
+            "the picture shows which, such as --rgb-crop left --thermal-crop right"
+        )
     predictor.info.second.require_one_channel("cimnet live", "send pairs of files to `cimnet serve`")
     if asked.alarms:
         predictor.alarm_model()
     news, epoch = threading.Condition(), time.monotonic()
-    crops = parse_crop(asked.rgb_crop, "--rgb-crop"), parse_crop(asked.thermal_crop, "--thermal-crop")
     feeds = (
         Feed(addresses[0], "rgb", news, epoch, crops[0]),
         Feed(addresses[1], "thermal", news, epoch, crops[1], wanted(predictor.info)),
