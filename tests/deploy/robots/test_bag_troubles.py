@@ -17,7 +17,7 @@ from rosbags.rosbag2 import Writer as Writer2
 from cimnet.deploy.robots import predict_bag
 from cimnet.deploy.robots.images import read_image
 from cimnet.deploy.robots.ros_types import stamp_of, typestore
-from cimnet.errors import CimnetError, DataError
+from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.inference import Predictor, load
 from tests.conftest import Trained
 
@@ -139,3 +139,11 @@ def test_a_constant_offset_of_the_clocks(predictor: Predictor, tmp_path: Path) -
     np.testing.assert_array_equal(read_image(masks[0], "thermal", ""), expected)
     with pytest.raises(CimnetError, match="offset nan"):
         predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "no.mcap", offset=float("nan"))
+
+
+@pytest.mark.parametrize("name", ["masks.zip", "masks.db3", "masks.MCAP"])
+def test_a_name_that_no_bag_has_is_refused(predictor: Predictor, tmp_path: Path, name: str) -> None:
+    bag = write_bag(tmp_path / "in", drive(2, 1.0))
+    with pytest.raises(ConfigError, match=rf"{name}: no bag ends in .*; give NAME\.mcap, NAME\.bag"):
+        predict_bag(predictor, bag, RGB, THERMAL, tmp_path / name)
+    assert not (tmp_path / name).exists()

@@ -140,7 +140,7 @@ def predict_bag(
     if lost := result.left_out():
         note(f"{bag}: {lost}")
     if unstamped:
-        note(f"{bag}: {unstamped} messages have no stamp; the times at which they were recorded were used")
+        note(f"{bag}: {pluralize(unstamped, 'message')} without a stamp; paired by the time of recording")
     if result.problem:
         note(f"{bag}: {result.problem}; what came before is kept")
     return result
@@ -196,7 +196,7 @@ def _messages(reader: Any, connections: list[Any], result: BagResult, bag: Path)
         except StopIteration:
             return
         except Exception as error:  # a damaged chunk raises whatever the format's reader meets
-            result.problem = f"cannot be read further after {result.pairs} pairs ({one_line(error)})"
+            result.problem = f"cannot be read further after {pluralize(result.pairs, 'pair')} ({one_line(error)})"
             return
         yield connection, logged, raw
 
@@ -214,6 +214,11 @@ def _unpack(reader: Any, connection: Any, raw: bytes, result: BagResult) -> Any:
 @contextmanager
 def _output(out: Path, bag: Path, overwrite: bool) -> Iterator[Path]:
     """A place to write to, which becomes `out` when all went well."""
+    if out.suffix not in ("", ".mcap", ".bag"):
+        raise ConfigError(
+            f"{out}: no bag ends in {out.suffix}; give NAME.mcap, NAME.bag (ROS 1), or a folder whose name has no dot "
+            "(rosbag2)"
+        )
     if out.exists() and not overwrite:
         raise CimnetError(f"{out}: exists; choose another name, or --overwrite to replace it")
     if out.is_dir() and not (out / "metadata.yaml").is_file() and any(out.iterdir()):
