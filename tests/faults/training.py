@@ -114,7 +114,7 @@ _ROWS = (
     ("both states cut", _both_damaged, CheckpointError, "last.pt: damaged.*start a new run or restore"),
     ("state of another model", _other_weights, ConfigError, "--resume: the recipe does not describe the run"),
     ("state whose progress is nonsense", _progress_of_nonsense, ConfigError, "--resume: the recipe does not describe"),
-    ("resume with another learning rate", _other_recipe, ConfigError, "made with another training.learning_rate .0"),
+    ("resume with another learning rate", _other_recipe, ConfigError, "other settings: training.learning_rate .0"),
     ("resume with fewer epochs than are done", _fewer_epochs, ConfigError, "epochs is 1, but .* has 2 already; raise"),
     ("a second process in a run folder", _locked, CimnetError, "another process trains in it; wait"),
     ("run killed before its first state, resumed", _begun, None, "trained, "),

@@ -156,7 +156,7 @@ def test_a_state_within_an_epoch_asks_for_as_many_processes(root: Path, tmp_path
     state = read_state(tmp_path / "run" / "last.pt")
     longer = pixel_recipe(root, training={"epochs": 2})
     save_state(tmp_path / "run", {**state, "processes": 4, "progress": {**state["progress"], "batch": 1}})
-    with pytest.raises(ConfigError, match="within an epoch of 4 processes, now there are 1; start the same number"):
+    with pytest.raises(ConfigError, match="within an epoch; its number of processes was 4 and is 1 now; start the"):
         train(longer, tmp_path / "run", resume=True)
     save_state(tmp_path / "run", {**state, "processes": 4})  # between epochs it does not matter
     assert train(longer, tmp_path / "run", resume=True).is_file()

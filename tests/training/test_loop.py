@@ -413,7 +413,7 @@ def test_resume_trains_what_was_begun(
     """Optimiser and schedule come from the state, so a recipe that says otherwise would be ignored in silence."""
     train(pixel_recipe(root, training={"epochs": 1}), tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
-    with pytest.raises(ConfigError, match=rf"recipe\.yaml: made with another {message}; resume"):
+    with pytest.raises(ConfigError, match=rf"recipe\.yaml: made with other settings: {message}; resume"):
         train(pixel_recipe(root, **changes), tmp_path / "run", resume=True)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.*")} == before
 

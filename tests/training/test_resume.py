@@ -55,7 +55,7 @@ def test_another_model_batch_size_or_seed_is_refused(root: Path, run: Path, fiel
     base = recipe(root, 3)
     sections = {name: getattr(base, name).model_copy(update=values) for name, values in CHANGES[field].items()}
     before = contents(run)
-    with pytest.raises(ConfigError, match=rf"made with another {field} .*then.*now"):
+    with pytest.raises(ConfigError, match=rf"made with other settings: {field} .*then.*now"):
         train(base.model_copy(update=sections), run, resume=True)
     assert contents(run) == before
 
@@ -63,7 +63,7 @@ def test_another_model_batch_size_or_seed_is_refused(root: Path, run: Path, fiel
 def test_another_encoder_is_refused(tmp_path: Path, trained: Any) -> None:
     shutil.copytree(trained.folder, tmp_path / "run")
     model = trained.recipe.model.model_copy(update={"name": "cimnet_resnet18"})
-    with pytest.raises(ConfigError, match=r"another model.name \(cimnet_test_resnet then, cimnet_resnet18 now\)"):
+    with pytest.raises(ConfigError, match=r"settings: model.name \(cimnet_test_resnet then, cimnet_resnet18 now\)"):
         train(trained.recipe.model_copy(update={"model": model}), tmp_path / "run", resume=True)
 
 

@@ -31,11 +31,14 @@ def test_the_same_settings_resume(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("now", "message"),
     [
-        ({"seed": 2, "window": None}, r"another seed \(1 then, 2 now\); resume with the same, or choose another --out"),
-        ({"seed": 2, "window": 3}, r"another seed \(1 then, 2 now\), window \(None then, 3 now\);"),
-        ({"seed": 1}, r"another window; "),  # absent is not None
-        ({"seed": 1, "window": None, "new": 5}, r"another new \(None then, 5 now\);"),
-        ({"seed": True, "window": "x" * 99}, r"another window \(None then, x{59}… now\);"),
+        (
+            {"seed": 2, "window": None},
+            r"other settings: seed \(1 then, 2 now\); resume with the same, or choose another --out",
+        ),
+        ({"seed": 2, "window": 3}, r"other settings: seed \(1 then, 2 now\), window \(None then, 3 now\);"),
+        ({"seed": 1}, r"other settings: window; "),  # absent is not None
+        ({"seed": 1, "window": None, "new": 5}, r"other settings: new \(None then, 5 now\);"),
+        ({"seed": True, "window": "x" * 99}, r"other settings: window \(None then, x{59}… now\);"),
     ],
 )
 def test_other_settings_are_refused_by_name(tmp_path: Path, now: dict[str, object], message: str) -> None:
@@ -52,7 +55,9 @@ def test_ignored_settings_may_differ(tmp_path: Path) -> None:
     assert Ledger(path, now, REMEDY, ignore=("window", "gone", "new")).require_same()
     other = Ledger(path, {**now, "seed": 2}, REMEDY, ignore=("window", "gone"))
     assert other.state() == "other"
-    with pytest.raises(ConfigError, match=r"made with another new \(None then, 2 now\), seed \(1 then, 2 now\); "):
+    with pytest.raises(
+        ConfigError, match=r"made with other settings: new \(None then, 2 now\), seed \(1 then, 2 now\); "
+    ):
         other.require_same()
 
 
@@ -90,5 +95,5 @@ def test_settings_of_another_kind_of_file(tmp_path: Path) -> None:
     path.write_text("4")
     read = lambda path: {"seed": int(path.read_text())}  # noqa: E731
     assert Ledger(path, {"seed": 4}, REMEDY, read=read).require_same()
-    with pytest.raises(ConfigError, match=r"another seed \(4 then, 5 now\)"):
+    with pytest.raises(ConfigError, match=r"other settings: seed \(4 then, 5 now\)"):
         Ledger(path, {"seed": 5}, REMEDY, read=read).require_same()

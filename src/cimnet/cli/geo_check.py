@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cimnet.cli.shared import ProgressLines, RGBBands, RGBRange, ThermalBandOption, counter, say
+from cimnet.utils.numbers import pluralize
 
 
 def geo_check(
@@ -48,6 +49,7 @@ def geo_check(
         return
     ground = "" if found.metres is None else f" ({found.metres:.3f} m on the ground)"
     say(f"offset: {found.dx:+.2f} px right, {found.dy:+.2f} px down{ground}")
-    say(f"confidence {found.confidence:.2f} from {found.windows} windows; a move leaves up to {found.stretch:.1f} px")
+    windows = pluralize(found.windows, "window")
+    say(f"confidence {found.confidence:.2f} from {windows}; a move leaves up to {found.stretch:.1f} px")
     if out is not None:
         say(f"written: {out}")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cimnet.cli.shared import AllowHost, Checkpoint, Device, ForceRange, Precision, Trust
 from cimnet.utils.hosts import is_loopback
+from cimnet.utils.numbers import pluralize
 from cimnet.utils.signals import StopRequest
 
 _SOURCE = (
@@ -120,5 +121,5 @@ def _line(status: dict[str, Any]) -> str:
     if not status["predicted"]:
         return f"no frame yet; {feeds}"
     rate, latency = status["frames_per_second"], status["latency_ms"]
-    speed = "" if rate is None else f", {rate} frames/s"
-    return f"{status['predicted']} frames{speed}, latency {latency} ms (95 %: {status['latency_p95_ms']} ms); {feeds}"
+    frames = pluralize(status["predicted"], "frame") + ("" if rate is None else f", {rate} frames/s")
+    return f"{frames}, latency {latency} ms (95 %: {status['latency_p95_ms']} ms); {feeds}"

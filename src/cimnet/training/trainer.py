@@ -198,8 +198,8 @@ class Trainer:
         processes = self.accelerator.num_processes
         if state["progress"].get("batch") and state.get("processes") != processes:
             raise ConfigError(
-                f"--resume: the newest state is from within an epoch of {state.get('processes')} processes, now there "
-                f"are {processes}; start the same number"
+                "--resume: the newest state is from within an epoch; its number of processes was "
+                f"{state.get('processes')} and is {processes} now; start the same number"
             )
         try:
             for name, part in self._parts().items():

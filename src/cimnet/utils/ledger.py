@@ -78,7 +78,7 @@ class Ledger:
         if state == "other":
             found, now = self._found() or {}, self.made_with
             other = ", ".join(_compared(name, found.get(name), now.get(name)) for name in self._differences(found))
-            raise ConfigError(f"{self.path}: made with another {other}; resume with the same, or {self.remedy}")
+            raise ConfigError(f"{self.path}: made with other settings: {other}; resume with the same, or {self.remedy}")
         return state == "same"
 
     def notes(self) -> dict[str, Any]:

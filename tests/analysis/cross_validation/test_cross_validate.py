@@ -152,7 +152,7 @@ def test_all_folds_begin_with_the_same_weights(recipe: Recipe, tmp_path: Path, m
         with pytest.raises(Stopped):
             cross_validate(begun, out)
     weights.write_bytes(b"two")
-    with pytest.raises(ConfigError, match=r"made with another weights \("):
+    with pytest.raises(ConfigError, match=r"made with other settings: weights \("):
         cross_validate(begun, out)
 
 
@@ -171,18 +171,18 @@ def test_what_the_runs_say_is_passed_on_once(root: Path, tmp_path: Path) -> None
 def test_other_settings_lists_or_files_are_refused(recipe: Recipe, root: Path, tmp_path: Path) -> None:
     out = tmp_path / "cross"
     cross_validate(recipe, out)
-    with pytest.raises(ConfigError, match=r"made with another training\.epochs \(1 then, 2 now\)"):
+    with pytest.raises(ConfigError, match=r"made with other settings: training\.epochs \(1 then, 2 now\)"):
         cross_validate(recipe.with_fields("training", epochs=2), out)
     cross_validate(recipe.with_fields("training", save_every=7), out)
     before = (out / "cross_validation.json").read_bytes()
     label = root / "labels" / "drive0_0.png"
     content = label.read_bytes()
     Image.fromarray(np.full((32, 40), 2, np.uint8)).save(label)
-    with pytest.raises(ConfigError, match=r"made with another data \("):
+    with pytest.raises(ConfigError, match=r"made with other settings: data \("):
         cross_validate(recipe, out)
     label.write_bytes(content)
     divide_into_folds(root, 3, seed=1, overwrite=True).write()
-    with pytest.raises(ConfigError, match=r"made with another folds \("):
+    with pytest.raises(ConfigError, match=r"made with other settings: folds \("):
         cross_validate(recipe, out)
     assert (out / "cross_validation.json").read_bytes() == before
 
@@ -201,7 +201,7 @@ def test_the_second_images_are_those_of_the_recipe(
     with pytest.raises(Stopped):
         cross_validate(second, out)
     (root / "nir" / "drive0_0.png").write_bytes((root / "nir" / "drive1_0.png").read_bytes())
-    with pytest.raises(ConfigError, match=r"made with another data \("):
+    with pytest.raises(ConfigError, match=r"made with other settings: data \("):
         cross_validate(second, out)
 
 

@@ -288,7 +288,7 @@ def test_another_data_sets_classes_are_refused(tmp_path: Path, trained: Any) -> 
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path, kust4k: Path, recipe: str, model: Path) -> None:
-    with pytest.raises(ConfigError, match=r"another training\.learning_rate \(0\.02 then, 0\.5 now\)"):
+    with pytest.raises(ConfigError, match=r"settings: training\.learning_rate \(0\.02 then, 0\.5 now\)"):
         Plan(recipe, kust4k, model.parent, [0], ["training.learning_rate=0.5"]).run([Variant("tiny")])
     moved = tmp_path / "moved"
     shutil.copytree(kust4k, moved)

@@ -88,10 +88,10 @@ def test_a_damaged_file_is_made_again_with_a_warning(columns, sees, tmp_path, da
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": 1}, r"another seed \(0 then, 1 now\)"),
-        ({"name": "other"}, r"another model \(m then, other now\)"),
-        ({"broken": "keep"}, r"another broken pairs \(drop then, keep now\)"),
-        ({"moving": ["tree"]}, r"another moving classes \(car then, tree now\)"),
+        ({"seed": 1}, r"settings: seed \(0 then, 1 now\)"),
+        ({"name": "other"}, r"settings: model \(m then, other now\)"),
+        ({"broken": "keep"}, r"settings: broken pairs \(drop then, keep now\)"),
+        ({"moving": ["tree"]}, r"settings: moving classes \(car then, tree now\)"),
         ({"name": ""}, "give it a name"),
     ],
 )
@@ -106,7 +106,7 @@ def test_other_pairs_and_a_damaged_suite_are_refused(columns, sees, tmp_path) ->
     run(sees("rgb"), columns, out, conditions=[])
     (columns.root / "test.txt").write_text("0D\n1D\n", encoding="utf-8")
     with pytest.raises(
-        ConfigError, match=r"another pairs \(4, sha256 .* then, 2, sha256 .*another --out, or delete this folder"
+        ConfigError, match=r"settings: pairs \(4, sha256 .* then, 2, sha256 .*another --out, or delete this folder"
     ):
         run(sees("rgb"), open_dataset(columns.root, "test"), out, conditions=[])
     (out / "suite.json").write_text("[1", encoding="utf-8")

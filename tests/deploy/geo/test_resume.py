@@ -74,7 +74,7 @@ def test_other_inputs_or_settings_do_not_go_on(tmp_path: Path, pair: tuple[Path,
     if what == "RGB file":
         write(pair[0], arrays(200, 90, seed=1)[0])
     both = what == "require-both"
-    with pytest.raises(CimnetError, match=rf"another {what}( \(.* now\))?; .*--overwrite"):
+    with pytest.raises(CimnetError, match=rf"settings: {what}( \(.* now\))?; .*--overwrite"):
         predict_geotiff(predictor, *pair, out, require_both=both)
     predict_geotiff(predictor, *pair, out, require_both=both, overwrite=True)
     predict_geotiff(predictor, *pair, tmp_path / "new.tif", require_both=both)
@@ -101,7 +101,7 @@ def test_another_export_of_the_same_model_does_not_go_on(tmp_path: Path, pair: t
         predictors[-1].model = Exported(tmp_path / f"{name}.xml")
     with pytest.raises(KeyboardInterrupt):
         predict_geotiff(predictors[0], *pair, tmp_path / "out.tif", progress=stop_after(2))
-    with pytest.raises(CimnetError, match=r"another checkpoint.*resume with the same, or give --overwrite"):
+    with pytest.raises(CimnetError, match=r"settings: checkpoint.*resume with the same, or give --overwrite"):
         predict_geotiff(predictors[1], *pair, tmp_path / "out.tif")
     predict_geotiff(predictors[0], *pair, tmp_path / "out.tif")
 
@@ -125,7 +125,7 @@ def test_a_model_that_cannot_be_compared_does_not_go_on(tmp_path: Path, pair: tu
     out = tmp_path / "out.tif"
     with pytest.raises(KeyboardInterrupt):
         predict_geotiff(predictor, *pair, out, progress=stop_after(2))
-    with pytest.raises(CimnetError, match=r"another checkpoint \(a model without file and weights.*give --overwrite"):
+    with pytest.raises(CimnetError, match=r"settings: checkpoint \(a model without file and weights.*give --overwrite"):
         predict_geotiff(predictor, *pair, out)
     begun: list[int] = []
     predict_geotiff(predictor, *pair, out, overwrite=True, progress=lambda done, total: begun.append(done))

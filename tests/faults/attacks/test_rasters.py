@@ -271,7 +271,7 @@ def test_a_changed_file_beside_a_raster_is_another_task(tmp_path: Path, suffix: 
         predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif", progress=stop)
     content_ = beside.read_bytes()
     beside.write_bytes(content_.replace(b"7", b"8") if suffix == ".tif.aux.xml" else content_ + b"\n")
-    with pytest.raises(CimnetError, match="another RGB sources"):
+    with pytest.raises(CimnetError, match="settings: RGB sources"):
         predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif")
 
 
@@ -306,7 +306,7 @@ def test_a_changed_source_of_a_vrt_is_another_task(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif", progress=stop)
     write(part, 255 - RGB)
-    with pytest.raises(CimnetError, match="another RGB sources"):
+    with pytest.raises(CimnetError, match="settings: RGB sources"):
         predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif")
     predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif", overwrite=True)
     predict_geotiff(make_predictor(), part, thermal, tmp_path / "plain.tif")

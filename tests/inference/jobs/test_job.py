@@ -165,13 +165,13 @@ def test_outputs_made_otherwise_are_not_gone_on_with(trained: Trained, alarming:
     before = content(out)
     with pytest.raises(
         CimnetError,
-        match=r"prediction\.json: made with another checkpoint \(.*\); resume with the same, or choose another --out",
+        match=r"prediction\.json: made with other settings: checkpoint \(.*\); resume with the same, or choose another",
     ):
         predict_job(_job(alarming, root, out, resume=True))
     other = _job(trained.folder, make_folder(tmp_path / "other", 3), out, resume=True)
-    with pytest.raises(CimnetError, match=r"made with another rgb.*, thermal.*; resume"):
+    with pytest.raises(CimnetError, match=r"made with other settings: rgb.*, thermal.*; resume"):
         predict_job(other)
-    with pytest.raises(CimnetError, match=r"with another flip \(False then, True now\); "):
+    with pytest.raises(CimnetError, match=r"with other settings: flip \(False then, True now\); "):
         predict_job(_job(trained.folder, root, out, settings={"flip": True}, resume=True))
     assert content(out) == before
     with pytest.raises(CimnetError, match=r"000\.png: exists; choose another --out, .*--resume"):
