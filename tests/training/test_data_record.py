@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_exchanged_class_names_are_refused_whatever_is_said(root: Path, run: Pat
     text = path.read_text()
     path.write_text(text.replace(first, "@").replace(second, first).replace("@", second))
     for said in (False, True):
-        with pytest.raises(ConfigError, match=r"data\.json: made with another classes \(.* then, .* now\)"):
+        with pytest.raises(ConfigError, match=r"data\.json: made with other settings: classes \(.* then, .* now\)"):
             check_record(run, record(root), said)
 
 
@@ -110,21 +111,21 @@ def test_another_thermal_type_is_refused(root: Path, run: Path) -> None:
         with Image.open(path) as image:
             values = np.asarray(image).astype(np.uint16) * 257
         Image.fromarray(values).save(path)
-    with pytest.raises(ConfigError, match=r"another thermal_dtype \(uint8 then, uint16 now\)"):
+    with pytest.raises(ConfigError, match=r"settings: thermal_dtype \(uint8 then, uint16 now\)"):
         check_record(run, record(root), True)
 
 
 def test_another_thermal_range_is_refused(root: Path, run: Path) -> None:
     with (root / "classes.yaml").open("a") as file:
         file.write("thermal_range: [10, 200]\n")
-    with pytest.raises(ConfigError, match="another scaling"):
+    with pytest.raises(ConfigError, match="settings: scaling"):
         check_record(run, record(root), True)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"train": 3}'])
 def test_a_damaged_record_is_named(root: Path, run: Path, text: str) -> None:
     (run / FILE).write_text(text)
-    with pytest.raises(ConfigError, match=r"data\.json: (does not say|made with another classes)"):
+    with pytest.raises(ConfigError, match=r"data\.json: (does not say|made with other settings: classes)"):
         check_record(run, record(root), True)
 
 
@@ -162,3 +163,10 @@ def test_a_best_model_that_is_gone_is_chosen_again(root: Path, tmp_path: Path, p
     )
     with pytest.warns(UserWarning, match=r"best\.safetensors is missing"):
         assert train(longer, folder, resume=True).is_file()
+
+
+def test_changed_data_without_resume_is_refused(cli: Callable[..., Any], tmp_path: Path) -> None:
+    ran = cli("train", "scenes", "--changed-data", "--out", tmp_path / "run")
+    assert ran.code != 0
+    assert "--changed-data: is for a run that is resumed; add --resume" in ran.err
+    assert not (tmp_path / "run").exists()

@@ -53,7 +53,8 @@ def train(
         recipe: from :func:`cimnet.load_recipe`.
         out: run folder for checkpoints, curves and the report; new or empty unless ``resume``.
         resume: whether to continue the run in ``out`` from its newest state; without a state it starts.
-        changed_data: whether to resume although pairs were added, removed or changed since the run started.
+        changed_data: whether to resume although pairs were added, removed or changed since the run started. Needs
+            ``resume``.
         report: called after each optimiser step with a dictionary: epoch, step, steps (of the whole run), loss,
             cross_entropy, mutual_information (nats), lambda, gradient_norm and rate (the learning rate); after each
             evaluation also miou (0..1).
@@ -68,6 +69,8 @@ def train(
             or the loss left its bounds.
         Stopped: a signal ended the run; everything is saved, and ``resume`` continues it.
     """
+    if changed_data and not resume:
+        raise ConfigError("--changed-data: is for a run that is resumed; add --resume, or leave it out")
     require_trackers(recipe.training.trackers)
     accelerator = create_accelerator(recipe)
     train_set, val_set = open_splits(recipe, accelerator.num_processes)

@@ -130,6 +130,12 @@ def test_other_requests(predictor: Predictor) -> None:
             told(await client.post("/predict", content=b"--x--\r\n", headers=FORM), 422, "both missing")
             told(await client.post("/predict", files={"rgb": (None, "text")}), 422, "rgb: is text")
             told(await client.post("/predict?format=gif", files=pair(0).files), 422, "format", "overlay")
+            answer = await client.post("/predict?fmt=json", files=pair(0).files)
+            told(answer, 422, "unknown parameter 'fmt'", "there is format")
+            answer = await client.post("/predict?format=png&format=json", files=pair(0).files)
+            told(answer, 422, "format: given twice")
+            for path in ("/health", "/metrics"):
+                told(await client.get(f"{path}?x="), 422, "unknown parameter 'x'", f"{path} has none")
             told(await client.get("/predict"), 405, "POST to /predict")
             told(await client.get("/nothing"), 404, "GET /health")
             for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):

@@ -24,6 +24,22 @@ _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,100}")
 _IN_MEMORY, _CHUNK = 1 << 20, 1 << 16
 
 
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse parameters of the address that the route does not have, or that are given twice.
+
+    Raises:
+        Failure: 422, naming the parameter.
+    """
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in known:
+            there = f"there is {', '.join(known)}" if known else f"{request.url.path} has none"
+            raise Failure(422, f"unknown parameter {name[:50]!r}", there)
+        if given.count(name) > 1:
+            raise Failure(422, f"{name}: given twice", "give it once")
+
+
 async def receive_uploads(request: Request, max_bytes: int, pool: Executor) -> dict[str, UploadFile]:
     """The files ``rgb`` and ``thermal`` of a form, or the one that is there. Up to 1 MB of each is in memory, the
     rest in unnamed temporary files.

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from cimnet.deploy.serve.answers import Format, encode
 from cimnet.deploy.serve.batcher import Batcher, Job
 from cimnet.deploy.serve.failures import CLIENT_GONE, Failure, add_handlers, busy
-from cimnet.deploy.serve.forms import receive_uploads
+from cimnet.deploy.serve.forms import receive_uploads, refuse_unknown_parameters
 from cimnet.deploy.serve.image_parts import decode
 from cimnet.deploy.serve.one_length import RefuseTwoLengths
 from cimnet.deploy.serve.options import ServeOptions
@@ -57,7 +57,12 @@ def create_app(predictor: Predictor, options: ServeOptions | None = None) -> Fas
     """
     service = Service(predictor, options or ServeOptions())
     app = FastAPI(
-        title="cimnet", version=__version__, lifespan=service.lifespan, docs_url=None, redoc_url=None
+        title="cimnet",
+        version=__version__,
+        lifespan=service.lifespan,
+        dependencies=[Depends(refuse_unknown_parameters)],
+        docs_url=None,
+        redoc_url=None,
     )  # the pages of docs_url load scripts from elsewhere
     app.add_middleware(CountRequests, metrics=service.metrics)
     if service.options.allow_origins:  # no credentials: the server knows none
