@@ -101,6 +101,10 @@ def export(
 
 
 def _report(out: Path, size: int, parity: Parity) -> None:
+    from cimnet.deploy.export.parity import LEAST
+
     error = "" if parity.error is None else f", logits differ by {parity.error:.2g} at most"
     equal = f"{100 * parity.equal:.3f} % of the pixels of a random pair agree with the model"
     say(f"{out} ({size / 1e6:.1f} MB): {equal}{error}")
+    if parity.equal < LEAST:
+        say(f"less than {100 * LEAST:g} %: score it with `cimnet eval FILE DATASET` before you use it", "yellow")

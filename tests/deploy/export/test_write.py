@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +47,15 @@ def test_the_command_refuses_what_it_cannot_tell(tmp_path: Path) -> None:
         cli_export.export(tmp_path, tmp_path / "model.tflite")
     with pytest.raises(ConfigError, match="exclude each other"):
         cli_export.export(tmp_path, tmp_path / "model.xml", bf16=True, int8=True)
+
+
+@pytest.mark.parametrize(("equal", "warned"), [(0.9991, False), (0.97, True)])
+def test_reduced_precision_that_changes_many_pixels_is_said(
+    cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, equal: float, warned: bool
+) -> None:
+    monkeypatch.setattr(write, "export", lambda *_, **__: Parity(None, equal))
+    ran = cli("export", tmp_path, "--out", tmp_path / "a.onnx", "--fp16")
+    assert ("less than 99.9 %: score it with `cimnet eval FILE DATASET`" in ran.out) == warned
 
 
 def test_a_name_that_is_a_folder(tmp_path: Path) -> None:
