@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -185,6 +185,17 @@ def test_sizes_that_differ_are_named_with_their_files(predictor: Predictor, tmp_
     Image.fromarray(GREY[:4]).save(tmp_path / "b.png")
     with pytest.raises(DataError, match=r"b\.png is 8x4 but .*a\.png is 8x8; register and resample"):
         predictor.predict(tmp_path / "a.png", tmp_path / "b.png")
+
+
+def test_what_an_exported_model_cannot_do_names_its_file(predictor: Predictor) -> None:
+    class Exported:
+        path = Path("m.onnx")
+
+    exported = Predictor(cast("Any", Exported()), predictor.info, predictor.device)
+    with pytest.raises(CheckpointError, match=r"^m\.onnx: an exported model, .*calibrated, explained.*\.safetensors"):
+        _ = exported.network
+    with pytest.raises(CheckpointError, match=r"^m\.onnx: an exported model, it raises no alarms; .*\.safetensors"):
+        exported.alarm_model()
 
 
 def test_attributes(predictor: Predictor, trained: Trained) -> None:

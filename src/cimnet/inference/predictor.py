@@ -70,7 +70,7 @@ class Predictor:
             CheckpointError: the model is an exported one, whose weights cannot be reached.
         """
         if not isinstance(self.model, RGBTModel):
-            raise CheckpointError("this needs the checkpoint (.safetensors), not a model exported from it")
+            raise self._exported("its weights cannot be calibrated, explained, exported or published")
         return self.model
 
     @property
@@ -309,10 +309,16 @@ class Predictor:
             CheckpointError: the checkpoint has no alarm, or one of another version, or the model is an exported one.
         """
         if not isinstance(self.model, RGBTModel):
-            raise CheckpointError("an exported model raises no alarms; use the checkpoint it was made from")
+            raise self._exported("it raises no alarms")
         if self.info.alarm is None:
             raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
         return AlarmModel.from_dict(self.info.alarm, self.info.second.name)
+
+    def _exported(self, lack: str) -> CheckpointError:
+        name = getattr(self.model, "path", type(self.model).__name__)
+        return CheckpointError(
+            f"{name}: an exported model, {lack}; give the checkpoint (.safetensors) it was made from"
+        )
 
     def save(self, folder: str | Path, small: bool = False) -> None:
         """Write a folder to share: weights, JSON, model card. ``cimnet.load(folder)`` opens it.

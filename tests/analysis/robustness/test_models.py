@@ -12,6 +12,8 @@ from cimnet.analysis.robustness import Condition, measure_robustness
 from cimnet.data import open_dataset
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.inference import load
+from cimnet.inference.backends.details import Details
+from cimnet.inference.backends.runtime import ExportedModel
 
 from .conftest import by_value
 
@@ -67,8 +69,18 @@ def test_a_checkpoint(trained, tmp_path) -> None:
     dataset = load(trained.folder, "cpu").open_dataset(trained.root, "test")
     report = measure_robustness(trained.folder, dataset, tmp_path / "out", conditions=[], device="cpu")
     assert report.facts.model == trained.folder.name
-    with pytest.raises(ConfigError, match=r"another model \(sha256 .* then, .* now\)"):
+    with pytest.raises(ConfigError, match=r"settings: model \(sha256 .* then, .* now\)"):
         measure_robustness(by_value, dataset, tmp_path / "out", conditions=[], name="x")
+
+
+def test_a_file_of_class_ids_is_refused_before_anything_is_written(trained, tmp_path) -> None:
+    opened = load(trained.folder, "cpu")
+    dataset = opened.open_dataset(trained.root, "test")
+    details = Details.of(opened.network, True, True, "float32")
+    opened.model = ExportedModel(tmp_path / "ids.onnx", lambda rgb, thermal: rgb[:, 0].long(), details)
+    with pytest.raises(CheckpointError, match=r"ids\.onnx: exported with --argmax.*--logits"):
+        measure_robustness(trained.folder, dataset, tmp_path / "out", conditions=[], opened=opened)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_and_a_set_opened_in_another_way(trained, tmp_path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cimnet.data import RGBTDataset
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor, load
+from cimnet.inference.backends.runtime import ExportedModel
 from cimnet.inference.settings import choose_device
 from cimnet.models.base import class_ids
 from cimnet.utils.numbers import pluralize
@@ -78,7 +79,7 @@ def open_model(
         opened: the checkpoint, where the caller has loaded it already; it is not loaded again.
 
     Raises:
-        CheckpointError: the checkpoint cannot be used.
+        CheckpointError: the checkpoint cannot be used, or is an exported file that gives class ids only.
         ConfigError: there is no such device, or the data set was opened with other classes or another thermal scaling
             than the checkpoint's.
     """
@@ -87,6 +88,8 @@ def open_model(
             device = next((p.device for p in model.parameters()), None) if isinstance(model, nn.Module) else None
         return ModelUnderTest(model, dataset.classes, choose_device(device or "cpu"))
     predictor = opened or load(model, device, trust=trust)
+    if isinstance(predictor.model, ExportedModel):
+        predictor.model.require_logits()  # before anything is written
     if tuple(dataset.classes) != predictor.classes:
         raise ConfigError(
             f"{model}: has the classes {', '.join(predictor.classes)}, but {dataset.root} was opened with "

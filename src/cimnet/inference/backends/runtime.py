@@ -74,12 +74,20 @@ class ExportedModel:
         Raises:
             CheckpointError: the file gives class ids only.
         """
+        self.require_logits()
+        return Output(self._call(rgb, thermal))
+
+    def require_logits(self) -> None:
+        """Refuse a file that gives class ids only.
+
+        Raises:
+            CheckpointError: it does.
+        """
         if self.details.argmax:
             raise CheckpointError(
                 f"{self.path}: exported with --argmax, it gives class ids and no logits or probabilities; "
                 "export it again with --logits"
             )
-        return Output(self._call(rgb, thermal))
 
     def predict(self, rgb: Tensor, thermal: Tensor, /) -> Tensor:
         """The same images to class ids (B, H, W), int64."""
