@@ -70,7 +70,7 @@ class Predictor:
             CheckpointError: the model is an exported one, whose weights cannot be reached.
         """
         if not isinstance(self.model, RGBTModel):
-            raise self._exported("its weights cannot be calibrated, explained, exported or published")
+            raise self._exported("whose weights cannot be reached")
         return self.model
 
     @property
@@ -309,7 +309,7 @@ class Predictor:
             CheckpointError: the checkpoint has no alarm, or one of another version, or the model is an exported one.
         """
         if not isinstance(self.model, RGBTModel):
-            raise self._exported("it raises no alarms")
+            raise self._exported("which raises no alarms")
         if self.info.alarm is None:
             raise CheckpointError("the checkpoint has no alarm; run `cimnet calibrate CHECKPOINT DATASET` first")
         return AlarmModel.from_dict(self.info.alarm, self.info.second.name)

@@ -437,5 +437,5 @@ def test_an_exported_model_is_scored_and_not_counted(
     reproduce("table5", kust4k, tmp_path, checkpoints=[model])
     reproduce("table4", kust4k, tmp_path, checkpoints=[model])
     monkeypatch.setattr("cimnet.analysis.reproduce.score", lambda *_: pytest.fail("scored first"))
-    with pytest.raises(CimnetError, match="needs the checkpoint"):
+    with pytest.raises(CimnetError, match="whose weights cannot be reached; give the checkpoint"):
         reproduce("table2", kust4k, tmp_path, checkpoints=[model])
