@@ -20,6 +20,7 @@ from cimnet.errors import CimnetError, DataError
 from cimnet.registration import align_pair
 from cimnet.registration.mapping import Mapping
 from cimnet.registration.matrices import warp
+from tests.fakes import flir
 from tests.fakes.layouts import make_folder, make_mfnet
 from tests.fakes.matrices import invert
 from tests.registration.test_bands import banded_pair
@@ -95,6 +96,83 @@ def test_arrays_of_temperatures_stay_arrays(tmp_path: Path) -> None:
     register_dataset(root, tmp_path / "out", mapping=SHIFT)
     after = np.load(tmp_path / "out" / "thermal" / "000.npy")
     np.testing.assert_allclose(after[:-2, :-3], values[2:, 3:], rtol=1e-5)
+
+
+def kelvin_folder(root: Path) -> Path:
+    """Float TIFFs of 273.15 K and more that say their unit, with missing pixels of 1e4 below zero, in a data set of
+    degrees Celsius."""
+    make_folder(root, bit_depth=16)
+    for path in (root / "thermal").iterdir():
+        kelvin = (np.asarray(Image.open(path)).astype(np.float32) - 18000) / 100 + np.float32(273.15)
+        kelvin[10:14, 20:26] = -9999
+        path.unlink()
+        item = '<GDALMetadata><Item name="UNITTYPE" sample="0" role="unittype">K</Item></GDALMetadata>'
+        Image.fromarray(kelvin).save(path.with_suffix(".tif"), tiffinfo={42112: item, 42113: "-9999"})
+    with (root / "classes.yaml").open("a") as file:
+        file.write("thermal_range: {kind: kelvin, low: 273.15, high: 313.15, unit: celsius}\n")
+    return root
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_units_and_missing_pixels_of_thermal_files_stay(tmp_path: Path, crop: bool) -> None:
+    root = kelvin_folder(tmp_path / "a")
+    register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=crop)
+    before, after = open_dataset(root, "train"), open_dataset(tmp_path / "out", "train")
+    a, b = before.arrays(0).thermal, after.arrays(0).thermal
+    assert np.ma.getmaskarray(a).sum() == 24
+    np.testing.assert_array_equal(np.ma.getmaskarray(b)[:30, :37], np.ma.getmaskarray(a)[2:, 3:])
+    np.testing.assert_allclose(np.ma.getdata(b)[:30, :37], np.ma.getdata(a)[2:, 3:], atol=1e-3)
+    values = after[0].thermal[0, :30, :37]
+    torch.testing.assert_close(values, before[0].thermal[0, 2:, 3:], atol=1e-4, rtol=0)
+    assert 0.1 < float(values.mean()) < 0.9
+    assert float(values[8, 17]) == 0
+
+
+def test_flir_files_stay_kelvin(tmp_path: Path) -> None:
+    pytest.importorskip("flyr")
+    root = make_folder(tmp_path / "a", ext="jpg")
+    kelvin = np.linspace(280.0, 300.0, 32 * 40).reshape(32, 40)
+    for path in (root / "thermal").iterdir():
+        flir.write_flir(path, flir.to_raw(kelvin))
+    with (root / "classes.yaml").open("a") as file:
+        file.write("thermal_range: {kind: kelvin, low: 273.15, high: 313.15, unit: celsius}\n")
+    register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    after = open_dataset(tmp_path / "out", "train").arrays(0).thermal
+    np.testing.assert_allclose(after[:-2, :-3], kelvin[2:, 3:] - 273.15, atol=0.05)
+
+
+def test_masks_beside_files_stay(tmp_path: Path) -> None:
+    """Of RGB images, which are black there, as of 8-bit thermal images."""
+    root = make_folder(tmp_path / "a")
+    mask = np.full((32, 40), 255, np.uint8)
+    mask[10:14, 20:26] = 0
+    for path in [*(root / "rgb").iterdir(), *(root / "thermal").iterdir()]:
+        Image.fromarray(mask).save(path.with_name(f"{path.name}.msk"), "TIFF")
+    register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    before, after = (open_dataset(folder, "train").arrays(0) for folder in (root, tmp_path / "out"))
+    np.testing.assert_array_equal(after.rgb, before.rgb)
+    assert not after.rgb[10:14, 20:26].any()
+    np.testing.assert_array_equal(np.ma.getmaskarray(after.thermal)[:-2, :-3], mask[2:, 3:] == 0)
+    assert after.thermal.dtype == np.uint8
+
+
+def test_missing_pixels_of_four_channel_files_are_refused(tmp_path: Path) -> None:
+    root = make_mfnet(tmp_path / "a")
+    mask = np.zeros((32, 40), np.uint8)
+    mask[:, 4:] = 255
+    Image.fromarray(mask).save(root / "images" / "00000D.png.msk", "TIFF")
+    with pytest.raises(DataError, match=r"00000D\.png: missing pixels, which the 4-channel files .* data convert"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT)
+
+
+def test_labels_with_nodata_are_not_cropped(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    path = root / "labels" / "000.png"
+    Image.open(path).save(path.with_suffix(".tif"), tiffinfo={42113: "77"})
+    path.unlink()
+    register_dataset(root, tmp_path / "whole", mapping=SHIFT)
+    with pytest.raises(DataError, match=r"000\.tif: a label with a nodata value"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
 
 
 def test_four_channel_files(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from cimnet.data.io.open_image import image_size, opened, upright
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.readers import read_label, read_rgb
 from cimnet.data.io.second_modality import THERMAL
-from cimnet.data.io.thermal_files import Wanted, read_pair, thermal_size
+from cimnet.data.io.thermal_files import Wanted, read_pair, thermal_size, thermal_unit
 from cimnet.data.io.thermal_scaling import Counts
+from cimnet.data.io.write_images import copy_image, write_thermal
 from cimnet.errors import DataError
 from cimnet.registration.bands import BandOffset, band_offsets
 from cimnet.registration.estimate import Alignment, align_pair, align_prepared
@@ -177,7 +178,7 @@ def _write(
     part: Path, root: Path, index: FileIndex, name: str, mapping: Mapping, box: Box | None, wanted: Wanted
 ) -> None:
     """A pair with its label: thermal warped, everything cropped to the box."""
-    rgb, counts = _read(index, name, wanted)
+    rgb, counts = _decode(index, name, wanted)
     try:
         thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
     except DataError as error:
@@ -186,15 +187,16 @@ def _write(
     if name in index.labels.files:
         _copy(index.labels.files[name], root, part, box, _crop_label)
     if index.thermal is None:
+        if np.ma.is_masked(thermal):
+            raise DataError(
+                f"{index.rgb.files[name]}: missing pixels, which the 4-channel files of a registered copy cannot mark; "
+                "`cimnet data convert` to the layout folder first"
+            )
         Image.fromarray(np.dstack([rgb, thermal])[area]).save(_target(index.rgb.files[name], root, part))
         return
     _copy(index.rgb.files[name], root, part, box, _crop_rgb)
-    path = _target(index.thermal.files[name], root, part)
-    if path.suffix.lower() == ".npy":
-        np.save(path, thermal[area])
-    else:  # JPEG cannot hold the values as they are
-        kept = thermal.astype(np.int32) if thermal.dtype == np.int16 else thermal  # PNG has no values below zero
-        Image.fromarray(kept[area]).save(path.with_suffix(".tiff" if kept.dtype.kind in "fi" else ".png"))
+    unit = thermal_unit(index.thermal.files[name], wanted)
+    write_thermal(_target(index.thermal.files[name], root, part), thermal[area], unit)
 
 
 def _target(path: Path, root: Path, part: Path) -> Path:
@@ -207,7 +209,7 @@ def _copy(path: Path, root: Path, part: Path, box: Box | None, crop: Callable[[P
     """Copy an image, or write its pixels within the box as PNG."""
     target = _target(path, root, part)
     if box is None:
-        shutil.copyfile(path, target)
+        copy_image(path, target)
     else:
         crop(path, box).save(target.with_suffix(".png"))
 
@@ -220,7 +222,12 @@ def _crop_rgb(path: Path, box: Box) -> Image.Image:
 def _crop_label(path: Path, box: Box) -> Image.Image:
     """A label as it is kept: ids of any depth, with their palette, or colours."""
     with opened(path) as image:
-        if facts_of(image, path).white_is_zero:  # ids as stored, not as shown
+        facts = facts_of(image, path)
+        if facts.nodata is not None:
+            raise DataError(
+                f"{path}: a label with a nodata value, which is lost when it is cropped; `cimnet data convert` first"
+            )
+        if facts.white_is_zero:  # ids as stored, not as shown
             return Image.fromarray(read_label(path)[box[0] : box[1], box[2] : box[3]])
         top, bottom, left, right = box
         part = upright(image).crop((left, top, right, bottom))
@@ -271,8 +278,13 @@ def _names(index: FileIndex) -> list[str]:
     return names
 
 
-def _read(index: FileIndex, name: str, wanted: Wanted) -> tuple[npt.NDArray[np.uint8], Counts]:
+def _decode(index: FileIndex, name: str, wanted: Wanted) -> tuple[npt.NDArray[np.uint8], Counts]:
     rgb = index.rgb.files[name]
-    image, counts = read_pair(rgb, index.thermal.files[name] if index.thermal else rgb, wanted)
+    return read_pair(rgb, index.thermal.files[name] if index.thermal else rgb, wanted)
+
+
+def _read(index: FileIndex, name: str, wanted: Wanted) -> tuple[npt.NDArray[np.uint8], Counts]:
+    """A pair as it is compared."""
+    image, counts = _decode(index, name, wanted)
     plain: Any = np.ma.getdata(counts)  # of the same type; under its mask lie the nearest values
     return image, plain

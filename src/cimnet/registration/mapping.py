@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ import torch
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.matrices import Matrix, sample, warp
+
+_ROUNDING = 0.01
+"""Share of a missing pixel in a value up to which it is taken for rounding of positions."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,15 @@ class Mapping:
     def apply(self, thermal: Counts, size: tuple[int, int]) -> tuple[Counts, npt.NDArray[np.bool_]]:
         """Bring the thermal image into the frame of an RGB image (height, width). Returns the image, of the same type,
         and a mask of where it has values. Elsewhere its nearest value is repeated (zeros would widen the range of
-        16-bit and float images).
+        16-bit and float images). What is made from a missing pixel is missing, too.
 
         Raises:
             DataError: positions for another size.
         """
-        values = torch.from_numpy(thermal.astype(np.float32))[None, None]
+        plain: Any = np.ma.getdata(thermal)
+        missing = np.ma.getmaskarray(thermal) if np.ma.is_masked(thermal) else None
+        parts = [plain] if missing is None else [plain, missing]
+        values = torch.from_numpy(np.stack(parts).astype(np.float32))[None]
         if self.positions is None:
             assert self.matrix is not None
             moved, inside = warp(values, self.matrix, size, edge=True)
@@ -38,5 +45,8 @@ class Mapping:
         else:
             u, v = (torch.from_numpy(self.positions[..., axis].astype(np.float32)) for axis in (0, 1))
             moved, inside = sample(values, u, v, edge=True)
-        array = moved[0, 0].numpy()
-        return array if thermal.dtype == np.float32 else np.rint(array).astype(thermal.dtype), inside.numpy()
+        array: Any = moved[0, 0].numpy()
+        array = array if thermal.dtype == np.float32 else np.rint(array).astype(thermal.dtype)
+        if missing is not None:
+            array = np.ma.MaskedArray(array, moved[0, 1].numpy() > _ROUNDING)
+        return array, inside.numpy()

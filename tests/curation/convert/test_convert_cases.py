@@ -13,6 +13,7 @@ from PIL import Image
 
 from cimnet.curation.convert import _reader, convert
 from cimnet.data import LAYOUTS, open_dataset
+from cimnet.data.io.thermal_files import thermal_unit
 from cimnet.errors import CimnetError, DataError
 from tests.fakes import layouts as fakes
 from tests.fakes.killer import deadly
@@ -237,3 +238,47 @@ def test_white_thermal_cannot_be_a_fourth_channel(tmp_path: Path) -> None:
     save_array(source / "thermal" / "004.png", np.full((HEIGHT, WIDTH), 255, np.uint8))
     with pytest.raises(DataError, match=r"004.png: thermal values of 255 everywhere would be read as opacity"):
         convert(source, tmp_path / "x", "mfnet", class_map={"background": "unlabelled"})
+
+
+def test_missing_pixels_and_units_stay_where_files_are_written_anew(tmp_path: Path) -> None:
+    source = fakes.make_folder(tmp_path / "source")
+    for path in sorted((source / "thermal").iterdir()):
+        path.unlink()
+        counts = np.random.default_rng(int(path.stem)).integers(-900, 3000, (HEIGHT, WIDTH)).astype(np.int32)
+        counts[10:14, 20:26] = -9999
+        item = '<GDALMetadata><Item name="UNITTYPE" sample="0" role="unittype">cK</Item></GDALMetadata>'
+        Image.fromarray(counts).save(path.with_suffix(".tif"), tiffinfo={42112: item, 42113: "-9999"})
+    names = ", ".join(fakes.CLASSES)
+    (source / "classes.yaml").write_text(f"classes: [{names}]\nthermal_range: [-1000, 3000]\nborder: 2\n")
+    before = open_dataset(source, "all")
+    after = open_dataset(convert(source, tmp_path / "there", "folder"), "all")
+    assert_same(before, after)
+    assert np.ma.getmaskarray(after.arrays(0).thermal).sum() == 24
+    assert thermal_unit(tmp_path / "there" / "thermal" / "000.tiff") == "centikelvin"
+
+
+def test_files_beside_images_are_copied_with_them(tmp_path: Path) -> None:
+    source = fakes.make_folder(tmp_path / "source")
+    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    mask[10:14, 20:26] = 0
+    for folder in ("rgb", "thermal"):
+        Image.fromarray(mask).save(source / folder / "000.png.msk", "TIFF")
+    before = open_dataset(source, "all")
+    after = open_dataset(convert(source, tmp_path / "there", "folder"), "all")
+    assert_same(before, after)
+    assert np.ma.getmaskarray(after.arrays(0).thermal).sum() == 24
+    (source / "classes.yaml").write_text(yaml.safe_dump({"classes": list(LAYOUTS["mfnet"].info.classes.names)}))
+    with pytest.raises(DataError, match=r"000\.png: missing pixels, which the 4-channel files of mfnet cannot mark"):
+        convert(source, tmp_path / "mfnet", "mfnet")
+
+
+def test_one_file_for_both_images_in_a_list_of_pairs(tmp_path: Path) -> None:
+    source = fakes.make_mfnet(tmp_path / "source")
+    name = "00000D"
+    (source / "pairs.csv").write_text(
+        f"rgb,thermal,label,name\nimages/{name}.png,images/{name}.png,labels/{name}.png,a\n"
+    )
+    (source / "classes.yaml").write_text(yaml.safe_dump({"classes": list(LAYOUTS["mfnet"].info.classes.names)}))
+    before = open_dataset(source, "all")
+    after = open_dataset(convert(source, tmp_path / "there", "folder", splits=["all"]), "all")
+    assert_same(before, after)

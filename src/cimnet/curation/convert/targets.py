@@ -23,7 +23,7 @@ COLORS = "colors"
 PANOPTIC = "coco_panoptic"
 IGNORE = "ignore"
 
-_ALL_DEPTHS = ("uint8", "uint16", "float32")
+_ALL_DEPTHS = ("uint8", "uint16", "int16", "float32")
 _DEPTHS = {
     **dict.fromkeys(("mfnet", "kust4k", "msrs", "pst900", "fmb"), ("uint8",)),
     **dict.fromkeys(("pst900_raw", "cart"), ("uint16",)),

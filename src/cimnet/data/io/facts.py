@@ -26,6 +26,8 @@ Georeference = Literal["", "affine", "gcps", "rpc"]
 _SIGNS: dict[int, Sign] = {1: "unsigned", 2: "signed", 3: "float"}
 _ALPHAS: dict[int, Alpha] = {0: "unspecified", 1: "associated", 2: "unassociated"}
 _COLOUR_BANDS = {2: 3, 5: 4, 6: 3, 8: 3}  # by photometric interpretation; others have one
+SIDE_FILES = (".msk", ".aux.xml")
+"""Endings of the files that GDAL writes beside an image and that `read_facts` reads."""
 _START = 1 << 16  # bytes in which a JPEG 2000 codestream tells its depth, and a WebP its kind
 
 
@@ -198,7 +200,7 @@ def _number(text: str) -> float | None:
 
 def _sidecar(path: Path) -> dict[str, Any]:
     """Read the files beside it: the mask FILE.msk, and nodata, scale, offset and unit of band 1 in FILE.aux.xml."""
-    mask, beside = path.with_name(f"{path.name}.msk"), path.with_name(f"{path.name}.aux.xml")
+    mask, beside = (path.with_name(path.name + ending) for ending in SIDE_FILES)
     found: dict[str, Any] = {"mask": mask} if is_there(mask) else {}
     try:
         with beside.open("rb") as file:

@@ -92,6 +92,23 @@ def read_thermal_counts(path: Path, wanted: Wanted | None = None) -> Counts:
     return _counts(pixels, wanted, path)
 
 
+def thermal_unit(path: Path, wanted: Wanted | None = None) -> str | None:
+    """The unit of the values that `read_thermal_counts` returns, where the file says one; None where it says none.
+
+    Raises:
+        DataError: not an image.
+    """
+    wanted = wanted or Wanted()
+    if path.suffix.lower() == ".npy":
+        return None
+    if (numbers := _numbers(wanted, path)) is not None:
+        unit = _decode_bands(path, numbers, chosen=True)[0].unit
+    else:
+        with opened(path) as image:
+            unit = _facts(image, path, wanted).unit
+    return unit if unit is None or wanted.unit is None else wanted.unit
+
+
 def read_pair(rgb: Path, thermal: Path, wanted: Wanted | None = None) -> tuple[npt.NDArray[np.uint8], Counts]:
     """RGB (H, W, 3) uint8 and raw thermal values (H, W) or (H, W, C) of two files, or of one 4-channel file given
     twice.
@@ -158,12 +175,10 @@ def _decode(path: Path, wanted: Wanted) -> tuple[FileFacts, Pixels]:
     if (numbers := _numbers(wanted, path)) is not None:
         return _decode_bands(path, numbers, chosen=wanted.bands is not None and wanted.bands.thermal is not None)
     with opened(path) as image:
-        facts = facts_of(image, path)
-        if wanted.bands is not None and wanted.bands.picture:
-            facts = replace(facts, maker="")
+        facts = _facts(image, path, wanted)
         refuse_by_rules(facts, "thermal")
         if facts.maker.startswith("FLIR"):
-            return replace(facts, unit="kelvin"), Pixels(read_kelvin(path))
+            return facts, Pixels(read_kelvin(path))
         if image.mode == "1":
             raise DataError(f"{path}: a 1-bit image holds two values only; save thermal images with 8 or 16 bits")
         picture = upright(image)
@@ -171,6 +186,14 @@ def _decode(path: Path, wanted: Wanted) -> tuple[FileFacts, Pixels]:
         values = _one_channel(picture, facts, wanted)
     pixels = Pixels(values)
     return facts, pixels if clear is None else mark(pixels, clear)
+
+
+def _facts(image: Image.Image, path: Path, wanted: Wanted) -> FileFacts:
+    """The facts about an opened image: of the temperatures inside, unless its picture is wanted."""
+    facts = facts_of(image, path)
+    if wanted.bands is not None and wanted.bands.picture:
+        return replace(facts, maker="")
+    return replace(facts, unit="kelvin") if facts.maker.startswith("FLIR") else facts
 
 
 def _numbers(wanted: Wanted, path: Path) -> tuple[int, ...] | None:

@@ -31,6 +31,7 @@ _SPELLINGS = {
     "cdegc": "centicelsius", "c*100": "centicelsius", "degc*100": "centicelsius", "centidegc": "centicelsius",
     "ddegc": "decicelsius", "c*10": "decicelsius", "degc*10": "decicelsius", "decidegc": "decicelsius",
     "centidegree": "centicelsius", "centidegreecelsius": "centicelsius", "decidegreecelsius": "decicelsius",
+    "tlinear0.04": "tlinear_0.04", "tlinear0.4": "tlinear_0.4",
 }  # fmt: skip
 _TLINEAR = {0.04: "tlinear_0.04", 0.4: "tlinear_0.4", 0.01: "centikelvin", 0.1: "decikelvin"}
 
