@@ -193,6 +193,22 @@ def test_cropped_to_what_the_thermal_image_covers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.label, before.label[:-2, :-3])
 
 
+def test_boxes_do_not_fit_cropped_images(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    (root / "split.json").write_text('{"seed": 0}')
+    (root / "notes.json").write_text("not JSON")
+    boxes = {"images": [{"id": 1, "file_name": "000.png"}], "categories": [{"id": 1, "name": "car"}]}
+    boxes["annotations"] = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [8, 8, 9, 9]}]
+    (root / "boxes.json").write_text(json.dumps(boxes))
+    with pytest.raises(DataError, match=r"boxes\.json: .*not fit cropped images; .*`cimnet data label boxes`.*--crop"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
+    register_dataset(root, tmp_path / "whole", mapping=SHIFT)
+    assert (tmp_path / "whole" / "boxes.json").read_text() == (root / "boxes.json").read_text()
+    (root / "boxes.json").unlink()
+    register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
+    assert (tmp_path / "out" / "split.json").is_file()
+
+
 def test_positions_in_place_of_a_matrix(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "a")
     y, x = np.mgrid[:32, :40].astype(float)

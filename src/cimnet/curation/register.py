@@ -97,7 +97,8 @@ def register_dataset(
         progress: called with the number of finished pairs and the total.
 
     Raises:
-        DataError: nothing to register, images that cannot be read, or a matrix that cannot be estimated.
+        DataError: nothing to register, images that cannot be read, a matrix that cannot be estimated, or boxes in
+            COCO's JSON beside images that are to be cropped.
         CimnetError: `out` exists or cannot be written.
     """
     out = out.absolute()
@@ -109,6 +110,8 @@ def register_dataset(
         raise DataError(
             f"{root}: panoptic labels and images with a border cannot be cropped; `cimnet data convert` first"
         )
+    if crop:
+        _refuse_boxes(root)
     (THERMAL if file is None else file.second or THERMAL).require_one_channel(
         "cimnet data align", "align one channel with it, or resample the files with gdalwarp"
     )
@@ -131,6 +134,24 @@ def register_dataset(
             shutil.copyfile(path, part / path.relative_to(root))
         (part / "alignment.json").write_text(done.to_json(), encoding="utf-8")
     return done
+
+
+def _refuse_boxes(root: Path) -> None:
+    """Refuse COCO's JSON files, which would be copied with boxes and outlines that do not fit cropped images.
+
+    Raises:
+        DataError: naming the file.
+    """
+    for path in sorted(root.glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(content, dict) and "annotations" in content:
+            raise DataError(
+                f"{path}: its annotations would not fit cropped images; make labels of them first (`cimnet data label "
+                "boxes`) and move the file elsewhere, or leave --crop out"
+            )
 
 
 def _mappings(
