@@ -16,12 +16,12 @@ from PIL import Image
 from cimnet.curation.register import register_dataset
 from cimnet.data import open_dataset
 from cimnet.data.synthetic import render
-from cimnet.errors import CimnetError, DataError
+from cimnet.errors import CimnetError, DataError, DataWarning
 from cimnet.registration import align_pair
 from cimnet.registration.mapping import Mapping
 from cimnet.registration.matrices import warp
 from tests.fakes import flir
-from tests.fakes.layouts import make_folder, make_mfnet
+from tests.fakes.layouts import make_folder, make_kust4k, make_mfnet
 from tests.fakes.matrices import invert
 from tests.registration.test_bands import banded_pair
 
@@ -207,6 +207,17 @@ def test_boxes_do_not_fit_cropped_images(tmp_path: Path) -> None:
     (root / "boxes.json").unlink()
     register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=True)
     assert (tmp_path / "out" / "split.json").is_file()
+
+
+@pytest.mark.parametrize("folder", ["", "splits"])
+def test_the_list_of_weakly_aligned_pairs_is_left_out(tmp_path: Path, folder: str) -> None:
+    root = make_kust4k(tmp_path / "a")
+    (root / folder).mkdir(exist_ok=True)
+    (root / "weakly_aligned.txt").rename(root / folder / "weakly_aligned.txt")
+    with pytest.warns(DataWarning, match=r"weakly_aligned\.txt: left out, .* `cimnet data stats .*out --write-lists"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    flags = [set().union(*open_dataset(data, "train").flags) for data in (root, tmp_path / "out")]
+    assert flags == [{"rgb_broken", "thermal_broken", "weakly_aligned"}, {"rgb_broken", "thermal_broken"}]
 
 
 def test_positions_in_place_of_a_matrix(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from PIL import Image
 
 from cimnet.data import find_layout
 from cimnet.data.dataset_file import DatasetFile, read_dataset_file
+from cimnet.data.flags import FLAG_LISTS
 from cimnet.data.io.facts import facts_of
+from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import image_size, opened, upright
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.readers import read_label, read_rgb
@@ -90,7 +92,8 @@ def register_dataset(
 
     Args:
         root: folder in any layout; RGB and thermal images may differ in size.
-        out: new folder in the same layout, with the pairs, their labels, lists and classes, and `alignment.json`.
+        out: new folder in the same layout, with the pairs, their labels, lists and classes, and `alignment.json`. The
+            list of weakly aligned pairs is left out, with a `DataWarning`.
         mapping: from a calibration or points; None: one matrix is estimated from the images.
         per_pair: estimate each pair's own matrix; where that is unknown, the common one is used.
         crop: cut all images to the largest rectangle, common to all pairs, where the thermal images have values.
@@ -129,7 +132,14 @@ def register_dataset(
             _write(part, root, index, name, its, box, wanted)
             if progress is not None:
                 progress(number, len(mappings))
+        weak = f"{FLAG_LISTS['weakly_aligned']}.txt"
         for path in [path for pattern in _CARRIED for path in root.glob(pattern)]:
+            if path.name == weak:
+                notice(
+                    f"{path}: left out, because it lists pairs as they lay before; `cimnet data stats {out} "
+                    "--write-lists --sample 100000` lists those that are weakly aligned now"
+                )
+                continue
             (part / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, part / path.relative_to(root))
         (part / "alignment.json").write_text(done.to_json(), encoding="utf-8")
