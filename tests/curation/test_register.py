@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cimnet.curation.convert import convert
 from cimnet.curation.register import register_dataset
 from cimnet.data import open_dataset
 from cimnet.data.synthetic import render
@@ -218,6 +219,100 @@ def test_the_list_of_weakly_aligned_pairs_is_left_out(tmp_path: Path, folder: st
         register_dataset(root, tmp_path / "out", mapping=SHIFT)
     flags = [set().union(*open_dataset(data, "train").flags) for data in (root, tmp_path / "out")]
     assert flags == [{"rgb_broken", "thermal_broken", "weakly_aligned"}, {"rgb_broken", "thermal_broken"}]
+
+
+def list_pairs(root: Path, ext: str = "png") -> Path:
+    """A data set whose pairs stand in pairs.csv, in folders that no layout has; the split lists are gone."""
+    make_folder(root, ext=ext)
+    for name in ("rgb", "thermal", "labels"):
+        (root / name).rename(root / f"my {name}")
+    for path in root.glob("*.txt"):
+        path.unlink()
+    rows = [f"my rgb/{n:03d}.{ext},my thermal/{n:03d}.{ext},my labels/{n:03d}.png" for n in range(6)]
+    splits = ["train"] * 4 + ["test", ""]
+    lines = [f"{row},{split},drive/{n},x" for n, (row, split) in enumerate(zip(rows, splits, strict=True))]
+    lines[5] = f"{rows[5].rpartition(',')[0]},,,,"
+    (root / "pairs.csv").write_text("\n".join(["rgb,thermal,label,split,name,note", *lines]) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("ext", ["png", "jpg"])
+@pytest.mark.parametrize("crop", [False, True])
+def test_lists_of_pairs_name_the_files_of_the_copy(tmp_path: Path, ext: str, crop: bool) -> None:
+    root = list_pairs(tmp_path / "a", ext)
+    register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=crop)
+    for split in ("train", "test", "all"):
+        before, after = (open_dataset(d, split, require_labels=False) for d in (root, tmp_path / "out"))
+        assert before.ids == after.ids
+        for index in range(len(before)):
+            a, b = before.arrays(index), after.arrays(index)
+            np.testing.assert_array_equal(b.rgb[:30, :37], a.rgb[:30, :37])
+            np.testing.assert_array_equal(b.thermal[:30, :37], a.thermal[2:, 3:])
+            assert (a.label is None) == (b.label is None)
+            assert b.rgb.shape[:2] == ((30, 37) if crop else (32, 40))
+    assert before.ids[:2] == ["drive/0", "drive/1"]
+    assert before.ids[5].startswith("my rgb/005")
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_four_channel_files_in_a_list_of_pairs(tmp_path: Path, crop: bool) -> None:
+    root = make_mfnet(tmp_path / "a")
+    row = "images/{0}.png,./images/{0}.png,labels/{0}.png"
+    (root / "pairs.csv").write_text("\n".join(["rgb,thermal,label", *map(row.format, ("00000D", "00001N"))]) + "\n")
+    (root / "classes.yaml").write_text("classes: [a, b, c, d, e, f, g, h, i]\n")
+    register_dataset(root, tmp_path / "out", mapping=SHIFT, crop=crop)
+    before, after = (open_dataset(folder, "all").arrays(1) for folder in (root, tmp_path / "out"))
+    np.testing.assert_array_equal(after.rgb[:30, :37], before.rgb[:30, :37])
+    np.testing.assert_array_equal(after.thermal[:30, :37], before.thermal[2:, 3:])
+
+
+def test_files_that_the_copy_has_no_place_for_are_refused(tmp_path: Path) -> None:
+    root = list_pairs(tmp_path / "a", "jpg")
+    (root / "my thermal").rename(tmp_path / "elsewhere")
+    table = root / "pairs.csv"
+    text = table.read_text()
+    table.write_text(text.replace("my thermal", "../elsewhere"))
+    with pytest.raises(DataError, match=r"000\.jpg: not named by a path below .*a, so that .* pairs\.csv"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    (tmp_path / "elsewhere").rename(root / "my thermal")
+    for path in (root / "my rgb").iterdir():  # x.png and x.jpg: registered, both are x.png
+        with Image.open(path) as image:
+            image.save(root / "my thermal" / f"{path.stem}.png")
+    table.write_text(text.replace("my rgb", "my thermal").replace(".jpg,my th", ".png,my th"))
+    with pytest.raises(DataError, match=r"000\.png and .*000\.jpg would both be my thermal/000\.png in the copy"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+
+def test_folds_go_with_the_copy(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    root = make_folder(tmp_path / "a", n=12)
+    assert cli("data", "split", root, "--folds", "3").code == 0
+    register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    files = sorted(path.relative_to(root) for path in (root / "folds").rglob("*") if path.is_file())
+    assert len(files) == 10
+    for file in files:
+        assert (tmp_path / "out" / file).read_bytes() == (root / file).read_bytes()
+    assert open_dataset(tmp_path / "out", "folds/2/val").ids == open_dataset(root, "folds/2/val").ids
+
+
+def test_panoptic_files_below_annotations_go_with_the_copy(tmp_path: Path) -> None:
+    root = convert(make_folder(tmp_path / "a"), tmp_path / "coco", "coco_panoptic", splits=["train", "val", "test"])
+    (root / "annotations").mkdir()
+    for path in root.glob("panoptic_*"):
+        path.rename(root / "annotations" / path.name)
+    register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    before, after = (open_dataset(folder, "train").arrays(0) for folder in (root, tmp_path / "out"))
+    assert before.label is not None
+    np.testing.assert_array_equal(after.label, before.label)
+    np.testing.assert_array_equal(after.thermal[:-2, :-3], before.thermal[2:, 3:])
+
+
+def test_a_copy_that_cannot_be_opened_is_not_written(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a")
+    Image.fromarray(np.zeros((16, 20), np.uint8)).save(root / "labels" / "003.png")
+    with pytest.raises(DataError, match=r"a: its copy could not be read: .*out/labels/003\.png is 20x16 but"):
+        register_dataset(root, tmp_path / "out", mapping=SHIFT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
 def test_positions_in_place_of_a_matrix(tmp_path: Path) -> None:

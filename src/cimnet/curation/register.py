@@ -13,29 +13,34 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cimnet.data import find_layout
+from cimnet.data import Folder, find_layout
 from cimnet.data.dataset_file import DatasetFile, read_dataset_file
 from cimnet.data.flags import FLAG_LISTS
 from cimnet.data.io.facts import facts_of
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import image_size, opened, upright
+from cimnet.data.io.pair_table import TABLE, find_table, read_table
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.readers import read_label, read_rgb
 from cimnet.data.io.second_modality import THERMAL
 from cimnet.data.io.thermal_files import Wanted, read_pair, thermal_size, thermal_unit
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.data.io.write_images import copy_image, write_thermal
+from cimnet.data.pairs import Pair, check_sizes
 from cimnet.errors import DataError
 from cimnet.registration.bands import BandOffset, band_offsets
 from cimnet.registration.estimate import Alignment, align_pair, align_prepared
 from cimnet.registration.mapping import Mapping
 from cimnet.registration.prepare import prepare
-from cimnet.utils.files import require_apart, require_stageable, staged_folder
+from cimnet.utils.files import csv_text, require_apart, require_stageable, staged_folder, write_text
 from cimnet.utils.numbers import spread_evenly
 from cimnet.utils.pool import Progress
 
 Box = tuple[int, int, int, int]
-_CARRIED = ("*.txt", "*.yaml", "*.yml", "*.json", "splits/*.txt", "scenes/*.txt", "**/rgbt_splits/*.txt")
+_CARRIED = (
+    "*.txt", "*.yaml", "*.yml", "*.json", "splits/**/*.txt", "scenes/*.txt", "folds/**/*.txt", "folds/*.json",
+    "**/rgbt_splits/*.txt", "annotations/*panoptic_*.json",
+)  # fmt: skip
 SAMPLE = 24
 """Pairs, evenly spaced, that a rig's matrix is estimated from."""
 
@@ -100,8 +105,9 @@ def register_dataset(
         progress: called with the number of finished pairs and the total.
 
     Raises:
-        DataError: nothing to register, images that cannot be read, a matrix that cannot be estimated, or boxes in
-            COCO's JSON beside images that are to be cropped.
+        DataError: nothing to register, images that cannot be read, a matrix that cannot be estimated, boxes in
+            COCO's JSON beside images that are to be cropped, files that the copy has no place for, or a copy that could
+            not be read.
         CimnetError: `out` exists or cannot be written.
     """
     out = out.absolute()
@@ -127,9 +133,9 @@ def register_dataset(
     index = layout_class.index(root)
     done, mappings = _mappings(root, index, mapping, per_pair, progress, wanted)
     with staged_folder(out) as part:
-        box = _common_box(index, mappings, wanted) if crop else None
+        copy = _Copy(root, part, index, wanted, _common_box(index, mappings, wanted) if crop else None)
         for number, (name, its) in enumerate(mappings.items(), start=1):
-            _write(part, root, index, name, its, box, wanted)
+            copy.write(name, its)
             if progress is not None:
                 progress(number, len(mappings))
         weak = f"{FLAG_LISTS['weakly_aligned']}.txt"
@@ -142,6 +148,9 @@ def register_dataset(
                 continue
             (part / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, part / path.relative_to(root))
+        if layout_class is Folder and (table := find_table(root)):
+            copy.write_table(table)
+        copy.check(layout, out)
         (part / "alignment.json").write_text(done.to_json(), encoding="utf-8")
     return done
 
@@ -205,44 +214,112 @@ def _mappings(
     return done, mappings
 
 
-def _write(
-    part: Path, root: Path, index: FileIndex, name: str, mapping: Mapping, box: Box | None, wanted: Wanted
-) -> None:
-    """A pair with its label: thermal warped, everything cropped to the box."""
-    rgb, counts = _decode(index, name, wanted)
-    try:
-        thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
-    except DataError as error:
-        raise DataError(f"{index.rgb.files[name]}: {error}") from error
-    area = (slice(None), slice(None)) if box is None else (slice(box[0], box[1]), slice(box[2], box[3]))
-    if name in index.labels.files:
-        _copy(index.labels.files[name], root, part, box, _crop_label)
-    if index.thermal is None:
-        if np.ma.is_masked(thermal):
+@dataclass
+class _Copy:
+    """The copy of a data set that is being written into the folder `part`.
+
+    Attributes:
+        box: that all images are cropped to; None: none.
+        files: path below the folder by source.
+        made: what each file that was written comes from.
+    """
+
+    root: Path
+    part: Path
+    index: FileIndex
+    wanted: Wanted
+    box: Box | None
+    files: dict[Path, str] = field(default_factory=dict)
+    made: dict[Path, tuple[object, ...]] = field(default_factory=dict)
+
+    def write(self, name: str, mapping: Mapping) -> None:
+        """A pair with its label: thermal warped, everything cropped to the box."""
+        index, box = self.index, self.box
+        rgb, counts = _decode(index, name, self.wanted)
+        try:
+            thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
+        except DataError as error:
+            raise DataError(f"{index.rgb.files[name]}: {error}") from error
+        area = (slice(None), slice(None)) if box is None else (slice(box[0], box[1]), slice(box[2], box[3]))
+        if name in index.labels.files:
+            self._copy(index.labels.files[name], _crop_label)
+        colours = index.rgb.files[name]
+        path = colours if index.thermal is None else index.thermal.files[name]
+        if path == colours:
+            if np.ma.is_masked(thermal):
+                raise DataError(
+                    f"{path}: missing pixels, which the 4-channel files of a registered copy cannot mark; "
+                    "`cimnet data convert` to the layout folder first"
+                )
+            target = self._target(path).with_suffix(".png")
+            Image.fromarray(np.dstack([rgb, thermal])[area]).save(target)
+        else:
+            self._copy(colours, _crop_rgb)
+            target = write_thermal(self._target(path), thermal[area], thermal_unit(path, self.wanted))
+        self._note(path, target, id(mapping), rgb.shape)
+
+    def _target(self, path: Path) -> Path:
+        if not path.is_relative_to(self.root) or ".." in path.parts[len(self.root.parts) :]:
             raise DataError(
-                f"{index.rgb.files[name]}: missing pixels, which the 4-channel files of a registered copy cannot mark; "
-                "`cimnet data convert` to the layout folder first"
+                f"{path}: not named by a path below {self.root}, so that a copy has no place for it; move it into the "
+                f"data set, and name it in {TABLE} by its path from there"
             )
-        Image.fromarray(np.dstack([rgb, thermal])[area]).save(_target(index.rgb.files[name], root, part))
-        return
-    _copy(index.rgb.files[name], root, part, box, _crop_rgb)
-    unit = thermal_unit(index.thermal.files[name], wanted)
-    write_thermal(_target(index.thermal.files[name], root, part), thermal[area], unit)
+        target = self.part / path.relative_to(self.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
 
+    def _copy(self, path: Path, crop: Callable[[Path, Box], Image.Image]) -> None:
+        """Copy an image, or write its pixels within the box as PNG."""
+        target = self._target(path)
+        if self.box is None:
+            copy_image(path, target)
+        else:
+            target = target.with_suffix(".png")
+            crop(path, self.box).save(target)
+        self._note(path, target)
 
-def _target(path: Path, root: Path, part: Path) -> Path:
-    target = part / path.relative_to(root)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
+    def _note(self, path: Path, target: Path, *how: object) -> None:
+        """Keep what became of a file; refuse a second one of the same name."""
+        source = (path, *how)
+        if (other := self.made.setdefault(target, source)) != source:
+            both = f"{other[0]} and {path}" if other[0] != path else f"{path}, of two pairs that are aligned apart,"
+            raise DataError(f"{both} would both be {target.relative_to(self.part)} in the copy; rename or copy one")
+        self.files[path] = target.relative_to(self.part).as_posix()
 
+    def write_table(self, table: Path) -> None:
+        """The list of pairs, with the names that the files have now."""
+        rows = [
+            [
+                *("" if path is None else self.files[path] for path in (row.rgb, row.thermal, row.label)),
+                row.split,
+                row.name,
+            ]
+            for row in read_table(table)
+        ]
+        write_text(self.part / TABLE, csv_text(("rgb", "thermal", "label", "split", "name"), rows))
 
-def _copy(path: Path, root: Path, part: Path, box: Box | None, crop: Callable[[Path, Box], Image.Image]) -> None:
-    """Copy an image, or write its pixels within the box as PNG."""
-    target = _target(path, root, part)
-    if box is None:
-        copy_image(path, target)
-    else:
-        crop(path, box).save(target.with_suffix(".png"))
+    def check(self, layout: str, out: Path) -> None:
+        """Open what was written: its pairs, labels and splits are those of the source.
+
+        Raises:
+            DataError: they are not; it names `out`.
+        """
+        try:
+            found, names = find_layout(self.part, layout).index(self.part), set(_names(self.index))
+            thermal = {} if found.thermal is None else found.thermal.files
+            if set(found.names()) != names or found.labels.files.keys() != self.index.labels.files.keys() & names:
+                raise DataError(f"{self.part}: other pairs or labels than those of {self.root}")
+            if [set(found.folders.get(split, ())) for split in self.index.folders] != [
+                set(ids) & names for ids in self.index.folders.values()
+            ]:
+                raise DataError(f"{self.part}: other splits than those of {self.root}")
+            check_sizes(
+                [Pair(n, found.rgb.files[n], thermal.get(n), found.labels.files.get(n)) for n in sorted(names)],
+                self.wanted,
+            )
+        except DataError as error:
+            reason = str(error).replace(str(self.part), str(out))
+            raise DataError(f"{self.root}: its copy could not be read: {reason}") from error
 
 
 def _crop_rgb(path: Path, box: Box) -> Image.Image:
