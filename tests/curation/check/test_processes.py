@@ -86,6 +86,20 @@ def test_small_unknown_and_failed_offsets(tmp_path: Path) -> None:
     assert failed["estimate"].items[0].detail == "the offset cannot be measured (no edges)"
 
 
+@pytest.mark.parametrize(("pairs", "black", "said"), [(1, 0, "1 pair"), (2, 0, "2 pairs"), (6, 4, "2 of 6 pairs")])
+def test_too_few_offsets_to_judge_are_not_unknown(tmp_path: Path, pairs: int, black: int, said: str) -> None:
+    make_folder(tmp_path, n=6)
+    calls = iter(range(6))
+    report = check(
+        tmp_path, estimate=lambda rgb, thermal: None if next(calls) < black else (9.0, 0.0), estimate_pairs=pairs
+    )
+    (finding,) = report.findings
+    assert (finding.severity, finding.code) == ("note", "offset-few")
+    assert finding.message == f"the offset of RGB and thermal was measured in only {said}, too few to judge"
+    assert ("--offsets" in finding.remedy) == (black == 0)
+    assert report.summary["alignment"]["median"] == 9
+
+
 def test_broken_pairs_are_not_measured(tmp_path: Path) -> None:
     make_kust4k(tmp_path, n=8)
     assert check(tmp_path, estimate=_offset).summary["alignment"]["pairs"] == 6

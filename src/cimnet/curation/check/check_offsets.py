@@ -41,8 +41,14 @@ def check_offsets(measured: Sequence[PairStats]) -> list[Finding]:
     known = [(stats.name, stats.offset) for stats in measured if stats.offset is not None]
     if len(known) < _FEW:
         asked = pluralize(summary["pairs"], "pair")
-        message = f"the offset of RGB and thermal is unknown: measured in {len(known)} of {asked}"
-        return [Finding("note", "offset-unknown", message, "look at some pairs (`cimnet data align`)")]
+        if not known:
+            message = f"the offset of RGB and thermal is unknown: measured in 0 of {asked}"
+            return [Finding("note", "offset-unknown", message, "look at some pairs (`cimnet data align`)")]
+        complete = len(known) == summary["pairs"]
+        some = asked if complete else f"{len(known)} of {asked}"
+        message = f"the offset of RGB and thermal was measured in only {some}, too few to judge"
+        remedy = "raise --offsets, or add pairs" if complete else "look at some pairs (`cimnet data align`)"
+        return [Finding("note", "offset-few", message, remedy)]
     if summary["median"] <= _FAR:
         return []
     far = sorted(known, key=lambda entry: -float(np.hypot(*entry[1])))
