@@ -20,7 +20,7 @@ from cimnet.data.io.patterns import FileIndex, FilePattern, split_names
 from cimnet.data.io.second_modality import THERMAL, SecondModality, agree
 from cimnet.data.io.split_lists import ALL, LIST_PLACES, require_all, scenes_of
 from cimnet.data.io.thermal_files import Wanted, check_depth, depth, read_pair
-from cimnet.data.io.thermal_scaling import ThermalRange, ThermalScaling, parse_thermal
+from cimnet.data.io.thermal_scaling import MOST_OUTSIDE, ThermalRange, ThermalScaling, parse_thermal
 from cimnet.data.labels import label_lookup, read_class_ids, read_color_label
 from cimnet.data.pairs import Arrays, Info, Pair, check_sizes
 from cimnet.data.sample import IGNORE_INDEX, RGBTSample, channels_first
@@ -266,18 +266,31 @@ class RGBTDataset(Dataset[RGBTSample]):
             (K,) int64, pixels of each class, without ignored ones.
 
         Raises:
-            DataError: a file cannot be read, a label holds an id outside the classes, or thermal images differ in type.
+            DataError: a file cannot be read, a label holds an id outside the classes, thermal images differ in type, or
+                half of the thermal values or more lie outside the thermal range.
         """
         self.thermal_dtype = self.thermal_dtype or depth(self.arrays(0).thermal)
-        counts = sum(map_in_threads(self._check, range(len(self))), np.zeros(256, dtype=np.int64))
+        counts, outside = np.zeros(256, dtype=np.int64), 0.0
+        for pixels, share in map_in_threads(self._check, range(len(self))):
+            counts += pixels
+            outside += share / len(self)
+        if outside >= MOST_OUTSIDE:
+            raise DataError(
+                f"{self.root}, split {self.split!r}: {100 * outside:.0f}% of the thermal values lie outside the "
+                f"thermal_range {self.scaling}, and would all become 0 or 1; is the unit of the files another one? "
+                "Correct thermal_range (`cimnet data check` shows the values), or convert the files"
+            )
         self.ignored = int(counts[IGNORE_INDEX])
         return counts[: len(self.classes)]
 
-    def _check(self, index: int) -> npt.NDArray[np.int64]:
+    def _check(self, index: int) -> tuple[npt.NDArray[np.int64], float]:
+        """Pixels by value of the label, (256,), and the share of the thermal values outside the range."""
         pair, arrays = self.pairs[index], self.arrays(index)
-        check_depth(arrays.thermal, self.thermal_dtype, pair.thermal or pair.rgb)
+        path = pair.thermal or pair.rgb
+        check_depth(arrays.thermal, self.thermal_dtype, path)
+        outside = self.scaling.share_outside(arrays.thermal, path)
         ids = np.zeros(0, np.uint8) if arrays.label is None else arrays.label.ravel()
-        return np.bincount(ids, minlength=256).astype(np.int64)
+        return np.bincount(ids, minlength=256).astype(np.int64), outside
 
     def decode(self, pair: Pair) -> Arrays:
         """Read the files of a pair: cut off the border that the data set declares, turn label values into class ids,

@@ -207,3 +207,20 @@ def test_gain_control_of_a_data_set(tmp_path: Path) -> None:
 def test_a_unit_needs_the_kind_kelvin() -> None:
     with pytest.raises(DataError, match="unit 'celsius' is for kind: kelvin"):
         parse_thermal({"low": 270, "high": 330, "unit": "celsius"}, "here")
+
+
+@pytest.mark.parametrize(("high", "refused"), [(18500, True), (19000, False)])
+def test_a_range_that_clips_half_of_a_split_is_refused(tmp_path: Path, high: int, refused: bool) -> None:
+    """Before training, as `predict` refuses such an image: the values would all be 0 or 1."""
+    root = make_folder(tmp_path, bit_depth=16)
+    dataset = open_dataset(root, "train", thermal_range=(18000, high))
+    counts = np.concatenate([dataset.arrays(index).thermal.ravel() for index in range(len(dataset))])
+    share = 100 * np.mean(counts > high)
+    assert (share >= 50) == refused
+    if not refused:
+        assert dataset.check().sum() == counts.size
+        return
+    with pytest.raises(
+        DataError, match=rf"split 'train': {share:.0f}% of .* outside the thermal_range 18000 to {high}"
+    ):
+        dataset.check()

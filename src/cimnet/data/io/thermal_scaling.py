@@ -100,6 +100,14 @@ class ThermalScaling:
             scaled[missing] = 0
         return np.clip(scaled, 0.0, 1.0, out=scaled)
 
+    def share_outside(self, counts: Counts, path: Path | str = "thermal") -> float:
+        """The share of the values (missing ones left out) outside a fixed range; 0 for kinds without one."""
+        values = valid_values(counts)
+        if not values.size or self.kind == "gain_control" or self.low is None:
+            return 0.0
+        low, high = self._bounds(values, path)
+        return float(((values < low) | (values > high)).mean())
+
     def check_range(
         self,
         counts: Counts,
@@ -123,12 +131,10 @@ class ThermalScaling:
         padded = find_padding(values)
         if padded is not None and self.kind == "gain_control" and not force:
             raise DataError(f"{path}: {padded}, and would set the percentiles; declare it as nodata: {DECLARE}")
-        if not values.size or self.kind == "gain_control" or self.low is None:
-            return
-        low, high = self._bounds(values, path)
-        outside = float(((values < low) | (values > high)).mean())
+        outside = self.share_outside(values, path)
         if outside <= EDGE:
             return
+        low, high = self._bounds(values, path)
         said = padded or f"values {values.min():g} to {values.max():g}"
         unit = f" ({self.unit})" if self.kind == "kelvin" else ""
         text = (
