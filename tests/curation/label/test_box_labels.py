@@ -70,6 +70,17 @@ def test_the_warm_part_of_a_box_becomes_the_object(data: Path) -> None:
     assert label_from_boxes(data, boxes).same == 1
 
 
+def test_labels_are_of_the_images_as_stored(data: Path) -> None:
+    """The border is cut off when the data set is read, which finds the object where it is."""
+    with (data / "classes.yaml").open("a") as file:
+        file.write("border: [7, 5, 0, 3]\n")
+    label_from_boxes(data, write(data, "a,person,9,7,16,14,thermal,"), overwrite=True)
+    np.testing.assert_array_equal(label(data, "a"), np.where(diamond(), 1, IGNORED))
+    read = open_dataset(data, "all", require_labels=False).read(0).label
+    assert read is not None
+    np.testing.assert_array_equal(read, np.where(diamond(), 1, IGNORED)[7:, 3:25])
+
+
 def test_a_cold_object_is_found_as_well(data: Path) -> None:
     with Image.open(data / "thermal" / "a.png") as image:
         turned = 3000 - np.array(image)

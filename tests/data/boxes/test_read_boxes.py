@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cimnet.data import open_dataset
 from cimnet.data.boxes import Rect, boxes_of_pairs, read_boxes
-from cimnet.errors import DataError
+from cimnet.errors import DataError, DataWarning
 from tests.fakes.layouts import make_folder
 
 Write = Callable[..., Path]
@@ -219,12 +220,23 @@ def test_maps_that_lead_nowhere(tmp_path: Path, table: Write, pairs: dict[str, s
         boxes_of_pairs(file, data, pairs)
 
 
-def test_pairs_that_are_cropped_are_refused(tmp_path: Path, table: Write) -> None:
+def test_a_border_is_taken_off_the_boxes(tmp_path: Path, table: Write) -> None:
+    """Boxes are drawn in the images as stored, 40x32; with the border 28x18 are left, of which a box shows the same."""
     root = make_folder(tmp_path / "data")
-    (root / "classes.yaml").write_text("classes: [background, person, car]\nborder: 2\n")
-    file = read_boxes(table("image,class,x0,y0,x1,y1", "004,car,1,2,3,4"))
-    with pytest.raises(DataError, match=r"classes.yaml: its images are cropped"):
-        boxes_of_pairs(file, open_dataset(root, "test"))
+    whole = open_dataset(root, "test").read(0).rgb
+    (root / "classes.yaml").write_text("classes: [background, person, car]\nborder: [10, 4, 4, 8]\n")
+    head = "image,class,x0,y0,x1,y1"
+    rows = "004,car,20,15,30,25", "004,car,5,12,12,40", "004,car,0,0,40,10", "005,car,38,0,40,9"
+    file = read_boxes(table(head, *rows))
+    with pytest.warns(DataWarning, match=r"boxes.csv: 2 boxes inside the border that .*classes.yaml cuts off, left"):
+        found = boxes_of_pairs(file, cropped := open_dataset(root, "test")).by_pair
+    assert [box.rect for box in found["004"]] == [Rect(12, 5, 22, 15), Rect(0, 2, 4, 18)]
+    assert "005" not in found
+    assert cropped.read(0).rgb.shape == (3, 18, 28)
+    assert torch.equal(cropped.read(0).rgb[:, *found["004"][0].rect.pixels], whole[:, 15:25, 20:30])
+    outside = read_boxes(table(head, "004,car,30,2,60,9"))
+    with pytest.raises(DataError, match=r"lies outside the image \(.*004.png: 40x32\)"):
+        boxes_of_pairs(outside, cropped)
 
 
 def test_pixels_are_those_whose_centres_lie_inside() -> None:

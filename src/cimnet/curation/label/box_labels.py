@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -56,7 +56,8 @@ def label_from_boxes(
 
     Larger objects are painted first, so that a person in front of a car stays a person. In a box that is filled by
     contrast, pixels that are not the object are ignored; with ``outside`` "keep" they get what the label says. Regions
-    that are not scored are ignored, too.
+    that are not scored are ignored, too. Labels have the size of the images as stored, with the border that the data
+    set cuts off when it reads them.
 
     Args:
         root: the data set's folder.
@@ -82,6 +83,7 @@ def label_from_boxes(
         raise DataError(f"fill is {fill!r}; give one of {', '.join(get_args(Fill))}")
     file = read_boxes(boxes)
     dataset = open_dataset(root, split, layout="folder", classes=classes, require_labels=False)
+    dataset.file = replace(dataset.file, border=(0, 0, 0, 0))  # files are written, which hold the border
     labels = LabelFiles(dataset)
     ground = _ground(outside, dataset.classes)
     found = boxes_of_pairs(file, dataset, class_map)

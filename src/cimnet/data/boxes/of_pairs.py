@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from cimnet.data.boxes.object_box import BoxFile, ObjectBox, Rect, SeenIn
 from cimnet.data.dataset import RGBTDataset
-from cimnet.data.io.open_image import image_size
+from cimnet.data.io.notices import notice
 from cimnet.data.io.split_lists import parse_names
-from cimnet.data.pairs import Pair
+from cimnet.data.pairs import Pair, rgb_size
 from cimnet.errors import DataError
+from cimnet.utils.numbers import pluralize
 
 IGNORE = "ignore"
 LEAST_INSIDE = 0.5
@@ -25,6 +26,7 @@ class PairBox:
     Attributes:
         class_id: of the data set. None: a region that is not scored, whatever its class.
         rect: where the mask shows it, inside the image: the rectangle of the RGB image, else that of the thermal image.
+            In pixels of the image as it is read, without the border that the data set cuts off.
         seen_in: as in `ObjectBox`.
         ignore: the region is not scored.
     """
@@ -54,7 +56,8 @@ class PairBoxes:
 
 def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, str] | None = None) -> PairBoxes:
     """Find the pair and the class of every box. An image is named by its pair or by the file name of one of its images,
-    as in split lists.
+    as in split lists. The file's pixels are those of the images as stored; a border that the data set cuts off is
+    taken off the boxes, too. A warning counts those that lie in it as a whole, which are left out.
 
     Args:
         file: boxes, from :func:`cimnet.data.boxes.read_boxes`.
@@ -64,13 +67,8 @@ def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, 
 
     Raises:
         DataError: an image is not in the folder, a class is none of the data set's, a rectangle has no pixel or lies
-            outside its image, an image has two scenes, or pairs are cropped or mirrored when they are read.
+            outside its image, an image has two scenes, or pairs are mirrored when they are read.
     """
-    if any(dataset.file.border):
-        raise DataError(
-            f"{dataset.file.path}: its images are cropped (border), so boxes do not fit them; convert the data set "
-            "first (`cimnet data convert`)"
-        )
     index = dataset.find_files()
     given = {box.image for box in file.boxes} | (file.images or frozenset())
     meant = {image: index.resolve("".join(parse_names(image)[:1])) for image in given}
@@ -78,7 +76,7 @@ def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, 
     class_ids = _class_ids(file, dataset.classes, class_map or {})
     found: dict[str, list[PairBox]] = {}
     scenes: dict[str, str] = {}
-    elsewhere = 0
+    elsewhere = cut_off = 0
     for box in file.boxes:
         name = meant[box.image]
         if name not in known:
@@ -94,9 +92,16 @@ def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, 
                 "give each image one scene"
             )
         class_id = class_ids[box.class_name]
-        rect = _inside(file, box, pairs[name])
+        size = rgb_size(pairs[name].rgb, dataset.wanted.bands)
+        rect = _without(dataset.file.border, size, _inside(file, box, pairs[name], size))
+        if rect.is_empty:
+            cut_off += 1
+            continue
         found.setdefault(name, []).append(PairBox(class_id, rect, box.seen_in, box.ignore or class_id is None))
     _refuse_mirrored(dataset.pairs)
+    if cut_off:
+        boxes = pluralize(cut_off, "box", "boxes")
+        notice(f"{file.path}: {boxes} inside the border that {dataset.file.path} cuts off, left out")
     listed = None if file.images is None else {meant[image] for image in file.images}
     annotated = tuple(name for name in pairs if listed is None or name in listed)
     return PairBoxes({name: tuple(boxes) for name, boxes in found.items()}, scenes, annotated, elsewhere)
@@ -129,9 +134,9 @@ def _class_ids(file: BoxFile, classes: Sequence[str], class_map: Mapping[str, st
     return found
 
 
-def _inside(file: BoxFile, box: ObjectBox, pair: Pair) -> Rect:
-    """The rectangle, checked against the size of the image and cut to it."""
-    height, width = image_size(pair.rgb)
+def _inside(file: BoxFile, box: ObjectBox, pair: Pair, size: tuple[int, int]) -> Rect:
+    """The rectangle, checked against the size (height, width) of the image as stored and cut to it."""
+    height, width = size
     where = f"{file.path}: {box.place}"
     for rect in (box.thermal, box.rgb):
         if rect is None:
@@ -150,6 +155,13 @@ def _inside(file: BoxFile, box: ObjectBox, pair: Pair) -> Rect:
     chosen = box.rgb or box.thermal
     assert chosen is not None  # readers see to it
     return chosen.clipped(height, width)
+
+
+def _without(border: tuple[int, int, int, int], size: tuple[int, int], rect: Rect) -> Rect:
+    """A rectangle of an image of a size (height, width) in pixels of that image without its border."""
+    top, right, bottom, left = border
+    moved = Rect(rect.x0 - left, rect.y0 - top, rect.x1 - left, rect.y1 - top)
+    return moved.clipped(size[0] - top - bottom, size[1] - left - right)
 
 
 def _refuse_mirrored(pairs: Sequence[Pair]) -> None:
