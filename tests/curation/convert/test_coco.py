@@ -183,6 +183,11 @@ def test_a_segment_that_is_not_told(tmp_path: Path) -> None:
             {"images": [{"id": 1, "file_name": "000139.jpg"}]},
             "an annotation of image 139, which is not among the images",
         ),
+        (
+            {"images": [{"id": 139, "file_name": "000139.jpg", "width": 20, "height": 16}]},
+            r"images: '000139.jpg' is 20x16, but .*000139.jpg is 40x32",
+        ),
+        ({"images": [{"id": 139, "file_name": "000139.jpg", "width": 20}]}, "width is 20 and height is None; give"),
         ({"categories": CATEGORIES[:2]}, "000139.png: category_id 92 is not among the categories"),
         ({"categories": [*CATEGORIES, {"id": 3, "name": "sky"}]}, "class names must differ: sky"),
         ({"annotations": [{"image_id": 139, "file_name": "000139.png"}]}, "no field 'segments_info'"),

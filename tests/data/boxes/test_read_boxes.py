@@ -30,11 +30,12 @@ def table(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Write:
-    """A JSON file with one annotation, changed by the arguments."""
+    """A JSON file with one annotation, changed by the arguments; `size`: width and height of its image."""
 
-    def write(**changes: Any) -> Path:
+    def write(size: tuple[Any, Any] | None = None, **changes: Any) -> Path:
         annotation = {"id": 7, "image_id": 1, "category_id": 3, "bbox": [2, 3, 4, 5], **changes}
-        images = [{"id": 1, "file_name": "000.png"}, {"id": 2, "file_name": "rgb/001.png"}]
+        stated = {} if size is None else {"width": size[0], "height": size[1]}
+        images = [{"id": 1, "file_name": "000.png", **stated}, {"id": 2, "file_name": "rgb/001.png"}]
         content = {"images": images, "annotations": [annotation], "categories": [{"id": 3, "name": "car"}]}
         path = tmp_path / "boxes.json"
         path.write_text(json.dumps(content), encoding="utf-8")
@@ -199,6 +200,22 @@ def test_boxes_that_do_not_fit(tmp_path: Path, table: Write, row: str, words: st
     file = read_boxes(table("image,class,x0,y0,x1,y1,seen_in,scene", row))
     with pytest.raises(DataError, match=words):
         boxes_of_pairs(file, data)
+
+
+def test_coco_states_the_size_of_the_image_as_stored(tmp_path: Path, coco: Write) -> None:
+    root = make_folder(tmp_path / "data")
+    (root / "classes.yaml").write_text("classes: [background, person, car]\nborder: 2\n")
+    data = open_dataset(root, "all")
+    assert boxes_of_pairs(read_boxes(coco(size=(40, 32))), data).by_pair["000"][0].rect == Rect(0, 1, 4, 6)
+    assert boxes_of_pairs(read_boxes(coco(size=(None, None))), data).elsewhere == 0  # not said
+    with pytest.raises(DataError, match=r"boxes.json: images: '000.png' is 20x16, but .*000.png is 40x32; annotate"):
+        boxes_of_pairs(read_boxes(coco(size=(20, 16))), data)
+
+
+@pytest.mark.parametrize("size", [(40, None), (0, 32), ("40", 32), (40.5, 32), (True, 32), (40, 10**400)])
+def test_a_size_that_is_none(coco: Write, size: tuple[Any, Any]) -> None:
+    with pytest.raises(DataError, match=r"boxes.json: images: '000.png': width is .* and height is .*; give both in"):
+        read_boxes(coco(size=size))
 
 
 def test_one_scene_for_an_image(tmp_path: Path, table: Write) -> None:

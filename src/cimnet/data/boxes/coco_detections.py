@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.data.boxes.object_box import MOST_PIXELS, SEEN_IN, BoxFile, ObjectBox, Rect
+from cimnet.data.coco_sizes import stated_size
 from cimnet.errors import DataError, one_line
 
 
 def read_coco_detections(path: Path) -> BoxFile:
     """Boxes of a JSON file. `bbox` is left, top, width, height; `iscrowd: 1` marks a region that is not scored.
     `seen_in` may stand in an annotation or in its `attributes`, as CVAT writes them. The images listed are those that
-    were annotated.
+    were annotated; `width` and `height` of an image are kept where they are given.
 
     Raises:
-        DataError: not JSON, or a field that is missing or wrong; the message names the annotation.
+        DataError: not JSON, or a field that is missing or wrong; the message names the annotation or the image.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -26,6 +27,7 @@ def read_coco_detections(path: Path) -> BoxFile:
     try:
         names = _by_id(path, "images", [(entry["id"], str(entry["file_name"])) for entry in content["images"]])
         categories = _by_id(path, "categories", [(entry["id"], str(entry["name"])) for entry in content["categories"]])
+        stated = [(str(entry["file_name"]), stated_size(path, entry)) for entry in content["images"]]
         entries = list(content["annotations"])
     except (KeyError, TypeError, AttributeError) as error:
         reason = f"no field {error}" if isinstance(error, KeyError) else one_line(error, 120)
@@ -33,7 +35,8 @@ def read_coco_detections(path: Path) -> BoxFile:
             f"{path}: not COCO's detection format ({reason}); give images, annotations and categories"
         ) from error
     boxes = tuple(_box(path, number, entry, names, categories) for number, entry in enumerate(entries, 1))
-    return BoxFile(path, boxes, frozenset(names.values()))
+    sizes = tuple((name, size) for name, size in stated if size is not None)
+    return BoxFile(path, boxes, frozenset(names.values()), sizes)
 
 
 def _by_id(path: Path, what: str, entries: Sequence[tuple[Any, str]]) -> dict[Any, str]:

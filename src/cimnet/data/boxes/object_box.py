@@ -83,11 +83,13 @@ class BoxFile:
     Attributes:
         images: names of the images that were annotated, with or without objects. None: the file does not say, so every
             image counts as annotated.
+        sizes: names of images and (height, width), of those whose size the file states.
     """
 
     path: Path
     boxes: tuple[ObjectBox, ...]
     images: frozenset[str] | None = None
+    sizes: tuple[tuple[str, tuple[int, int]], ...] = ()
 
 
 __all__ = ["MOST_PIXELS", "SEEN_IN", "BoxFile", "ObjectBox", "Rect", "SeenIn"]

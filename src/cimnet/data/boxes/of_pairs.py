@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cimnet.data.boxes.object_box import BoxFile, ObjectBox, Rect, SeenIn
+from cimnet.data.coco_sizes import check_stated_size
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.io.notices import notice
 from cimnet.data.io.split_lists import parse_names
@@ -67,12 +68,17 @@ def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, 
 
     Raises:
         DataError: an image is not in the folder, a class is none of the data set's, a rectangle has no pixel or lies
-            outside its image, an image has two scenes, or pairs are mirrored when they are read.
+            outside its image, an image has two scenes or another size than the file states, or pairs are mirrored when
+            they are read.
     """
     index = dataset.find_files()
     given = {box.image for box in file.boxes} | (file.images or frozenset())
     meant = {image: index.resolve("".join(parse_names(image)[:1])) for image in given}
     known, pairs = set(index.names()), {pair.id: pair for pair in dataset.pairs}
+    bands = dataset.wanted.bands
+    for image, stated in file.sizes:
+        if (pair := pairs.get(meant[image])) is not None:
+            check_stated_size(file.path, image, stated, pair.rgb, bands)
     class_ids = _class_ids(file, dataset.classes, class_map or {})
     found: dict[str, list[PairBox]] = {}
     scenes: dict[str, str] = {}
@@ -92,7 +98,7 @@ def boxes_of_pairs(file: BoxFile, dataset: RGBTDataset, class_map: Mapping[str, 
                 "give each image one scene"
             )
         class_id = class_ids[box.class_name]
-        size = rgb_size(pairs[name].rgb, dataset.wanted.bands)
+        size = rgb_size(pairs[name].rgb, bands)
         rect = _without(dataset.file.border, size, _inside(file, box, pairs[name], size))
         if rect.is_empty:
             cut_off += 1

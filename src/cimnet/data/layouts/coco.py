@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cimnet.data.cache import DiskCache
 from cimnet.data.classes import ClassList, choose_classes, palette
+from cimnet.data.coco_sizes import check_stated_size
 from cimnet.data.dataset import Cache, RGBTDataset
 from cimnet.data.io.open_image import LOSSY, opened, upright
 from cimnet.data.io.patterns import FileIndex, FilePattern, FilesOfKind
@@ -78,7 +79,11 @@ class CocoPanoptic(RGBTDataset):
         cache_folder: str | Path = "runs/cache",
         **options: Any,
     ) -> None:
-        """See `RGBTDataset`."""
+        """See `RGBTDataset`.
+
+        Raises:
+            DataError: as there; or an image has another size than its JSON file states.
+        """
         root = Path(root)
         if not root.is_dir():
             raise DataError(f"{root}: no such folder")
@@ -93,10 +98,18 @@ class CocoPanoptic(RGBTDataset):
         }
         super().__init__(root, split, classes=found.names, cache="ram" if cache == "ram" else "none", **options)
         self.colors = found.colors
+        self._check_stated_sizes(files)
         if cache == "disk":  # of the JSON files, too: they say what the labels mean
             times = [path.stat().st_mtime_ns for path in panoptic_files(root)]
             settings = (self.name, self.file.border, times)
             self._disk = DiskCache(Path(cache_folder), self.pairs, self.decode, settings)
+
+    def _check_stated_sizes(self, files: Sequence[Panoptic]) -> None:
+        images = {pair.label: pair.rgb for pair in self.pairs if pair.label}
+        for file in files:
+            for name, size in file.sizes.items():
+                if (label := file.labels.get(name)) in images:
+                    check_stated_size(file.path, file.images[name], size, images[label], self.wanted.bands)
 
     def class_ids(self, path: Path) -> npt.NDArray[np.uint8]:
         """Class ids (H, W) by the segments of a label, 255 = ignore.

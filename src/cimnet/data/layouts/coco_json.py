@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cimnet.data.coco_sizes import stated_size
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS
 from cimnet.errors import DataError, one_line
 from cimnet.utils.colors import Color
@@ -23,6 +24,7 @@ class Panoptic:
     Attributes:
         path, split, folder: the file, its split, and the folder of its PNG files.
         images: file name by pair, as the JSON names the RGB image.
+        sizes: (height, width) by pair, for those that have one in the JSON.
         labels: PNG file by pair, for those that have one.
         segments: category by segment, of each PNG file.
         categories: name and colour by category.
@@ -32,6 +34,7 @@ class Panoptic:
     split: str
     folder: Path
     images: dict[str, str]
+    sizes: dict[str, tuple[int, int]]
     labels: dict[str, Path]
     segments: dict[Path, dict[int, int]]
     categories: dict[int, tuple[str, Color | None]]
@@ -67,6 +70,8 @@ def _parse(content: Any, path: Path) -> Panoptic:
     categories = {int(entry["id"]): (str(entry["name"]), _color(entry)) for entry in content["categories"]}
     names = {entry["id"]: _inside(entry["file_name"], path) for entry in content["images"]}
     images = {_pair(name): name for name in names.values()}
+    stated = {_pair(entry["file_name"]): stated_size(path, entry) for entry in content["images"]}
+    sizes = {name: size for name, size in stated.items() if size is not None}
     labels, segments = {}, {}
     for entry in content["annotations"]:
         if entry["image_id"] not in names:
@@ -77,7 +82,7 @@ def _parse(content: Any, path: Path) -> Panoptic:
         unknown = set(segments[label].values()) - categories.keys()
         if unknown:
             raise DataError(f"{path}: {entry['file_name']}: category_id {min(unknown)} is not among the categories")
-    return Panoptic(path, path.stem.rpartition(_MARK)[2], folder, images, labels, segments, categories)
+    return Panoptic(path, path.stem.rpartition(_MARK)[2], folder, images, sizes, labels, segments, categories)
 
 
 def _color(category: Any) -> Color | None:
