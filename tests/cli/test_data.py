@@ -44,6 +44,7 @@ def test_check_of_a_sound_and_of_a_broken_folder(tmp_path: Path, cli: Cli) -> No
     assert cli("data", "check", root, "--json", tmp_path).code == 2
 
 
+@pytest.mark.filterwarnings("default:.*they are clipped")
 def test_convert(tmp_path: Path, cli: Cli) -> None:
     root = make_mfnet(tmp_path / "a")
     assert cli("data", "convert", root, tmp_path / "b", "--to", "kust4k", "--map", "car=car").code == 2
@@ -55,6 +56,12 @@ def test_convert(tmp_path: Path, cli: Cli) -> None:
     np.testing.assert_array_equal(after.arrays(0).thermal, before.arrays(0).thermal)
     assert len(open_dataset(tmp_path / "b", "check")) == len(open_dataset(root, "val"))
     assert "write it as name=value" in cli("data", "convert", root, tmp_path / "c", "--map", "car").err
+    arguments = "data", "convert", root, tmp_path / "d", "--range", 1000, 1001, "--force-range"
+    assert "--force-range is for --thermal scale" in cli(*arguments).err
+    assert "lie outside the thermal range, 1000 to 1001" in cli(*arguments[:-1], "--thermal", "scale").err
+    result = cli(*arguments, "--thermal", "scale")
+    assert result.code == 0
+    assert "they are clipped" in result.out
     assert not (tmp_path / "c").exists()
 
 

@@ -227,6 +227,12 @@ def convert(
     range_: Annotated[
         tuple[float, float] | None, typer.Option("--range", help="Raw counts that become 0 and 255.")
     ] = None,
+    force_range: Annotated[
+        bool,
+        typer.Option(
+            "--force-range", help="Scale thermal images even if half of their values lie outside the thermal range."
+        ),
+    ] = False,
     split: Annotated[list[str] | None, typer.Option(help="Split, or old=new name. Repeatable. Default: all.")] = None,
     broken: Annotated[
         Literal["keep", "drop", "only", "rgb", "thermal"],
@@ -239,6 +245,8 @@ def convert(
     """Write a data set in another layout, with the same pixels."""
     from cimnet.curation.convert import convert as run
 
+    if force_range and thermal != "scale":
+        raise ConfigError("--force-range is for --thermal scale")
     splits = None if split is None else {old: new or old for old, _, new in (text.partition("=") for text in split)}
     with counter("convert") as progress:
         run(
@@ -250,6 +258,7 @@ def convert(
             class_map=parse_pairs(map_ or [], "--map"),
             thermal=thermal,
             thermal_range=range_,
+            force_range=force_range,
             splits=splits,
             broken=broken,
             workers=workers,

@@ -14,7 +14,7 @@ from PIL import Image
 from cimnet.curation.convert import _reader, convert
 from cimnet.data import LAYOUTS, open_dataset
 from cimnet.data.io.thermal_files import thermal_unit
-from cimnet.errors import CimnetError, DataError
+from cimnet.errors import CimnetError, DataError, DataWarning
 from tests.fakes import layouts as fakes
 from tests.fakes.killer import deadly
 from tests.fakes.layouts import HEIGHT, WIDTH, make_arrays, save_array, write_list
@@ -133,6 +133,20 @@ def test_scaling_16_bits_needs_a_range(tmp_path: Path) -> None:
     there = convert(source, tmp_path / "there", "folder", thermal="scale", thermal_range=(18000, 23100))
     values = make_arrays(0)[1].astype(float) * 20 / 5100 * 255
     assert np.abs(open_dataset(there, "train").arrays(0).thermal - values).max() <= 0.5001
+
+
+def test_values_outside_the_range_are_not_clipped_in_silence(tmp_path: Path) -> None:
+    source = fakes.make_folder(tmp_path / "source", n=4, bit_depth=16)
+    values = open_dataset(source, "all").arrays(0).thermal
+    found = f"outside the thermal range, 0 to 255: values {values.min()} to {values.max()}; .*--range.*--force-range"
+    with pytest.raises(DataError, match=rf"000.png: 100% of the thermal values lie {found}"):
+        convert(source, tmp_path / "there", "folder", thermal="scale", thermal_range=(0, 255))
+    low, high = np.percentile(values, [0, 80])
+    with pytest.warns(DataWarning, match=r"\d.png: \d+% of the thermal values lie outside the thermal range, "):
+        convert(source, tmp_path / "there", "folder", thermal="scale", thermal_range=(low, high))
+    with pytest.warns(DataWarning, match="they are clipped"):
+        forced = convert(source, tmp_path / "f", "folder", thermal="scale", thermal_range=(0, 255), force_range=True)
+    assert (open_dataset(forced, "all").arrays(0).thermal == 255).all()
 
 
 def test_made_up_scenes_are_not_given_a_licence_of_others(tmp_path: Path) -> None:

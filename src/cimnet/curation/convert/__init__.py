@@ -37,6 +37,7 @@ def convert(
     class_map: Mapping[str, str] | None = None,
     thermal: Literal["keep", "scale"] = "keep",
     thermal_range: ThermalRange | None = None,
+    force_range: bool = False,
     splits: Sequence[str] | Mapping[str, str] | None = None,
     broken: Broken = "keep",
     workers: int = 1,
@@ -56,7 +57,9 @@ def convert(
         to: a name in `LAYOUTS`, or "colors": the layout folder with labels in the classes' colours.
         layout, classes, thermal_range, broken: as in `open_dataset`, of the source.
         class_map: name in the target by name in the source, or "ignore"; others keep their names.
-        thermal: "scale" turns thermal values into 8 bits by the source's thermal range.
+        thermal: "scale" turns thermal values into 8 bits by the source's thermal range. More than 5 % of an
+            image's values outside of it give a warning.
+        force_range: whether to scale images with half of their values or more outside the range.
         splits: names of the splits to take, or their new names by name; "all": pairs of none of the others. None: every
             one. Layouts with folders by split, and coco_panoptic, need a split for every pair.
         workers: processes.
@@ -68,7 +71,7 @@ def convert(
     Raises:
         CimnetError: `target` is not empty, lies inside `source`, or cannot be written; or a worker process was killed.
         DataError: an unknown layout, a source that cannot be read, classes without a partner, thermal values or pairs
-            that the target cannot hold.
+            that the target cannot hold or that lie outside the range.
     """
     source, target = Path(source), Path(target).absolute()
     if thermal not in ("keep", "scale") or workers < 1:
@@ -92,7 +95,7 @@ def convert(
     places = place_pairs(list(contents.pairs), targets, chosen, source)
     list_text([place.id for place in places.values()])  # before the work
     with staged_folder(target) as part:
-        job = Job(part, _reader(dataset), chosen, thermal == "scale")
+        job = Job(part, _reader(dataset), chosen, thermal == "scale", force_range)
         tasks = [(pair, places[name]) for name, pair in contents.pairs.items()]
         written = run_in_processes(
             partial(write_pair, job), tasks, workers, name=lambda task: task[1].id, progress=progress

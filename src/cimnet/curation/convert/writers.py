@@ -35,13 +35,14 @@ class Destination:
 
 @dataclass(frozen=True)
 class Job:
-    """The settings that all pairs share: the output folder, the reader of the source, the target, and whether to scale
-    thermal values to 8 bits."""
+    """The settings that all pairs share: the output folder, the reader of the source, the target, whether to scale
+    thermal values to 8 bits, and whether to do so if half of them or more lie outside the range."""
 
     folder: Path
     reader: RGBTDataset
     target: Target
     scale: bool
+    force_range: bool = False
 
 
 class Segment(NamedTuple):
@@ -79,24 +80,32 @@ def write_pair(job: Job, task: tuple[Pair, Destination]) -> Written:
     return Written(place, rgb, (arrays.rgb.shape[0], arrays.rgb.shape[1]), segments)
 
 
-def to_8_bit(counts: Counts, scaling: ThermalScaling, path: Path) -> npt.NDArray[np.uint8]:
-    """(H, W) thermal values as 0..255 by the data set's scaling.
+def to_8_bit(counts: Counts, scaling: ThermalScaling, path: Path, force_range: bool = False) -> npt.NDArray[np.uint8]:
+    """(H, W) thermal values as 0..255 by the data set's scaling; `force_range` as in `ThermalScaling.check_range`.
 
     Raises:
-        DataError: 16-bit values without a range: a scene fills a few of the 256 steps.
+        DataError: 16-bit values without a range: a scene fills a few of the 256 steps. Or half of the values or more
+            lie outside the range.
     """
     if scaling.low is None and counts.dtype == np.uint16:
         raise DataError(
             f"{path}: 16-bit thermal values become 8 bits by a thermal_range; give one, such as the one that "
             f"`cimnet data stats` suggests, or [0, 65535]"
         )
+    scaling.check_range(
+        counts,
+        path,
+        force_range,
+        what="the thermal range",
+        remedy="Give the range of these values (--range, or thermal_range in classes.yaml)",
+    )
     return (scaling(counts, path) * np.float32(255)).round().astype(np.uint8)
 
 
 def _fit(counts: Counts, job: Job, path: Path) -> Counts:
     target = job.target
     if job.scale:
-        counts = to_8_bit(counts, job.reader.scaling, path)
+        counts = to_8_bit(counts, job.reader.scaling, path, job.force_range)
     if counts.dtype.name in target.depths:
         return counts
     if target.depths == ("uint8",):

@@ -114,15 +114,20 @@ class ThermalScaling:
         path: Path | str = "thermal",
         force: bool = False,
         warn: Callable[[str], object] = notice,
+        *,
+        what: str = "the range of training",
+        remedy: str = "Convert the image",
     ) -> None:
-        """Warn of values outside the range that a model was trained with, and refuse an image with half of them or more
-        outside: they would all become 0 or 1. For kinds without a fixed range, only padding is found.
+        """Warn of values outside the range, and refuse an image with half of them or more outside: they would all
+        become 0 or 1. For kinds without a fixed range, only padding is found.
 
         Args:
             counts: raw values (H, W).
             path: file that messages name.
             force: warn, never refuse.
             warn: called with each warning.
+            what: the range, in messages.
+            remedy: what to do if the unit is another one, in messages.
 
         Raises:
             DataError: half of the values or more lie outside; the message has the share, the values and the remedy.
@@ -138,12 +143,11 @@ class ThermalScaling:
         said = padded or f"values {values.min():g} to {values.max():g}"
         unit = f" ({self.unit})" if self.kind == "kelvin" else ""
         text = (
-            f"{path}: {100 * outside:.0f}% of the thermal values lie outside the range of training, {low:g} to "
-            f"{high:g}{unit}: {said}"
+            f"{path}: {100 * outside:.0f}% of the thermal values lie outside {what}, {low:g} to {high:g}{unit}: {said}"
         )
         if outside >= MOST_OUTSIDE and not force:
-            remedy = f"; declare it as nodata: {DECLARE}" if padded else "; is the unit another one? Convert the image"
-            raise DataError(f"{text}{remedy}, or give --force-range (force_range=True) to clip them")
+            first = f"declare it as nodata: {DECLARE}" if padded else f"is the unit another one? {remedy}"
+            raise DataError(f"{text}; {first}, or give --force-range (force_range=True) to clip them")
         warn(f"{text}; they are clipped")
 
     def _bounds(self, counts: npt.NDArray[Any], path: Path | str) -> tuple[float, float]:
