@@ -46,7 +46,7 @@ def _film(path: Path, _: Trained) -> None:
 def _calibrated(path: Path, trained: Trained) -> None:
     from cimnet.cli.main import app
 
-    root = make_folder(path.parent / "to_calibrate", 22)
+    root = make_folder(path.parent / "to_calibrate", 22, seed=1)  # not the pairs of the training
     write_list(root / "val.txt", [f"{k:03d}" for k in range(2, 12)])
     write_list(root / "test.txt", [f"{k:03d}" for k in range(12, 22)])
     arguments = ["calibrate", str(trained.best), str(root), "--out", str(path), "--device", "cpu"]

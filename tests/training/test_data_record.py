@@ -16,7 +16,7 @@ from PIL import Image
 from cimnet.data import open_dataset
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.training import train
-from cimnet.training.data_record import FILE, Record, check_record, record_of, write_record
+from cimnet.training.data_record import FILE, Record, check_record, record_of, trained_on, write_record
 from tests.conftest import pixel_recipe
 from tests.fakes.layouts import make_folder
 
@@ -170,3 +170,16 @@ def test_changed_data_without_resume_is_refused(cli: Callable[..., Any], tmp_pat
     assert ran.code != 0
     assert "--changed-data: is for a run that is resumed; add --resume" in ran.err
     assert not (tmp_path / "run").exists()
+
+
+def test_pairs_of_the_training_are_known_by_their_files(root: Path, run: Path, tmp_path: Path) -> None:
+    train, val = (open_dataset(root, split) for split in ("train", "val"))
+    assert trained_on(run, train.pairs) == train.ids
+    assert trained_on(run, val.pairs) == []
+    assert trained_on(run, open_dataset(make_folder(tmp_path / "other", n=8, seed=1), "train").pairs) == []
+    assert trained_on(tmp_path, train.pairs) == []  # no record
+    (run / FILE).write_text("[1, 2]")  # somebody else's
+    assert trained_on(run, train.pairs) == []
+    (run / FILE).write_text("{")
+    with pytest.raises(ConfigError, match=r"data.json: what the model was trained on cannot be read; restore or"):
+        trained_on(run, train.pairs)

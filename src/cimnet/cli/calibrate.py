@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markdown import Markdown
 
 from cimnet.cli.shared import Checkpoint, Device, Layout, Trust, console, counter, say
-from cimnet.errors import CheckpointError
+from cimnet.errors import CheckpointError, DataError
+from cimnet.utils.numbers import pluralize
+
+if TYPE_CHECKING:
+    from cimnet.data import RGBTDataset
 
 
 def calibrate(
     checkpoint: Checkpoint,
     dataset: Annotated[Path, typer.Argument(help="Folder of a data set with labels.")],
     split: Annotated[str, typer.Option(help="Split to fit on; not the one that the model was trained on.")] = "val",
-    test_split: Annotated[str, typer.Option(help="Split to score on.")] = "test",
+    test_split: Annotated[str, typer.Option(help="Split to score on; with other pairs.")] = "test",
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write. Default: CHECKPOINT itself.")] = None,
     report: Annotated[
         Path | None, typer.Option(help="Folder for calibration.json, reliability.png and roc.png.")
@@ -60,6 +64,7 @@ def calibrate(
     refuse_inputs_as_outputs([target], files)  # the checkpoint itself may be the target
     if report is not None:
         refuse_inputs_as_outputs([report / name for name in REPORT], [*weight_files(source), target, *files])
+    _require_new_pairs(checkpoint_file(source).parent, fit, test)
     with counter("calibrate") as progress:
         result = run(
             predictor.network, fit, test, device=predictor.device, seed=seed, defects=chosen, progress=progress
@@ -72,3 +77,21 @@ def calibrate(
         say(f"report: {report}")
     store(target, predictor.network, predictor.info, result)
     say(f"temperature{', gate' if result.gate else ''} and alarms: {target}")
+
+
+def _require_new_pairs(folder: Path, fit: RGBTDataset, test: RGBTDataset) -> None:
+    """Refuse pairs that the model of a run folder was trained on, and pairs that are to be fitted and scored on."""
+    from cimnet.data.io.split_lists import name_some
+    from cimnet.training.data_record import FILE, trained_on
+
+    for option, data in (("--split", fit), ("--test-split", test)):
+        if known := trained_on(folder, data.pairs):
+            raise DataError(
+                f"{option} {data.split}: the model was trained on {len(known)} of its {len(data)} pairs "
+                f"({name_some(known)}; {folder / FILE}), where it is surer than on others; give a split of other pairs"
+            )
+    if shared := sorted({*fit.ids} & {*test.ids}):
+        raise DataError(
+            f"--split {fit.split} and --test-split {test.split} share {pluralize(len(shared), 'pair')} "
+            f"({name_some(shared)}), so the scores would be those of the fit; give splits of different pairs"
+        )

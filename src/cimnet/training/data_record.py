@@ -96,6 +96,23 @@ def read_mark(folder: Path) -> str | None:
     return mark if isinstance(mark, str) else None
 
 
+def trained_on(folder: Path, pairs: Sequence[Pair]) -> list[str]:
+    """Names of the pairs whose files the run in a folder was trained on; none where the folder has no record.
+
+    Raises:
+        ConfigError: the record cannot be read.
+    """
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: what the model was trained on cannot be read; restore or remove it") from error
+    known = content.get("train") if isinstance(content, dict) else None
+    if not isinstance(known, dict):  # another program's file of this name
+        return []
+    return [name for name, digest in checksums(pairs).items() if digest in known.values()]
+
+
 def checksums(pairs: Sequence[Pair]) -> dict[str, str]:
     """A digest of the files of each pair, by name, in the order given; see :func:`record_of`."""
     return dict(zip((pair.id for pair in pairs), map_in_threads(_checksum, pairs), strict=True))

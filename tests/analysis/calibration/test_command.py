@@ -17,6 +17,7 @@ from cimnet.checkpoint import load_checkpoint
 from cimnet.cli.shared import counter
 from cimnet.errors import CheckpointError
 from cimnet.inference.alarms.alarm import AlarmModel
+from cimnet.training.data_record import record_of, write_record
 from tests.conftest import Result
 
 Command = Callable[..., Result]
@@ -118,6 +119,23 @@ def test_a_run_folder_and_splits_that_are_missing(cli: Command, checkpoint: Path
     failed = cli("calibrate", checkpoint, folder, "--test-split", "autumn")
     assert failed.code == 2
     assert "autumn" in failed.err
+
+
+def test_pairs_of_the_training_and_of_both_splits_are_refused(
+    cli: Command, checkpoint: Path, folder: Path, tmp_path: Path
+) -> None:
+    """The fit would be on masks that are surer than those of new pairs, or be scored on its own pairs."""
+    before = checkpoint.read_bytes()
+    fit, test = (cimnet.open_dataset(folder, split) for split in ("val", "test"))
+    shared = cli("calibrate", checkpoint, folder, "--split", "all")
+    assert shared.code == 2
+    assert "--split all and --test-split test share 10 pairs (012, 013 and 8 more), so the scores would" in shared.err
+    write_record(checkpoint.parent, record_of(test, fit), "mark")
+    for splits, option in ((("--split", "test", "--test-split", "val"), "--split test"), ((), "--test-split test")):
+        failed = cli("calibrate", checkpoint, folder, *splits)
+        assert failed.code == 2
+        assert f"{option}: the model was trained on 10 of its 10 pairs (012, 013 and 8 more; {tmp_path}" in failed.err
+    assert checkpoint.read_bytes() == before
 
 
 def test_checkpoints_of_before(checkpoint: Path, tmp_path: Path) -> None:

@@ -126,8 +126,18 @@ def test_counts_add_up_over_images() -> None:
 )
 def test_a_calibration_that_is_of_no_use_says_so(temperature: float, false: float, doubts: list[str]) -> None:
     rates = {"rgb_broken": false, "thermal_broken": 0.0, "misaligned": 0.05}
-    said = Calibration(temperature, None, None, None, {}, rates).doubts()
+    said = Calibration(temperature, None, Reliability(), Reliability(), {}, rates).doubts()
     assert [word in sentence for word, sentence in zip(doubts, said, strict=True)] == [True] * len(doubts)
+
+
+def test_a_temperature_that_makes_the_other_split_worse_says_so() -> None:
+    better, worse = Reliability(), Reliability()
+    better.add(_logits(0.9), torch.tensor([0]))
+    worse.add(_logits(0.6), torch.tensor([0]))
+    rates = {"rgb_broken": 0.0, "thermal_broken": 0.0, "misaligned": 0.0}
+    (said,) = Calibration(1.2, None, better, worse, {}, rates).doubts()
+    assert "makes the NLL of the other split worse (0.1054 to 0.5108)" in said
+    assert Calibration(1.2, None, worse, better, {}, rates).doubts() == []
 
 
 def test_curves_have_colours_that_colour_blind_readers_distinguish() -> None:

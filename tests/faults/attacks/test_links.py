@@ -13,7 +13,7 @@ import pytest
 from cimnet.data.io.patterns import folders_below
 from cimnet.inference.jobs import match_pairs
 from tests.conftest import Result, Trained
-from tests.fakes.layouts import make_folder
+from tests.fakes.layouts import make_folder, write_list
 
 Command = Callable[[Path, Path, Path], list[object]]
 COMMANDS: dict[str, Command] = {
@@ -33,7 +33,7 @@ COMMANDS: dict[str, Command] = {
         "robustness", model, data, "--split", "all", "--corruption", "fog=1", "--out", out / "robustness",
     ],
     "calibrate": lambda model, data, out: [
-        "calibrate", model, data, "--split", "all", "--out", out / "new.safetensors",
+        "calibrate", model, data, "--split", "fit", "--test-split", "score", "--out", out / "new.safetensors",
     ],
     "video": lambda model, data, out: [
         "video", model, "--rgb", data / "rgb", "--thermal", data / "thermal", "--fps", 2, "--thermal-fps", 2,
@@ -44,7 +44,9 @@ COMMANDS: dict[str, Command] = {
 
 
 def _data(folder: Path, trained: Trained) -> Path:
-    root = make_folder(folder, 10)
+    root = make_folder(folder, 10, seed=1)  # not the pairs of the training
+    write_list(root / "fit.txt", [f"{k:03d}" for k in range(8)])
+    write_list(root / "score.txt", ["008", "009"])
     (root / "points.csv").write_text("0,0,1,1\n9,0,10,1\n0,9,1,10\n9,9,10,10\n")
     (root / "runs").mkdir()
     shutil.copytree(trained.folder, root / "runs" / "mine")

@@ -104,6 +104,12 @@ class Calibration:
         found = []
         if self.temperature > 0.99 * TEMPERATURES[1]:
             found.append("the temperature is at the end of its range: the model's masks are hardly better than chance")
+        before, after = (round(curve.nll, 4) for curve in (self.before, self.after))
+        if after > before:
+            found.append(
+                f"the temperature makes the NLL of the other split worse ({before:.4f} to {after:.4f}): the splits "
+                "differ, or the model was trained on the one of the fit"
+            )
         if self.gate is not None and self.gate.with_gate < self.gate.pair:
             found.append("masks are better without the gate; give more pairs to fit on, or reliability: false")
         false = [name for name in ALARMS if self.false_alarms[name] > 0.5]
