@@ -10,15 +10,13 @@ from cimnet.data import find_layout
 from cimnet.data.dataset import Broken, RGBTDataset
 from cimnet.data.dataset_file import YAML_NAMES
 from cimnet.data.flags import FLAG_LISTS
-from cimnet.data.io.patterns import FileIndex
-from cimnet.data.io.split_lists import ALL, SPLIT_FOLDERS, find_list, list_names, read_names
+from cimnet.data.io.patterns import names_pairs
+from cimnet.data.io.split_lists import ALL, SPLIT_FOLDERS, list_names
 from cimnet.data.io.thermal_scaling import ThermalRange
 from cimnet.data.pairs import Pair
-from cimnet.errors import DataError
 
 SCENE_LISTS = ("day", "night", "dark_night")
 """Scenes whose lists lie beside the split lists; others lie in scenes/."""
-FLIP = "_flip"
 
 
 @dataclass(frozen=True)
@@ -82,18 +80,5 @@ def find_splits(root: Path, layout: type[RGBTDataset]) -> list[str]:
     telling = {*SCENE_LISTS, *FLAG_LISTS.values()}
     telling |= {f"{split}_{scene}" for split in (*lists, *index.folders) for scene in SCENE_LISTS}
     named = {name for name in lists if name not in telling and not name.startswith("broken_in_")}
-    found = {name for name in named if _is_split(root, name, layout, index)} | index.folders.keys()
+    found = {name for name in named if names_pairs(root, name, index, layout.lists)} | index.folders.keys()
     return [*(name for name in SPLIT_FOLDERS if name in found), *sorted(found.difference(SPLIT_FOLDERS))]
-
-
-def _is_split(root: Path, name: str, layout: type[RGBTDataset], index: FileIndex) -> bool:
-    """Whether a text file is a list of pairs, and not empty or, say, a README."""
-    path = find_list(root, name, layout.lists)
-    try:
-        lines = [] if path is None else read_names(path)
-    except DataError:
-        if name in SPLIT_FOLDERS:
-            raise
-        return False
-    there = index.rgb.files
-    return any(found in there or found.removesuffix(FLIP) in there for found in map(index.resolve, lines))

@@ -18,7 +18,7 @@ from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
 from cimnet.data.io.folder_spelling import case_hint
 from cimnet.data.io.patterns import FileIndex, FilePattern, split_names
 from cimnet.data.io.second_modality import THERMAL, SecondModality, agree
-from cimnet.data.io.split_lists import ALL, LIST_PLACES, require_all, scenes_of
+from cimnet.data.io.split_lists import ALL, FLIP, LIST_PLACES, require_all, scenes_of
 from cimnet.data.io.thermal_files import Wanted, check_depth, depth, read_pair
 from cimnet.data.io.thermal_scaling import MOST_OUTSIDE, ThermalRange, ThermalScaling, parse_thermal
 from cimnet.data.labels import label_lookup, read_class_ids, read_color_label
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 Transform = Callable[[RGBTSample], RGBTSample]
 Broken = Literal["keep", "drop", "only", "rgb", "thermal"]
 Cache = Literal["none", "ram", "disk"]
-_FLIP = "_flip"
 
 
 class RGBTDataset(Dataset[RGBTSample]):
@@ -188,7 +187,7 @@ class RGBTDataset(Dataset[RGBTSample]):
 
     def _source(self, name: str, index: FileIndex, require_labels: bool) -> str:
         """The files that serve a name: its own, or those of the original where a `_flip` name lacks one of them."""
-        original = name.removesuffix(_FLIP)
+        original = name.removesuffix(FLIP)
         if not self.flips or original not in index.rgb.files:
             return name
         whole = name in index.rgb.files and (not require_labels or name in index.labels.files)

@@ -119,12 +119,15 @@ def test_no_list_or_split_folder(form: Victim) -> None:
         shutil.rmtree(form.root / "train")
     else:
         form.listed.unlink()
+    for folder in {form.root, *([form.listed.parent] if form.listed else [])}:
+        (folder / "README.txt").write_text("Pairs of a street.\nThe lists are train.txt and test.txt.\n")
     message = error_of(form)
     assert "no list train.txt" in message
     assert str(form.root) in message
     found = message.rpartition("splits found: ")[2].split(", ")
     assert "test" in found
     assert "train" not in found
+    assert "README" not in found
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -12,12 +12,11 @@ from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.flags import FLAG_LISTS, read_flags
 from cimnet.data.io.patterns import FileIndex
-from cimnet.data.io.split_lists import ALL, SPLIT_FOLDERS, find_list, list_names, read_names, scenes_of
+from cimnet.data.io.split_lists import ALL, FLIP, SPLIT_FOLDERS, find_list, list_names, read_names, scenes_of
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
 _SCENES = ("day", "night", "dark_night")
-_FLIP = "_flip"
 
 
 @dataclass
@@ -71,7 +70,7 @@ class _Reader:
 
     def source(self, name: str) -> str:
         """The name whose files serve a name."""
-        original = name.removesuffix(_FLIP)
+        original = name.removesuffix(FLIP)
         mirrored = self.layout.flips and name not in self.index.rgb.files and original in self.index.rgb.files
         return original if mirrored else name
 

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cimnet.data.contents import FLIP
 from cimnet.data.io.name_order import by_number
 from cimnet.data.io.open_image import opened, upright
-from cimnet.data.io.split_lists import SPLIT_FOLDERS, name_some
+from cimnet.data.io.split_lists import FLIP, SPLIT_FOLDERS, name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError, one_line
 

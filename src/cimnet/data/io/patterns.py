@@ -15,6 +15,7 @@ from cimnet.data.io.name_patterns import FileName, NamePattern
 from cimnet.data.io.pattern_files import Matches, in_time, settle
 from cimnet.data.io.split_lists import (
     ALL,
+    FLIP,
     IMAGE_EXTENSIONS,
     LIST_PLACES,
     SPLIT_FOLDERS,
@@ -270,7 +271,8 @@ def split_names(root: Path, split: str, index: FileIndex, places: Sequence[str] 
         return index.folders[split]
     if split != ALL:
         first, *further = (place.replace("{list}", split) for place in places)
-        found = [*index.folders, *list_names(root, places)]
+        lists = [name for name in list_names(root, places) if names_pairs(root, name, index, places)]
+        found = [*index.folders, *lists]
         others = f"use split {ALL!r} for every file, or let `cimnet data split` write lists"
         if found:
             others = f"splits found: {', '.join(found)}"
@@ -280,3 +282,20 @@ def split_names(root: Path, split: str, index: FileIndex, places: Sequence[str] 
     if not (names := index.names()):
         raise DataError(f"{root}: no images found (extensions {', '.join(IMAGE_EXTENSIONS)})")
     return names
+
+
+def names_pairs(root: Path, name: str, index: FileIndex, places: Sequence[str] = LIST_PLACES) -> bool:
+    """Whether the text file `NAME.txt` is a list of pairs, and not empty or, say, a README.
+
+    Raises:
+        DataError: a list of train, val, validation or test that cannot be read.
+    """
+    path = find_list(root, name, places)
+    try:
+        lines = [] if path is None else read_names(path)
+    except DataError:
+        if name in SPLIT_FOLDERS:
+            raise
+        return False
+    there = index.rgb.files
+    return any(found in there or found.removesuffix(FLIP) in there for found in map(index.resolve, lines))

@@ -25,6 +25,8 @@ THERMAL_EXTENSIONS = (*IMAGE_EXTENSIONS, ".npy")
 LIST_PLACES = ("{list}.txt", "splits/{list}.txt")
 SPLIT_FOLDERS = ("train", "val", "validation", "test")
 """Folders that `{split}` in a pattern may stand for."""
+FLIP = "_flip"
+"""The end of a listed name that may mean another pair, mirrored."""
 ALL = "all"
 """The split that means every file of the folder, whether or not lists exist."""
 
