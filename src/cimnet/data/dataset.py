@@ -125,7 +125,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         if chosen is None:
             raise DataError(
                 f"{self.root}: no class names; write {self.root / 'classes.yaml'} with one line such as "
-                "'classes: [background, person, car]' (ids from 0), or give classes"
+                "'classes: [background, person, car]' (ids from 0), or give classes (`cimnet data`: --classes)"
             )
         self.classes, self.colors = chosen.names, chosen.colors
         self.scaling = parse_thermal(thermal_range, "thermal_range") or self.file.thermal or ThermalScaling()

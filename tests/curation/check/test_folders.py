@@ -158,7 +158,7 @@ def test_pairs_alone_are_enough_to_predict_and_to_label(tmp_path: Path) -> None:
     report = check(tmp_path)
     assert [(f.severity, f.code) for f in report.findings] == [("warning", "no-labels")]
     assert report.exit_code() == 0
-    for word in ("predict", "data align", "data label", "train", "eval", "classes.yaml"):
+    for word in ("predict", "data align", "data label", "eval --boxes", "train", "--classes"):
         assert word in report.findings[0].remedy
     write_list(tmp_path / "train.txt", ["000", "001"])
     assert "no-classes" in by_code(check(tmp_path))

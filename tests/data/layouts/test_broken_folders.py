@@ -61,7 +61,7 @@ AT_OPENING: dict[str, tuple[Break, list[str]]] = {
         ["train.txt", "UTF-8"],
     ),
     "two files of one name": (lambda r: save(r / "rgb/001.bmp"), ["001.bmp and 001.png"]),
-    "no yaml": (lambda r: (r / "classes.yaml").unlink(), ["classes.yaml", "classes: [background, person"]),
+    "no yaml": (lambda r: (r / "classes.yaml").unlink(), ["classes: [background, person", "--classes"]),
     "yaml without classes": (lambda r: (r / "classes.yaml").write_text("home: x"), ["classes: [background"]),
     "yaml that is none": (lambda r: (r / "classes.yaml").write_text("classes: [a"), ["classes.yaml", "not valid"]),
     "yaml that is a list": (lambda r: (r / "classes.yaml").write_text("[a, b]"), ["classes.yaml", "classes:"]),

@@ -130,8 +130,8 @@ def _labels(
     findings = []
     if not labels:
         remedy = (
-            "without them, `cimnet predict`, `data align` and `data label` work; `train`, `eval` and `calibrate` need "
-            "labels and classes.yaml"
+            "without them, `cimnet predict`, `data align` and `eval --boxes` work, and `data label` with class names "
+            "(classes.yaml or --classes); `train`, `calibrate` and `eval` without --boxes need labels and classes.yaml"
         )
         return [Finding("warning", "no-labels", "no labels at all", remedy)]
     lacking = images - labels - respelt
