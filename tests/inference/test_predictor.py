@@ -192,7 +192,9 @@ def test_what_an_exported_model_cannot_do_names_its_file(predictor: Predictor) -
         path = Path("m.onnx")
 
     exported = Predictor(cast("Any", Exported()), predictor.info, predictor.device)
-    with pytest.raises(CheckpointError, match=r"^m\.onnx: an exported model, whose weights cannot be reached; .*\.safetensors"):
+    with pytest.raises(
+        CheckpointError, match=r"^m\.onnx: an exported model, whose weights cannot be reached; .*\.safetensors"
+    ):
         _ = exported.network
     with pytest.raises(CheckpointError, match=r"^m\.onnx: an exported model, which raises no alarms; .*\.safetensors"):
         exported.alarm_model()
