@@ -87,7 +87,7 @@ def _require_new_pairs(folder: Path, fit: RGBTDataset, test: RGBTDataset) -> Non
     for option, data in (("--split", fit), ("--test-split", test)):
         if known := trained_on(folder, data.pairs):
             raise DataError(
-                f"{option} {data.split}: the model was trained on {len(known)} of its {len(data)} pairs "
+                f"{option} {data.split}: the model was trained on {len(known)} of its {pluralize(len(data), 'pair')} "
                 f"({name_some(known)}; {folder / FILE}), where it is surer than on others; give a split of other pairs"
             )
     if shared := sorted({*fit.ids} & {*test.ids}):
