@@ -51,8 +51,8 @@ def corruptions(scores: RobustnessScores) -> Table:
         moving, static = mean(p.moving for p in curve.points), mean(p.static for p in curve.points)
         means = format_percent(curve.mean), format_percent(moving), format_percent(static)
         rows.append([describe(name), curve.group, levels(curve), each, *means, change(curve.drop)])
-    head = ["corruption", "group", "levels", "mIoU at each", "mean", "moving", "static", "change, % of clean"]
-    note = f"mIoU in per cent; clean {format_percent(scores.clean.miou)}. The change is that of the mean."
+    head = ["corruption", "group", "levels", "mIoU at each", "mean", "moving", "static", "change %"]
+    note = f"mIoU in per cent; clean {format_percent(scores.clean.miou)}. The change is that of the mean, in per cent of clean."
     return Table("Corruptions", note, head, rows)
 
 
