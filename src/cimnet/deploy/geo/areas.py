@@ -1,4 +1,4 @@
-"""Square metres of pixels and polygons."""
+"""Square metres of pixels and polygons, and metres between points."""
 
 from __future__ import annotations
 
@@ -102,6 +102,24 @@ class Ground:
         longitudes = unwrapped(np.asarray(there), there[0])  # a pixel may lie across 180°
         real = _enclosed(longitudes * degree, _belt(np.asarray(up) * degree, _WGS84))
         return float(self.pixels(0, 1)[0]) / real if real > 0 else math.nan
+
+
+def metres_between(crs: CRS, transform: Affine, start: tuple[float, float], end: tuple[float, float]) -> float | None:
+    """Metres between two near points (x, y) in pixels of a raster: along the ellipsoid, or on the plane of a local
+    system, which has no place on the earth. None: the raster does not tell."""
+    xs, ys = zip(*(apply(transform, *point) for point in (start, end)), strict=True)
+    try:
+        longitudes, latitudes = reproject(crs, CRS.from_epsg(4326), xs, ys)
+    except Exception:  # GDAL has no common error
+        return None if crs.is_geographic else float(np.hypot(xs[1] - xs[0], ys[1] - ys[0]) * crs.units_factor[1])
+    radius, inverse = _WGS84
+    eccentricity = (2 - 1 / inverse) / inverse
+    east = np.radians(np.diff(unwrapped(np.asarray(longitudes), longitudes[0])))[0]  # a pixel may lie across 180°
+    up = np.radians(latitudes)
+    curved = 1 - eccentricity * np.sin(up[0]) ** 2
+    north = (up[1] - up[0]) * (1 - eccentricity) / curved**1.5
+    metres = float(radius * np.hypot(north, east * np.cos(up[0]) / np.sqrt(curved)))
+    return metres if np.isfinite(metres) else None
 
 
 def count_areas(counts: npt.NDArray[np.int64], metres: Values | None, classes: Sequence[str]) -> tuple[ClassArea, ...]:

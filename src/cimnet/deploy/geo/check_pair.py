@@ -13,14 +13,13 @@ import numpy.typing as npt
 import rasterio
 import rasterio.shutil
 from affine import Affine
-from rasterio.crs import CRS
-from rasterio.io import DatasetReader
 from rasterio.warp import transform as reproject
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.local_rasters import driver_of
 from cimnet.data.io.thermal_scaling import ThermalScaling
+from cimnet.deploy.geo.areas import metres_between
 from cimnet.deploy.geo.outputs import staged, writing
 from cimnet.deploy.geo.rasters import RasterPair, open_pair
 from cimnet.errors import CimnetError, ConfigError, DataError
@@ -32,8 +31,6 @@ SIDE = 512
 """Side of the examined windows, RGB pixels."""
 MOST = 12
 _KNOWN = 0.95
-_EQUATOR, _FLATTENING = 6378137.0, 1 / 298.257223563
-"""Of WGS 84: radius in metres, flattening."""
 _PERCENTILES = ThermalScaling("gain_control", 0.5, 99.5)
 
 Window = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -166,34 +163,15 @@ def _describe(
         dx, dy = (float(matrix[axis] @ [centre, centre, 1]) - centre for axis in (0, 1))
         corner = np.abs(matrix[:, :2] - np.eye(2)) @ [side / 2, side / 2]
         stretch = float(np.hypot(*corner))
-        metres = _on_the_ground(pair.rgb, dx, dy)
+        if pair.rgb.crs is not None:
+            x, y = pair.rgb.width / 2, pair.rgb.height / 2
+            metres = metres_between(pair.rgb.crs, pair.rgb.transform, (x, y), (x + dx, y + dy))
     with rasterio.open(thermal.absolute(), driver=driver_of(thermal)) as heat:
         crs = tuple("none" if r.crs is None else r.crs.to_string() for r in (pair.rgb, heat))
         pixel = tuple(float(np.hypot(r.transform.a, r.transform.d)) for r in (pair.rgb, heat))
     return PairCheck(
         status, dx, dy, metres, float(confidence), stretch, windows, (crs[0], crs[1]), (pixel[0], pixel[1])
     )
-
-
-def _on_the_ground(raster: DatasetReader, dx: float, dy: float) -> float | None:
-    """Metres of an offset in pixels in the middle of a raster: along the ellipsoid, or on the plane of a local system,
-    which has no place on the earth. None: the raster does not tell."""
-    if raster.crs is None:
-        return None
-    x, y = raster.width / 2, raster.height / 2
-    xs, ys = zip(*(raster.transform * point for point in ((x, y), (x + dx, y + dy))), strict=True)
-    try:
-        longitudes, latitudes = np.radians(reproject(raster.crs, CRS.from_epsg(4326), xs, ys))
-    except Exception:  # GDAL has no common error
-        if raster.crs.is_geographic:
-            return None
-        return float(np.hypot(xs[1] - xs[0], ys[1] - ys[0]) * raster.crs.units_factor[1])
-    eccentricity = _FLATTENING * (2 - _FLATTENING)
-    curved = 1 - eccentricity * np.sin(latitudes[0]) ** 2
-    north = (latitudes[1] - latitudes[0]) * (1 - eccentricity) / curved**1.5
-    turn = np.remainder(longitudes[1] - longitudes[0] + np.pi, 2 * np.pi) - np.pi  # a pixel may lie across 180°
-    metres = float(_EQUATOR * np.hypot(north, turn * np.cos(latitudes[0]) / np.sqrt(curved)))
-    return metres if np.isfinite(metres) else None
 
 
 def _write_moved(pair: RasterPair, thermal: Path, out: Path, dx: float, dy: float) -> None:
