@@ -47,18 +47,12 @@ class Condition:
             if self.severity is not None or self.level is not None:
                 raise ConfigError("clean has neither a severity nor a level")
             return
-        corruption = find_corruption(self.name)
-        if (self.severity is None) == (self.level is None) or self.severity not in (None, *SEVERITIES):
-            raise ConfigError(f"{self.name}: give a severity from 1 to 5, or a level in {corruption.unit}")
-        if self.level is not None:
-            corruption.require_level(self.level)
+        find_corruption(self.name).amount(self.severity, self.level)
 
     @property
     def amount(self) -> float:
         """The level in the corruption's unit, 0 for ``clean``."""
-        if self.severity is not None:
-            return float(CORRUPTIONS[self.name].levels[self.severity - 1])
-        return float(self.level or 0)
+        return 0.0 if self.name == CLEAN else float(CORRUPTIONS[self.name].amount(self.severity, self.level))
 
     @property
     def key(self) -> str:

@@ -70,7 +70,8 @@ def corrupt(
         DataError: the pair lacks what the corruption needs (a label, an earlier pair), or its second image has several
             channels.
     """
-    corruption, level = _level(name, severity, level)
+    corruption = find_corruption(name)
+    amount = corruption.amount(severity, level)
     if len(sample.thermal) != 1:
         raise DataError(
             f"{sample.id}: {name} is for second images of one channel, and this one has {len(sample.thermal)}"
@@ -82,17 +83,7 @@ def corrupt(
         moving=frozenset(moving),
         other=other,
     )
-    return corruption.apply(sample, level, context)
-
-
-def _level(name: str, severity: int | None, level: float | None) -> tuple[Corruption, float]:
-    corruption = find_corruption(name)
-    if (severity is None) == (level is None) or severity not in (None, 1, 2, 3, 4, 5):
-        raise ConfigError(f"{name}: give a severity from 1 to 5, or a level in {corruption.unit}")
-    if level is None:
-        return corruption, corruption.levels[int(severity or 1) - 1]
-    corruption.require_level(level)
-    return corruption, level
+    return corruption.apply(sample, amount, context)
 
 
 def find_corruption(name: str) -> Corruption:
@@ -130,7 +121,7 @@ class CorruptedDataset(Dataset[RGBTSample]):
     ) -> None:
         self.dataset, self.name, self.severity, self.level, self.seed = dataset, name, severity, level, seed
         self.moving = moving_ids(dataset.classes) if moving is None else frozenset(moving)
-        _level(name, severity, level)
+        find_corruption(name).amount(severity, level)
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -55,17 +55,27 @@ class Corruption:
     limits: tuple[float, float] = (0, math.inf)
     whole: bool = False
 
-    def require_level(self, level: float) -> None:
-        """Refuse a level that means nothing.
+    def amount(self, severity: int | None, level: float | None) -> float:
+        """The level of a severity, or the level itself.
+
+        Args:
+            severity: 1 to 5. Give this or ``level``.
+            level: in ``unit``.
 
         Raises:
-            ConfigError: it is no number, not a whole one where it must be, or outside of the limits.
+            ConfigError: both or neither are given, another severity, or a level that means nothing: no number, not a
+                whole one where it must be, or outside of the limits.
         """
+        if (severity is None) == (level is None) or severity not in (None, 1, 2, 3, 4, 5):
+            raise ConfigError(f"{self.name}: give a severity from 1 to 5, or a level in {self.unit}")
+        if level is None:
+            return self.levels[int(severity or 1) - 1]
         least, most = self.limits
         if not math.isfinite(level) or not least <= level <= most or (self.whole and level != round(level)):
             kind = "a whole number" if self.whole else "a number"
             reach = f"from {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
             raise ConfigError(f"{self.name}: the level must be {kind} {reach} in {self.unit}, not {level:g}")
+        return level
 
 
 def earlier_index(index: int, places: int, pairs: int) -> int:
