@@ -102,7 +102,9 @@ class ThermalScaling:
 
     def share_outside(self, counts: Counts, path: Path | str = "thermal") -> float:
         """The share of the values (missing ones left out) outside a fixed range; 0 for kinds without one."""
-        values = valid_values(counts)
+        return self._outside(valid_values(counts), path)
+
+    def _outside(self, values: npt.NDArray[Any], path: Path | str) -> float:
         if not values.size or self.kind == "gain_control" or self.low is None:
             return 0.0
         low, high = self._bounds(values, path)
@@ -136,7 +138,7 @@ class ThermalScaling:
         padded = find_padding(values)
         if padded is not None and self.kind == "gain_control" and not force:
             raise DataError(f"{path}: {padded}, and would set the percentiles; declare it as nodata: {DECLARE}")
-        outside = self.share_outside(values, path)
+        outside = self._outside(values, path)
         if outside <= EDGE:
             return
         low, high = self._bounds(values, path)
