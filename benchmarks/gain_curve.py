@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=EVIDENCE)
     options = parser.parse_args(arguments)
     if options.runs is not None:
-        add(read(options.json).get(KEY, {}).get("runs", {}), options)
+        add(options.runs, options.json)
     curves, on_test = known(options.json)
     if not curves.get(BASE):
         parser.error(
@@ -55,23 +55,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         save_figure(draw(curves), options.figure)
 
 
-def add(runs: dict[str, Any], options: argparse.Namespace) -> None:
-    """Put the runs of a folder into the JSON file, beside ``runs`` that it holds; again what both have."""
-    for log in sorted(options.runs.glob("*-*/log.jsonl")):
+def runs_in(file: Path) -> dict[str, Any]:
+    """What the JSON file holds, by VARIANT-SEED."""
+    runs: dict[str, Any] = read(file).get(KEY, {}).get("runs", {})
+    return runs
+
+
+def add(folder: Path, file: Path) -> None:
+    """Put the runs of a folder into the JSON file, beside those that it holds; again what both have."""
+    runs = runs_in(file)
+    for log in sorted(folder.glob("*-*/log.jsonl")):
         rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         steps = steps_of_epoch(log.parent)
         curve = {str(steps * row["epoch"]): 100 * row["miou"] for row in rows if row.get("miou") is not None}
         if curve:
             scored = read(log.parent / "test.json")
             runs[log.parent.name] = {"val": curve, "test": 100 * scored["miou"] if scored else None}
-    record(KEY, {"runs": dict(sorted(runs.items()))}, options.json)
+    record(KEY, {"runs": dict(sorted(runs.items()))}, file)
 
 
 def known(file: Path) -> tuple[Curves, dict[str, dict[str, float]]]:
     """Curves, and scores on test in points, of all runs in the JSON file, by variant and seed."""
     curves: Curves = defaultdict(dict)
     on_test: dict[str, dict[str, float]] = defaultdict(dict)
-    for name, run in read(file).get(KEY, {}).get("runs", {}).items():
+    for name, run in runs_in(file).items():
         variant, _, seed = name.rpartition("-")
         curves[variant][seed] = {int(step): miou for step, miou in run["val"].items()}
         if run["test"] is not None:

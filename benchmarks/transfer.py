@@ -113,8 +113,6 @@ class Transfer:
         """Train and score everything that is missing, the smallest shares first."""
         folds = self.folds()
         self.require_same(folds)
-        before = read(self.options.json).get(self.options.dataset, {})
-        self.scores = before.get("miou", {})
         tested = range(self.options.runs or len(folds))
         for share in self.options.shares:
             for number in tested:
@@ -137,23 +135,24 @@ class Transfer:
         return [division.names[part] for part in parts]
 
     def require_same(self, folds: list[list[str]]) -> None:
-        """Refuse runs and scores that were made with other folds or another starter: their pairs are not these."""
+        """Refuse runs and scores that were made otherwise, such as with other folds or another starter; take over the
+        scores of those that were not."""
         text = json.dumps(folds) + "\n"
         self.lists = hashlib.sha256(text.encode()).hexdigest()[:16]
         record: Path = self.options.out / f"{self.options.dataset}_folds.json"
         made = any(self.options.out.glob(f"{self.options.dataset}_*_seed*"))
         if (record.read_text(encoding="utf-8") if record.is_file() else made * "unknown") not in ("", text):
             raise ConfigError(f"{self.options.out}: holds runs on other folds than these; choose another --out")
-        before = read(self.options.json).get(self.options.dataset)
-        now = self.made_with()
+        before = read(self.options.json).get(self.options.dataset, {})
         kinds = {"starter": "of another starter", "folds": "of other folds", "lists": "of other folds"}
-        for key in now:
-            what = kinds.get(key, f"made with other {key}")
-            if before is not None and before.get(key) != now[key]:
+        for key, value in self.made_with().items():
+            if before and before.get(key) != value:
+                what = kinds.get(key, f"made with other {key}")
                 raise ConfigError(
                     f"{self.options.json}: its {self.options.dataset} is {what}; choose another --json and --out"
                 )
         write_text(record, text)
+        self.scores = before.get("miou", {})
 
     def labelled(self) -> list[str]:
         """Names of all pairs that have a label."""
