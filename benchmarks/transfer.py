@@ -13,7 +13,7 @@ of steps, so their difference is taken run by run. The last epoch counts; nothin
 
 Finished runs are kept and interrupted ones go on, so the command can be repeated. After each run the scores go into the
 JSON file, beside those of other data sets, and its tables into the Markdown file. What the JSON file holds is not run
-again, on another machine neither.
+again, on another machine either.
 """
 
 from __future__ import annotations
