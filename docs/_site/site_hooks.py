@@ -83,7 +83,8 @@ def with_site_links(text: str, source: str, target: str, repository: str) -> str
         text: Markdown; fenced blocks are left alone.
         source: folder that its links are relative to, from the repository's root.
         target: folder of the page on the site, from the repository's root, inside ``docs``.
-        repository: address that links to files outside ``docs/`` lead to. Empty: they become plain text.
+        repository: address that links to files outside ``docs/`` and to folders lead to, for the site has no pages of
+            these. Empty: they become plain text.
     """
 
     def mend(match: re.Match[str]) -> str:
@@ -94,11 +95,12 @@ def with_site_links(text: str, source: str, target: str, repository: str) -> str
         path = posixpath.normpath(posixpath.join(source, name))
         pages = ROOT_PAGES | SOURCES
         path = f"docs/{pages[path]}" if path in pages else path
-        if path.startswith("docs/"):
+        is_folder = (ROOT / path).is_dir()
+        if path.startswith("docs/") and not is_folder:
             return f"{image}[{label}]({posixpath.relpath(path, target)}{'#' + anchor if anchor else ''})"
         if not repository:
             return label
-        kind = "tree" if (ROOT / path).is_dir() else "blob"
+        kind = "tree" if is_folder else "blob"
         return f"{image}[{label}]({repository.rstrip('/')}/{kind}/main/{path}{'#' + anchor if anchor else ''})"
 
     parts = FENCE.split(text)

@@ -118,6 +118,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         ("[f](../../src/cimnet/cli/main.py)", "https://h.org/r", "[f](../reference/cli.md)"),
         ("[f](../../README.md)", "https://h.org/r", "[f](../index.md)"),
         ("![p](../images/demo.jpg)", "", "![p](../images/demo.jpg)"),
+        ("[a](../guides/)", "", "a"),
+        ("[a](../guides)", "https://h.org/r", "[a](https://h.org/r/tree/main/docs/guides)"),
         ("```\n[f](../../recipes)\n```", "", "```\n[f](../../recipes)\n```"),
     ],
 )
