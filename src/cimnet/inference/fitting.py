@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 
 from cimnet.data.io.thermal_files import check_depth
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.inference.predictor import Predictor
+from cimnet.registration.mapping import with_mask, without_mask
 
 if TYPE_CHECKING:
     from cimnet.registration.camera_calibration import Calibration
@@ -94,11 +94,6 @@ def model_values(counts: Counts, predictor: Predictor, path: Path | str) -> Coun
 
 
 def resized(thermal: Counts, size: tuple[int, int]) -> Counts:
-    """Bilinear, with antialiasing where it shrinks; the type stays."""
-    values = torch.from_numpy(thermal.astype(np.float32))[None, None]
-    small = F.interpolate(values, size=size, mode="bilinear", align_corners=False, antialias=True)[0, 0].numpy()
-    if thermal.dtype == np.float32:
-        return small
-    highest = 255 if thermal.dtype == np.uint8 else 65535
-    found: Counts = np.rint(small).clip(0, highest).astype(thermal.dtype)
-    return found
+    """Bilinear, with antialiasing where it shrinks; the type stays, and missing pixels stay missing."""
+    small = F.interpolate(with_mask(thermal), size=size, mode="bilinear", align_corners=False, antialias=True)
+    return without_mask(small, thermal)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.matrices import Matrix, sample, warp
 
 _ROUNDING = 0.01
-"""Share of a missing pixel in a value up to which it is taken for rounding of positions."""
+"""Share of a missing pixel in a value up to which it is taken for rounding."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,7 @@ class Mapping:
         Raises:
             DataError: positions for another size.
         """
-        plain: Any = np.ma.getdata(thermal)
-        missing = np.ma.getmaskarray(thermal) if np.ma.is_masked(thermal) else None
-        parts = [plain] if missing is None else [plain, missing]
-        values = torch.from_numpy(np.stack(parts).astype(np.float32))[None]
+        values = with_mask(thermal)
         if self.positions is None:
             assert self.matrix is not None
             moved, inside = warp(values, self.matrix, size, edge=True)
@@ -45,8 +43,20 @@ class Mapping:
         else:
             u, v = (torch.from_numpy(self.positions[..., axis].astype(np.float32)) for axis in (0, 1))
             moved, inside = sample(values, u, v, edge=True)
-        array: Any = moved[0, 0].numpy()
-        array = array if thermal.dtype == np.float32 else np.rint(array).astype(thermal.dtype)
-        if missing is not None:
-            array = np.ma.MaskedArray(array, moved[0, 1].numpy() > _ROUNDING)
-        return array, inside.numpy()
+        return without_mask(moved, thermal), inside.numpy()
+
+
+def with_mask(thermal: Counts) -> Tensor:
+    """A thermal image as a float32 tensor (1, 1, H, W) for interpolation; (1, 2, H, W) with its mask, if pixels are
+    missing."""
+    plain: Any = np.ma.getdata(thermal)
+    parts = [plain, np.ma.getmaskarray(thermal)] if np.ma.is_masked(thermal) else [plain]
+    return torch.from_numpy(np.stack(parts).astype(np.float32))[None]
+
+
+def without_mask(moved: Tensor, thermal: Counts) -> Counts:
+    """The interpolated tensor of :func:`with_mask` as an image of the type that ``thermal`` has. What is made from a
+    missing pixel is missing, too."""
+    array: Any = moved[0, 0].numpy()
+    array = array if thermal.dtype == np.float32 else np.rint(array).astype(thermal.dtype)
+    return array if moved.shape[1] == 1 else np.ma.MaskedArray(array, moved[0, 1].numpy() > _ROUNDING)
