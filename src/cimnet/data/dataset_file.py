@@ -118,7 +118,7 @@ def _read_dataset_file(path: Path) -> DatasetFile:
     label_colors = _parse_label_format(content, classes, path)
     second = parse_second(content.get("second"), str(path))
     name = (second or THERMAL).name
-    files, max_gap = _parse_files(_as_thermal(content.get("files"), name, path), path)
+    files, max_gap = _parse_files(_as_thermal(content.get("files"), name, path), name, path)
     return DatasetFile(
         path=path,
         classes=classes,
@@ -180,27 +180,26 @@ def _parse_table(content: dict[str, Any], classes: ClassList | None, path: Path)
     return {value: ids[meaning] for value, meaning in table.items()}
 
 
-def _parse_files(files: Any, path: Path) -> tuple[dict[str, str], float | None]:
-    """The patterns by kind, and `max_gap`."""
+def _parse_files(files: Any, second: str, path: Path) -> tuple[dict[str, str], float | None]:
+    """The patterns by kind, and `max_gap`. Errors call the thermal images ``second``."""
     if files is None:
         return {}, None
-    if not isinstance(files, dict) or not files.keys() <= {*_KINDS, "max_gap"}:
-        raise DataError(f"{path}: files must give patterns for rgb, thermal and labels, not {files!r}")
+    if not isinstance(files, dict):
+        raise DataError(f"{path}: files must give patterns for rgb, {second} and labels, not {files!r}")
+    if unknown := sorted(str(kind) for kind in files.keys() - {*_KINDS, "max_gap"}):
+        raise DataError(f"{path}: files: {unknown[0]}: unknown; its keys are rgb, {second}, labels and max_gap")
     gap = files.get("max_gap")
     if gap is not None and (isinstance(gap, bool) or not isinstance(gap, int | float) or not 0 <= gap < math.inf):
         raise DataError(f"{path}: files: max_gap: {gap!r} must be a number of seconds, 0 or more")
     patterns = {kind: pattern for kind, pattern in files.items() if kind in _KINDS}
     for kind, pattern in patterns.items():
-        parts = str(pattern).split("/")
+        said = f"{path}: files: {second if kind == THERMAL.name else kind}"
+        if not isinstance(pattern, str) or ".." in pattern.split("/") or pattern.startswith("/"):
+            raise DataError(f"{said}: {pattern!r} must be a path below the folder with {{name}} or {{time}} in it")
         try:
-            NamePattern(str(pattern))
-            known = True
-        except DataError:
-            known = False
-        if not isinstance(pattern, str) or not known or ".." in parts or parts[0] == "":
-            raise DataError(
-                f"{path}: files: {kind}: {pattern!r} must be a path below the folder with {{name}} or {{time}} in it"
-            )
+            NamePattern(pattern)
+        except DataError as error:
+            raise DataError(f"{said}: {error}") from error
     for one, other in (("rgb", "labels"), ("thermal", "labels")):
         if one in patterns and patterns.get(other) == patterns[one]:
             raise DataError(f"{path}: files: {one} and {other} are the same pattern {patterns[one]!r}; correct one")

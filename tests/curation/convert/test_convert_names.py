@@ -85,7 +85,7 @@ def test_splits_are_chosen_and_renamed(tmp_path: Path) -> None:
         convert(source, tmp_path / "d", "folder", splits=["week"])
     for to in ("msrs", "coco_panoptic"):
         (source / "val.txt").rename(source / "extra.txt")
-        remedy = "'extra': 'train'" if to == "msrs" else "'all': 'train'"
+        remedy = "--split train --split " + ("extra=train" if to == "msrs" else "all=train")
         if to == "coco_panoptic":
             (source / "extra.txt").unlink()
         with pytest.raises(DataError, match=f"{NAMES[1]}, {NAMES[5]} of .* keeps pairs by split .*{remedy}"):

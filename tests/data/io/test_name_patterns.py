@@ -109,8 +109,8 @@ def test_patterns_that_say_as_much_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "fault"),
     [
-        ('{rgb: "a/{*}"}', r"with \{name\} or \{time\} in it"),
-        ('{rgb: "{name}{name}"}', r"with \{name\} or \{time\} in it"),
+        ('{rgb: "a/{*}"}', r"expected \{name\} or \{time\} in it"),
+        ('{rgb: "{name}{name}"}', r"\{time\} in it, each once"),
         ('{rgb: "a/{name}", labels: "a/{name}"}', "rgb and labels are the same pattern"),
         ('{rgb: "a/{name}", max_gap: -1}', "max_gap: -1 must be a number of seconds"),
         ('{rgb: "a/{name}", max_gap: true}', "max_gap: True must be a number of seconds"),

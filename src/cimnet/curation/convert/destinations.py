@@ -53,7 +53,7 @@ def _homes(ids: Sequence[str], splits: Mapping[str, list[str]], target: Target, 
         other = next((split for split in splits if homeless[0] in splits[split]), "all")
         raise DataError(
             f"{source}: {name_some(homeless)} of {other if other != 'all' else 'no split'}, and {target.name} keeps "
-            f"pairs by split ({folders}); say where they go, such as splits={{'train': 'train', {other!r}: 'train'}}"
+            f"pairs by split ({folders}); say where they go (splits), such as by --split train --split {other}=train"
         )
     return homes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 from cimnet.data.io.name_times import TIME, time_in
 from cimnet.data.io.nearest_times import pair_nearest, usual_limit
+from cimnet.data.io.split_lists import THERMAL_EXTENSIONS
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
@@ -40,6 +42,9 @@ class NamePattern:
         found = _ANY.findall(self.text)
         if not {"name", "time"} & set(found) or any(found.count(part) > 1 for part in ("name", "time", "frame")):
             raise DataError(f"pattern {self.text!r}: expected {{name}} or {{time}} in it, each once")
+        extension = posixpath.splitext(self.text)[1]
+        if extension.lower() in THERMAL_EXTENSIONS:
+            raise DataError(f"pattern {self.text!r}: patterns have no extension; leave out {extension}")
 
     @property
     def folder(self) -> str:
