@@ -62,6 +62,16 @@ def test_a_camera_that_was_started_again_is_read_on(predictor: Predictor, tmp_pa
     assert (result.pairs, result.unpaired) == (5, (5, 0))
 
 
+def test_a_camera_that_hangs_is_told(predictor: Predictor, tmp_path: Path) -> None:
+    store = typestore(2)
+    messages = [entry for entry in drive(2, 7.0, fps=(2, 2)) if entry[0] == RGB]
+    picture = look(0, GROUND, True)
+    messages += [(THERMAL, stamp, image(store, picture, "mono8", stamp)) for _, stamp, _ in messages]
+    bag, notes = write_bag(tmp_path / "in", sorted(messages, key=lambda entry: entry[1])), []
+    predict_bag(predictor, bag, RGB, THERMAL, tmp_path / "out.mcap", note=notes.append)
+    assert notes == [f"{THERMAL}: the picture has been the same for 5 s; does the camera hang?"]
+
+
 def test_a_topic_without_messages_is_named(predictor: Predictor, tmp_path: Path) -> None:
     store = typestore(2)
     with Writer2(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as writer:

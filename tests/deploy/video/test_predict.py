@@ -97,6 +97,19 @@ def test_part_views_and_odd_sizes(predictor: Predictor, tmp_path: Path) -> None:
     assert np.abs(frame[:63, 95:190, 1].astype(int) - heat).mean() < 8
 
 
+def test_a_thermal_camera_that_hangs_is_told(predictor: Predictor, tmp_path: Path) -> None:
+    for sensor in ("rgb", "thermal"):
+        (tmp_path / sensor).mkdir()
+        for second in range(12):
+            shown = look(min(second, 3) if sensor == "thermal" else second, world(), sensor == "thermal")
+            Image.fromarray(shown).save(tmp_path / sensor / f"{second:02d}.png")
+    settings = {"fps": 1, "thermal_fps": 1, "time_offset": 0.0, "view": "none"}
+    result = predict_video(predictor, tmp_path / "rgb", tmp_path / "thermal", tmp_path / "out", **settings)
+    assert result.frames == 12
+    hung = [note for note in result.notes if "has been the same for 5 s" in note]
+    assert [note.startswith(f"{tmp_path / 'thermal'}: ") for note in hung] == [True]
+
+
 def test_smoothing_averages_probabilities_and_restarts_at_cuts(predictor: Predictor, tmp_path: Path) -> None:
     ground = world()
     times = [k / 10 for k in range(10)]

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.deploy.robots.images import read_image
+from cimnet.deploy.robots.ros_types import stamp_of
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.fitting import Fitter, model_values, read_position
+from cimnet.inference.frozen import FrozenWatch
 from cimnet.inference.overlay import overlay_mask, to_rgb
 from cimnet.inference.predictor import Predictor
 
@@ -67,6 +69,7 @@ class PairSegmenter:
         self.calibration = read_position(calibration)
         self.alarms, self.opacity, self.note = alarms, opacity, note
         self._fitter: Fitter | None = None
+        self._frozen = [FrozenWatch(topic, note) for topic in self.topics]
 
     def __call__(self, rgb: Any, thermal: Any) -> Segmented:
         """Segment an RGB and a thermal message, see :mod:`cimnet.deploy.robots.images`.
@@ -78,7 +81,10 @@ class PairSegmenter:
         size = (image.shape[0], image.shape[1])
         if self._fitter is None or self._fitter.size != size:
             self._fitter = Fitter(size, self.calibration, "resize", self.note)
-        counts = self._fitter(read_image(thermal, "thermal", self.topics[1]))
+        heat = read_image(thermal, "thermal", self.topics[1])
+        for watch, picture, message in zip(self._frozen, (image, heat), (rgb, thermal), strict=True):
+            watch(picture, stamp_of(message) / 1e9)
+        counts = self._fitter(heat)
         pair = self.predictor.tensors(image, model_values(counts, self.predictor, self.topics[1]))
         [ready] = self.predictor.prepare([pair], [self.alarms])
         [mask] = self.predictor.predict_prepared([ready])

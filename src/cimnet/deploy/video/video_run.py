@@ -22,6 +22,7 @@ from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.fitting import Fitter, model_values, read_position
+from cimnet.inference.frozen import FrozenWatch
 from cimnet.inference.predictor import Predictor
 from cimnet.inference.prepared import PreparedPair
 from cimnet.utils.legend import draw_legend
@@ -78,6 +79,7 @@ class VideoRun:
         self.calibration = read_position(asked.calibration)
         self.fitter: Fitter | None = None
         self.bar: npt.NDArray[np.uint8] | None = None
+        self.frozen = [FrozenWatch(str(source.path), note) for source in sources]
         self.cut, self.average = CutDetector(), Average(asked.smooth)
         self.began: float | None = None
         self.last = -1  # RGB frame
@@ -90,6 +92,9 @@ class VideoRun:
         """
         waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]] = []
         for pair in self._pairs():
+            for watch, frame in zip(self.frozen, (pair.rgb, pair.thermal), strict=True):
+                if frame is not None:
+                    watch(frame.image, frame.time)
             waiting.append((pair, pair.rgb.image, self._thermal(pair)))
             if len(waiting) == self.predictor.settings.batch_size:
                 self._predict(waiting)

@@ -121,6 +121,16 @@ def test_images_whose_size_changes(predictor: Predictor, tmp_path: Path) -> None
     assert played.status["from"] == {"both": 3, "rgb": 0, "thermal": 0}
 
 
+def test_a_camera_that_hangs_is_told(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stream is live, and the page says that its picture does not change."""
+    monkeypatch.setattr("cimnet.inference.frozen.FROZEN_AFTER", 0.5)
+    pairs = [(look(number, GROUND, False), look(0, GROUND, True)) for number in range(4)]
+    played = play(predictor, tmp_path, pairs)
+    hung = [note for note in played.notes if "the picture has been the same" in note]
+    assert [note.startswith("thermal, ") for note in hung] == [True]
+    assert (played.status["rgb"]["state"], played.status["thermal"]["state"]) == ("live", "frozen")
+
+
 def dark_is_broken(predictor: Predictor) -> Predictor:
     """With alarms of which one is raised: rgb_broken, by an RGB image that is darker than most."""
     detectors = {}

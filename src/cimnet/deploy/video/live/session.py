@@ -19,6 +19,7 @@ from cimnet.deploy.video.live.settings import LiveSettings
 from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.fitting import Fitter, model_values, read_position
+from cimnet.inference.frozen import FrozenWatch
 from cimnet.inference.overlay import overlay_mask, to_rgb
 from cimnet.inference.predictor import Predictor
 
@@ -79,6 +80,7 @@ class LiveSession:
         self._after = {"rgb": float("-inf"), "thermal": float("-inf")}
         self._last_pair = time.monotonic()
         self._said: dict[str, str] = {}
+        self._frozen = {feed.kind: FrozenWatch(f"{feed.kind}, {feed.address.text}", note) for feed in (rgb, thermal)}
 
     def results(self, stopped: Callable[[], bool]) -> Iterator[LiveResult]:
         """Predict until `stopped`, the time is up, or both streams have ended.
@@ -117,10 +119,14 @@ class LiveSession:
 
     def _feed_status(self, feed: Feed) -> dict[str, Any]:
         used = self.by_sensors["both"] + self.by_sensors[feed.kind]
-        silent = feed.state == "live" and not self._alive(feed, time.monotonic())  # nobody has hung up
+        state: str = feed.state
+        if state == "live" and not self._alive(feed, time.monotonic()):
+            state = "lost"  # nobody has hung up
+        elif state == "live" and self._frozen[feed.kind].frozen:
+            state = "frozen"
         return {
             "source": feed.address.text,
-            "state": "lost" if silent else feed.state,
+            "state": state,
             "received": feed.received,
             "dropped": max(feed.received - used, 0),
             "reconnects": feed.reconnects,
@@ -190,6 +196,9 @@ class LiveSession:
 
     def _predict(self, rgb: Frame | None, thermal: Frame | None) -> LiveResult:
         sensors = "both" if rgb and thermal else "rgb" if rgb else "thermal"
+        for feed, frame in ((self.rgb, rgb), (self.thermal, thermal)):
+            if frame is not None:
+                self._frozen[feed.kind](frame.image, frame.time)
         image = None if rgb is None else rgb.image
         counts = None if thermal is None else self._thermal(thermal, image)
         pair = self.predictor.tensors(image, counts)
