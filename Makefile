@@ -13,7 +13,7 @@ export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 .PHONY: demo docs notebooks test test-slow test-all test-lowest lint format plugin clean help
 
 help:
-	@echo "make demo      train a small CIMNet on synthetic scenes and write runs/demo/report.html (about five minutes)"
+	@echo "make demo      train a small CIMNet on synthetic scenes and write runs/demo/report.html (two to five minutes)"
 	@echo "make docs      build the documentation site into site/; python -m http.server -d site shows it"
 	@echo "make notebooks run examples/notebooks and write their pages, docs/notebooks (a few minutes)"
 	@echo "make test      lint, type check, import contracts, fast tests"

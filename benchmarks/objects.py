@@ -39,12 +39,15 @@ from object_differences import Found, Runs, Scores, by_image, compare, differenc
 MODELS = {  # family and settings
     "CIMNet": ("cimnet",),
     "CIMNetX": ("cimnetx", *ROBUST),
+    "CIMNetX, trained as CIMNet": ("cimnetx",),
+    "CIMNet, trained as CIMNetX": ("cimnet", *ROBUST),
     "parallel rectification": ("parallel_rectification",),
     "addition": ("addition",),
     "RGB only": ("rgb_only",),
     "thermal only": ("thermal_only",),
 }
-"""CIMNetX keeps the weights that its gate has before it is fitted: all labelled pairs train it or are scored."""
+"""CIMNetX keeps the weights that its gate has before it is fitted: all labelled pairs train it or are scored. The two
+rows below it separate what its network and what its augmentation does."""
 LABELS = ("pseudo-labels", "with boxes")
 EVIDENCE = EVIDENCE_FOLDER / "objects.json"
 SCORED = "scored"

@@ -21,7 +21,7 @@ def demo(
 ) -> None:
     """Draw scenes, train a small CIMNet, evaluate, predict and write report.html.
 
-    It takes about five minutes on two cores.
+    It takes two to five minutes on two cores, longer on old ones.
     """
     from cimnet.cli.run_demo import run_demo
 
