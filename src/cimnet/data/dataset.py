@@ -135,8 +135,9 @@ class RGBTDataset(Dataset[RGBTSample]):
         self.flags = [pair.flags for pair in self.pairs]
         table = self.file.label_table or self.info.label_table
         self._table = label_lookup(table, len(self.classes), self.file.ignore_id)
-        declared = None if self.file.thermal is None else self.file.thermal.known_unit
-        self.wanted = Wanted(self.scaling.known_unit, thermal_dtype, declared, self.file.bands, self.second)
+        self.wanted = Wanted(
+            self.scaling.known_unit, thermal_dtype, self.file.thermal_unit, self.file.bands, self.second
+        )
         self.plain_ids = table is None and not self.file.label_colors and self.file.ignore_id == IGNORE_INDEX
         self.ignored = 0
         self._kept: dict[int, Arrays] | None = {} if cache == "ram" else None

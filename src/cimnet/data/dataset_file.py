@@ -56,6 +56,11 @@ class DatasetFile:
     second: SecondModality | None = None
     about: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def thermal_unit(self) -> str | None:
+        """The unit of thermal files that do not say one themselves; None: it is not known."""
+        return None if self.thermal is None else self.thermal.known_unit
+
 
 def read_dataset_file(root: Path) -> DatasetFile | None:
     """Read classes.yaml or dataset.yaml in root; None when there is neither.

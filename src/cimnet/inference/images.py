@@ -25,9 +25,13 @@ from cimnet.inference.windows import Read
 ImageLike = str | Path | Image.Image | npt.NDArray[Any] | Tensor
 
 
-def wanted(info: ModelInfo, bands: Bands | None = None) -> Wanted:
-    """Return the requirements of a checkpoint for the thermal values of a file."""
-    return Wanted(info.scaling.known_unit, info.thermal_dtype, bands=bands, second=info.second)
+def wanted(info: ModelInfo, bands: Bands | None = None, unit: str | None = None) -> Wanted:
+    """Return the requirements of a checkpoint for the thermal values of a file.
+
+    Args:
+        bands, unit: `bands` and `thermal_unit` of :class:`cimnet.inference.settings.Settings`.
+    """
+    return Wanted(info.scaling.known_unit, info.thermal_dtype, unit, bands, info.second)
 
 
 def pair_tensors(
@@ -37,19 +41,20 @@ def pair_tensors(
     *,
     force_range: bool = False,
     bands: Bands | None = None,
+    unit: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the model's input for one pair, (3, H, W) and (C, H, W) in 0..1, black for a missing image; arguments and
-    errors as in :meth:`cimnet.inference.Predictor.predict`; `force_range` and `bands` as in its settings. Each file is
-    decoded once."""
-    second = info.second
+    errors as in :meth:`cimnet.inference.Predictor.predict`; `force_range`, `bands` and `unit` (there `thermal_unit`) as
+    in its settings. Each file is decoded once."""
+    second, needs = info.second, wanted(info, bands, unit)
     if rgb is None and thermal is None:
         raise DataError(f"rgb and {second.name} are both missing; give at least one image")
     thermal_name, names = _name(thermal), [_path_or(rgb, "rgb"), _path_or(thermal, second.name)]
     paths = [Path(image) for image in (rgb, thermal) if isinstance(image, str | Path)]
     if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and is_rgbt(Path(rgb), Path(thermal), bands):
-        rgb, thermal = read_pair(Path(rgb), Path(thermal), wanted(info, bands))
+        rgb, thermal = read_pair(Path(rgb), Path(thermal), needs)
     rgb_tensor = None if rgb is None else _rgb(rgb, bands)
-    thermal_tensor = None if thermal is None else _thermal(thermal, info, thermal_name, force_range, bands)
+    thermal_tensor = None if thermal is None else _thermal(thermal, info, thermal_name, force_range, needs)
     if rgb_tensor is None:
         assert thermal_tensor is not None
         rgb_tensor = thermal_tensor.new_zeros(3, *thermal_tensor.shape[1:])
@@ -84,10 +89,10 @@ def _rgb(image: ImageLike, bands: Bands | None) -> Tensor:
     return _unit(image.float(), "rgb")
 
 
-def _thermal(image: ImageLike, info: ModelInfo, name: str, force_range: bool, bands: Bands | None) -> Tensor:
+def _thermal(image: ImageLike, info: ModelInfo, name: str, force_range: bool, needs: Wanted) -> Tensor:
     is_image, second = isinstance(image, str | Path | Image.Image), info.second
     if isinstance(image, str | Path):
-        image = read_thermal_counts(Path(image), wanted(info, bands))
+        image = read_thermal_counts(Path(image), needs)
     elif isinstance(image, Image.Image):
         if image.mode == "P":
             raise DataError(f"{second.name}: a palette picture holds colours, not measured values; give grey values")

@@ -355,5 +355,7 @@ class Predictor:
         """Return the model's input for one pair: (3, H, W) and (1, H, W), float32 in 0..1. Arguments and errors as in
         :meth:`predict`.
         """
-        settings = self.settings
-        return pair_tensors(rgb, thermal, self.info, force_range=settings.force_range, bands=settings.bands)
+        asked = self.settings
+        return pair_tensors(
+            rgb, thermal, self.info, force_range=asked.force_range, bands=asked.bands, unit=asked.thermal_unit
+        )

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 
 from cimnet.data.io.bands import Bands
+from cimnet.data.io.units import UNITS
 from cimnet.errors import ConfigError, check_fields
 from cimnet.inference.windows import Windows
 
@@ -34,6 +35,9 @@ class Settings:
             `predict_proba`, and videos.
         force_range: whether to accept thermal images with half of their values or more outside the range of training.
         bands: which bands of image files are red, green, blue and thermal. None: as the files say.
+        thermal_unit: unit of thermal image files that do not say one, a name in ``cimnet.data.io.units.UNITS``; their
+            values are converted to the checkpoint's unit if that is known. Not of arrays, videos and rasters. None: as
+            the files say.
 
     Raises:
         ConfigError: a field is out of range; the message names it.
@@ -48,6 +52,7 @@ class Settings:
     leave_out_broken: bool = False
     force_range: bool = False
     bands: Bands | None = None
+    thermal_unit: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(self.scales))
@@ -58,6 +63,7 @@ class Settings:
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("scales", self.scales and all(0.1 <= scale <= 4 for scale in self.scales), "one or more of 0.1 to 4"),
             ("precision", self.precision in get_args(Precision), " or ".join(get_args(Precision))),
+            ("thermal_unit", self.thermal_unit is None or self.thermal_unit in UNITS, f"one of {', '.join(UNITS)}"),
         )
 
     @property

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import cimnet
 from cimnet.data.io.bands import Bands
-from cimnet.errors import ConfigError, DataError
+from cimnet.data.io.thermal_scaling import ThermalScaling
+from cimnet.errors import ConfigError, DataError, DataWarning
+from cimnet.inference import Predictor
 from cimnet.inference.jobs import Job, NameRules, match_pairs, predict_job
 from tests.conftest import Result, Trained
-from tests.fakes.layouts import make_folder, make_mfnet, make_one_folder
+from tests.fakes.layouts import HEIGHT, WIDTH, make_folder, make_mfnet, make_one_folder
 
 
 def drone(folder: Path) -> Path:
@@ -96,6 +100,72 @@ def test_the_yaml_of_the_folder_says_its_second_images(trained: Trained, tmp_pat
     with pytest.raises(DataError, match=r"its second images are nir \(1 channel\), where thermal .* is asked for"):
         predict_job(job)
     assert not (tmp_path / "out").exists()
+
+
+def in_celsius(folder: Path, unit: str) -> Path:
+    """Two pairs of 15 to 34 degrees Celsius in this unit, which the folder's YAML says."""
+    make_one_folder(folder, ("a_V", "a_T"), ("b_V", "b_T"))
+    for number, name in enumerate("ab"):
+        tenths = np.roll(np.linspace(150, 340, HEIGHT * WIDTH).astype(np.uint16), 99 * number).reshape(HEIGHT, WIDTH)
+        Image.fromarray(tenths * {"decicelsius": 1, "centicelsius": 10}[unit]).save(folder / f"{name}_T.png")
+    (folder / "classes.yaml").write_text(
+        f"thermal_range: {{kind: kelvin, low: 270, high: 330, unit: {unit}}}\n"
+        "files: {rgb: '{name}_V', thermal: '{name}_T'}\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def celsius(trained: Trained, tmp_path: Path) -> Path:
+    """A checkpoint for images of 15 to 35 degrees in hundredths of a degree."""
+    predictor = cimnet.load(trained.folder, "cpu")
+    scaling = ThermalScaling("kelvin", 288.15, 308.15, "centicelsius")
+    info = replace(predictor.info, scaling=scaling, thermal_dtype="uint16")
+    Predictor(predictor.model, info, predictor.device).save(tmp_path / "celsius")
+    return tmp_path / "celsius"
+
+
+def test_the_yaml_of_the_folder_says_its_unit(celsius: Path, tmp_path: Path) -> None:
+    """Images in another unit than in training give the masks of the same temperatures, and are what `eval` sees."""
+    masks = {}
+    for unit in ("centicelsius", "decicelsius"):
+        folder = in_celsius(tmp_path / unit, unit)
+        predict_job(Job.of(celsius, tmp_path / f"out {unit}", rgb=folder, thermal=folder, device="cpu"))
+        masks[unit] = [path.read_bytes() for path in sorted((tmp_path / f"out {unit}" / "masks").iterdir())]
+    assert len(masks["decicelsius"]) == 2
+    assert masks["decicelsius"] == masks["centicelsius"]
+    seen = cimnet.load(celsius, "cpu").open_dataset(folder, "all", require_labels=False).read(1).thermal
+    loaded = cimnet.load(celsius, "cpu", thermal_unit="decicelsius")
+    np.testing.assert_array_equal(loaded.tensors(folder / "b_V.png", folder / "b_T.png")[1], seen)
+    assert 0.0 <= float(seen.min()) < 0.01 < 0.94 < float(seen.max()) < 0.96
+    with pytest.raises(ConfigError, match="thermal_unit is degrees, expected one of kelvin, celsius"):
+        cimnet.load(celsius, "cpu", thermal_unit="degrees")
+
+
+def test_a_record_without_a_unit_is_continued_where_nothing_was_converted(celsius: Path, tmp_path: Path) -> None:
+    """Masks that were made of unconverted values stay another prediction."""
+    for unit in ("centicelsius", "decicelsius"):
+        folder, out = in_celsius(tmp_path / unit, unit), tmp_path / f"out {unit}"
+        predict_job(Job.of(celsius, out, rgb=folder, thermal=folder, device="cpu"))
+        record = json.loads((out / "prediction.json").read_text())
+        assert record.pop("thermal_unit", None) == (None if unit == "centicelsius" else unit)
+        (out / "prediction.json").write_text(json.dumps(record))  # as an older version wrote it
+        job = Job.of(celsius, out, rgb=folder, thermal=folder, device="cpu", resume=True)
+        if unit == "centicelsius":
+            predict_job(job)
+        else:
+            with pytest.raises(ConfigError, match=r"made with other settings: .*thermal_unit"):
+                predict_job(job)
+
+
+def test_a_border_in_the_yaml_of_the_folder_stays_and_is_said(trained: Trained, tmp_path: Path) -> None:
+    both = drone(tmp_path / "d")
+    (both / "classes.yaml").write_text("border: [4, 0, 0, 2]\n")
+    job = Job.of(trained.folder, tmp_path / "out", rgb=both, thermal=both, device="cpu")
+    with pytest.warns(DataWarning, match=r"classes\.yaml: the border \[4, 0, 0, 2\] is not cut off: masks have"):
+        predict_job(job)
+    sizes = {Image.open(path).size for path in (tmp_path / "out" / "masks").iterdir()}
+    assert sizes == {(WIDTH, HEIGHT)}
 
 
 def test_two_folders_by_time_within_a_gap(tmp_path: Path) -> None:

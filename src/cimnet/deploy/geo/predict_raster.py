@@ -91,6 +91,8 @@ def predict_geotiff(
             raise DataError(f"{raster}: no such file")
     outputs.check(rgb, thermal)
     asked_bands, force = predictor.settings.bands, predictor.settings.force_range
+    if predictor.settings.thermal_unit is not None:
+        raise ConfigError("thermal_unit: a raster says its own unit (gdal_edit.py -units degC FILE); leave it out")
     with (
         outputs.locked(),
         offline(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512),

@@ -45,7 +45,7 @@ def decode(predictor: Predictor, files: Mapping[str, BinaryIO], max_pixels: int)
         paths = {field: _store(file, Path(folder), field) for field, file in files.items()}
         names = {path: field for field, path in paths.items()}
         try:
-            sought = wanted(predictor.info, predictor.settings.bands)
+            sought = wanted(predictor.info, predictor.settings.bands, predictor.settings.thermal_unit)
             sizes = {field: _size(path, field, max_pixels, sought) for field, path in paths.items()}
             if len(set(sizes.values())) > 1:
                 text = " and ".join(f"{field} {width}×{height}" for field, (height, width) in sizes.items())

@@ -14,6 +14,7 @@ from cimnet.deploy.video.crop import Crop
 from cimnet.deploy.video.sources import COLOURED, VideoSource, coloured_share, stream_count
 from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import DataError
+from cimnet.inference.jobs.matching import pair_by_yaml
 
 _SPLITS = (("left", "right"), ("top", "bottom"))
 _FRAMES = 3  # judged together: a single one may be black
@@ -62,14 +63,17 @@ Images = Mapping[str, Path] | None
 
 def images_of_both(rgb: Path, thermal: Path, told: Callable[[str], object]) -> tuple[Images, Images]:
     """Return each sensor's images by the name of their pair if one folder is given for both sensors, otherwise None.
+    Pairs are told by the patterns in the folder's YAML, else by words for sensors in their names.
 
     Raises:
-        DataError: no two names are a pair.
+        DataError: no two names are a pair, or the pairs lie in several folders.
     """
     if not (rgb.is_dir() and thermal.is_dir() and rgb.samefile(thermal)):
         return None, None
-    found = pair_folder(rgb)
+    found = pair_by_yaml(rgb) or pair_folder(rgb)
     told(f"{rgb}: {found.taken}")
+    if nested := next((name for name, _, _ in found.pairs if "/" in name), None):
+        raise DataError(f"{rgb}: {nested}: pairs in several folders are no one video; give the folders of one of them")
     return {name: path for name, path, _ in found.pairs}, {name: path for name, _, path in found.pairs}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.readers import same_file
+from cimnet.data.io.second_modality import agree
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.crop import parse_crop
 from cimnet.deploy.video.frames import Source
@@ -23,6 +24,7 @@ from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.images import wanted
+from cimnet.inference.jobs.matching import border_kept, described_folder
 from cimnet.inference.predictor import Predictor
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import Progress
@@ -67,7 +69,9 @@ def predict_video(
         predictor.alarm_model()  # before anything is written
     result = VideoResult()
     report = partial(_report, result, note)
-    asked, sources = open_sources(Path(rgb), Path(thermal), asked, report, wanted(predictor.info))
+    asked, sources = open_sources(
+        Path(rgb), Path(thermal), asked, report, wanted(predictor.info, unit=predictor.settings.thermal_unit)
+    )
     columns = (*ALARMS, "raised") if asked.alarms else ()
     rate = 1 / (sources[0].interval * asked.every)
     outputs = Outputs(
@@ -110,14 +114,23 @@ def open_sources(
     rgb: Path, thermal: Path, asked: VideoSettings, note: Note, needs: Wanted
 ) -> tuple[VideoSettings, tuple[Source, Source]]:
     """Both sources. Where one file is given for both, and the user does not say which part is which, find out. The
-    images of one folder given for both are paired by name, and have the times of the RGB images."""
+    images of one folder given for both are paired by name, and have the times of the RGB images; its YAML says bands,
+    unit and kind of the images. They keep the border that it declares."""
     places = (asked.rgb_stream, asked.thermal_stream, asked.rgb_crop, asked.thermal_crop)
     if places == (None,) * 4 and rgb.is_file() and same_file(rgb, thermal):
         asked, sentence = tell_apart(rgb, asked)
         note(sentence)
     bands = Bands("embedded") if asked.rgb_embedded else None
-    files = (None, None) if bands is not None else images_of_both(rgb, thermal, note)
-    if files != (None, None) or (bands is not None and same_file(rgb, thermal)):
+    described = described_folder(rgb, thermal)
+    if described is not None:
+        agree(needs.second, described.second, str(described.path))
+        bands = bands or described.bands
+        needs = replace(needs, bands=bands, declared=needs.declared or described.thermal_unit)
+        if border := border_kept(described):
+            note(border)
+    embedded = bands is not None and bands.embedded
+    files = (None, None) if embedded else images_of_both(rgb, thermal, note)
+    if files != (None, None) or (embedded and same_file(rgb, thermal)):
         asked = replace(asked, thermal_fps=asked.thermal_fps or asked.fps)
     crops = parse_crop(asked.rgb_crop, "rgb_crop"), parse_crop(asked.thermal_crop, "thermal_crop")
     streams = asked.rgb_stream or 0, asked.thermal_stream or 0

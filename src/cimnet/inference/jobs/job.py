@@ -23,10 +23,11 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
+from cimnet.data.io.notices import notice
 from cimnet.data.io.second_modality import agree
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.jobs.matching import FilePair, NameRules, described_folder, match_pairs
+from cimnet.inference.jobs.matching import FilePair, NameRules, border_kept, described_folder, match_pairs
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
 from cimnet.inference.jobs.record import KINDS, Record, fingerprint
@@ -35,6 +36,7 @@ from cimnet.inference.open_model import load
 from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor
 from cimnet.inference.prepared import PreparedPair, of_one_size
+from cimnet.inference.settings import Settings
 from cimnet.utils.files import refuse_inputs_as_outputs, write_atomically
 from cimnet.weights.locate import identity_of
 
@@ -138,6 +140,8 @@ def predict_job(
     the outputs were made.
 
     Files are read and written in threads beside the model. Meanwhile, other predictions into the folder are refused.
+    The YAML in one folder that is given for both sensors says bands, unit and kind of the images, unless the job's
+    settings do. Images keep the border that it declares, and a warning says so.
 
     Args:
         job: what to predict.
@@ -157,18 +161,22 @@ def predict_job(
     """
     step = progress or _nothing
     described = described_folder(job.origin.get("rgb"), job.origin.get("thermal"))
-    if described is not None and job.settings.get("bands") is None:
-        job = replace(job, settings={**job.settings, "bands": described.bands})
+    if described is not None:
+        said = {"bands": described.bands, "thermal_unit": described.thermal_unit}
+        given = {key: value for key, value in job.settings.items() if value is not None}
+        job = replace(job, settings={**job.settings, **said, **given})
     predictor = load(job.checkpoint, "cpu" if job.engine == "ray" else job.device, **job.settings)
     if described is not None:
         agree(predictor.info.second, described.second, str(described.path))
+        if border := border_kept(described):
+            notice(border)
     digest, names = identity_of(job.checkpoint), job.names
     if job.overwrite:
         refuse_inputs_as_outputs(
             [job.out / kind / f"{name}.png" for name in names for kind in KINDS],
             [path for part in job.parts if isinstance(part, Files) for pair in part.pairs for path in pair[1:] if path],
         )
-    mark = fingerprint(digest, predictor.settings, job.origin)
+    mark = fingerprint(digest, _recorded(predictor), job.origin)
     record = Record(job.out, mark, names, predictor.has_alarm, job.resume, job.overwrite)
     result = Predicted()
     with _local(job, predictor) if job.engine == "local" else _ray(job, digest, record.tries) as run, record:
@@ -187,6 +195,12 @@ def predict_job(
         record.end(result.failed)
         write_tables(job.out, result.failed, record.alarms())
     return result
+
+
+def _recorded(predictor: Predictor) -> Settings:
+    """The settings for the record: without a unit that converts nothing, which older records do not have."""
+    settings, unit = predictor.settings, predictor.info.scaling.known_unit
+    return replace(settings, thermal_unit=None) if unit in (None, settings.thermal_unit) else settings
 
 
 def predict_part(predictor: Predictor, part: Shard, out: Path) -> Generator[Outcome, None, None]:

@@ -138,6 +138,22 @@ def _of_folder(folder: Path, rules: NameRules) -> NameRules:
     return NameRules(form.rgb, form.thermal, form.max_gap if rules.max_gap is None else rules.max_gap)
 
 
+def pair_by_yaml(folder: Path) -> NamedPairs | None:
+    """Pair the images of one folder by `files:` and `second:` of its YAML; None: it gives no patterns of two files.
+
+    Raises:
+        DataError: the YAML cannot be used, or no two images fit its patterns.
+    """
+    rules = _of_folder(folder, _FOUND_OUT)
+    if rules.rgb is None or rules.thermal is None:
+        return None
+    images = _images(folder, IMAGE_EXTENSIONS, "--rgb", None), _images(folder, THERMAL_EXTENSIONS, "--thermal", None)
+    found = _by_patterns(*images, rules.rgb, rules.thermal, rules.max_gap)
+    if not found.pairs:
+        raise DataError(f"{folder}: no two images fit the patterns of its YAML, {rules.rgb} and {rules.thermal}")
+    return found
+
+
 def described_folder(rgb: Path | str | None, thermal: Path | str | None) -> DatasetFile | None:
     """The YAML in the one folder that is given for both sensors; None: there is none, or they are two.
 
@@ -147,6 +163,16 @@ def described_folder(rgb: Path | str | None, thermal: Path | str | None) -> Data
     if rgb is None or thermal is None or not Path(rgb).is_dir() or not same_file(Path(rgb), Path(thermal)):
         return None
     return read_dataset_file(Path(rgb))
+
+
+def border_kept(file: DatasetFile) -> str:
+    """Say that the images of a folder are predicted with the border that its YAML declares; "": it declares none."""
+    if not any(file.border):
+        return ""
+    return (
+        f"{file.path}: the border {list(file.border)} is not cut off: masks have the size of the images. `cimnet eval` "
+        "cuts it off; `cimnet data convert` writes images without it"
+    )
 
 
 def _by_patterns(left: Named, right: Named, rgb: str, thermal: str, max_gap: float | None) -> NamedPairs:

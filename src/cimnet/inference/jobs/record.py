@@ -20,7 +20,7 @@ from cimnet.utils.locks import LOCK, OutputLock
 Fingerprint = dict[str, Any]
 KINDS = ("masks", "overlays")
 _NOT_COMPARED = ("batch_size",)  # how fast, not what
-_LATER = {"force_range": False, "bands": None}
+_LATER = {"force_range": False, "bands": None, "thermal_unit": None}
 """Settings that older records do not have: at these values they change nothing."""
 _REMEDY = "choose another --out, or --overwrite to predict all pairs again"
 

@@ -85,7 +85,9 @@ def run_live(
     news, epoch = threading.Condition(), time.monotonic()
     feeds = (
         Feed(addresses[0], "rgb", news, epoch, crops[0]),
-        Feed(addresses[1], "thermal", news, epoch, crops[1], wanted(predictor.info)),
+        Feed(
+            addresses[1], "thermal", news, epoch, crops[1], wanted(predictor.info, unit=predictor.settings.thermal_unit)
+        ),
     )
     session = LiveSession(predictor, *feeds, news, asked, note)
     with ExitStack() as stack:
