@@ -11,9 +11,13 @@ import pytest
 from PIL import Image
 
 import cimnet
+from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video import predict_video
 from cimnet.deploy.video.crop import Crop, parse_crop
+from cimnet.deploy.video.pairing import pair_frames
+from cimnet.deploy.video.predict_video import open_sources
 from cimnet.deploy.video.sources import open_source, pyav
+from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
 from tests.conftest import Trained
@@ -36,14 +40,16 @@ def pictures() -> tuple[list[np.ndarray], list[np.ndarray]]:
     return [look(time, ground, thermal=False) for time in TIMES], [np.dstack([image] * 3) for image in grey]
 
 
-def two_streams(path: Path, first: list[np.ndarray], second: list[np.ndarray]) -> Path:
-    """A file with two video streams."""
+def two_streams(path: Path, first: list[np.ndarray], second: list[np.ndarray], late: tuple[int, int] = (0, 0)) -> Path:
+    """A file with two video streams of 10 frames a second; each begins so many frames late."""
     with av.open(str(path), "w") as container:
         streams = [container.add_stream("libx264", rate=10, options={"crf": "8"}) for _ in range(2)]
         for stream in streams:
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number, pair in enumerate(zip(first, second, strict=True)):
-            for stream, image in zip(streams, pair, strict=True):
+            for stream, image, wait in zip(streams, pair, late, strict=True):
+                if number < wait:
+                    continue
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
                 frame.pts, frame.time_base = number, Fraction(1, 10)
                 container.mux(stream.encode(frame))
@@ -94,6 +100,27 @@ def test_streams_are_told_apart(
     result = predict_video(predictor, path, path, tmp_path / "out", view="none")
     assert f"stream {0 if rgb_first else 1} taken for RGB" in result.notes[0]
     assert agree(masks(tmp_path / "out"), expected)
+
+
+@pytest.mark.parametrize("late", [(0, 5), (3, 0), (2, 2)])
+@pytest.mark.parametrize("name", ["both.mkv", "both.mp4"])
+def test_streams_of_one_file_share_its_clock(tmp_path: Path, name: str, late: tuple[int, int]) -> None:
+    """Brightness is the time: frames of one moment are a pair, and times count from the first RGB frame."""
+    rgb = [np.full((HEIGHT, WIDTH, 3), 20 + 10 * number, np.uint8) for number in range(12)]
+    thermal = [image.copy() for image in rgb]
+    for image in rgb:
+        image[:, :48] = (200, 10, 10)
+    path = two_streams(tmp_path / name, rgb, thermal, late)
+    _, sources = open_sources(path, path, VideoSettings(), str, Wanted())
+    pairs = [pair for pair in pair_frames(sources[0].frames(), sources[1].frames(), 0.0, 0.01) if pair.thermal]
+    assert len(pairs) == 12 - max(late)
+    for pair in pairs:
+        assert pair.thermal is not None
+        assert pair.thermal.time == pytest.approx(pair.rgb.time, abs=1e-6)
+        assert abs(int(pair.thermal.image[32, 70]) - int(pair.rgb.image[32, 70, 0])) < 5
+    assert next(sources[0].frames()).time == 0
+    assert next(sources[1].frames()).time == pytest.approx((late[1] - late[0]) / 10)
+    assert [source.problems for source in sources] == [[], []]
 
 
 def test_what_cannot_be_told_apart_is_refused_with_the_options(predictor: Predictor, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cimnet.deploy.video.image_source import ImageSource
 from cimnet.deploy.video.one_file import images_of_both, tell_apart
 from cimnet.deploy.video.output import Outputs
 from cimnet.deploy.video.pairing import chosen
-from cimnet.deploy.video.sources import open_source
+from cimnet.deploy.video.sources import VideoSource, open_source
 from cimnet.deploy.video.timing import estimate_offset
 from cimnet.deploy.video.video_run import Note, VideoResult, VideoRun
 from cimnet.deploy.video.video_settings import VideoSettings
@@ -151,10 +151,12 @@ def open_sources(
 
 
 def _share_clock(rgb: Source, thermal: Source) -> None:
-    """Count the times of both from the first RGB image where the names of both hold times; else each clock begins at
-    its own first frame."""
+    """Count the times of both from the first RGB image where the names of both hold times, or where both are streams of
+    one file; else each clock begins at its own first frame."""
     if rgb.start is not None and isinstance(thermal, ImageSource):
         thermal.count_from(rgb.start)
+    elif isinstance(rgb, VideoSource) and isinstance(thermal, VideoSource) and same_file(rgb.path, thermal.path):
+        thermal.count_from(rgb.first)
 
 
 def _set_offset(result: VideoResult, sources: tuple[Source, Source], asked: VideoSettings, note: Note) -> None:

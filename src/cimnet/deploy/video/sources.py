@@ -118,9 +118,16 @@ def stream_count(path: Path) -> int:
 
 
 class VideoSource:
-    """A video stream of a file, turned upright by its rotation tag, then cropped. Times are those of the file (pts)."""
+    """A video stream of a file, turned upright by its rotation tag, then cropped. Times are those of the file (pts),
+    counted from the stream's first frame unless `count_from` says otherwise.
+
+    Attributes:
+        first: time of the first frame on the file's clock, seconds; None: frames have no times.
+    """
 
     start: float | None = None
+    first: float | None = None
+    _shift = 0.0
 
     def __init__(self, path: Path, kind: Kind, number: int = 0, crop: Crop | None = None) -> None:
         self.path, self.kind, self.number, self.crop = path, kind, number, crop
@@ -148,15 +155,21 @@ class VideoSource:
                     continue
                 index += 1
                 time = index * self.interval if frame.time is None else float(frame.time)
-                first = time if first is None else first
+                if first is None:
+                    first, self.first = time, None if frame.time is None else time
                 if time - first > last:  # a damaged file may jump back
                     last = time - first
-                    yield Frame(index, f"{index:06d}", last, partial(self._image, frame))
+                    yield Frame(index, f"{index:06d}", last + self._shift, partial(self._image, frame))
         if damaged:
             self.problems.append(f"{self.path}: {pluralize(damaged, 'damaged packet')} left out")
         if self.duration and last >= 0 and self.duration - last > 2.5 * self.interval + 0.01:
             announced = f", announced are {self.duration:.2f} s"
             self.problems.append(f"{self.path}: ends early, after {last + self.interval:.2f} s{announced}")
+
+    def count_from(self, moment: float | None) -> None:
+        """Count the times from this moment on the file's clock, seconds, if its frames have times."""
+        if self.first is not None and moment is not None:
+            self._shift = self.first - moment
 
     @staticmethod
     def open(path: Path) -> av.container.InputContainer:
@@ -243,7 +256,8 @@ def _duration(stream: av.VideoStream, container: av.container.InputContainer) ->
         return float(stream.duration * stream.time_base)
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+        end = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])  # Matroska counts from the file's beginning
+        return end - float((stream.start_time or 0) * (stream.time_base or 0))
     return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
 
 
