@@ -24,7 +24,12 @@ def live(
     rgb: Annotated[str, typer.Option(help=f"RGB stream: {_SOURCE}.")],
     thermal: Annotated[str, typer.Option(help="Thermal stream in grey, of the same kinds.")],
     tolerance: Annotated[float, typer.Option(help="Largest time between the frames of a pair, seconds.")] = 0.05,
-    offset: Annotated[float, typer.Option(help="Thermal time − RGB time of the same moment, seconds.")] = 0.0,
+    offset: Annotated[
+        float,
+        typer.Option(
+            help="Thermal time − RGB time of the same moment, seconds, -10 to 10 (positive: thermal comes later)."
+        ),
+    ] = 0.0,
     calibration: Annotated[
         Path | None,
         typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),

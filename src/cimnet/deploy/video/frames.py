@@ -23,6 +23,7 @@ class Frame:
         name: of the frame's mask: six digits, or the image's own name.
         time: seconds since the source's first frame; if the names of both sensors' images hold times, or both are
             streams of one file, since the first RGB frame.
+        size: bytes of memory that it takes before its picture is converted; 0: not known.
         image: RGB (H, W, 3) uint8, or raw thermal values (H, W).
     """
 
@@ -30,6 +31,7 @@ class Frame:
     name: str
     time: float
     read: Callable[[], Image] = field(repr=False)
+    size: int = 0
 
     @cached_property
     def image(self) -> Image:

@@ -103,6 +103,28 @@ def test_offsets_are_applied_and_a_wrong_one_is_said(predictor: Predictor, tmp_p
     assert any("give --offset" in note for note in notes)
 
 
+def test_a_stream_that_comes_a_second_later_is_paired(predictor: Predictor, tmp_path: Path) -> None:
+    """Twenty-five RGB frames lie between the frames of one moment, and no note advises another offset."""
+    ground = world()
+    times = [n / 25 for n in range(55)]
+    rgb = write_video(tmp_path / "rgb.mp4", [look(t, ground, False) for t in times], times)
+    late = [n / 10 for n in range(22)]
+    thermal = write_video(tmp_path / "t.mp4", [look(t, ground, True) for t in late], late)
+    notes: list[str] = []
+    status = run_live(predictor, str(rgb), str(thermal), LiveSettings(offset=1.0, tolerance=0.03), note=notes.append)
+    assert status["from"]["both"] >= 2
+    assert not any("--offset" in note for note in notes)
+
+
+def test_frames_that_do_not_fit_into_memory_end_the_run(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cimnet.deploy.video.live.feed.MOST_HELD", 2**16)
+    rgb, thermal = film(tmp_path, seconds=1.5)
+    with pytest.raises(DataError, match=r"rgb\.mp4: its frames of 1 s, held for --offset, take more than .* MiB; send"):
+        run_live(predictor, str(rgb), str(thermal), LiveSettings(offset=1.0))
+
+
 def test_a_folder_that_grows(predictor: Predictor, tmp_path: Path) -> None:
     """Images that were there before are left alone; one that is half written is read when it is whole."""
     ground = world()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from cimnet.deploy.video.frames import Frame
 from cimnet.deploy.video.live.address import parse_address
 from cimnet.deploy.video.live.clock import JUMP, StreamClock
-from cimnet.deploy.video.live.newest_pair import least_gap, newest_pair
+from cimnet.deploy.video.live.feed import KEPT, Feed
+from cimnet.deploy.video.live.newest_pair import least_gap, newest_pair, why_no_pair
 from cimnet.deploy.video.live.settings import LiveSettings
 from cimnet.errors import ConfigError, DataError
 
@@ -59,6 +61,53 @@ def test_the_newest_frame_that_has_a_partner() -> None:
     assert least_gap([], thermal, 0.0) is None
 
 
+def feed(hold: float) -> Feed:
+    return Feed(parse_address("udp://127.0.0.1:5000", "--rgb"), "rgb", threading.Condition(), 0.0, hold=hold)
+
+
+@pytest.mark.parametrize("offset", [1.0, -1.0, 0.0])
+def test_frames_are_held_until_those_of_a_late_stream_come(offset: float) -> None:
+    """Two cameras of 30 frames a second: each thermal frame finds the RGB frame of its moment, a second later."""
+    rgb, thermal = feed(max(0.0, offset)), feed(max(0.0, -offset))
+    pairs, after = [], float("-inf")
+    for number in range(120):
+        rgb._add(frame(number / 30))
+        thermal._add(frame(number / 30 + 0.001))
+        pair = newest_pair(list(rgb.frames), list(thermal.frames), offset, 0.005, after)
+        if pair is not None:
+            pairs.append(pair)
+            after = pair[0].time
+    assert len(pairs) == 120 - 30 * abs(offset)
+    assert all(two.time - offset - one.time == pytest.approx(0.001) for one, two in pairs)
+    assert [len(one.frames) for one in (rgb, thermal)] == [KEPT + 30 * (wait > 0) for wait in (offset, -offset)]
+    assert not rgb.overfull
+
+
+def test_frames_that_do_not_fit_into_memory_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cimnet.deploy.video.live.feed.MOST_HELD", 20 * 1000)
+    held, short = feed(1.0), feed(0.0)
+    for number in range(60):
+        for one in (held, short):
+            one._add(Frame(number, "", number / 30, lambda: None, size=1000))
+    assert held.overfull
+    assert [len(held.frames), len(short.frames)] == [20, KEPT]
+    assert not short.overfull
+    held = feed(1.0)
+    for number in range(60):  # the clock starts anew now and then
+        held._add(frame(-5.0 * number))
+    assert len(held.frames) == KEPT
+
+
+def test_an_offset_is_named_only_where_both_hold_frames_of_one_time() -> None:
+    rgb = [frame(t / 30) for t in range(12)]
+    near, late = [frame(t / 30 + 0.015) for t in range(12)], [frame(t / 30 - 20) for t in range(12)]
+    assert "the nearest is +0.015 s off; give --offset 0.015" in why_no_pair(rgb, near, 0.0, 0.01)
+    said = why_no_pair(rgb, late, 0.0, 0.01)
+    assert "the newest frames are -20.00 s apart by their times (thermal − RGB); measure the offset" in said
+    assert "give --offset" not in said
+    assert why_no_pair(rgb, near, 0.0, 0.02) == why_no_pair(rgb, [], 0.0, 0.02) == ""
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
@@ -96,7 +145,7 @@ def test_other_addresses_are_not_opened(address: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("tolerance", 0.0), ("lost_after", 0.0), ("wait", 0.0), ("duration", -1.0), ("opacity", 2.0), ("offset", 1e6)],
+    [("tolerance", 0.0), ("lost_after", 0.0), ("wait", 0.0), ("duration", -1.0), ("opacity", 2.0), ("offset", 10.1)],
 )
 def test_settings_out_of_range(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=field):

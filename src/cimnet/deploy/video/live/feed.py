@@ -25,6 +25,8 @@ from cimnet.errors import CimnetError, DataError, one_line
 
 KEPT = 12
 """Frames that are held, so that a frame of the other stream that comes later still finds its partner."""
+MOST_HELD = 2**30
+"""Bytes of frames that may be held for an offset: 11 s of 1920x1080 at 30 a second (3.1 MB each, as decoded)."""
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _POLL = 0.02
 _SAME_CLOCK = 60.0
@@ -36,13 +38,16 @@ class Feed:
     """A thread that reads one stream, opening it again whenever it is lost.
 
     Attributes:
-        frames: the newest `KEPT` ones, oldest first; times are seconds of ``time.monotonic``.
+        frames: the newest `KEPT` ones and those of ``hold`` seconds before them, oldest first; times are seconds of
+            ``time.monotonic``.
+        overfull: whether frames had to go before ``hold`` seconds were over, as they take more than `MOST_HELD`.
         state: ``connecting`` until the first frame, ``lost`` while it is opened again, ``ended`` for good, ``failed``
             where it can never be read, or not any further.
         received, reconnects: counts.
         problem: why it was lost or failed.
         news: notified with each frame and each change; shared by both feeds.
         epoch: when both feeds began, seconds of ``time.monotonic``.
+        hold: seconds by which the frames of the other stream come later.
     """
 
     def __init__(
@@ -53,10 +58,11 @@ class Feed:
         epoch: float,
         crop: Crop | None = None,
         wanted: Wanted | None = None,
+        hold: float = 0.0,
     ) -> None:
-        self.epoch = epoch
+        self.epoch, self.hold, self.overfull = epoch, hold, False
         self.address, self.kind, self.news, self.crop, self.wanted = address, kind, news, crop, wanted
-        self.frames: deque[Frame] = deque(maxlen=KEPT)
+        self.frames: deque[Frame] = deque()
         self.state: State = "connecting"
         self.received = self.reconnects = 0
         self.problem = ""
@@ -120,8 +126,19 @@ class Feed:
             self._arrived = time.monotonic()
             self.received += 1
             self.frames.append(frame)
+            self._forget()
             self.state, self.problem = "live", ""
             self.news.notify_all()
+
+    def _forget(self) -> None:
+        """Drop the frames that are too old, and those that do not fit into memory."""
+        held = sum(frame.size for frame in self.frames) if self.hold else 0
+        while len(self.frames) > KEPT:
+            if self.hold and abs(self.frames[-KEPT].time - self.frames[0].time) <= self.hold:
+                if held <= MOST_HELD:
+                    return
+                self.overfull = True
+            held -= self.frames.popleft().size
 
     def _change(self, state: State, problem: str) -> None:
         with self.news:
@@ -159,7 +176,8 @@ class Feed:
         def read() -> Image:
             return frame_image(frame, self.kind, self.address.text, self.crop)
 
-        return Frame(self.received, f"{self.received:06d}", taken, read)
+        size = sum(plane.buffer_size for plane in frame.planes)
+        return Frame(self.received, f"{self.received:06d}", taken, read, size)
 
     def _folder(self) -> Iterator[Frame]:
         """Images that are written to a folder from now on. One that cannot be read yet is tried again.
@@ -192,7 +210,7 @@ class Feed:
                 patience.pop(path.name, None)
                 seen.add(path.name)
                 if image is not None:
-                    yield Frame(self.received, path.stem, self._taken(path), partial(_itself, image))
+                    yield Frame(self.received, path.stem, self._taken(path), partial(_itself, image), image.nbytes)
 
     def _taken(self, path: Path) -> float:
         """Return the time in the name, otherwise the time at which the file was written."""

@@ -82,12 +82,11 @@ def run_live(
     predictor.info.second.require_one_channel("cimnet live", "send pairs of files to `cimnet serve`")
     if asked.alarms:
         predictor.alarm_model()
+    needs = wanted(predictor.info, unit=predictor.settings.thermal_unit)
     news, epoch = threading.Condition(), time.monotonic()
     feeds = (
-        Feed(addresses[0], "rgb", news, epoch, crops[0]),
-        Feed(
-            addresses[1], "thermal", news, epoch, crops[1], wanted(predictor.info, unit=predictor.settings.thermal_unit)
-        ),
+        Feed(addresses[0], "rgb", news, epoch, crops[0], hold=max(0.0, asked.offset)),
+        Feed(addresses[1], "thermal", news, epoch, crops[1], needs, max(0.0, -asked.offset)),
     )
     session = LiveSession(predictor, *feeds, news, asked, note)
     with ExitStack() as stack:

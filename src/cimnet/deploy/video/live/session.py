@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.deploy.video.frames import Frame
-from cimnet.deploy.video.live.feed import Feed
-from cimnet.deploy.video.live.newest_pair import least_gap, newest_pair
+from cimnet.deploy.video.live.feed import MOST_HELD, Feed
+from cimnet.deploy.video.live.newest_pair import newest_pair, why_no_pair
 from cimnet.deploy.video.live.settings import LiveSettings
 from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
@@ -139,6 +139,11 @@ class LiveSession:
         for feed, other in ((self.rgb, self.thermal), (self.thermal, self.rgb)):
             if feed.state == "failed" and not feed.received:
                 raise DataError(f"{feed.kind}, {feed.address.text}: {feed.problem}")
+            if feed.overfull:
+                raise DataError(
+                    f"{feed.kind}, {feed.address.text}: its frames of {feed.hold:g} s, held for --offset, take more "
+                    f"than {MOST_HELD >> 20} MiB; send smaller or fewer frames, or delay this stream where it is sent"
+                )
             alive = self._alive(feed, now)
             if alive:
                 self._say(feed, "live", "" if feed.kind not in self._said else "is back")
@@ -154,14 +159,11 @@ class LiveSession:
                     "check the addresses with ffplay, or give --wait"
                 )
         if self._alive(self.rgb, now) and self._alive(self.thermal, now):
-            if now - self._last_pair > max(2.0, 4 * self.asked.tolerance):
+            offset, tolerance = self.asked.offset, self.asked.tolerance
+            if now - self._last_pair > max(2.0, 4 * tolerance) + abs(offset):
                 self._last_pair = now
-                gap = least_gap(self._held(self.rgb), self._held(self.thermal), self.asked.offset)
-                if gap is not None and abs(gap) > self.asked.tolerance:
-                    self.note(
-                        f"no thermal frame within {self.asked.tolerance:g} s of an RGB frame, the nearest is "
-                        f"{gap:+.3f} s off; give --offset {gap + self.asked.offset:.3f} or a larger --tolerance"
-                    )
+                if text := why_no_pair(self._held(self.rgb), self._held(self.thermal), offset, tolerance):
+                    self.note(text)
         else:
             self._last_pair = now
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from cimnet.errors import check_fields
 
+MOST_OFFSET = 10.0
+"""Seconds: the frames of one stream are held for as long as those of the other one come later."""
+
 
 @dataclass(frozen=True)
 class LiveSettings:
@@ -14,7 +17,8 @@ class LiveSettings:
 
     Attributes:
         tolerance: largest difference in time between the frames of a pair, seconds, above 0 and at most 60.
-        offset: thermal time − RGB time of the same moment, seconds: positive if the thermal stream comes later.
+        offset: thermal time − RGB time of the same moment, seconds, -10 to 10: positive if the thermal stream comes
+            later. The frames of the other stream are held for as long, at most 1 GiB of them.
         lost_after: seconds without a frame after which a stream counts as lost and the other one is predicted alone,
             0.1 to 600.
         wait: seconds to wait for the first frame of any stream before giving up, 1 to 3600.
@@ -44,7 +48,7 @@ class LiveSettings:
         check_fields(
             self,
             ("tolerance", 0 < self.tolerance <= 60, "above 0 and at most 60 seconds"),
-            ("offset", abs(self.offset) <= 3600, "-3600 to 3600 seconds"),
+            ("offset", abs(self.offset) <= MOST_OFFSET, f"-{MOST_OFFSET:g} to {MOST_OFFSET:g} seconds"),
             ("lost_after", 0.1 <= self.lost_after <= 600, "0.1 to 600 seconds"),
             ("wait", 1 <= self.wait <= 3600, "1 to 3600 seconds"),
             ("duration", self.duration is None or self.duration > 0, "above 0 seconds"),
