@@ -176,6 +176,14 @@ def test_two_folders_by_time_within_a_gap(tmp_path: Path) -> None:
         match_pairs(rgb, thermal, rules=NameRules(max_gap=0.1))
 
 
+def test_a_folder_that_lists_its_pairs_is_not_paired_by_names(tmp_path: Path) -> None:
+    both = drone(tmp_path / "DCIM")
+    assert match_pairs(both, both).pairs
+    (both / "pairs.csv").write_text("rgb,thermal\na.jpg,b.jpg\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"pairs\.csv: the folder lists its pairs; .* --pairs"):
+        match_pairs(both, both)
+
+
 def test_patterns_that_are_none() -> None:
     with pytest.raises(ConfigError, match="belong together; give both"):
         NameRules("{name}_V")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cimnet.data.dataset_file import DatasetFile, read_dataset_file
 from cimnet.data.io.name_patterns import FileName, NamePattern, find_partners
+from cimnet.data.io.pair_table import TABLE
 from cimnet.data.io.patterns import folders_below
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.sensor_names import Named, NamedPairs, pair_one_folder, pair_two_folders
@@ -130,7 +131,12 @@ def _pair(rgb: Path, thermal: Path, left: Named, right: Named, rules: NameRules)
 
 
 def _of_folder(folder: Path, rules: NameRules) -> NameRules:
-    """Return the rules with `files:` and `second:` of the folder's YAML applied."""
+    """Return the rules with `files:` and `second:` of the folder's YAML applied. A list of pairs, which a data set puts
+    before them, is refused by name."""
+    if (folder / TABLE).is_file():
+        raise DataError(
+            f"{folder / TABLE}: the folder lists its pairs; give the list to `cimnet predict --pairs`, or two folders"
+        )
     file = read_dataset_file(folder)
     form = None if file is None else described(file)
     if form is None or form.thermal is None:
