@@ -487,3 +487,57 @@ def test_what_matrices_of_single_pairs_leave_over_is_said_beside_their_median(
     assert "offsets left after registration, px: rows 0 to 31 dx" in ran.out
     rows = [band["dy"] for band in content["left_over"]]
     assert np.mean(rows[2:4]) - np.mean([*rows[:2], *rows[4:]]) == pytest.approx(6, abs=1)
+
+
+def shrink(root: Path, name: str, size: tuple[int, int]) -> None:
+    """The images of a pair at another (width, height)."""
+    for kind in ("rgb", "thermal", "labels"):
+        path = root / kind / f"{name}.png"
+        Image.open(path).resize(size, Image.Resampling.NEAREST).save(path)
+
+
+def test_pairs_of_another_size_get_the_matrix_in_their_pixels(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "a", 2)
+    shrink(root, "001", (80, 64))
+    sized = Mapping(SHIFT.matrix, None, (32, 40), (32, 40), "rig.json")
+    with pytest.warns(DataWarning, match=r"rig\.json: made for RGB 40x32 .*scaled for 1 pair such as 001"):
+        register_dataset(root, tmp_path / "out", mapping=sized)
+    before, after = (np.asarray(Image.open(tmp_path / folder / "thermal" / "001.png")) for folder in ("a", "out"))
+    np.testing.assert_array_equal(after[:-4, :-6], before[4:, 6:])  # twice the shift
+    shrink(root, "001", (32, 40))
+    with pytest.raises(DataError, match=r"001\.png: rig\.json: made for thermal images of 40x32; these are 32x40"):
+        register_dataset(root, tmp_path / "other", mapping=sized)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_matrix_of_unknown_sizes_is_refused_for_pairs_of_several(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    root = make_folder(tmp_path / "a", 2)
+    shrink(root, "001", (80, 64))
+    matrix = tmp_path / "m.json"
+    matrix.write_text(json.dumps({"matrix": [[1, 0, 3], [0, 1, 2]]}))
+    ran = cli("data", "align", root, tmp_path / "out", "--calibration", matrix)
+    assert ran.code == 2
+    assert "m.json: does not say for which sizes it was made" in ran.err
+    assert "000 RGB 40x32 and thermal 40x32, 001 RGB 80x64 and thermal 80x64" in ran.err
+
+
+def test_the_json_of_a_pair_and_of_a_copy_say_the_sizes(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    root = make_folder(tmp_path / "a", 2)
+    for name in ("000", "001"):
+        path = root / "thermal" / f"{name}.png"
+        Image.open(path).resize((20, 16)).save(path)
+    points = tmp_path / "p.csv"
+    points.write_text("0,0,0,0\n30,0,15,0\n0,30,0,15\n")
+    files = ["--rgb", root / "rgb" / "000.png", "--thermal", root / "thermal" / "000.png"]
+    for more in (["--points", points], []):  # without points it is unknown: such small images show nothing
+        said = json.loads(cli("data", "align", *files, "--json", *more).out)
+        assert (said["rgb_size"], said["thermal_size"]) == ([32, 40], [16, 20])
+    assert cli("data", "align", root, tmp_path / "out", "--points", points).code == 0
+    kept = tmp_path / "out" / "alignment.json"
+    content = json.loads(kept.read_text())
+    assert (content["rgb_size"], content["thermal_size"]) == ([32, 40], [16, 20])
+    again = cli("data", "align", root, tmp_path / "again", "--calibration", kept)
+    assert (again.code, "does not say the sizes" in again.out) == (0, False)
+    kept.write_text(json.dumps({"matrix": content["matrix"]}))
+    again = cli("data", "align", root, tmp_path / "third", "--calibration", kept)
+    assert (again.code, "does not say the sizes" in again.out) == (0, True)

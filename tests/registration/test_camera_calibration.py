@@ -188,6 +188,19 @@ def test_a_stereo_calibration_moves_by_focal_length_times_base_over_distance(tmp
     np.testing.assert_allclose(positions[..., 1], y, atol=1e-6)
 
 
+def test_a_stereo_calibration_serves_images_of_half_the_size(tmp_path: Path) -> None:
+    """The positions are those at the stated sizes, in pixels of the images at hand."""
+    pytest.importorskip("cv2", reason="needs the extra align")
+    content = {"K1": K, "K2": K, "R": np.eye(3).tolist(), "T": [0.1, 0, 0], "distance": 20.0, "D1": [-0.2, 0, 0, 0]}
+    path = write(tmp_path / "c.yaml", {**content, "rgb_size": [240, 320], "thermal_size": [240, 320]})
+    full = read_calibration(path).mapping((240, 320)).at((240, 320), (240, 320)).positions
+    half = read_calibration(path).mapping((120, 160)).at((120, 160), (120, 160)).positions
+    assert full is not None
+    assert half is not None
+    expected = full.reshape(120, 2, 160, 2, 2).mean((1, 3)) / 2 - 0.25  # the centre of four pixels, at half the size
+    np.testing.assert_allclose(half, expected, atol=2e-3)
+
+
 def test_lenses_bend(tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="needs the extra align")
     content = {"K1": K, "K2": K, "R": np.eye(3).tolist(), "T": [0, 0, 0], "distance": 1.0, "D2": [-0.2, 0, 0, 0]}
@@ -208,6 +221,10 @@ def test_lenses_bend(tmp_path: Path) -> None:
         ({"T": [0, "x", 0]}, "T: expected 3 numbers"),
         ({"matrix": [[1, 2], [3, 4]]}, "matrix must be 2x3 or 3x3, not 2x2"),
         ({"matrix": None}, "matrix"),
+        ({"matrix": TRUE.tolist(), "rgb_size": [640]}, r"rgb_size: expected \[height, width\] in pixels, not \[640\]"),
+        ({"matrix": TRUE.tolist(), "thermal_size": [512.5, 640]}, "thermal_size: expected"),
+        ({"matrix": TRUE.tolist(), "rgb_size": "640x512"}, "rgb_size: expected"),
+        ({"matrix": TRUE.tolist(), "image_width": 640}, "image_width: of which image.*rgb_size and thermal_size"),
     ],
 )
 def test_calibrations_that_are_none(tmp_path: Path, change: dict[str, Any], words: str) -> None:

@@ -113,6 +113,7 @@ def _one_pair(
     else:
         found = align_pair(rgb, thermal)
         content, matrix = found.to_dict(), found.matrix
+    content |= {"rgb_size": list(rgb.shape[:2]), "thermal_size": list(thermal.shape[:2])}
     if label_path is not None:
         content["objects"] = []
     if label_path is not None and matrix is not None:
@@ -157,12 +158,16 @@ def _data_set(
         fit = fit_points(matched, str(points))
         others = "" if fit.left_out is None else f"; each predicted from the others: {fit.left_out:.2f} px"
         say(f"{points}: root mean square residual {fit.residual:.2f} px{others}")
-        mapping = Mapping(fit.matrix)
+        mapping = Mapping(fit.matrix, source=str(points))
     elif calibration is not None:
         files = index.rgb.files
         if not files:
             raise DataError(f"{root}: no RGB images")
-        mapping = read_calibration(calibration).mapping(image_size(next(iter(files.values()))))
+        rig = read_calibration(calibration)
+        mapping = rig.mapping(image_size(next(iter(files.values()))))
+        if None in (rig.rgb_size, rig.thermal_size):
+            said = "does not say the sizes of both images (rgb_size, thermal_size): taken as made for these"
+            say(f"{calibration}: {said}", "yellow")
     with counter("align") as progress:
         done = register_dataset(
             root, out, layout=layout, mapping=mapping, per_pair=per_pair, crop=crop, progress=progress

@@ -13,12 +13,14 @@ from cimnet.data.io.thermal_files import check_depth
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.inference.predictor import Predictor
-from cimnet.registration.mapping import with_mask, without_mask
+from cimnet.registration.mapping import Mapping, Size, with_mask, without_mask
 
 if TYPE_CHECKING:
     from cimnet.registration.camera_calibration import Calibration
 
 Fit = Literal["resize", "error"]
+_FEW = 0.5
+"""Share of the RGB frame that the thermal image covers, below which a doubtful calibration is said to look wrong."""
 
 
 class Fitter:
@@ -27,31 +29,33 @@ class Fitter:
     Args:
         size: (height, width) of the RGB frames.
         calibration: where thermal pixels lie, from `read_position`; None: by size alone.
-        fit: whether frames of another size may be resized.
-        note: called once if they are.
+        fit: whether frames of another size may be resized: than the RGB frames, or than those of the calibration.
+        note: called once if they are, and if a calibration does not say for which sizes it was made.
+
+    Raises:
+        DataError: the calibration was made for RGB frames of another shape.
     """
 
-    def __init__(
-        self, size: tuple[int, int], calibration: Calibration | None, fit: Fit, note: Callable[[str], object]
-    ) -> None:
-        self.size, self.fit, self.note = size, fit, note
+    def __init__(self, size: Size, calibration: Calibration | None, fit: Fit, note: Callable[[str], object]) -> None:
+        self.size, self.calibration, self.fit, self.note = size, calibration, fit, note
         self.mapping = None if calibration is None else calibration.mapping(size)
         self._noted = False
+        self._fixed: Mapping | None = None  # for thermal frames of the last size
         self._last: tuple[Counts, Counts] | None = None
 
     def __call__(self, thermal: Counts) -> Counts:
         """Raw values (H, W) of a thermal image, of the type they had.
 
         Raises:
-            DataError: another size, where that is to be refused.
+            DataError: another size, where that is to be refused, or another shape than a calibration was made for.
         """
         if self._last is None or self._last[0] is not thermal:
             self._last = thermal, self._fitted(thermal)
         return self._last[1]
 
     def _fitted(self, thermal: Counts) -> Counts:
-        if self.mapping is not None:
-            return self.mapping.apply(thermal, self.size)[0]
+        if self.calibration is not None and self.mapping is not None:
+            return self._moved(thermal, self.calibration, self.mapping)
         if thermal.shape == self.size:
             return thermal
         sizes = f"thermal frames are {thermal.shape[1]}x{thermal.shape[0]}, RGB frames {self.size[1]}x{self.size[0]}"
@@ -64,6 +68,30 @@ class Fitter:
                 "--json` on one pair of frames makes a file for --calibration"
             )
         return resized(thermal, self.size)
+
+    def _moved(self, thermal: Counts, calibration: Calibration, mapping: Mapping) -> Counts:
+        """By a calibration."""
+        size = (thermal.shape[0], thermal.shape[1])
+        if self._fixed is not None and self._fixed.thermal_size == size:
+            return self._fixed.apply(thermal, self.size)[0]
+        fixed = mapping.at(self.size, size)
+        moved, inside = fixed.apply(thermal, self.size)
+        rgb, heat = calibration.rgb_size or self.size, calibration.thermal_size or size
+        here = f"RGB frames of {self.size[1]}x{self.size[0]} and thermal frames of {size[1]}x{size[0]}"
+        if (rgb, heat) != (self.size, size):
+            made = (
+                f"{calibration.path}: made for RGB {rgb[1]}x{rgb[0]} and thermal {heat[1]}x{heat[0]}, here are {here}"
+            )
+            if self.fit == "error":
+                raise DataError(f"{made}; make it again from a pair of these sizes, or allow thermal_fit resize")
+            self.note(f"{made}: scaled, which is right if they show the same as at the other size (not cut)")
+        if None in (calibration.rgb_size, calibration.thermal_size):
+            said = "does not say the sizes of both images (rgb_size, thermal_size): taken as made for"
+            covered = float(inside.mean())
+            few = f"; the thermal image then covers only {covered:.0%} of the RGB frame" if covered < _FEW else ""
+            self.note(f"{calibration.path}: {said} {here}{few}")
+        self._fixed = fixed
+        return moved
 
 
 def read_position(path: Path | None) -> Calibration | None:

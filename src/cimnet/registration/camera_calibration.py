@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.errors import DataError, one_line
-from cimnet.registration.mapping import Mapping
+from cimnet.registration.mapping import Mapping, Size, rescale
 from cimnet.registration.matrices import Matrix
 from cimnet.utils.extras import require
 from cimnet.utils.files import write_text
@@ -20,6 +20,7 @@ from cimnet.utils.numbers import pluralize
 from cimnet.utils.yaml import read_yaml
 
 _DISTORTIONS = (4, 5, 8, 12, 14)
+_OF_ONE_IMAGE = ("image_width", "image_height", "image_size")
 _COLUMNS = ("rgb_x", "rgb_y", "thermal_x", "thermal_y")
 
 
@@ -114,14 +115,31 @@ class Calibration:
     Attributes:
         matrix: 2×3 or 3×3, thermal pixel of an RGB pixel; None: `cameras` are given.
         cameras: `K1`, `D1`, `K2`, `D2`, `R` and `T` of a stereo calibration, with the `distance` of the scene.
+        path: the file.
+        rgb_size, thermal_size: (height, width) of the images it was made from; None: the file does not say.
     """
 
     matrix: Matrix | None
     cameras: dict[str, Any]
+    path: Path
+    rgb_size: Size | None = None
+    thermal_size: Size | None = None
 
-    def mapping(self, size: tuple[int, int]) -> Mapping:
-        """The mapping for RGB images of this (height, width)."""
-        return _from_cameras(self.cameras, size) if self.matrix is None else _from_matrix(self.matrix, size)
+    def mapping(self, size: Size) -> Mapping:
+        """The mapping for RGB images of this (height, width).
+
+        Raises:
+            DataError: RGB images of another shape than those the file was made from.
+        """
+        source = str(self.path)
+        if self.matrix is not None and self.matrix.shape == (2, 3):
+            return Mapping(self.matrix, None, self.rgb_size, self.thermal_size, source)
+        stated = self.rgb_size or size
+        rescale("RGB", stated, size, source)  # refuses another shape
+        y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
+        x, y = ((v + 0.5) * old / new - 0.5 for v, old, new in ((x, stated[1], size[1]), (y, stated[0], size[0])))
+        positions = _by_cameras(self.cameras, x, y) if self.matrix is None else _by_homography(self.matrix, x, y)
+        return Mapping(None, positions, size, self.thermal_size, source)
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -132,8 +150,10 @@ def read_calibration(path: Path) -> Calibration:
     thermal camera, `R`, `T` from the first to the second, and `distance`, the distance of the scene (in the unit of T).
     The latter need the extra align.
 
+    Both may say the sizes of the images that they were made from: `rgb_size` and `thermal_size`, [height, width].
+
     Raises:
-        DataError: not such a file, or a value of the wrong form; it names the key.
+        DataError: not such a file, a value of the wrong form, or a size that may be either image's; it names the key.
         MissingExtra: a stereo calibration without the extra align.
     """
     try:
@@ -144,22 +164,34 @@ def read_calibration(path: Path) -> Calibration:
         raise DataError(f"{path}: holds neither 'matrix' nor a stereo calibration (K1, D1, K2, D2, R, T, distance)")
     if content.get("status") == "unknown":
         raise DataError(f"{path}: its status is unknown: there is no matrix in it")
+    if key := next((key for key in _OF_ONE_IMAGE if key in content), None):
+        raise DataError(
+            f"{path}: {key}: of which image? Write rgb_size and thermal_size, [height, width] each, instead"
+        )
+    sizes = _size(content, "rgb_size", path), _size(content, "thermal_size", path)
     if "matrix" not in content:
-        return Calibration(None, _read_cameras(content, path))
+        return Calibration(None, _read_cameras(content, path), path, *sizes)
     matrix = _numbers(content, "matrix", path)
     if matrix.shape not in ((2, 3), (3, 3)):
         raise DataError(f"{path}: matrix must be 2x3 or 3x3, not {'x'.join(map(str, matrix.shape))}")
-    return Calibration(matrix, {})
+    return Calibration(matrix, {}, path, *sizes)
 
 
-def _from_matrix(matrix: Matrix, size: tuple[int, int]) -> Mapping:
-    if matrix.shape == (2, 3):
-        return Mapping(matrix)
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
+def _size(content: dict[str, Any], key: str, path: Path) -> Size | None:
+    value = content.get(key)
+    if value is None:
+        return None
+    whole = isinstance(value, list) and all(type(side) is int and side > 0 for side in value)
+    if not whole or len(value) != 2:
+        raise DataError(f"{path}: {key}: expected [height, width] in pixels, not {str(value)[:60]}")
+    return value[0], value[1]
+
+
+def _by_homography(matrix: Matrix, x: Matrix, y: Matrix) -> Matrix:
     u, v, w = np.tensordot(matrix, np.stack([x, y, np.ones_like(x)]), axes=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         positions = np.where(w[..., None] > 0, np.stack([u / w, v / w], axis=-1), np.nan)  # w ≤ 0: behind the camera
-    return Mapping(positions=np.where(np.isfinite(positions), positions, -1e6))
+    return np.where(np.isfinite(positions), positions, -1e6)
 
 
 def _read_cameras(content: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -178,16 +210,15 @@ def _read_cameras(content: dict[str, Any], path: Path) -> dict[str, Any]:
     return found
 
 
-def _from_cameras(cameras: dict[str, Any], size: tuple[int, int]) -> Mapping:
+def _by_cameras(cameras: dict[str, Any], x: Matrix, y: Matrix) -> Matrix:
     import cv2
 
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     pixels = np.stack([x.ravel(), y.ravel()], axis=-1)[:, None]
     rays = cv2.undistortPoints(pixels, cameras["K1"], cameras["D1"]).reshape(-1, 2)
     scene = np.column_stack([rays, np.ones(len(rays))]) * cameras["distance"]
     turned, _ = cv2.Rodrigues(cameras["R"])
     seen, _ = cv2.projectPoints(scene, turned, cameras["T"], cameras["K2"], cameras["D2"])
-    return Mapping(positions=np.asarray(seen, np.float64).reshape(*size, 2))
+    return np.asarray(seen, np.float64).reshape(*x.shape, 2)
 
 
 def _numbers(content: dict[str, Any], key: str, path: Path, shape: tuple[int, ...] | None = None) -> Matrix:

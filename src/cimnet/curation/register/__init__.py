@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.bands import BandOffset, band_offsets
 from cimnet.registration.estimate import Alignment, align_pair, align_prepared
-from cimnet.registration.mapping import Mapping
+from cimnet.registration.mapping import Mapping, Size
 from cimnet.registration.prepare import prepare
 from cimnet.utils.files import require_apart, require_stageable, staged_folder
-from cimnet.utils.numbers import spread_evenly
+from cimnet.utils.numbers import pluralize, spread_evenly
 from cimnet.utils.pool import Progress
 
 _CARRIED = (
@@ -69,11 +69,12 @@ class Registration:
 
     def to_json(self) -> str:
         """Everything but positions."""
-        matrix = None if self.mapping is None or self.mapping.matrix is None else self.mapping.matrix.tolist()
+        its = Mapping() if self.mapping is None else self.mapping
+        matrix = None if its.matrix is None else its.matrix.tolist()
         rig = None if self.rig is None else self.rig.to_dict()
         pairs = {name: found.to_dict() for name, found in self.pairs.items()}
-        content = {"matrix": matrix, "rig": rig, "pairs": pairs, "fallback": self.fallback}
-        content["median"] = self.median()
+        content = {"matrix": matrix, "rgb_size": its.rgb_size, "thermal_size": its.thermal_size}
+        content |= {"rig": rig, "pairs": pairs, "fallback": self.fallback, "median": self.median()}
         content["left_over"] = [asdict(band) for band in self.left_over]
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
@@ -196,7 +197,11 @@ def _mappings(
                 f"{root}: the images do not show how the cameras are aligned; give matched points (--points) or "
                 "a calibration (--calibration)"
             )
-        done.mapping = mapping = Mapping(done.rig.matrix)
+        assert sample is not None  # it gave a matrix
+        mapping = Mapping(done.rig.matrix, None, sample.full, sample.thermal_full, "the matrix of the cameras")
+    if mapping is not None:
+        common = [name for name in names if name not in own]
+        mapping = done.mapping = _in_known_pixels(mapping, index, common, wanted)
     mappings = {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
     if done.rig is not None and done.rig.matrix is not None and not own:  # one matrix: the sample is at hand
         done.left_over = band_offsets([(sample, done.rig.matrix)])
@@ -204,18 +209,60 @@ def _mappings(
         done.left_over = band_offsets(
             (prepare([_read(index, name, wanted)]), matrix)
             for name in shown
-            if (matrix := mappings[name].matrix) is not None
+            if mappings[name].matrix is not None
+            and (matrix := mappings[name].at(*_sizes(index, name, wanted)).matrix) is not None
         )
     return done, mappings
+
+
+def _in_known_pixels(mapping: Mapping, index: FileIndex, names: list[str], wanted: Wanted) -> Mapping:
+    """The common mapping of these pairs, with the sizes that it is for: those it was made for, or those of all pairs.
+
+    Raises:
+        DataError: it is not known which of several sizes it is for, or it cannot be scaled to one of them.
+    """
+    sizes = {name: _sizes(index, name, wanted) for name in names}
+    if not sizes:
+        return mapping
+    first, size = next(iter(sizes.items()))
+    other = next((name for name in sizes if sizes[name] != size), None)
+    if other is not None and None in (mapping.rgb_size, mapping.thermal_size):
+        raise DataError(
+            f"{mapping.source}: does not say for which sizes it was made, and the pairs have several: "
+            f"{first} {_said(*size)}, {other} {_said(*sizes[other])}; write rgb_size and thermal_size, [height, "
+            "width], into a calibration file, or register the sizes apart"
+        )
+    made = mapping.rgb_size or size[0], mapping.thermal_size or size[1]
+    scaled = [name for name in sizes if sizes[name] != made]
+    for these, name in {its: name for name, its in reversed(sizes.items())}.items():
+        try:
+            mapping.at(*these)
+        except DataError as error:
+            raise DataError(f"{index.rgb.files[name]}: {error}") from error
+    if scaled:
+        notice(
+            f"{mapping.source}: made for {_said(*made)}; scaled for {pluralize(len(scaled), 'pair')} such as "
+            f"{scaled[0]} ({_said(*sizes[scaled[0]])}), which is right if they show the same as at the other size"
+        )
+    return replace(mapping, rgb_size=made[0], thermal_size=made[1])
+
+
+def _said(rgb: Size, thermal: Size) -> str:
+    return f"RGB {rgb[1]}x{rgb[0]} and thermal {thermal[1]}x{thermal[0]}"
+
+
+def _sizes(index: FileIndex, name: str, wanted: Wanted) -> tuple[Size, Size]:
+    """(height, width) of the RGB and the thermal image of a pair."""
+    thermal = index.thermal.files[name] if index.thermal else index.rgb.files[name]
+    return image_size(index.rgb.files[name]), thermal_size(thermal, wanted)
 
 
 def _common_box(index: FileIndex, mappings: dict[str, Mapping], wanted: Wanted) -> Box:
     """top, bottom, left, right of the rectangle in which every warped thermal image has values."""
     inside: npt.NDArray[np.bool_] | None = None
     for name, mapping in mappings.items():
-        height, width = image_size(index.rgb.files[name])
-        thermal = index.thermal.files[name] if index.thermal else index.rgb.files[name]
-        _, here = mapping.apply(np.ones(thermal_size(thermal, wanted), np.uint8), (height, width))
+        rgb, thermal = _sizes(index, name, wanted)
+        _, here = mapping.apply(np.ones(thermal, np.uint8), rgb)
         if inside is not None and inside.shape != here.shape:
             raise DataError(f"{index.rgb.files[name]}: --crop needs images of one size")
         inside = here if inside is None else inside & here
@@ -241,7 +288,8 @@ def sizes_differ(root: Path, index: FileIndex) -> Iterator[bool]:
     wanted = _wanted(read_dataset_file(root))
     if index.thermal is not None:
         for name in common_names(index):
-            yield image_size(index.rgb.files[name]) != thermal_size(index.thermal.files[name], wanted)
+            rgb, thermal = _sizes(index, name, wanted)
+            yield rgb != thermal
 
 
 def _read(index: FileIndex, name: str, wanted: Wanted) -> tuple[npt.NDArray[np.uint8], Counts]:

@@ -50,10 +50,7 @@ class RegisteredCopy:
         """A pair with its label: thermal warped, everything cropped to the box."""
         index, box = self.index, self.box
         rgb, counts = decode_pair(index, name, self.wanted)
-        try:
-            thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
-        except DataError as error:
-            raise DataError(f"{index.rgb.files[name]}: {error}") from error
+        thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))
         area = (slice(None), slice(None)) if box is None else (slice(box[0], box[1]), slice(box[2], box[3]))
         if name in index.labels.files:
             self._copy(index.labels.files[name], _crop_label)

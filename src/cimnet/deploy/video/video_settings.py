@@ -37,7 +37,7 @@ class VideoSettings:
         missing: what happens to RGB frames without a thermal frame. "skip": they are left out, and the run ends with
             the thermal video. "rgb-only": they are predicted from RGB alone.
         thermal_fit: what happens to thermal frames of another size than the RGB frames. "resize": they are resized.
-            "error": they are refused.
+            "error": they are refused. With a calibration, the sizes that it was made for count instead.
         calibration: file that says where thermal pixels lie, for
             ``cimnet.registration.camera_calibration.read_calibration``. None: no registration.
         smooth: share of the average of earlier frames' probabilities in a frame's, 0 to 0.98; 0: each frame by itself.
