@@ -150,6 +150,19 @@ def test_the_bootstrap_draws_whole_images() -> None:
     assert ImageBootstrap(20).ratio(hits, total, independent=True) == ratio  # the same draws every time
 
 
+@pytest.mark.parametrize("images", [5, 8])
+def test_intervals_over_few_images_hold_the_true_share(images: int) -> None:
+    """Images that differ in how hard they are, 0.5 of the objects on average; images without objects tell nothing."""
+    random, held = np.random.default_rng(1), 0
+    for seed in range(300):
+        total = np.array([10] * images + [0] * 20)
+        hits = random.binomial(total, np.clip(random.normal(0.5, 0.2, len(total)), 0, 1))
+        interval = ImageBootstrap(len(total), draws=500, seed=seed).ratio(hits, total, independent=True).interval
+        assert interval is not None
+        held += interval[0] <= 0.5 <= interval[1]
+    assert held / 300 > 0.91
+
+
 def test_an_interval_without_width_is_replaced() -> None:
     everything = ImageBootstrap(4).ratio(np.full(4, 3), np.full(4, 3), independent=True)
     assert everything.interval == everything.wilson == wilson_interval(12, 12)

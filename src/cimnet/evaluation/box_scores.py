@@ -87,9 +87,10 @@ class Ratio:
 
     Attributes:
         hits, total: the counts.
-        interval: by bootstrap over images, since objects and pixels of one image are not independent. Where that has no
-            width (all or none are hits, or one image holds all), that of Wilson, which takes them as independent.
-            None where there is nothing to count.
+        interval: by bootstrap over images, since objects and pixels of one image are not independent, widened where few
+            images hold any (:func:`cimnet.evaluation.paired.expanded_percentiles`). With fewer than five such images no
+            bootstrap reaches 95 %. Where that has no width (all or none are hits, or one image holds all), that of
+            Wilson, which takes them as independent. None where there is nothing to count.
         wilson: that of Wilson in any case, for comparison. None for pixels, which are far from independent.
     """
 
@@ -137,10 +138,12 @@ class ImageBootstrap:
         if self.weights is None or not all_total:
             return Ratio(all_hits, all_total, None, wilson)
         totals = self.weights @ total
+        holding = int((total > 0).sum())
+        if holding < 2:
+            return Ratio(all_hits, all_total, wilson, wilson)
         shares: Values = (self.weights @ hits)[totals > 0] / totals[totals > 0]
-        low, high = np.percentile(shares, (2.5, 97.5)) if shares.size else (0.0, 0.0)
-        flat = (total > 0).sum() < 2 or low == high
-        return Ratio(all_hits, all_total, wilson if flat else (float(low), float(high)), wilson)
+        low, high = np.percentile(shares, expanded_percentiles(holding))
+        return Ratio(all_hits, all_total, wilson if low == high else (float(low), float(high)), wilson)
 
     def difference(self, first: Values, second: Values, total: Counts) -> tuple[float, float] | None:
         """95 % interval of how much larger the share of one model is than that of another on the same objects.
