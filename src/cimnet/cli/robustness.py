@@ -44,13 +44,11 @@ def robustness(
     """Score a checkpoint on corrupted pairs: misaligned, dark, noisy, one sensor missing. Resumes if interrupted."""
     from cimnet.analysis.robustness import measure_robustness, parse_corruption
     from cimnet.analysis.robustness import preset as conditions_of
-    from cimnet.data.class_pixels import check_scorable
     from cimnet.inference import load
 
     asked = [condition for text in corruption or () for condition in parse_corruption(text)]
     predictor = load(checkpoint, device, trust=trust)
     data = predictor.open_dataset(dataset, split, layout=layout)
-    check_scorable(data)
     if preset is not None or not asked:
         asked = [*conditions_of(preset or "quick", data), *asked]
     with counter("robustness") as progress:

@@ -83,6 +83,16 @@ def test_a_file_of_class_ids_is_refused_before_anything_is_written(trained, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_for_another_size_is_refused_before_anything_is_written(trained, tmp_path) -> None:
+    opened = load(trained.folder, "cpu")
+    dataset = opened.open_dataset(trained.root, "test")
+    details = Details.of(opened.network, False, True, "float32", size=(480, 640))
+    opened.model = ExportedModel(tmp_path / "fixed.onnx", lambda rgb, thermal: rgb, details)
+    with pytest.raises(CheckpointError, match=r"fixed\.onnx: exported for images of 480x640, these have \d+x\d+;"):
+        measure_robustness(trained.folder, dataset, tmp_path / "out", conditions=[], opened=opened)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_checkpoint_and_a_set_opened_in_another_way(trained, tmp_path) -> None:
     other = open_dataset(trained.root, "test")
     other.classes = ("a", "b", "c")

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cimnet.analysis.robustness import Condition, Facts, RobustnessReport, measure_robustness, preset
 from cimnet.analysis.robustness.outcome import Outcome
 from cimnet.data import RGBTSample, open_dataset
 from cimnet.data.corruptions import CORRUPTIONS, Corruption
-from tests.fakes.layouts import write_list
+from tests.fakes.layouts import save_array, write_list
 
 from .conftest import HEIGHT, WIDTH, make_columns, resize
 
@@ -107,8 +108,37 @@ def test_means_are_first_over_severities_then_over_corruptions() -> None:
     assert report.curves["fog"].mean == pytest.approx(0.2)  # (0.3 + 0.2 + 0.1) / 3
     assert report.groups == {"geometry": pytest.approx(0.4), "rgb": pytest.approx(0.2)}
     assert report.mean_corruption_score == pytest.approx(0.3)
-    assert report.retained == pytest.approx(0.3)
-    assert report.curves["fog"].drop == pytest.approx(0.8)
+    assert report.retained == pytest.approx(0.6)  # of a alone, which is all that the labels hold: (0.4 + 0.8) / 2
+    assert report.curves["fog"].drop == pytest.approx(0.6)
+
+
+def test_a_pixel_of_a_class_without_labels_is_no_loss() -> None:
+    """It makes mIoU fall by a third, and no class that is judged changes."""
+    matrix = np.array([[800, 200, 0], [200, 800, 0], [0, 0, 0]]) * 1000
+    outcomes = {}
+    for condition, strays in ((Condition("clean"), 0), (Condition("fog", 1), 1)):
+        outcomes[condition] = Outcome.empty(3)
+        outcomes[condition].add("0", "", matrix + np.array([[-strays, 0, strays], [0, 0, 0], [0, 0, 0]]))
+    report = RobustnessReport(facts(), outcomes)
+    assert report.curves["fog"].mean == pytest.approx(report.clean.miou * 2 / 3, abs=1e-5)
+    assert report.curves["fog"].drop == pytest.approx(0, abs=1e-5)
+    assert report.retained == pytest.approx(1, abs=1e-5)
+    assert "| 0.0 |" in report.to_markdown()
+    assert report.to_dict()["corruptions"]["fog"]["drop"] == pytest.approx(0, abs=1e-5)
+
+
+def test_classes_without_labels_are_named_everywhere(columns, sees, tmp_path) -> None:
+    for path in (columns.root / "labels").iterdir():
+        label = np.array(Image.open(path))
+        label[label == 2] = 255
+        save_array(path, label)
+    report = measure_robustness(sees("rgb"), columns, tmp_path / "out", conditions=[Condition("fog", 1)])
+    (note,) = report.facts.notes
+    assert "split 'test': no label has a pixel of tree, and" in note
+    assert "label pixels are 255 (ignored)." in note
+    assert note in report.to_markdown(brief=True)
+    assert json.loads((tmp_path / "out" / "robustness.json").read_text())["notes"] == [note]
+    assert "no label has a pixel of tree" in (tmp_path / "out" / "robustness.html").read_text()
 
 
 def test_scenes(columns, sees, tmp_path) -> None:

@@ -12,7 +12,7 @@ import torch
 from cimnet.analysis.robustness.conditions import CLEAN, Condition, preset
 from cimnet.analysis.robustness.count import Pairs
 from cimnet.analysis.robustness.measure_conditions import Work, measure_all
-from cimnet.analysis.robustness.model_under_test import Model, label_and_identity, open_model
+from cimnet.analysis.robustness.model_under_test import Model, label_and_identity, open_model, require_sizes
 from cimnet.analysis.robustness.robustness_page import robustness_page
 from cimnet.analysis.robustness.robustness_report import RobustnessReport
 from cimnet.analysis.robustness.robustness_scores import Facts
@@ -20,6 +20,7 @@ from cimnet.analysis.robustness.suite import Suite
 from cimnet.analysis.robustness.worst_pairs import make_examples
 from cimnet.checkpoint import weight_files
 from cimnet.data import RGBTDataset
+from cimnet.data.class_pixels import check_scorable
 from cimnet.data.classes import moving_ids
 from cimnet.errors import ConfigError
 from cimnet.evaluation.metrics import Absent
@@ -77,8 +78,8 @@ def measure_robustness(
     Raises:
         ConfigError: arguments do not go together, ``out`` holds results of something else, or a report would overwrite
             an input.
-        DataError: pairs have no labels, or no condition has a pair to score.
-        CheckpointError: the checkpoint cannot be used.
+        DataError: pairs have no labels, labels cannot be used, or no condition has a pair to score.
+        CheckpointError: the checkpoint cannot be used, or is an exported file for images of another size.
     """
     if workers > 1 and not isinstance(model, str | Path):
         raise ConfigError(f"workers={workers}: a callable cannot be given to other processes; use 1, or a checkpoint")
@@ -91,6 +92,9 @@ def measure_robustness(
     wanted = [condition for condition in wanted if pairs.moving or condition.name != "time_lag"]
     chosen = {condition: pairs.chosen(condition) for condition in wanted}
     judged = open_model(model, dataset, device, opened, trust)
+    require_sizes(judged, dataset, {i for found in chosen.values() for i in found})
+    said = check_scorable(dataset)
+    notes += [f"{said}."] if said else []
     label, known_by = label_and_identity(model, name)
     suite = Suite(Path(out), _made_with(pairs, known_by, broken))
     reports = [suite.out / f"robustness.{ending}" for ending in ("json", "md", "html")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.data import RGBTDataset
+from cimnet.data.pairs import rgb_size
 from cimnet.errors import ConfigError
 from cimnet.inference import Predictor, load
 from cimnet.inference.backends.runtime import ExportedModel
@@ -101,6 +102,19 @@ def open_model(
             "load(checkpoint).open_dataset(...)"
         )
     return ModelUnderTest(predictor.model, dataset.classes, predictor.device)
+
+
+def require_sizes(judged: ModelUnderTest, dataset: RGBTDataset, indices: Iterable[int]) -> None:
+    """Refuse an exported file that does not take the images of these pairs, by their headers alone.
+
+    Raises:
+        CheckpointError: it names both sizes.
+    """
+    if not isinstance(judged.call, ExportedModel):
+        return
+    top, right, bottom, left = dataset.file.border
+    for height, width in {rgb_size(dataset.pairs[i].rgb, dataset.file.bands) for i in indices}:
+        judged.call.require_size(height - top - bottom, width - left - right)
 
 
 def label_and_identity(model: Model, name: str) -> tuple[str, str]:

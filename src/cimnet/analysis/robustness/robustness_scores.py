@@ -60,6 +60,8 @@ class Point:
         condition: the corruption and its level.
         pairs: number of pairs scored.
         miou: mean IoU of all classes.
+        labelled: mean IoU of the classes that the labels hold, so that a class which is only predicted, and counts as 0
+            in `miou`, changes nothing: what scores are compared by.
         moving, static: mean IoU of the classes whose objects move, and of the others.
         iou: IoU by class name.
         scenes: mean IoU by scene.
@@ -68,6 +70,7 @@ class Point:
     condition: Condition
     pairs: int
     miou: float
+    labelled: float
     moving: float
     static: float
     iou: dict[str, float]
@@ -77,10 +80,12 @@ class Point:
     def of(cls, condition: Condition, outcome: Outcome, facts: Facts) -> Point:
         """Scores of an outcome."""
         iou = _iou(outcome.matrix, facts)
+        held = outcome.matrix.sum(1) > 0
         return cls(
             condition=condition,
             pairs=len(outcome.images),
             miou=mean(iou.values()),
+            labelled=mean(value for value, known in zip(iou.values(), held, strict=True) if known),
             moving=mean(value for name, value in iou.items() if name in facts.moving),
             static=mean(value for name, value in iou.items() if name not in facts.moving),
             iou=iou,
@@ -111,12 +116,12 @@ class Curve:
     Attributes:
         name: name of the corruption.
         points: scores, in the order in which the severities were asked for.
-        clean: mean IoU without the corruption, 0..1.
+        clean: scores without the corruption.
     """
 
     name: str
     points: tuple[Point, ...]
-    clean: float
+    clean: Point
 
     @property
     def group(self) -> Group:
@@ -129,9 +134,14 @@ class Curve:
         return mean(point.miou for point in self.points)
 
     @property
+    def labelled(self) -> float:
+        """The same mean over the classes that the labels hold."""
+        return mean(point.labelled for point in self.points)
+
+    @property
     def drop(self) -> float:
-        """The loss as a share of the clean score: 0 for no loss, 1 for all of it."""
-        return 1 - self.mean / self.clean if self.clean else math.nan
+        """The loss as a share of the clean score, by the classes that the labels hold: 0 for none, 1 for all of it."""
+        return 1 - self.labelled / self.clean.labelled if self.clean.labelled else math.nan
 
     @property
     def worst(self) -> Point:
@@ -178,7 +188,7 @@ class RobustnessScores:
         for point in self.points:
             if point.condition.name != CLEAN:
                 found.setdefault(point.condition.name, []).append(point)
-        return {name: Curve(name, tuple(found[name]), self.clean.miou) for name in CORRUPTIONS if name in found}
+        return {name: Curve(name, tuple(found[name]), self.clean) for name in CORRUPTIONS if name in found}
 
     @property
     def groups(self) -> dict[Group, float]:
@@ -193,8 +203,9 @@ class RobustnessScores:
 
     @property
     def retained(self) -> float:
-        """The mean corruption score as a share of the clean score."""
-        return self.mean_corruption_score / self.clean.miou if self.clean.miou else math.nan
+        """The mean corruption score as a share of the clean score, by the classes that the labels hold."""
+        kept = mean(curve.labelled for curve in self.curves.values())
+        return kept / self.clean.labelled if self.clean.labelled else math.nan
 
     def subset(self, flag: str) -> Point | None:
         """Scores of the pairs with a flag, or of the condition that imitates them; None where neither was measured."""

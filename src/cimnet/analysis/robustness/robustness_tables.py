@@ -53,7 +53,10 @@ def corruptions(scores: RobustnessScores) -> Table:
         rows.append([describe(name), curve.group, levels(curve), each, *means, change(curve.drop)])
     head = ["corruption", "group", "levels", "mIoU at each", "mean", "moving", "static", "change %"]
     clean = format_percent(scores.clean.miou)
-    note = f"mIoU in per cent; clean {clean}. The change is that of the mean, in per cent of clean."
+    note = (
+        f"mIoU in per cent; clean {clean}. The change is that of the mean over the classes in the labels, in per cent "
+    )
+    note += "of clean."
     return Table("Corruptions", note, head, rows)
 
 

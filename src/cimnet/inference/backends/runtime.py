@@ -101,21 +101,25 @@ class ExportedModel:
                 f"got rgb {tuple(rgb.shape)} and thermal {tuple(thermal.shape)}, expected (B, 3, H, W) and "
                 f"(B, {channels}, H, W)"
             )
-        size = self.details.size
-        if size is not None and size != tuple(rgb.shape[2:]):
-            raise CheckpointError(
-                f"{self.path}: exported for images of {size[0]}x{size[1]}, these have {rgb.shape[2]}x{rgb.shape[3]}; "
-                "export it again without --size, or give images of that size"
-            )
-        self._require_whole_tiles(*rgb.shape[2:])
+        self.require_size(*rgb.shape[2:])
         rgb, thermal = rgb.detach().cpu().float(), thermal.detach().cpu().float()
         if not self.details.normalization:
             rgb_mean, rgb_std, thermal_mean, thermal_std = self._statistics
             rgb, thermal = (rgb - rgb_mean) / rgb_std, (thermal - thermal_mean) / thermal_std
         return self._run_batches(rgb, thermal)
 
-    def _require_whole_tiles(self, height: int, width: int) -> None:
-        """Refuse an image that the file would pad and the model would not."""
+    def require_size(self, height: int, width: int) -> None:
+        """Refuse images of a size that the file does not take, or would pad and the model would not.
+
+        Raises:
+            CheckpointError: it names both sizes.
+        """
+        size = self.details.size
+        if size is not None and size != (height, width):
+            raise CheckpointError(
+                f"{self.path}: exported for images of {size[0]}x{size[1]}, these have {height}x{width}; "
+                "export it again without --size, or give images of that size"
+            )
         inner, tile = self.details.inner_size(height, width), self.details.tile
         if self.details.whole_tiles and any(side % whole for side, whole in zip(inner, tile, strict=True)):
             raise CheckpointError(
