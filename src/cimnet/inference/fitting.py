@@ -70,7 +70,7 @@ class Fitter:
         return resized(thermal, self.size)
 
     def _moved(self, thermal: Counts, calibration: Calibration, mapping: Mapping) -> Counts:
-        """By a calibration."""
+        """Bring a thermal image into the frame of the RGB frames by the calibration; say what was assumed."""
         size = (thermal.shape[0], thermal.shape[1])
         if self._fixed is not None and self._fixed.thermal_size == size:
             return self._fixed.apply(thermal, self.size)[0]
