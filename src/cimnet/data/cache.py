@@ -74,7 +74,9 @@ def _read_places(index: Path, values: Path) -> list[list[Any]]:
 
 
 def _fingerprint(pairs: Sequence[Pair], settings: Sequence[Any]) -> str:
-    digest = hashlib.sha256(repr([_FORMAT, settings, [(pair.id, pair.mirrored) for pair in pairs]]).encode())
+    digest = hashlib.sha256(
+        repr([_FORMAT, settings, [(pair.id, pair.mirrored, pair.meaning) for pair in pairs]]).encode()
+    )
     for path in dict.fromkeys(path for pair in pairs for path in (pair.rgb, pair.thermal, pair.label) if path):
         about = path.stat()
         digest.update(repr((str(path.absolute()), about.st_size, about.st_mtime_ns)).encode())

@@ -146,15 +146,11 @@ class RGBTDataset(Dataset[RGBTSample]):
         if cache not in get_args(Cache):
             raise DataError(f"cache must be one of {', '.join(get_args(Cache))}, not {cache!r}")
         if cache == "disk":
-            settings = (
-                self.name,
-                self.file.border,
-                self._table.tobytes(),
-                self.file.label_colors,
-                self.colors,
-                self.wanted,
-            )
-            self._disk = DiskCache(Path(cache_folder), self.pairs, self.decode, settings)
+            self._disk = self._cached(Path(cache_folder))
+
+    def _cached(self, folder: Path) -> DiskCache:
+        settings = (self.name, self.file.border, self.label_values, self.wanted)
+        return DiskCache(folder, self.pairs, self.decode, settings)
 
     def _find(self, require_labels: bool) -> list[Pair]:
         index = self.find_files()
@@ -219,6 +215,18 @@ class RGBTDataset(Dataset[RGBTSample]):
         """The files of all images and labels of the split, and the data set's own description."""
         images = [path for pair in self.pairs for path in (pair.rgb, pair.thermal, pair.label) if path is not None]
         return [*(self.root / name for name in YAML_NAMES), *images]
+
+    @property
+    def label_values(self) -> tuple[Any, ...]:
+        """What gives the class ids of a label file, beside the file and its pair's `meaning`: where this is the same,
+        the ids are. Colours count only where they tell ids."""
+        return (self._table.tobytes(), self.file.label_colors, self.colors if self._by_colour else None)
+
+    @property
+    def _by_colour(self) -> bool:
+        """Whether labels are pictures in the classes' colours, or a palette may say which ids their values are."""
+        plain = self.file.label_table is None and self.info.label_table is None
+        return self.file.label_colors or plain
 
     def __getitem__(self, index: int) -> RGBTSample:
         sample = self.read(index)
@@ -314,8 +322,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         """
         if self.file.label_colors:
             return read_color_label(path, self.colors)
-        plain = self.file.label_table is None and self.info.label_table is None
-        return read_class_ids(path, self._table, self.colors, by_colour=plain)
+        return read_class_ids(path, self._table, self.colors, by_colour=self._by_colour)
 
     def plot(self, index: int) -> Figure:
         """Draw RGB, thermal and label of the pair at an index side by side, with a legend of the classes in it. The

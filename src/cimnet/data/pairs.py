@@ -47,7 +47,9 @@ class Info:
 
 @dataclass(frozen=True)
 class Pair:
-    """The files of one sample. `thermal` None: fourth channel of the file `rgb`; `mirrored`: flip left-right."""
+    """The files of one sample. `thermal` None: fourth channel of the file `rgb`; `mirrored`: flip left-right;
+    `meaning`: a digest of what another file says of the values in `label`, "" where none does.
+    """
 
     id: str
     rgb: Path
@@ -56,6 +58,7 @@ class Pair:
     scene: str = ""
     flags: frozenset[str] = frozenset()
     mirrored: bool = False
+    meaning: str = ""
 
 
 class Arrays(NamedTuple):

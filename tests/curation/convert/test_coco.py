@@ -244,4 +244,14 @@ def test_the_disk_cache_knows_the_json(tmp_path: Path) -> None:
     dataset = open_dataset(root, "val2017", **options)
     assert dataset[0].label.unique().tolist() == [1, 255]
     assert pickle.loads(pickle.dumps(dataset))[0].label.unique().tolist() == [1, 255]
-    assert len(list((tmp_path / "cache").glob("*.bin"))) == 3
+    assert len(list((tmp_path / "cache").glob("*.bin"))) == 2  # other names alone decode nothing again
+
+
+def test_the_disk_cache_knows_the_bands(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    root = make_coco(tmp_path / "data")
+    options: dict[str, Any] = {"require_labels": False, "cache_folder": tmp_path / "cache"}
+    open_dataset(root, "val2017", cache="disk", **options)
+    (root / "classes.yaml").write_text("bands: {rgb: [3, 2, 1]}\n")
+    found, expected = (open_dataset(root, "val2017", cache=cache, **options).arrays(0) for cache in ("disk", "none"))
+    np.testing.assert_array_equal(found.rgb, expected.rgb)

@@ -223,6 +223,22 @@ def test_a_border_is_part_of_what_the_cache_holds(tmp_path: Path) -> None:
     assert open_dataset(tmp_path / "data", "train", **options).check()[2] == 0
 
 
+def test_a_table_that_stops_palettes_is_part_of_what_the_cache_holds(tmp_path: Path) -> None:
+    """The table says what the values say without one: only the palette does not count any more."""
+    options: dict[str, Any] = {"cache": "disk", "cache_folder": tmp_path / "cache"}
+    root = make_folder(tmp_path / "data")
+    colors = open_dataset(root, "train").colors
+    with Image.open(root / "labels" / "000.png") as image:
+        values = np.asarray(image)
+    swapped = Image.fromarray(values).convert("P")
+    swapped.putpalette([part for k in (0, 2, 1) for part in colors[k]])
+    swapped.save(root / "labels" / "000.png")
+    by_colour = open_dataset(root, "train", **options).arrays(0).label
+    np.testing.assert_array_equal(by_colour, np.array([0, 2, 1], np.uint8)[values])
+    describe(root, label_table={0: 0, 1: 1, 2: 2})
+    np.testing.assert_array_equal(open_dataset(root, "train", **options).arrays(0).label, values)
+
+
 @pytest.mark.parametrize("border", [16, [0, 20, 0, 20], 500])
 def test_a_border_that_leaves_nothing(tmp_path: Path, border: Any) -> None:
     describe(make_folder(tmp_path), border=border)

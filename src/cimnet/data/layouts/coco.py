@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cimnet.data.cache import DiskCache
 from cimnet.data.classes import ClassList, choose_classes, palette
 from cimnet.data.coco_sizes import check_stated_size
 from cimnet.data.dataset import Cache, RGBTDataset
@@ -99,10 +100,17 @@ class CocoPanoptic(RGBTDataset):
         super().__init__(root, split, classes=found.names, cache="ram" if cache == "ram" else "none", **options)
         self.colors = found.colors
         self._check_stated_sizes(files)
-        if cache == "disk":  # of the JSON files, too: they say what the labels mean
-            times = [path.stat().st_mtime_ns for path in panoptic_files(root)]
-            settings = (self.name, self.file.border, times)
-            self._disk = DiskCache(Path(cache_folder), self.pairs, self.decode, settings)
+        self.pairs = [replace(pair, meaning=self._meaning(pair.label)) for pair in self.pairs]
+        if cache == "disk":
+            self._disk = self._cached(Path(cache_folder))
+
+    @property
+    def label_values(self) -> tuple[Any, ...]:
+        return ()  # the JSON files say it, label by label
+
+    def _meaning(self, label: Path | None) -> str:
+        segments = None if label is None else sorted(self._segments[label].items())
+        return "" if segments is None else hashlib.sha256(repr(segments).encode()).hexdigest()[:16]
 
     def _check_stated_sizes(self, files: Sequence[Panoptic]) -> None:
         images = {pair.label: pair.rgb for pair in self.pairs if pair.label}
