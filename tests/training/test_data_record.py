@@ -13,10 +13,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cimnet.curation.convert import convert
 from cimnet.data import open_dataset
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.training import train
-from cimnet.training.data_record import FILE, Record, check_record, record_of, trained_on, write_record
+from cimnet.training.data_record import (
+    FILE,
+    Record,
+    check_record,
+    checksum_of_all,
+    how_read,
+    record_of,
+    trained_on,
+    write_record,
+)
 from tests.conftest import pixel_recipe
 from tests.fakes.layouts import make_folder
 
@@ -120,6 +130,75 @@ def test_another_thermal_range_is_refused(root: Path, run: Path) -> None:
         file.write("thermal_range: [10, 200]\n")
     with pytest.raises(ConfigError, match="settings: scaling"):
         check_record(run, record(root), True)
+
+
+READ_OTHERWISE = {
+    "label_table": ("label_table: {0: 0, 1: 1, 2: ignore}", "labels"),
+    "label_table that stops palettes": ("label_table: {0: 0, 1: 1, 2: 2}", "labels"),
+    "ignore_index": ("ignore_index: 2", "labels"),
+    "border": ("border: 4", r"border \(0, 0, 0, 0 then, 4, 4, 4, 4 now\)"),
+    "bands": ("bands: {rgb: [3, 2, 1]}", "bands"),
+}
+"""Lines of classes.yaml that change what the same files mean, and the field that is named."""
+
+
+@pytest.mark.parametrize(("line", "named"), READ_OTHERWISE.values(), ids=READ_OTHERWISE)
+def test_files_that_are_read_in_another_way_are_refused(root: Path, run: Path, line: str, named: str) -> None:
+    before = record(root)
+    with (root / "classes.yaml").open("a") as file:
+        file.write(f"{line}\n")
+    now = record_of(*(open_dataset(root, split) for split in ("train", "val")))
+    assert now["train"] == before["train"]  # the files are the same
+    for changed_data in (False, True):
+        with pytest.raises(ConfigError, match=rf"data\.json: made with other settings: {named}"):
+            check_record(run, {**now, "thermal_dtype": before["thermal_dtype"]}, changed_data)
+
+
+def test_colours_that_tell_no_ids_may_change(root: Path) -> None:
+    path = root / "classes.yaml"
+    path.write_text(path.read_text() + "label_table: {0: 0, 1: 1, 2: 2}\n")
+    before, names = record(root), open_dataset(root, "train").classes
+    colored = ", ".join(f"{{name: {name}, color: [{k}, 9, 9]}}" for k, name in enumerate(names))
+    path.write_text(f"classes: [{colored}]\nlabel_table: {{0: 0, 1: 1, 2: 2}}\n")
+    assert record(root) == before
+    path.write_text(f"classes: [{colored}]\nlabel_format: colors\n")
+    train = open_dataset(root, "train")
+    assert how_read(train)["labels"] != before["labels"]
+
+
+def test_a_record_of_an_earlier_version_goes_on(root: Path, run: Path) -> None:
+    """It says nothing of border, bands and label values."""
+    path, known = run / FILE, ("classes", "thermal_dtype", "scaling", "train", "val", "run")
+    path.write_text(json.dumps({name: json.loads(path.read_text())[name] for name in known}))
+    with (root / "classes.yaml").open("a") as file:
+        file.write("border: 4\n")
+    now = record(root)
+    assert check_record(run, now, False) is None
+    write_record(run, now, "mark")  # from here on it does
+    assert json.loads(path.read_text())["border"] == [4, 4, 4, 4]
+    with (root / "classes.yaml").open("a") as file:
+        file.write("ignore_index: 2\n")
+    with pytest.raises(ConfigError, match="settings: labels"):
+        check_record(run, record(root), False)
+
+
+def test_segments_of_coco_that_mean_another_class_are_other_files(root: Path, tmp_path: Path) -> None:
+    there = convert(root, tmp_path / "there", "coco_panoptic")
+    path, run = there / "panoptic_train.json", tmp_path / "run"
+    write_record(run, record(there), "mark")
+    content = json.loads(path.read_text())
+    info = content["annotations"][0]["segments_info"][0]
+    info["category_id"] = info["category_id"] % 3 + 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"have changed: split train: 1 with other files \(000\)"):
+        check_record(run, record(there), False)
+    assert trained_on(run, open_dataset(there, "train").pairs) == open_dataset(there, "train").ids
+    assert checksum_of_all(open_dataset(there, "train").pairs).keys() == {"data", "segments"}
+    old = json.loads((run / FILE).read_text())  # as an earlier version wrote it
+    for split in ("train", "val"):
+        old[split] = {name: digest[:16] for name, digest in old[split].items()}
+    (run / FILE).write_text(json.dumps(old))
+    assert check_record(run, record(there), False) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"train": 3}'])

@@ -49,6 +49,18 @@ def test_other_settings_are_refused_by_name(tmp_path: Path, now: dict[str, objec
         other.require_same()
 
 
+def test_later_settings_are_compared_where_the_file_has_them(tmp_path: Path) -> None:
+    path, now = tmp_path / "made.json", {"seed": 1, "border": 4}
+    later = Ledger(path, now, REMEDY, later=("border",))
+    ledger(tmp_path, seed=1).write()
+    assert later.require_same()
+    ledger(tmp_path, seed=1, border=3).write()
+    with pytest.raises(ConfigError, match=r"made with other settings: border \(3 then, 4 now\); "):
+        later.require_same()
+    with pytest.raises(ConfigError, match=r"made with other settings: border \(3 then, None now\); "):
+        Ledger(path, {"seed": 1}, REMEDY, later=("border",)).require_same()
+
+
 def test_ignored_settings_may_differ(tmp_path: Path) -> None:
     ledger(tmp_path, seed=1, window=None, gone=3).write()
     path, now = tmp_path / "made.json", {"seed": 1, "window": 5, "new": 2}

@@ -12,9 +12,9 @@ from cimnet.training.recipe import Recipe, parse_recipe
 
 FILE = "cross_validation.json"
 SECTION = "made_with"
-FOLDS, DATA, WEIGHTS = "folds", "data", "weights"
-"""Entries of the section beside the fields of the recipe: digests of the lists, of the pairs, and of ``model.weights``
-where the recipe names some."""
+FOLDS, WEIGHTS = "folds", "weights"
+"""Entries of the section beside the fields of the recipe and those that tell the data (`how_read`, `checksum_of_all`):
+digests of the lists, and of ``model.weights`` where the recipe names some."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """A record of the data of a run, so that ``--resume`` continues with the same data or names what has changed.
 
-``data.json`` in the run folder holds classes, thermal type and scaling, and for each split a checksum of every pair;
-and the mark of the run. Its training states hold the mark, too, so a state of another run is not mistaken for one.
+``data.json`` in the run folder holds how the files are read (`how_read`), the thermal type, a checksum of every pair of
+each split, and the mark of the run. Its training states hold the mark, too, so a state of another run is not mistaken
+for one.
 """
 
 from __future__ import annotations
@@ -23,10 +24,38 @@ from cimnet.utils.pool import map_in_threads
 
 FILE = "data.json"
 _ENDS = 4096  # bytes at either end of an image: an encoder changes both when a picture changes
+_DIGITS = 16  # of a digest
+DATA, SEGMENTS = "data", "segments"
+"""The fields of `checksum_of_all`."""
 _SPLITS = ("train", "val")
 _RUN = "run"
 
 Record = dict[str, Any]
+
+
+READING = ("classes", "scaling", "border", "bands", "second", "unit", "labels")
+"""The fields of `how_read`."""
+_LATER = frozenset(READING) - {"classes", "scaling"}  # what runs of earlier versions did not record
+
+
+def how_read(dataset: RGBTDataset) -> Record:
+    """How files become images and class ids, for JSON: what results depend on beside the files and `checksums` of them.
+
+    The fields are those of ``classes.yaml``, as they apply after a recipe or checkpoint: ``classes``, ``scaling`` of
+    thermal values, ``border`` (pixels), ``bands``, ``second``, and ``unit``, that of thermal files that do not say one.
+    ``labels`` is a digest of what gives the class ids of label values: table, ignored value, and colours where they
+    tell ids.
+    """
+    wanted = dataset.wanted
+    return {
+        "classes": list(dataset.classes),
+        "scaling": asdict(dataset.scaling),
+        "border": list(dataset.file.border),
+        "bands": None if wanted.bands is None else asdict(wanted.bands),
+        "second": asdict(dataset.second),
+        "unit": wanted.declared,
+        "labels": hashlib.sha256(repr(dataset.label_values).encode()).hexdigest()[:_DIGITS],
+    }
 
 
 def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
@@ -36,9 +65,8 @@ def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
     data set would delay every start.
     """
     return {
-        "classes": list(train_set.classes),
+        **how_read(train_set),
         "thermal_dtype": train_set.thermal_dtype,
-        "scaling": asdict(train_set.scaling),
         "train": checksums(train_set.pairs),
         "val": checksums(val_set.pairs),
     }
@@ -54,10 +82,10 @@ def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
         What has changed, for the run's record; None: nothing, or the run has no record.
 
     Raises:
-        ConfigError: other classes, another thermal type or scaling, with which no run can resume; or other pairs,
-            without ``changed_data``.
+        ConfigError: files are read in another way (see `how_read`) or have another thermal type, with which no run can
+            resume; or other pairs, without ``changed_data``.
     """
-    ledger = Ledger(folder / FILE, now, "begin in another --out", ignore={*_SPLITS, _RUN})
+    ledger = Ledger(folder / FILE, now, "begin in another --out", ignore={*_SPLITS, _RUN}, later=_LATER)
     if not ledger.require_same():  # a run of an older version
         return None
     try:
@@ -110,12 +138,29 @@ def trained_on(folder: Path, pairs: Sequence[Pair]) -> list[str]:
     known = content.get("train") if isinstance(content, dict) else None
     if not isinstance(known, dict):  # another program's file of this name
         return []
-    return [name for name, digest in checksums(pairs).items() if digest in known.values()]
+    files = {str(digest)[:_DIGITS] for digest in known.values()}
+    return [name for name, digest in checksums(pairs).items() if digest[:_DIGITS] in files]
 
 
 def checksums(pairs: Sequence[Pair]) -> dict[str, str]:
-    """A digest of the files of each pair, by name, in the order given; see :func:`record_of`."""
+    """A digest of the files of each pair, by name, in the order given; see :func:`record_of`. Where another file says
+    what a label's values mean (COCO's JSON), 16 digits on that follow the 16 on the files; earlier versions did not
+    record them.
+    """
     return dict(zip((pair.id for pair in pairs), map_in_threads(_checksum, pairs), strict=True))
+
+
+def checksum_of_all(pairs: Sequence[Pair]) -> dict[str, str]:
+    """The `checksums` of all pairs in their order as one digest, for records: ``data``, of their files; and
+    ``segments``, of what other files say of the labels, where they do. Earlier versions did not record the latter."""
+    sums = checksums(pairs)
+    found = {DATA: _digest({name: digest[:_DIGITS] for name, digest in sums.items()})}
+    segments = {name: digest[_DIGITS:] for name, digest in sums.items()}
+    return found | {SEGMENTS: _digest(segments)} if any(segments.values()) else found
+
+
+def _digest(values: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:_DIGITS]
 
 
 def _checksum(pair: Pair) -> str:
@@ -124,7 +169,7 @@ def _checksum(pair: Pair) -> str:
         total.update(b"none" if path is None else _ends(path))
     if pair.label is not None:
         total.update(pair.label.read_bytes())
-    return total.hexdigest()[:16]
+    return total.hexdigest()[:_DIGITS] + pair.meaning
 
 
 def _ends(path: Path) -> bytes:
@@ -139,7 +184,7 @@ def _ends(path: Path) -> bytes:
 def _difference(split: str, began: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Describe the difference in words; "" if there is none."""
     gone, new = [name for name in began if name not in now], [name for name in now if name not in began]
-    other = [name for name in now if name in began and now[name] != began[name]]
+    other = [name for name in now if name in began and not now[name].startswith(began[name])]
     parts = [
         f"{len(names)} {word} ({name_some(names)})"
         for names, word in ((gone, "removed"), (new, "added"), (other, "with other files"))

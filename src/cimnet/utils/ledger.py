@@ -24,6 +24,7 @@ class Ledger:
         made_with: the settings of this run by name, plain JSON. Errors show the names to the user.
         remedy: what a refused user can do instead: ``choose another --out, or --overwrite to predict all pairs again``.
         ignore: settings that may differ.
+        later: settings that files of earlier versions do not hold: one that a file lacks is not compared.
         section: the field that holds the settings, if the file holds notes as well (see `write`). None: the file holds
             the settings alone.
         read: gives the settings that another kind of file holds. What it raises as CimnetError comes through.
@@ -36,10 +37,12 @@ class Ledger:
         remedy: str,
         *,
         ignore: Collection[str] = (),
+        later: Collection[str] = (),
         section: str | None = None,
         read: Callable[[Path], Mapping[str, object]] | None = None,
     ) -> None:
         self.path, self.remedy, self.ignore, self.section = path, remedy, frozenset(ignore), section
+        self.later = frozenset(later)
         self.made_with: dict[str, Any] = json.loads(
             json.dumps(dict(made_with))
         )  # as the file gives it: lists, no tuples
@@ -100,7 +103,7 @@ class Ledger:
         write_text(self.path, json.dumps({"made with": "several settings"}, indent=1) + "\n")
 
     def _differences(self, found: Mapping[str, object]) -> list[str]:
-        names = {*found, *self.made_with} - self.ignore
+        names = {*found, *self.made_with} - self.ignore - (self.later - found.keys())
         return sorted(name for name in names if found.get(name, _ABSENT) != self.made_with.get(name, _ABSENT))
 
     def _found(self) -> Mapping[str, object] | None:

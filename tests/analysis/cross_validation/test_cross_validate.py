@@ -23,6 +23,7 @@ from cimnet.errors import CimnetError, ConfigError, DataError, Stopped
 from cimnet.evaluation import confusion_matrix, scores
 from cimnet.inference import load
 from cimnet.models import create_model
+from cimnet.training.data_record import READING
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.recipe_sections import SecondConfig
 from cimnet.training.runs_table import find_runs, table
@@ -185,6 +186,50 @@ def test_other_settings_lists_or_files_are_refused(recipe: Recipe, root: Path, t
     with pytest.raises(ConfigError, match=r"made with other settings: folds \("):
         cross_validate(recipe, out)
     assert (out / "cross_validation.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("label_table: {0: 0, 1: 2, 2: 1}", r"labels \("),
+        ("ignore_index: 2", r"labels \("),
+        ("border: 4", r"border \("),
+        ("thermal_range: [10, 200]", r"scaling \("),
+        ("classes: [car, road, person]", r"classes \("),
+    ],
+)
+def test_folds_that_are_read_in_another_way_are_not_pooled(
+    root: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, named: str
+) -> None:
+    real, begun = cross_validation.train, []
+
+    def train(recipe: Recipe, folder: Path, **options: object) -> Path:
+        begun.append(folder.name)
+        if len(begun) == 2:
+            raise Stopped("stopped by SIGTERM", 15)
+        return real(recipe, folder, **options)  # type: ignore[arg-type]  # passed on as given
+
+    monkeypatch.setattr(cross_validation, "train", train)
+    with pytest.raises(Stopped):
+        cross_validate(recipe, tmp_path / "cross")
+    path = root / "classes.yaml"
+    path.write_text(f"{lines}\n" if lines.startswith("classes") else f"{path.read_text()}{lines}\n")
+    with pytest.raises(ConfigError, match=f"made with other settings: {named}"):
+        cross_validate(recipe.with_fields("data", allow_absent=True), tmp_path / "cross")
+    assert begun == ["fold0", "fold1"]
+
+
+def test_a_cross_validation_of_an_earlier_version_goes_on(recipe: Recipe, tmp_path: Path) -> None:
+    """It says nothing of how its files were read, as those in docs/evidence do not."""
+    out = tmp_path / "cross"
+    first = cross_validate(recipe, out).to_dict()
+    path = out / "cross_validation.json"
+    content = json.loads(path.read_text())
+    for name in READING:
+        del content["made_with"][name]
+    path.write_text(json.dumps(content))
+    assert cross_validate(recipe, out).to_dict() == first
+    assert json.loads(path.read_text())["made_with"]["border"] == [0, 0, 0, 0]
 
 
 def test_the_second_images_are_those_of_the_recipe(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +23,9 @@ from cimnet.evaluation import evaluate
 from cimnet.evaluation.metrics import Matrix
 from cimnet.inference import load
 from cimnet.training import train
-from cimnet.training.cross_record import DATA, FOLDS, SECTION, WEIGHTS
 from cimnet.training.cross_record import FILE as RECORD
-from cimnet.training.data_record import checksums
+from cimnet.training.cross_record import FOLDS, SECTION, WEIGHTS
+from cimnet.training.data_record import READING, SEGMENTS, checksum_of_all, how_read
 from cimnet.training.loop import Note, Report
 from cimnet.training.recipe import Recipe
 from cimnet.training.run_folder import MAY_CHANGE, flat
@@ -202,13 +200,13 @@ class _Work:
 
 
 def _ledger(recipe: Recipe, out: Path, lists: FoldLists, tested: Sequence[RGBTDataset]) -> Ledger:
-    """With which settings, lists, files and weights to begin with the results in a folder were made."""
+    """With which settings, lists, files, ways to read them and first weights the results in a folder were made."""
     pairs = sorted((pair for dataset in tested for pair in dataset.pairs), key=lambda pair: pair.id)
-    files = hashlib.sha256(json.dumps(checksums(pairs)).encode()).hexdigest()[:16]
-    made_with = {**flat(recipe), FOLDS: lists.digest, DATA: files}
+    made_with = {**flat(recipe), FOLDS: lists.digest, **checksum_of_all(pairs), **how_read(tested[0])}
     if recipe.model.weights is not None:  # the same path may hold other weights by the next fold
         made_with[WEIGHTS] = identity_of(recipe.model.weights)
-    return Ledger(out / RECORD, made_with, "choose another --out", ignore=_MAY_CHANGE, section=SECTION)
+    later = {*READING, SEGMENTS}
+    return Ledger(out / RECORD, made_with, "choose another --out", ignore=_MAY_CHANGE, later=later, section=SECTION)
 
 
 def _untrained_classes(
