@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cimnet.analysis.robustness import Condition, measure_robustness
@@ -12,6 +14,9 @@ from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.inference import load
 from tests.fakes.killer import deadly
+from tests.fakes.layouts import save_array
+
+from .conftest import HEIGHT, WIDTH
 
 CONDITIONS = [Condition(name, severity) for name in ("translation", "thermal_noise") for severity in (1, 5)]
 FILES = ["clean.json", "thermal_noise-1.json", "thermal_noise-20.json", "translation-2.json", "translation-20.json"]
@@ -106,12 +111,41 @@ def test_other_pairs_and_a_damaged_suite_are_refused(columns, sees, tmp_path) ->
     run(sees("rgb"), columns, out, conditions=[])
     (columns.root / "test.txt").write_text("0D\n1D\n", encoding="utf-8")
     with pytest.raises(
-        ConfigError, match=r"settings: pairs \(4, sha256 .* then, 2, sha256 .*another --out, or delete this folder"
+        ConfigError,
+        match=r"settings: data .*, pairs \(4, sha256 .* then, 2, sha256 .*another --out, or delete this folder",
     ):
         run(sees("rgb"), open_dataset(columns.root, "test"), out, conditions=[])
     (out / "suite.json").write_text("[1", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"suite\.json: does not say"):
         run(sees("rgb"), columns, out, conditions=[])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("labels", r"settings: data \("),
+        ("thermal", r"settings: data \("),
+        ("thermal_range: [0, 200]", r"settings: scaling \("),
+        ("label_table: {0: 0, 1: 2, 2: 1}", r"settings: labels \("),
+        ("border: 4", r"settings: border \(0, 0, 0, 0 then, 4, 4, 4, 4 now\)"),
+    ],
+)
+def test_another_data_set_of_the_same_names_is_refused(columns, sees, tmp_path, change: str, message: str) -> None:
+    """Its scores would be those of the first one."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    before = run(sees("rgb"), columns, out, conditions=[]).to_json()
+    shutil.copytree(columns.root, other)
+    assert json.loads(run(sees("rgb"), open_dataset(other, "test"), out, conditions=[]).to_json()) == {
+        **json.loads(before),
+        "dataset": str(other),
+    }
+    if ":" in change:
+        with (other / "classes.yaml").open("a", encoding="utf-8") as file:
+            file.write(f"{change}\n")
+    else:
+        save_array(other / change / "0D.png", np.ones((HEIGHT, WIDTH), np.uint8))
+    with pytest.raises(ConfigError, match=message):
+        run(sees("rgb"), open_dataset(other, "test"), out, conditions=[])
 
 
 def test_a_file_in_place_of_the_folder(columns, sees, tmp_path) -> None:

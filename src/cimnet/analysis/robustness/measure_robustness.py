@@ -25,6 +25,7 @@ from cimnet.data.classes import moving_ids
 from cimnet.errors import ConfigError
 from cimnet.evaluation.metrics import Absent
 from cimnet.inference import Predictor
+from cimnet.training.data_record import checksum_of_all, how_read
 from cimnet.utils.files import refuse_inputs_as_outputs, write_text
 from cimnet.utils.pool import Progress
 from cimnet.version import __version__
@@ -57,7 +58,8 @@ def measure_robustness(
         model: path of a checkpoint or run folder; or a callable that takes rgb (B, 3, H, W) and thermal (B, 1, H, W),
             float32 in 0..1, and returns logits (B, K, H, W) or an object with ``.logits``.
         dataset: pairs with labels, its classes in the order of the logits. The transform is not applied.
-        out: folder, new or of an earlier call with the same model, pairs and seed.
+        out: folder, new or of an earlier call with the same model, pairs (by name, content and how they are read) and
+            seed.
         conditions: what to measure after ``clean``, which always comes first. None: ``preset("quick")``.
         seed: seed of the corruptions.
         device: where the images are put. None: CUDA if available for a checkpoint, the device of its parameters for a
@@ -164,7 +166,8 @@ def _made_with(pairs: Pairs, model: str, broken: str) -> dict[str, object]:
         "pairs": f"{len(dataset)}, sha256 {hashlib.sha256(listed.encode()).hexdigest()}",
         "broken pairs": broken,
         "seed": pairs.seed,
-        "classes": list(dataset.classes),
+        **checksum_of_all(dataset.pairs),
+        **how_read(dataset),
         "moving classes": [dataset.classes[k] for k in sorted(pairs.moving)],
         "version": __version__,
     }
