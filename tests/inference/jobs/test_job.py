@@ -197,12 +197,84 @@ def test_what_version_0_1_left_is_resumed(trained: Trained, tmp_path: Path) -> N
         "thermal": str(root / "thermal"),
         "pairs": None,
     }
-    assert (out / "prediction.json").read_text() == json.dumps(before, indent=1) + "\n"
+    now = json.loads((out / "prediction.json").read_text())
+    assert {name: now[name] for name in now if name != "files"} == before
+    (out / "prediction.json").write_text(json.dumps(before, indent=1) + "\n")
     (out / "masks" / "001.png").unlink()
     kept = (out / "masks" / "000.png").stat().st_mtime_ns
     predict_job(_job(trained.folder, root, out, resume=True))
     assert (out / "masks" / "001.png").is_file()
     assert (out / "masks" / "000.png").stat().st_mtime_ns == kept
+    known = json.loads((out / "prediction.json").read_text())["files"]
+    assert known == {"001": now["files"]["001"]}  # nobody knows of what the others were made
+
+
+def _list(root: Path, thermal: dict[str, str]) -> Path:
+    """A list of pairs, by name the thermal file."""
+    rows = "".join(f"rgb/{name}.png,thermal/{file}.png,{name}\n" for name, file in thermal.items())
+    (root / "pairs.csv").write_text(f"rgb,thermal,name\n{rows}")
+    return root / "pairs.csv"
+
+
+def test_a_pair_whose_files_in_the_list_were_corrected_is_not_done(trained: Trained, tmp_path: Path) -> None:
+    root, out = make_folder(tmp_path / "data", 4), tmp_path / "out"
+    names = ("000", "001", "002")
+    options: dict[str, Any] = {"device": "cpu", "resume": True}
+    _list(root, dict(zip(names, ("000", "003", "002"), strict=True)))
+    predict_job(Job.of(trained.folder, out, pairs=root / "pairs.csv", **options))
+    _list(root, dict(zip(names, names, strict=True)))
+    job = Job.of(trained.folder, out, pairs=root / "pairs.csv", **options)
+    before = content(out)
+    with pytest.raises(ConfigError, match=r"masks: made from other files than are given now: 001; remove these masks"):
+        predict_job(job)
+    assert content(out) == before
+    (out / "masks" / "001.png").unlink()
+    kept = (out / "masks" / "000.png").stat().st_mtime_ns
+    with pytest.raises(Stop):  # killed before its first pair: what is left of the old pair does not come back
+        _stopped(job)
+    assert not (out / "overlays" / "001.png").exists()
+    predict_job(job)
+    assert (out / "masks" / "000.png").stat().st_mtime_ns == kept
+    predict_job(Job.of(trained.folder, tmp_path / "new", pairs=root / "pairs.csv", device="cpu"))
+    assert content(out) == content(tmp_path / "new")
+    predict_job(job)
+
+
+def _stopped(job: Job) -> None:
+    def stop() -> None:
+        if not list(job.out.glob("masks/001.png")):
+            raise Stop
+
+    predict_job(job, stop)
+
+
+def test_a_pair_that_was_not_reached_may_have_other_files(trained: Trained, tmp_path: Path) -> None:
+    root, out = make_folder(tmp_path / "data", 4), tmp_path / "out"
+    pairs = _list(root, {"000": "000", "001": "001", "002": "003"})
+    _interrupted(Job.of(trained.folder, out, pairs=pairs, device="cpu"), 1)
+    _list(root, {"000": "000", "001": "001", "002": "002", "003": "003"})  # corrected, and longer
+    predict_job(Job.of(trained.folder, out, pairs=pairs, device="cpu", resume=True))
+    predict_job(Job.of(trained.folder, tmp_path / "new", pairs=pairs, device="cpu"))
+    assert content(out) == content(tmp_path / "new")
+    _list(root, {"000": "000"})
+    predict_job(Job.of(trained.folder, out, pairs=pairs, device="cpu", resume=True))  # shorter: the rest stays known
+    _list(root, {"000": "000", "003": "002"})
+    with pytest.raises(ConfigError, match="other files than are given now: 003;"):
+        predict_job(Job.of(trained.folder, out, pairs=pairs, device="cpu", resume=True))
+    predict_job(Job.of(trained.folder, out, pairs=pairs, device="cpu", overwrite=True))
+
+
+def test_files_by_another_working_folder_or_link_are_the_same(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = make_folder(tmp_path / "data", 3), tmp_path / "out"
+    predict_job(_job(trained.folder, root, out))
+    (tmp_path / "link").symlink_to(root)
+    before = (out / "prediction.json").read_bytes()
+    monkeypatch.chdir(root)
+    for same in (Path(), tmp_path / "link"):
+        predict_job(_job(trained.folder, same, out, resume=True))
+    assert (out / "prediction.json").read_bytes() == before
 
 
 HOLDING = """

@@ -193,6 +193,23 @@ def test_patterns_that_are_none() -> None:
         Job.of("m", "out", pairs="p.csv", names=NameRules())
 
 
+def test_a_run_does_not_go_on_with_other_patterns_of_the_folder(trained: Trained, tmp_path: Path) -> None:
+    """Those in its YAML: the names stay, the files are others."""
+    both, out = drone(tmp_path / "DCIM"), tmp_path / "out"
+    thermal = [path for path in both.iterdir() if path.stem.endswith("_T")]
+    for path in thermal:
+        path.with_stem(path.stem.removesuffix("_T") + "_U").write_bytes(path.read_bytes())
+    for letter, refused in (("T", False), ("U", True)):
+        text = f"files: {{rgb: 'DJI_{{*}}_{{name}}_V', thermal: 'DJI_{{*}}_{{name}}_{letter}'}}\n"
+        (both / "classes.yaml").write_text(text)
+        job = Job.of(trained.folder, out, rgb=both, thermal=both, device="cpu", resume=True)
+        if not refused:
+            predict_job(job)
+            continue
+        with pytest.raises(ConfigError, match="made from other files than are given now: 0000"):
+            predict_job(job)
+
+
 def test_a_run_resumes_with_the_same_patterns_only(
     trained: Trained, tmp_path: Path, cli: Callable[..., Result]
 ) -> None:

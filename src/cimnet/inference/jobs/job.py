@@ -30,7 +30,7 @@ from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.jobs.matching import FilePair, NameRules, border_kept, described_folder, match_pairs
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
-from cimnet.inference.jobs.record import KINDS, Record, fingerprint
+from cimnet.inference.jobs.record import KINDS, Record, files_of, fingerprint
 from cimnet.inference.jobs.shards import Files, Shard, relabel
 from cimnet.inference.open_model import load
 from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
@@ -52,7 +52,8 @@ class Job:
         checkpoint: as for :func:`cimnet.load`.
         parts: the pairs, from :func:`read_list`, or :class:`Files`.
         out: folder for masks, overlays, tables and ``prediction.json``.
-        origin: by option, where the pairs come from; a run that resumes must have the same.
+        origin: by option, where the pairs come from; a run that resumes must have the same. It compares the files of
+            each pair, too.
         settings: keyword arguments for :func:`cimnet.load`, such as ``batch_size`` and ``trust``.
         device: as for :func:`cimnet.load`; with Ray "cpu" or "cuda".
         engine: "local" for this process, or "ray" for a cluster. Both write the same.
@@ -176,8 +177,8 @@ def predict_job(
             [job.out / kind / f"{name}.png" for name in names for kind in KINDS],
             [path for part in job.parts if isinstance(part, Files) for pair in part.pairs for path in pair[1:] if path],
         )
-    mark = fingerprint(digest, _recorded(predictor), job.origin)
-    record = Record(job.out, mark, names, predictor.has_alarm, job.resume, job.overwrite)
+    mark, files = fingerprint(digest, _recorded(predictor), job.origin), files_of(job.parts)
+    record = Record(job.out, mark, names, predictor.has_alarm, job.resume, job.overwrite, files)
     result = Predicted()
     with _local(job, predictor) if job.engine == "local" else _ray(job, digest, record.tries) as run, record:
         record.begin()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cimnet.errors import CimnetError
+from cimnet.data.io.split_lists import name_some
+from cimnet.errors import CimnetError, ConfigError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.jobs.outcomes import AlarmRow, Outcome, alarm_row
+from cimnet.inference.jobs.shards import Files, Shard
 from cimnet.inference.settings import Settings
 from cimnet.utils.files import csv_text, require_writable, resolved
 from cimnet.utils.ledger import Ledger
@@ -22,6 +28,7 @@ KINDS = ("masks", "overlays")
 _NOT_COMPARED = ("batch_size",)  # how fast, not what
 _LATER = {"force_range": False, "bands": None, "thermal_unit": None}
 """Settings that older records do not have: at these values they change nothing."""
+_FILES = "files"  # in prediction.json, beside the fingerprint
 _REMEDY = "choose another --out, or --overwrite to predict all pairs again"
 
 
@@ -38,6 +45,17 @@ def fingerprint(digest: str, settings: Settings, origin: Mapping[str, Path | str
     return {"checkpoint": digest, **kept, **places}
 
 
+def files_of(parts: Iterable[Shard]) -> dict[str, str]:
+    """A digest of the paths of each pair's files, by name. Images inside Parquet files have none."""
+    real = cache(os.path.realpath)  # of folders, once each
+    found = {}
+    for part in parts:
+        for name, *paths in part.pairs if isinstance(part, Files) else ():
+            places = [path and (real(path.parent), path.name) for path in paths]
+            found[name] = hashlib.sha256(json.dumps(places).encode()).hexdigest()[:16]
+    return found
+
+
 class Record:
     """The outputs of one prediction in ``out``; as a context, it keeps other predictions out of the folder.
 
@@ -46,6 +64,7 @@ class Record:
         names: of all pairs.
         resume: find what is done.
         overwrite: remove outputs of these pairs first. With neither, outputs that are there are refused.
+        files: of the pairs, see `files_of`. A pair that was made from other files is not taken as done.
 
     Attributes:
         done: names that need not be predicted again, after `begin`.
@@ -59,13 +78,15 @@ class Record:
         has_alarm: bool,
         resume: bool = False,
         overwrite: bool = False,
+        files: Mapping[str, str] | None = None,
     ) -> None:
         self.out, self.names, self.has_alarm = out, names, has_alarm
-        self.resume, self.overwrite = resume, overwrite
+        self.resume, self.overwrite, self.files = resume, overwrite, files or {}
         self.done: set[str] = set()
         self._rows: dict[str, AlarmRow] = {}
         self._new = False
-        self._ledger = Ledger(out / "prediction.json", mark, _REMEDY)
+        self._mark = mark
+        self._ledger = self._with_files({})
         self._journal = out / ".alarms.part"
         self._lock = OutputLock(out, doing="predicts into it")
 
@@ -90,10 +111,11 @@ class Record:
 
         Raises:
             CimnetError: outputs are there and neither ``resume`` nor ``overwrite`` is said; or ``resume`` and they were
-                made otherwise.
+                made otherwise or from other files.
         """
         if self.resume:
             self._ledger.require_same(self._filled())
+            self._refuse_other_files()
         elif not self.overwrite:
             self._refuse_existing()
 
@@ -107,11 +129,16 @@ class Record:
         self.check()
         if self.resume:
             self._find_done()
+            self._remove(self._of_other_files())  # half of their outputs at most, or `check` refuses
         else:
             self._remove(self.names)
             self._journal.unlink(missing_ok=True)
-        if self._ledger.state() != "same":
-            self._ledger.write_mixed() if self._filled() else self._ledger.write()
+        same, before = self._ledger.state() == "same", self._known_files()
+        files = before | {name: digest for name, digest in self.files.items() if name not in self.done}
+        if not same and self._filled():
+            self._ledger.write_mixed()
+        elif not same or files != before:
+            self._with_files(files).write()
         self.clean()
 
     def note(self, outcome: Outcome) -> None:
@@ -172,6 +199,34 @@ class Record:
     def _filled(self) -> bool:
         return any(next((self.out / kind).rglob("[!.]*.png"), None) for kind in KINDS)
 
+    def _with_files(self, files: Mapping[str, str]) -> Ledger:
+        """The record with the files of pairs beside the fingerprint: they are compared pair by pair, since a folder may
+        grow."""
+        made_with = {**self._mark, **({_FILES: files} if files else {})}
+        return Ledger(self.out / "prediction.json", made_with, _REMEDY, ignore={_FILES})
+
+    def _known_files(self) -> dict[str, str]:
+        """From which files the outputs here were made, by name; without those that an earlier version made."""
+        try:
+            known = json.loads(self._ledger.path.read_text(encoding="utf-8"))[_FILES]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _of_other_files(self) -> list[str]:
+        known = self._known_files()
+        return [name for name, digest in self.files.items() if known.get(name, digest) != digest]
+
+    def _refuse_other_files(self) -> None:
+        if changed := [name for name in self._of_other_files() if self._is_whole(name)]:
+            raise ConfigError(
+                f"{self.out / KINDS[0]}: made from other files than are given now: {name_some(changed)}; remove these "
+                f"masks to predict them again, or {_REMEDY}"
+            )
+
+    def _is_whole(self, name: str) -> bool:
+        return all(path.is_file() and path.stat().st_size for path in self._outputs([name]))
+
     def _refuse_existing(self) -> None:
         for path in [*self._outputs(self.names), *([self.out / "alarms.csv"] if self.has_alarm else [])]:
             if path.exists():
@@ -183,8 +238,7 @@ class Record:
     def _find_done(self) -> None:
         rows = self._alarm_rows() if self.has_alarm else {}
         for name in self.names:
-            whole = all(path.is_file() and path.stat().st_size for path in self._outputs([name]))
-            if whole and (name in rows or not self.has_alarm):
+            if self._is_whole(name) and (name in rows or not self.has_alarm):
                 self.done.add(name)
         self._rows = {name: row for name, row in rows.items() if name in self.done}
 
