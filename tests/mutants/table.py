@@ -186,7 +186,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "falling[int(share * len(falling))]", "falling[int(share * len(falling) / 2)]",
          "analysis/calibration/test_alarm.py", "analysis/calibration/test_roc.py"),
     _src("jobs: a pair with half an output counts as done", "inference/jobs/record.py",
-         "whole = all(path.is_file()", "whole = any(path.is_file()", "inference/jobs/test_job.py"),
+         "return all(path.is_file()", "return any(path.is_file()", "inference/jobs/test_job.py"),
     _src("jobs: a pair that lacks an image is judged", "inference/jobs/job.py",
          "predictor.has_alarm and pair.has_both for", "predictor.has_alarm for",
          "inference/jobs/test_job.py", "inference/jobs/test_counts.py", "inference/jobs/test_folder.py"),

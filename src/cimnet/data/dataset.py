@@ -218,8 +218,8 @@ class RGBTDataset(Dataset[RGBTSample]):
 
     @property
     def label_values(self) -> tuple[Any, ...]:
-        """What gives the class ids of a label file, beside the file and its pair's `meaning`: where this is the same,
-        the ids are. Colours count only where they tell ids."""
+        """The rules that give the class ids of a label file, beside the file and its pair's `meaning`: with the same
+        rules, the ids are the same. Colours count only where they tell ids."""
         return (self._table.tobytes(), self.file.label_colors, self.colors if self._by_colour else None)
 
     @property

@@ -206,7 +206,7 @@ class Record:
         return Ledger(self.out / "prediction.json", made_with, _REMEDY, ignore={_FILES})
 
     def _known_files(self) -> dict[str, str]:
-        """From which files the outputs here were made, by name; without those that an earlier version made."""
+        """The digests of the files that the outputs here were made from, by name; an earlier version noted none."""
         try:
             known = json.loads(self._ledger.path.read_text(encoding="utf-8"))[_FILES]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
