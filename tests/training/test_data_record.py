@@ -15,7 +15,7 @@ from PIL import Image
 
 from cimnet.curation.convert import convert
 from cimnet.data import open_dataset
-from cimnet.errors import CheckpointError, ConfigError
+from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.training import train
 from cimnet.training.data_record import (
     FILE,
@@ -73,6 +73,14 @@ def test_the_same_data_go_on(root: Path, run: Path) -> None:
 def test_a_copy_of_the_data_is_the_same_data(root: Path, run: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copyfile)  # other times
     assert check_record(run, record(tmp_path / "copy"), False) is None
+
+
+def test_a_file_that_is_gone_is_named(root: Path) -> None:
+    pairs = open_dataset(root, "train").pairs
+    assert pairs[1].thermal is not None
+    pairs[1].thermal.unlink()
+    with pytest.raises(DataError, match=f"{pairs[1].thermal}: cannot be read"):
+        checksum_of_all(pairs)
 
 
 def test_a_run_without_a_record_goes_on(root: Path, tmp_path: Path) -> None:

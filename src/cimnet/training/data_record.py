@@ -18,7 +18,7 @@ from typing import Any
 from cimnet.data import RGBTDataset
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.pairs import Pair
-from cimnet.errors import ConfigError
+from cimnet.errors import ConfigError, DataError
 from cimnet.utils.ledger import Ledger
 from cimnet.utils.pool import map_in_threads
 
@@ -146,6 +146,9 @@ def checksums(pairs: Sequence[Pair]) -> dict[str, str]:
     """A digest of the files of each pair, by name, in the order given; see :func:`record_of`. Where another file says
     what a label's values mean (COCO's JSON), 16 digits on that follow the 16 on the files; earlier versions did not
     record them.
+
+    Raises:
+        DataError: a file cannot be read.
     """
     return dict(zip((pair.id for pair in pairs), map_in_threads(_checksum, pairs), strict=True))
 
@@ -165,10 +168,13 @@ def _digest(values: Mapping[str, str]) -> str:
 
 def _checksum(pair: Pair) -> str:
     total = hashlib.sha256(b"mirrored" if pair.mirrored else b"")
-    for path in (pair.rgb, pair.thermal):
-        total.update(b"none" if path is None else _ends(path))
-    if pair.label is not None:
-        total.update(pair.label.read_bytes())
+    try:
+        for path in (pair.rgb, pair.thermal):
+            total.update(b"none" if path is None else _ends(path))
+        if pair.label is not None:
+            total.update(pair.label.read_bytes())
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); restore it or allow it") from error
     return total.hexdigest()[:_DIGITS] + pair.meaning
 
 
