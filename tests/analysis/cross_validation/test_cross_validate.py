@@ -69,9 +69,9 @@ def test_the_scores_are_those_of_each_model_on_what_it_did_not_see(recipe: Recip
     assert "12 images in 6 groups, each image tested once a seed; 2 seeds" in text
 
 
-def test_it_goes_on_where_it_was_stopped(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = cross_validate(recipe, tmp_path / "whole").to_dict()
-    out, real, begun = tmp_path / "cross", cross_validation.train, []
+def stop_in_second_training(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """SIGTERM in the second training; returns the folders of the trainings that begin, as they do."""
+    real, begun = cross_validation.train, []
 
     def train(recipe: Recipe, folder: Path, **options: object) -> Path:
         begun.append(folder.name)
@@ -80,6 +80,12 @@ def test_it_goes_on_where_it_was_stopped(recipe: Recipe, tmp_path: Path, monkeyp
         return real(recipe, folder, **options)  # type: ignore[arg-type]  # passed on as given
 
     monkeypatch.setattr(cross_validation, "train", train)
+    return begun
+
+
+def test_it_goes_on_where_it_was_stopped(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cross_validate(recipe, tmp_path / "whole").to_dict()
+    out, begun = tmp_path / "cross", stop_in_second_training(monkeypatch)
     with pytest.raises(Stopped, match=r"stopped in seed 0, fold 1; everything is saved in .*cross; repeat the command"):
         cross_validate(recipe, out)
     content = json.loads((out / "cross_validation.json").read_text())
@@ -201,15 +207,7 @@ def test_other_settings_lists_or_files_are_refused(recipe: Recipe, root: Path, t
 def test_folds_that_are_read_in_another_way_are_not_pooled(
     root: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, named: str
 ) -> None:
-    real, begun = cross_validation.train, []
-
-    def train(recipe: Recipe, folder: Path, **options: object) -> Path:
-        begun.append(folder.name)
-        if len(begun) == 2:
-            raise Stopped("stopped by SIGTERM", 15)
-        return real(recipe, folder, **options)  # type: ignore[arg-type]  # passed on as given
-
-    monkeypatch.setattr(cross_validation, "train", train)
+    begun = stop_in_second_training(monkeypatch)
     with pytest.raises(Stopped):
         cross_validate(recipe, tmp_path / "cross")
     path = root / "classes.yaml"

@@ -77,11 +77,11 @@ def _by_class(scores: RobustnessScores) -> dict[str, Any]:
     table, clean = tables.classes(scores), scores.clean
     rows = []
     for point in (clean, *(curve.worst for curve in scores.curves.values())):
-        pairs = [(point.iou[name], clean.iou[name]) for name in scores.facts.classes] + [
-            (point.labelled, clean.labelled)
-        ]
-        losses = [1 - value / before if before else 0.0 for value, before in pairs]
-        cells = list(zip((*(value for value, _ in pairs[:-1]), point.miou), losses, strict=True))
+        shown = [*(point.iou[name] for name in scores.facts.classes), point.miou]
+        judged = [(point.iou[name], clean.iou[name]) for name in scores.facts.classes]
+        judged.append((point.labelled, clean.labelled))
+        losses = [1 - value / before if before else 0.0 for value, before in judged]
+        cells = list(zip(shown, losses, strict=True))
         rows.append({"name": describe(point.condition.title), "cells": cells})
     return {**table._asdict(), "rows": rows}
 

@@ -52,11 +52,10 @@ def corruptions(scores: RobustnessScores) -> Table:
         means = format_percent(curve.mean), format_percent(moving), format_percent(static)
         rows.append([describe(name), curve.group, levels(curve), each, *means, change(curve.drop)])
     head = ["corruption", "group", "levels", "mIoU at each", "mean", "moving", "static", "change %"]
-    clean = format_percent(scores.clean.miou)
     note = (
-        f"mIoU in per cent; clean {clean}. The change is that of the mean over the classes in the labels, in per cent "
+        f"mIoU in per cent; clean {format_percent(scores.clean.miou)}. The change is that of the mean over the classes "
+        "in the labels, in per cent of clean."
     )
-    note += "of clean."
     return Table("Corruptions", note, head, rows)
 
 
