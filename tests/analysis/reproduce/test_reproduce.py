@@ -297,6 +297,29 @@ def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path, kust4k: Pa
     )  # where the data lies does not matter
 
 
+def test_scores_of_other_data_are_refused(tmp_path: Path, kust4k: Path, recipe: str, model: Path) -> None:
+    """A run that is scored is not repeated, but neither is its score taken for that of other images."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    shutil.copytree(model.parent, out)
+    shutil.copytree(kust4k, other)
+    plan = Plan(recipe, other, out, [0])
+    assert plan.found(Variant("tiny"))
+    for split, change in (("test", lambda names: names[1:]), ("train", lambda names: names[::-1])):
+        before = (other / f"{split}.txt").read_text()
+        write_list(other / f"{split}.txt", change(before.split()))
+        with pytest.raises(
+            ConfigError, match=rf"test_data\.json: made with other settings: {split} .*choose another --out"
+        ):
+            Plan(recipe, other, out, [0]).run([Variant("tiny")])
+        (other / f"{split}.txt").write_text(before)
+    (out / "tiny_seed0" / "test_data.json").unlink()  # scored by an earlier version
+    with pytest.raises(ConfigError, match=r"does not say how the results here were made.*remove .*test\.json to score"):
+        plan.run([Variant("tiny")])
+    (out / "tiny_seed0" / "test.json").unlink()
+    plan.run([Variant("tiny")])
+    assert plan.found(Variant("tiny"))
+
+
 def test_damaged_scores_are_named(tmp_path: Path, kust4k: Path, recipe: str) -> None:
     (tmp_path / "tiny_seed0").mkdir()
     (tmp_path / "tiny_seed0" / "test.json").write_text("{")

@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from cimnet.analysis.reproduce.paper_tables import Scores
 from cimnet.data.class_pixels import check_scorable
@@ -14,11 +16,14 @@ from cimnet.errors import CimnetError
 from cimnet.evaluation import evaluate
 from cimnet.inference import Predictor, load
 from cimnet.training import train
+from cimnet.training.data_record import checksum_of_all, how_read
 from cimnet.training.loop import Report
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.run_folder import READING, recipe_ledger
+from cimnet.training.setup import open_split
 from cimnet.training.states import state_files
 from cimnet.utils.files import write_text
+from cimnet.utils.ledger import Ledger
 
 Say = Callable[[str], object]
 
@@ -35,7 +40,8 @@ class Variant:
 class Plan:
     """A plan to train and score the variants of one table.
 
-    ``out/NAME_seedN`` is a run folder with ``SPLIT.json`` beside the checkpoint. The caller holds the lock of ``out``.
+    ``out/NAME_seedN`` is a run folder with ``SPLIT.json``, its scores, and ``SPLIT_data.json``, a record of the data
+    that it was trained and scored on. The caller holds the lock of ``out``.
 
     Attributes:
         recipe: path or name, see :func:`cimnet.training.recipe.load_recipe`.
@@ -62,10 +68,10 @@ class Plan:
         resumes an interrupted run from its newest state and skips those that are scored.
 
         Raises:
-            CimnetError: bad data or recipe, or a folder in ``out`` that was made by another recipe.
+            CimnetError: bad data or recipe, or a folder in ``out`` that was made by another recipe or with other data.
         """
         for variant in variants:
-            self.found(variant)  # refuses folders of another recipe before anything is trained
+            self.found(variant)  # refuses folders of another recipe or other data before anything is trained
         for seed in self.seeds:
             for variant in variants:
                 self.say(f"{variant.name}, seed {seed} …")
@@ -77,7 +83,7 @@ class Plan:
         """Scores that exist already, by seed.
 
         Raises:
-            ConfigError: if a run folder of this name was made by another recipe.
+            ConfigError: if a run folder of this name was made by another recipe, or scored with other data.
         """
         scores = {}
         for folder in sorted(self.out.glob(f"{variant.name}_seed*")):
@@ -87,7 +93,23 @@ class Plan:
             _require_same(self.settings(variant, int(matched[1])), folder)
             if (folder / f"{self.split}.json").is_file():
                 scores[int(matched[1])] = _read(folder / f"{self.split}.json")
+                self._data_of(folder).require_same(filled=True)
         return scores
+
+    def _data_of(self, folder: Path) -> Ledger:
+        """The record of the data of a scored run."""
+        remedy = f"choose another --out, or remove {folder / self.split}.json to score this run with the present data"
+        return Ledger(folder / f"{self.split}_data.json", self._data, remedy)
+
+    @cached_property
+    def _data(self) -> dict[str, Any]:
+        """How the scored split is read, and what its files and those of the training are. Files are read only once."""
+        recipe = self.settings(Variant(""), self.seeds[0])
+        scored = open_split(recipe, self.split, cache="none")
+        trained = {
+            split: checksum_of_all(open_split(recipe, split).pairs) for split in (recipe.data.train, recipe.data.val)
+        }
+        return {**how_read(scored), **trained, self.split: checksum_of_all(scored.pairs)}
 
     def _run_once(self, recipe: Recipe, folder: Path) -> Scores:
         scored = folder / f"{self.split}.json"
@@ -97,6 +119,7 @@ class Plan:
         if state_files(folder) or not best.is_file():  # a copied run may hold its best model alone
             train(recipe, folder, resume=True, report=self.report)
         scores = score(load(best), recipe.data.root, self.split, recipe.data.layout)
+        self._data_of(folder).write()
         write_text(scored, json.dumps(scores, indent=2) + "\n")
         return scores
 
