@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, Device, ForceRange, Precision, Trust, counter, say
+from cimnet.cli.shared import Calibration, Checkpoint, Device, ForceRange, Precision, Trust, counter, say
 from cimnet.utils.numbers import pluralize
 
 
@@ -23,10 +23,7 @@ def bag(
     overlay: Annotated[
         Literal["jpeg", "raw", "none"], typer.Option(help="Write overlays as CompressedImage, as Image, or not at all.")
     ] = "jpeg",
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),
-    ] = None,
+    calibration: Calibration = None,
     alarms: Annotated[
         bool,
         typer.Option(

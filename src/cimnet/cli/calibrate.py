@@ -26,7 +26,11 @@ def calibrate(
         Path | None, typer.Option(help="Folder for calibration.json, reliability.png and roc.png.")
     ] = None,
     defects: Annotated[
-        str | None, typer.Option(help="Corruptions to fit on, with commas, e.g. fog,thermal_blur,affine. Default: all.")
+        str | None,
+        typer.Option(
+            help="Corruptions to fit on, with commas, e.g. fog,thermal_blur,affine. Default: all except "
+            "rgb_dropped and thermal_dropped."
+        ),
     ] = None,
     layout: Layout = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of pixels and defects.")] = 0,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cimnet.cli.shared import Layout, ThermalBandOption, counter, say
+from cimnet.cli.shared import Layout, ThermalBandOption, counter, parse_numbers, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
 
@@ -118,7 +118,9 @@ def _one_pair(
         content["objects"] = []
     if label_path is not None and matrix is not None:
         label = read_label(label_path)
-        ids = _ids(movable) if movable else sorted(set(label.ravel().tolist()) - {0, 255})
+        ids = (
+            parse_numbers(movable, "--movable", "3,4,5") if movable else sorted(set(label.ravel().tolist()) - {0, 255})
+        )
         content["objects"] = [asdict(thing) for thing in object_offsets(rgb, thermal, label, ids, matrix)]
     if json_:
         print(json.dumps(content, allow_nan=False))
@@ -185,10 +187,3 @@ def _data_set(
         say(f"offsets left after registration, px: {'; '.join(parts)}", "yellow")
         say("objects at other distances lie elsewhere; --rgb, --thermal and --label tell where single ones do")
     say(f"registered: {out}; matrices in {out / 'alignment.json'}")
-
-
-def _ids(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"--movable {text}: write class ids with commas, for example 3,4,5") from error

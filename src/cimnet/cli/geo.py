@@ -37,7 +37,10 @@ def geo(
     ],
     thermal: Annotated[
         Path,
-        typer.Option(help="GeoTIFF with one band, or with those of the model; the same path as --rgb for one GeoTIFF."),
+        typer.Option(
+            help="GeoTIFF with one band, or as many as the channels of the model's second image; the same path as "
+            "--rgb for one GeoTIFF."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="GeoTIFF of class ids to write, on the grid of --rgb.")],
     polygons: Annotated[Path | None, typer.Option(help="GeoPackage of polygons to write.")] = None,

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cimnet.cli.shared import AllowHost, Checkpoint, Device, ForceRange, Precision, Trust
+from cimnet.cli.shared import (
+    AllowHost,
+    Calibration,
+    Checkpoint,
+    Device,
+    ForceRange,
+    Precision,
+    RGBCrop,
+    ThermalCrop,
+    Trust,
+)
 from cimnet.utils.hosts import is_loopback
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.signals import StopRequest
@@ -30,16 +40,9 @@ def live(
             help="Thermal time − RGB time of the same moment, seconds, -10 to 10 (positive: thermal comes later)."
         ),
     ] = 0.0,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),
-    ] = None,
-    rgb_crop: Annotated[
-        str | None, typer.Option(help="RGB part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
-    ] = None,
-    thermal_crop: Annotated[
-        str | None, typer.Option(help="Thermal part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
-    ] = None,
+    calibration: Calibration = None,
+    rgb_crop: RGBCrop = None,
+    thermal_crop: ThermalCrop = None,
     lost_after: Annotated[
         float, typer.Option(help="Seconds without a frame after which the other sensor is predicted alone.")
     ] = 1.0,

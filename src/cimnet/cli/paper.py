@@ -9,7 +9,17 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Overrides, Trust, console, parse_size, say, training_progress
+from cimnet.cli.shared import (
+    Checkpoint,
+    Device,
+    Overrides,
+    Trust,
+    console,
+    parse_numbers,
+    parse_size,
+    say,
+    training_progress,
+)
 from cimnet.errors import CimnetError, ConfigError
 
 paper_app = typer.Typer()
@@ -78,7 +88,9 @@ def reproduce(
         Path | None,
         typer.Option(help="Folder for runs and table. Default: runs/TABLE; II, IV and V share runs/table2."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Runs per row, with seeds 0, 1, … Default: 3.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Train every row once with each of these seeds. Default: 0,1,2.")
+    ] = None,
     rows: Annotated[str | None, typer.Option(help="Rows of Table III, for example 1,8. Default: all.")] = None,
     checkpoint: Annotated[
         list[str] | None,
@@ -98,10 +110,6 @@ def reproduce(
     """Reproduce a table of the paper: train, score, and print the scores beside the paper's. Resumes if interrupted."""
     from cimnet.analysis.reproduce import reproduce as run
 
-    try:
-        numbers = None if rows is None else [int(part) for part in rows.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"--rows {rows}: write numbers with commas, for example 1,8") from error
     folder = out or Path("runs") / ("table2" if table in ("table4", "table5") else table)
     with training_progress() as report:
         text = run(
@@ -109,8 +117,8 @@ def reproduce(
             data,
             folder,
             budget=budget,
-            seeds=None if seeds is None else range(seeds),
-            rows=numbers,
+            seeds=None if seeds is None else parse_numbers(seeds, "--seeds", "0,1,2"),
+            rows=None if rows is None else parse_numbers(rows, "--rows", "1,8"),
             checkpoints=checkpoint or (),
             models=model or (),
             trust=trust,

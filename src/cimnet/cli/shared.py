@@ -57,6 +57,13 @@ ClassMap = Annotated[
     list[str] | None,
     typer.Option("--map", help="Class in the box file=class of the data set, or =ignore. Repeatable."),
 ]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),
+]
+_PART = "part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT."
+RGBCrop = Annotated[str | None, typer.Option(help=f"RGB {_PART}")]
+ThermalCrop = Annotated[str | None, typer.Option(help=f"Thermal {_PART}")]
 ForceRange = Annotated[
     bool,
     typer.Option(
@@ -93,6 +100,18 @@ def parse_scales(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--scales {text}: expected numbers with commas between, e.g. 0.75,1,1.25") from error
+
+
+def parse_numbers(text: str, option: str, example: str) -> list[int]:
+    """Parse whole numbers separated by commas.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: expected whole numbers with commas between, e.g. {example}") from error
 
 
 def parse_size(text: str) -> tuple[int, int]:

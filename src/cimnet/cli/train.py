@@ -10,8 +10,7 @@ import typer
 from rich.markdown import Markdown
 from rich.table import Table
 
-from cimnet.cli.shared import Overrides, console, say, training_progress
-from cimnet.errors import ConfigError
+from cimnet.cli.shared import Overrides, console, parse_numbers, say, training_progress
 
 
 def train(
@@ -50,7 +49,7 @@ def train(
     options: dict[str, Any] = {"resume": resume, "changed_data": changed_data, "note": lambda text: say(text, "yellow")}
     with training_progress() as report:
         if seeds is not None:
-            train_seeds(loaded, folder, _numbers(seeds), **options, report=report)
+            train_seeds(loaded, folder, parse_numbers(seeds, "--seeds", "0,1,2"), **options, report=report)
         else:
             best = run(loaded, folder, **options, report=report)
     if seeds is not None:
@@ -146,16 +145,9 @@ def cross_validate(
             load_recipe(recipe, changes),
             folder,
             folds=folds,
-            seeds=None if seeds is None else _numbers(seeds),
+            seeds=None if seeds is None else parse_numbers(seeds, "--seeds", "0,1,2"),
             report=report,
             note=say,
         )
     console.print(Markdown(result.to_markdown()))
     say(f"result: {folder / 'cross_validation.json'}")
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"--seeds {text}: expected whole numbers with commas between, e.g. 0,1,2") from error

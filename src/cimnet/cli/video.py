@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cimnet.cli.shared import Checkpoint, Device, ForceRange, Trust, counter, say
+from cimnet.cli.shared import Calibration, Checkpoint, Device, ForceRange, RGBCrop, ThermalCrop, Trust, counter, say
 from cimnet.errors import ConfigError
 from cimnet.utils.numbers import pluralize
 
@@ -35,12 +35,8 @@ def video(
     thermal_stream: Annotated[
         int | None, typer.Option(min=0, help="Video stream of the thermal file, counted from 0. Default: the first.")
     ] = None,
-    rgb_crop: Annotated[
-        str | None, typer.Option(help="RGB part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
-    ] = None,
-    thermal_crop: Annotated[
-        str | None, typer.Option(help="Thermal part of each frame: left, right, top, bottom or X,Y,WIDTH,HEIGHT.")
-    ] = None,
+    rgb_crop: RGBCrop = None,
+    thermal_crop: ThermalCrop = None,
     rgb_embedded: Annotated[
         bool,
         typer.Option("--rgb-embedded", help="RGB is the visible picture inside FLIR JPEGs; --thermal may be the same."),
@@ -65,10 +61,7 @@ def video(
     thermal_fit: Annotated[
         Literal["resize", "error"], typer.Option(help="Thermal frames of another size than RGB: resize or refuse them.")
     ] = "resize",
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="Registration of the cameras: output of `cimnet data align --json`, or a calibration."),
-    ] = None,
+    calibration: Calibration = None,
     smooth: Annotated[float, typer.Option(help="Average probabilities over frames: 0 (off) to 0.98.")] = 0.0,
     view: Annotated[
         Literal["overlay", "side", "none"],

@@ -55,9 +55,10 @@ class LossGuard:
             write_text(self.path, json.dumps({**record, **terms}, indent=2) + "\n")
         what = "is no longer finite" if not finite else f"is {values['loss']:.3g}, above training.max_loss"
         what = f"gradient {what}" if np.isfinite(values["loss"]) and not finite else f"loss {what}"
+        sound = " If the loss is sound, raise training.max_loss and --resume." if finite else ""
         raise CimnetError(
-            f"the {what} at step {step} (pairs {', '.join(ids)}), noted in {self.path}; lower training.learning_rate "
-            "or set training.clip_norm, then --resume continues from the last state"
+            f"the {what} at step {step} (pairs {', '.join(ids)}), noted in {self.path}; start again in another --out "
+            f"with a lower training.learning_rate or with training.clip_norm.{sound}"
         )
 
 

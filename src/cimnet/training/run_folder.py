@@ -5,7 +5,7 @@ data.json            what the run was trained on, see data_record.py; `--resume`
 weights.json         which weights the run began with (`model.weights`), what of them was loaded and what was not
 best.safetensors     the model that scored best on val, complete in one file
 last.pt previous.pt  training states for --resume, see states.py
-bad_batch.json       what a run that lost its way was shown last
+bad_batch.json       ids of the last two batches before a loss out of bounds
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def cases(
 
 
 def defects_named(text: str | None) -> tuple[str, ...]:
-    """The defects in a text with commas; None: all.
+    """The defects in a text with commas; None: all of `DEFECTS`.
 
     Raises:
         ConfigError: a name is none of `DEFECTS`, or an alarm has no defect.

@@ -52,7 +52,7 @@ def reproduce(
 
     Args:
         table: ``table2`` to ``table6``.
-        budget: recipe to train by, a path or a name; None or ``paper``: the paper's own for this table.
+        budget: recipe to train by, a path or a name; None: the paper's own for this table.
         seeds: of the runs. None: 0, 1, 2.
         rows: of Table III, to run only some. None: all.
         checkpoints: score these trained models in place of training (not for Table III): paths, all of one kind, or
@@ -73,7 +73,7 @@ def reproduce(
         raise ConfigError(f"'{table}' is not a table that can be run; choose {', '.join(NOTES)}")
     of_training = {"--budget": budget, "--seeds": seeds, "--model": models or None, "--set": overrides or None}
     _check_options(table, rows, checkpoints, of_training)
-    recipe = PAPER_RECIPES.get(table, "kust4k_resnet101") if budget in (None, "paper") else budget
+    recipe = PAPER_RECIPES.get(table, "kust4k_resnet101") if budget is None else budget
     plan = Plan(recipe, data, out, (0, 1, 2) if seeds is None else seeds, overrides, split, report, say)
     require_writable(out)
     with OutputLock(out, doing="works in it"):
@@ -92,8 +92,10 @@ def _check_options(
         raise ConfigError(f"{table}: --rows chooses rows of table3, {table} has none to choose; leave it out")
     if of_training["--model"] is not None and table not in CLASSES:
         raise ConfigError(f"{table}: --model chooses models of {' and '.join(CLASSES)}; leave it out")
+    if checkpoints and table == "table3":
+        raise ConfigError("table3: trains all its rows, so --checkpoint has nothing to score; leave it out")
     given = [option for option, value in of_training.items() if value is not None]
-    if checkpoints and given and table != "table3":
+    if checkpoints and given:
         raise ConfigError(
             f"{table}: {', '.join(given)} says how to train, but --checkpoint gives trained models; leave one out"
         )
@@ -110,7 +112,7 @@ def _run(
     """Train or load, score, and write the table."""
     recipe, data, split = plan.recipe, plan.data, plan.split
     networks: dict[str, RGBTModel] = {}
-    if checkpoints and table != "table3":
+    if checkpoints:
         opened = open_given(table, checkpoints, trust)
         networks = {name: predictors[0].network for name, predictors in opened.items() if table in CLASSES}
         _check(table, next(iter(opened.values()))[0].open_dataset(data, split))
@@ -126,7 +128,7 @@ def _run(
         variants = _variants(settings.model, models)
         source = f"{', '.join(variants)}, recipe {recipe}{''.join(f', {setting}' for setting in plan.overrides)}"
         if table == "table3":
-            return _ablation(plan, rows, checkpoints, source)
+            return _ablation(plan, rows, source)
         _require_buildable(plan, variants)
         plan.run(list(variants.values()))
         scores = {}
@@ -177,10 +179,10 @@ def _variants(model: ModelConfig, names: Sequence[str]) -> dict[str, Variant]:
     return variants
 
 
-def _ablation(plan: Plan, rows: Sequence[int], checkpoints: Sequence[str | Path], source: str) -> str:
+def _ablation(plan: Plan, rows: Sequence[int], source: str) -> str:
     unknown = sorted(set(rows) - set(ROWS))
-    if unknown or not rows or checkpoints:
-        wrong = f"has no row {unknown[0]}" if unknown else "takes no checkpoints" if checkpoints else "has no rows"
+    if unknown or not rows:
+        wrong = f"has no row {unknown[0]}" if unknown else "has no rows"
         raise ConfigError(f"table3 {wrong}; choose rows from 1 to {len(ROWS)}")
     variants = {row.number: Variant(f"row{row.number}", row.overrides()) for row in TABLE3}
     _check_switches(plan, TABLE3[-1], variants[TABLE3[-1].number])
