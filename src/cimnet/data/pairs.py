@@ -71,7 +71,11 @@ class Arrays(NamedTuple):
 
 
 def check_sizes(pairs: Sequence[Pair], wanted: Wanted | None = None) -> None:
-    """Compare image sizes by the headers alone, read as `wanted` says."""
+    """Compare image sizes by the headers alone, read as `wanted` says.
+
+    Raises:
+        DataError: the images of a pair differ in size.
+    """
     problems = [problem for problem in map_in_threads(partial(size_problem, wanted=wanted), pairs) if problem]
     if problems:
         more = f" (and {len(problems) - 1} more pairs)" if len(problems) > 1 else ""

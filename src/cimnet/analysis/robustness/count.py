@@ -67,7 +67,11 @@ class Pairs:
 
 
 def count(model: ModelUnderTest, pairs: Pairs, condition: Condition, batch_size: int) -> Outcome:
-    """Confusion matrices of a condition."""
+    """Confusion matrices of a condition.
+
+    Raises:
+        DataError: a pair has no label.
+    """
     outcome = Outcome.empty(len(model.classes))
     for batch in _batches(pairs.seen(condition, pairs.chosen(condition)), batch_size):
         ids = model(torch.stack([s.rgb for s in batch]), torch.stack([s.thermal for s in batch]))

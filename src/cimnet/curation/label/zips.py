@@ -58,14 +58,22 @@ class Entries:
             raise DataError(f"{self.path}: {name} cannot be read ({one_line(error)}); export again") from error
 
     def text(self, name: str) -> str:
-        """An entry as UTF-8."""
+        """An entry as UTF-8.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         try:
             return self.bytes(name).decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(f"{self.path}: {name} is not UTF-8; export again") from error
 
     def image(self, name: str) -> npt.NDArray[Any]:
-        """An entry as an RGB image (H, W, 3)."""
+        """An entry as an RGB image (H, W, 3).
+
+        Raises:
+            DataError: it cannot be read.
+        """
         try:
             with Image.open(io.BytesIO(self.bytes(name)), formats=("PNG",)) as picture:
                 return np.array(picture.convert("RGB"))

@@ -47,7 +47,11 @@ class RegisteredCopy:
     made: dict[Path, tuple[object, ...]] = field(default_factory=dict)
 
     def write(self, name: str, mapping: Mapping) -> None:
-        """A pair with its label: thermal warped, everything cropped to the box."""
+        """A pair with its label: thermal warped, everything cropped to the box.
+
+        Raises:
+            DataError: a file cannot be read, or the form of the copy cannot hold what it says.
+        """
         index, box = self.index, self.box
         rgb, counts = decode_pair(index, name, self.wanted)
         thermal, _ = mapping.apply(counts, (rgb.shape[0], rgb.shape[1]))

@@ -30,11 +30,13 @@ class Pixels:
 
 
 def invert(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """Turn values round whose zero is white."""
     top = np.array(2 ** max(facts.bits, 8) - 1, pixels.values.dtype)  # Pillow stretches fewer than 8 bits
     return replace(pixels, values=top - pixels.values)
 
 
 def order_colours(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """Put the first three channels of (H, W, C) into the order red, green, blue."""
     values = pixels.values.copy()
     values[..., :3] = pixels.values[..., [facts.band_colours.index(name) for name in ("red", "green", "blue")]]
     return replace(pixels, values=values)
@@ -55,21 +57,25 @@ def _equals(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:
 
 
 def blacken_nodata(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """Make pixels black whose three colours all have the nodata value."""
     same = _equals(pixels.values[..., :3], _nodata(facts))
     return blacken(pixels, np.logical_and.reduce(same, axis=2))
 
 
 def blacken(pixels: Pixels, missing: npt.NDArray[np.bool_]) -> Pixels:
+    """Make the pixels black that are `missing` (H, W)."""
     values = pixels.values.copy()
     values[missing, :3] = 0
     return replace(pixels, values=values)
 
 
 def mark_nodata(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """Mark values that equal nodata as missing."""
     return mark(pixels, _equals(pixels.values, _nodata(facts)))
 
 
 def nodata_of_both(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """Make pixels of a 4-channel file black where all colours are nodata, missing where the thermal value is."""
     return mark(blacken_nodata(pixels, facts), _equals(pixels.values[..., 3], _nodata(facts)))
 
 
@@ -107,6 +113,7 @@ def _mask_beside(facts: FileFacts, path: Path) -> npt.NDArray[np.bool_]:
 
 
 def scale(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """Apply the file's scale and offset; the result is float32."""
     values = pixels.values.astype(np.float64) * facts.scale + facts.offset
     return replace(pixels, values=values.astype(np.float32))
 
@@ -130,6 +137,7 @@ def turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 
 def take_unit(pixels: Pixels, facts: FileFacts) -> Pixels:
+    """Note the unit that the file states."""
     return replace(pixels, unit=facts.unit)
 
 

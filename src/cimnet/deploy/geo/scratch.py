@@ -69,7 +69,11 @@ class Scratch:
             self._note()
 
     def write(self, top: int, left: int, ids: Ids) -> None:
-        """Keep the next block (rows, columns)."""
+        """Keep the next block (rows, columns).
+
+        Raises:
+            CimnetError: it cannot be written; what is done is kept.
+        """
         try:
             for row, line in enumerate(ids):
                 self._file.seek((top + row) * self.shape[1] + left)
@@ -86,7 +90,11 @@ class Scratch:
         self._note()
 
     def rows(self, first: int, last: int) -> Ids:
-        """Rows first..last (excluded), (rows, width)."""
+        """Rows first..last (excluded), (rows, width).
+
+        Raises:
+            CimnetError: the file was changed during the run.
+        """
         content = np.empty((last - first, self.shape[1]), dtype=np.uint8)
         rest = content.data.cast("B")
         self._file.seek(first * self.shape[1])

@@ -142,7 +142,11 @@ class Record:
         self.clean()
 
     def note(self, outcome: Outcome) -> None:
-        """Keep the alarm of a pair for alarms.csv, also if the run is interrupted."""
+        """Keep the alarm of a pair for alarms.csv, also if the run is interrupted.
+
+        Raises:
+            CimnetError: it cannot be written.
+        """
         if self.has_alarm and outcome.error is None:
             nothing = (outcome.name, *("" for _ in ALARMS), "")  # only one sensor is there
             self._rows[outcome.name] = alarm_row(outcome.name, outcome.alarm) if outcome.alarm else nothing
