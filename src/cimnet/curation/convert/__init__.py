@@ -47,6 +47,7 @@ def convert(
 
     Images whose pixels do not change are copied, if the target's files may have that format: any in folder, colors and
     coco_panoptic; JPEG or PNG and TIFF for thermal in cart; else PNG. All others become PNG or TIFF, without loss.
+    Bands that the source's classes.yaml chooses become files of their own, deep colours 8 bits by its rgb_range.
     8-bit thermal stays 8 bit, 16-bit stays 16-bit, temperatures (.npy, float TIFF, radiometric JPEG) become float32
     TIFF. mfnet, kust4k, msrs, pst900 and fmb hold 8 bits alone: other values need thermal="scale". pst900_raw and cart
     hold 16-bit counts alone, which nothing can be made into. Labels become 8-bit PNG files with the target's values,

@@ -13,8 +13,9 @@ from PIL import Image
 
 from cimnet.curation.convert.targets import PANOPTIC, Target
 from cimnet.data.dataset import RGBTDataset
+from cimnet.data.io.bands import Bands
 from cimnet.data.io.open_image import opened, upright
-from cimnet.data.io.readers import same_file
+from cimnet.data.io.readers import is_rgbt, same_file
 from cimnet.data.io.thermal_files import is_radiometric, thermal_unit
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.data.io.write_images import COMPRESSION, copy_image, write_thermal
@@ -124,7 +125,7 @@ def _write_together(job: Job, pair: Pair, place: Destination, arrays: Arrays, ch
             f"{pair.thermal or pair.rgb}: thermal values of 255 everywhere would be read as opacity in the 4-channel "
             f"files of {job.target.name}; leave the pair out"
         )
-    as_it_is = not (changed or job.scale) and pair.thermal is None
+    as_it_is = not (changed or job.scale or job.reader.wanted.bands) and pair.thermal is None
     if np.ma.is_masked(arrays.thermal) and not as_it_is:
         raise DataError(
             f"{pair.thermal or pair.rgb}: missing pixels, which the 4-channel files of {job.target.name} cannot mark; "
@@ -135,17 +136,22 @@ def _write_together(job: Job, pair: Pair, place: Destination, arrays: Arrays, ch
 
 
 def _write_apart(job: Job, pair: Pair, place: Destination, arrays: Arrays, changed: bool) -> str:
-    two = pair.thermal is not None and not same_file(pair.rgb, pair.thermal)
-    apart = two and not changed
-    counts = pair.thermal if apart and not job.scale else None
+    """Two files, each copied only if the target, which chooses no bands and declares the unit of the range alone, reads
+    the same from it."""
+    wanted, thermal = job.reader.wanted, pair.thermal or pair.rgb
+    bands = wanted.bands or Bands()
+    apart = not changed and not same_file(pair.rgb, thermal)
+    converted = wanted.unit is not None and wanted.declared not in (None, wanted.unit)
+    counts = thermal if apart and bands.thermal is None and not (converted or job.scale) else None
     if counts is not None and (counts.suffix.lower() == ".npy" or is_radiometric(counts)):
         counts = None
     if counts is not None and (extension := _extension(counts, job.target.formats["thermal"])) is not None:
         copy_image(counts, _path(job, "thermal", place, extension))
     else:
-        unit = None if job.scale or pair.thermal is None or not two else thermal_unit(pair.thermal, job.reader.wanted)
+        unknown = job.scale or is_rgbt(pair.rgb, thermal, wanted.bands)
+        unit = None if unknown else thermal_unit(thermal, wanted)
         write_thermal(_path(job, "thermal", place), arrays.thermal, unit)
-    return _write_rgb(job, place, pair.rgb if apart else None, arrays.rgb)
+    return _write_rgb(job, place, pair.rgb if apart and not bands.colours else None, arrays.rgb)
 
 
 def _write_rgb(job: Job, place: Destination, source: Path | None, values: npt.NDArray[Any]) -> str:
