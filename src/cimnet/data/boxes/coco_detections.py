@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cimnet.data.boxes.object_box import MOST_PIXELS, SEEN_IN, BoxFile, ObjectBox, Rect
+from cimnet.data.coco_ids import by_id
 from cimnet.data.coco_sizes import stated_size
 from cimnet.errors import DataError, one_line
 
@@ -25,8 +26,9 @@ def read_coco_detections(path: Path) -> BoxFile:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({one_line(error, 120)}); export it again") from error
     try:
-        names = _by_id(path, "images", [(entry["id"], str(entry["file_name"])) for entry in content["images"]])
-        categories = _by_id(path, "categories", [(entry["id"], str(entry["name"])) for entry in content["categories"]])
+        names = by_id(path, "images: id", [(entry["id"], str(entry["file_name"])) for entry in content["images"]])
+        named = [(entry["id"], str(entry["name"])) for entry in content["categories"]]
+        categories = by_id(path, "categories: id", named)
         stated = [(str(entry["file_name"]), stated_size(path, entry)) for entry in content["images"]]
         entries = list(content["annotations"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -37,16 +39,6 @@ def read_coco_detections(path: Path) -> BoxFile:
     boxes = tuple(_box(path, number, entry, names, categories) for number, entry in enumerate(entries, 1))
     sizes = tuple((name, size) for name, size in stated if size is not None)
     return BoxFile(path, boxes, frozenset(names.values()), sizes)
-
-
-def _by_id(path: Path, what: str, entries: Sequence[tuple[Any, str]]) -> dict[Any, str]:
-    """Names by id. Files that were put together often use an id twice: boxes would go to the wrong image or class."""
-    found: dict[Any, str] = {}
-    for number, name in entries:
-        if found.setdefault(number, name) != name:
-            both = f"{found[number]!r} and {name!r}"
-            raise DataError(f"{path}: {what}: id {number!r} stands for {both}; give each an id of its own")
-    return found
 
 
 def _box(

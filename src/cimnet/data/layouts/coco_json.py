@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cimnet.data.coco_ids import by_id
 from cimnet.data.coco_sizes import stated_size
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS
 from cimnet.errors import DataError, one_line
@@ -50,7 +52,8 @@ def read_panoptic(path: Path, _changed: int) -> Panoptic:
     """Read a JSON file; `_changed`: its time of change, so that a file is read again only after a change.
 
     Raises:
-        DataError: not JSON, a field that is missing or of the wrong type, or a file name that leads elsewhere.
+        DataError: not JSON, a field that is missing or of the wrong type, an id that stands for two things, or a file
+            name that leads elsewhere.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -65,24 +68,55 @@ def read_panoptic(path: Path, _changed: int) -> Panoptic:
         ) from error
 
 
+@dataclass(frozen=True, repr=False)
+class _Annotation:
+    """The label of an image: its file, and category by segment; `place`: as errors name it."""
+
+    place: str = field(compare=False)
+    label: Path
+    segments: dict[int, int]
+
+    def __repr__(self) -> str:
+        return self.place
+
+
 def _parse(content: Any, path: Path) -> Panoptic:
     folder = path.with_suffix("")
-    categories = {int(entry["id"]): (str(entry["name"]), _color(entry)) for entry in content["categories"]}
-    names = {entry["id"]: _inside(entry["file_name"], path) for entry in content["images"]}
-    images = {_pair(name): name for name in names.values()}
+    named = [(int(entry["id"]), (str(entry["name"]), _color(entry))) for entry in content["categories"]]
+    categories = by_id(path, "categories: id", named)
+    names = by_id(path, "images: id", [(entry["id"], _inside(entry["file_name"], path)) for entry in content["images"]])
+    images = by_id(path, "images: the name", [(_pair(name), name) for name in names.values()], "rename one")
     stated = {_pair(entry["file_name"]): stated_size(path, entry) for entry in content["images"]}
     sizes = {name: size for name, size in stated.items() if size is not None}
-    labels, segments = {}, {}
-    for entry in content["annotations"]:
+    annotations = []
+    for number, entry in enumerate(content["annotations"], 1):
         if entry["image_id"] not in names:
             raise DataError(f"{path}: an annotation of image {entry['image_id']!r}, which is not among the images")
-        label = folder / _inside(entry["file_name"], path)
-        labels[_pair(names[entry["image_id"]])] = label
-        segments[label] = {int(info["id"]): int(info["category_id"]) for info in entry["segments_info"]}
-        unknown = set(segments[label].values()) - categories.keys()
-        if unknown:
-            raise DataError(f"{path}: {entry['file_name']}: category_id {min(unknown)} is not among the categories")
-    return Panoptic(path, path.stem.rpartition(_MARK)[2], folder, images, sizes, labels, segments, categories)
+        annotations.append((_pair(names[entry["image_id"]]), _annotation(entry, number, path, categories)))
+    of_pair = by_id(path, "annotations: the image", annotations, "keep one")
+    files = [(its.label.relative_to(folder).as_posix(), its) for its in of_pair.values()]
+    of_label = by_id(path, "annotations: the label", files, "keep one")
+    return Panoptic(
+        path,
+        split=path.stem.rpartition(_MARK)[2],
+        folder=folder,
+        images=images,
+        sizes=sizes,
+        labels={name: its.label for name, its in of_pair.items()},
+        segments={its.label: its.segments for its in of_label.values()},
+        categories=categories,
+    )
+
+
+def _annotation(entry: Any, number: int, path: Path, categories: Collection[int]) -> _Annotation:
+    name = _inside(entry["file_name"], path)
+    place = f"annotation {number} (image_id {entry['image_id']!r}, {name!r})"
+    told = [(int(info["id"]), int(info["category_id"])) for info in entry["segments_info"]]
+    segments = by_id(path, f"{place}: segments_info: id", told)
+    unknown = set(segments.values()) - set(categories)
+    if unknown:
+        raise DataError(f"{path}: {name}: category_id {min(unknown)} is not among the categories")
+    return _Annotation(place, path.with_suffix("") / name, segments)
 
 
 def _color(category: Any) -> Color | None:
