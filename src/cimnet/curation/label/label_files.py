@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from cimnet.curation.label.pictures import png
 from cimnet.data.dataset import RGBTDataset
+from cimnet.data.io.pair_table import find_table
 from cimnet.data.pairs import Pair
 from cimnet.errors import CimnetError, DataError
 from cimnet.utils.file_sets import write_together
+from cimnet.utils.files import is_there
 from cimnet.utils.numbers import pluralize
 
 
@@ -52,21 +54,31 @@ class LabelFiles:
         self.dataset = dataset
         self.files: dict[Path, bytes] = {}
         self.replaced: list[Path] = []
+        self._given: dict[Path, bytes] = {}
         self.same = 0
 
     def add(self, pair: Pair, mask: npt.NDArray[np.uint8]) -> None:
         """Remember the mask (H, W) of a pair.
 
         Raises:
-            DataError: its place cannot be told, or the label that is there cannot be read.
+            DataError: its place cannot be told, another pair of the same place has another mask, or the label that is
+                there cannot be read.
         """
-        place = pair.label or self._place(pair.id)
-        if pair.label is not None:
-            if np.array_equal(self.dataset.class_ids(pair.label), mask):
+        place, content = pair.label or self._place(pair.id), png(mask)
+        if place in self._given:
+            if self._given[place] != content:
+                raise DataError(
+                    f"{place}: the label of several pairs, the last {pair.id}, with different masks; give each pair a "
+                    "label file of its own"
+                )
+            return
+        self._given[place] = content
+        if is_there(place):
+            if np.array_equal(self.dataset.class_ids(place), mask):
                 self.same += 1
                 return
             self.replaced.append(place)
-        self.files[place] = png(mask)
+        self.files[place] = content
 
     def write(self, overwrite: bool) -> Written:
         """Write what was added.
@@ -86,6 +98,12 @@ class LabelFiles:
     def _place(self, pair_id: str) -> Path:
         """Return the path for the label of a pair that has none."""
         dataset = self.dataset
+        if table := find_table(dataset.root):
+            raise DataError(
+                f"{table}: names no label of {pair_id}, and this list alone says which labels are read; write them "
+                f"into a copy without it (`cimnet data convert {dataset.root} NEW --to folder`), whose pairs have the "
+                "same names"
+            )
         pattern = dataset.file.files.get("labels", "labels/{name}")
         if pattern.count("{") != 1 or "{name}" not in pattern:
             raise DataError(
