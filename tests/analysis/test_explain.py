@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 import cimnet
-from cimnet.analysis.explain import _features, _weights, heat, record, write_explanation
+from cimnet.analysis.explain import _features, _read_truth, _weights, heat, record, write_explanation
+from cimnet.data import open_dataset
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
 from cimnet.models import CIMNet, create_model
@@ -143,5 +144,38 @@ def test_another_family_and_wrong_labels_are_named(trained: Trained, pair: dict[
     with pytest.raises(CimnetError, match="9x8"):
         write_explanation(source, pair["rgb"], pair["thermal"], tmp_path, small)
     Image.fromarray(np.full((32, 40), 7, np.uint8)).save(small)
-    with pytest.raises(CimnetError, match=r"small\.png: id 7 is outside the 3 classes"):
+    with pytest.raises(CimnetError, match=r"small\.png: id 7 \(1,280 pixels\) outside the 3 classes"):
         write_explanation(source, pair["rgb"], pair["thermal"], tmp_path, small)
+
+
+@pytest.mark.parametrize(
+    "changed", ["order of the palette", "nodata of no class", "nodata of a class", "three channels"]
+)
+def test_labels_are_read_as_by_the_data_set(trained: Trained, tmp_path: Path, changed: str) -> None:
+    """By the colours of a palette, by nodata, from three equal channels; what the data set refuses is refused."""
+    source, root = cimnet.load(trained.best), tmp_path / "data"
+    shutil.copytree(trained.root, root)
+    ids = np.random.default_rng(0).integers(0, 3, (32, 40), np.uint8)
+    path = root / "labels" / "000.tif"
+    path.with_suffix(".png").unlink()
+    image = Image.fromarray(ids)
+    if changed == "order of the palette":
+        path = path.with_suffix(".png")
+        image.putpalette(np.array([source.colors[k] for k in (2, 0, 1)], np.uint8).tobytes())
+        image.save(path)
+        ids = np.array([2, 0, 1])[ids]
+    elif changed == "three channels":
+        Image.fromarray(np.dstack([ids, ids, ids])).save(path)
+    else:
+        nodata = 2 if changed == "nodata of a class" else 9
+        ids[3:7, 5:9] = nodata
+        Image.fromarray(ids).save(path, tiffinfo={42113: str(nodata)})
+        ids[ids == 9] = 255
+    dataset = open_dataset(root, "all", classes=source.classes)
+    if changed == "nodata of a class":
+        for read in (lambda: dataset.arrays(0), lambda: _read_truth(source, path, (32, 40))):
+            with pytest.raises(CimnetError, match="declares 2 as nodata, which is also the value of class 2"):
+                read()
+        return
+    np.testing.assert_array_equal(dataset.arrays(0).label, ids)
+    np.testing.assert_array_equal(_read_truth(source, path, (32, 40)), ids)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from cimnet.analysis import report_figures as pictures
 from cimnet.analysis.offset_agreement import offset_fields
 from cimnet.analysis.report_page import Panel, render_report
-from cimnet.data.io.readers import read_label
+from cimnet.data.labels import label_lookup, read_class_ids
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.overlay import overlay_mask, to_grey, to_rgb, with_legend
@@ -31,7 +31,6 @@ from cimnet.models.scsfr import SCSFR
 from cimnet.utils.colors import Color, Image8
 from cimnet.utils.figures import save_figure
 from cimnet.utils.files import refuse_inputs_as_outputs, write_text
-from cimnet.utils.numbers import pluralize
 
 WRONG: Color = (150, 40, 0)
 Size = tuple[int, int]
@@ -85,11 +84,11 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     Args:
         rgb, thermal: image files; the same path for a 4-channel file. Of a second image of several channels the first
             one is drawn.
-        label: class ids, for the error map.
+        label: class ids, for the error map; read as by a data set without a label table.
 
     Raises:
         ConfigError: if the model is not a CIMNet, or an input would be overwritten.
-        DataError: if a file cannot be read, the sizes differ, or the label has ids that the model does not have.
+        DataError: if a file cannot be read, the sizes differ, or the label is not one of the model's classes.
     """
     model = predictor.network
     if not isinstance(model, CIMNet):
@@ -98,7 +97,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     image, grey = to_rgb(ready_rgb), to_grey(ready_thermal)
     inputs = [path for path in (rgb, thermal, label) if path is not None]
     refuse_inputs_as_outputs([out / "explain.png", out / "explain.html"], inputs)
-    truth = None if label is None else _read_truth(label, grey.shape, len(predictor.classes))
+    truth = None if label is None else _read_truth(predictor, label, grey.shape)
     with record(model) as seen:
         prediction = predictor.predict(ready_rgb, ready_thermal)
     sections = [
@@ -115,14 +114,12 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     return page
 
 
-def _read_truth(path: Path, size: Size, classes: int) -> npt.NDArray[Any]:
-    truth = read_label(path)
+def _read_truth(predictor: Predictor, path: Path, size: Size) -> npt.NDArray[np.uint8]:
+    """The label as data sets read it, by the checkpoint's classes and colours."""
+    lookup = label_lookup(None, len(predictor.classes))
+    truth = read_class_ids(path, lookup, predictor.colors, by_colour=True)
     if truth.shape != size:
         raise DataError(f"{path}: is {truth.shape[1]}x{truth.shape[0]}, the images are {size[1]}x{size[0]}")
-    outside = np.unique(truth[(truth >= classes) & (truth != 255)])
-    if outside.size:
-        known = pluralize(classes, "class", "classes")
-        raise DataError(f"{path}: id {outside[0]} is outside the {known} of the model (and not 255, ignore)")
     return truth
 
 

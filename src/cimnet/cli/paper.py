@@ -137,7 +137,7 @@ def explain(
     rgb: Annotated[Path, typer.Option(help="RGB image.")],
     thermal: Annotated[Path, typer.Option(help="Thermal image; the same path as --rgb for a 4-channel file.")],
     out: Annotated[Path, typer.Option(help="Folder for explain.png and explain.html.")],
-    label: Annotated[Path | None, typer.Option(help="Label image, for the error map.")] = None,
+    label: Annotated[Path | None, typer.Option(help="Label image of class ids, for the error map.")] = None,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
