@@ -14,10 +14,11 @@ from PIL import Image
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.curation.check import check_dataset
+from cimnet.curation.convert import convert
 from cimnet.data import open_dataset, read_rgb, read_thermal_counts
 from cimnet.data.io.bands import Bands, parse_bands
 from cimnet.data.io.pixels import turned
-from cimnet.data.io.thermal_files import Wanted, read_pair
+from cimnet.data.io.thermal_files import Wanted, read_pair, thermal_unit
 from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.deploy.video.predict_video import open_sources
 from cimnet.deploy.video.video_settings import VideoSettings
@@ -206,6 +207,19 @@ def test_a_data_set(tmp_path: Path, one: bool) -> None:
         np.testing.assert_allclose(sample.thermal[0].numpy(), (KELVIN - 270) / 60, atol=1e-3)
     errors = [finding for finding in check_dataset(tmp_path, workers=1).findings if finding.severity == "error"]
     assert not errors
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_it_is_converted_to_two_files(tmp_path: Path, one: bool) -> None:
+    """Where the files say that they are temperatures: a data set without `bands` would refuse a copy."""
+    before = open_dataset(folder(tmp_path / "source", one), "train")
+    after = open_dataset(convert(tmp_path / "source", tmp_path / "there", "folder"), "train")
+    for index in range(3):
+        for left, right in zip(before.arrays(index), after.arrays(index), strict=True):
+            np.testing.assert_array_equal(left, right)
+    thermal = after.pairs[0].thermal
+    assert thermal is not None
+    assert thermal_unit(thermal) == "kelvin"
 
 
 def test_a_bomb_in_the_picture_inside(tmp_path: Path) -> None:
