@@ -30,7 +30,7 @@ import pytest
 
 from cimnet.utils.tables import markdown_table
 
-from .table import MUTANTS, Mutant
+from .table import MUTANTS, Mutant, misfit
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "tests", "recipes")
@@ -100,12 +100,10 @@ def _wait(child: int) -> int | None:
 
 def judge(mutant: Mutant, project: Path) -> tuple[str, str]:
     """Apply a mutant, run its tests, undo it: outcome and what was seen."""
+    if reason := misfit(mutant, project):
+        return UNUSABLE, reason
     path = project / mutant.file
-    if not path.is_file():
-        return UNUSABLE, f"{mutant.file}: no such file"
     sound = path.read_text(encoding="utf-8")
-    if sound.count(mutant.old) != 1:
-        return UNUSABLE, f"{mutant.file}: the snippet is there {sound.count(mutant.old)} times"
     changed = sound.replace(mutant.old, mutant.new)
     if path.suffix == ".py":
         ast.parse(changed)  # a syntax error would be seen by any test

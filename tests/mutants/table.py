@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -20,6 +21,15 @@ class Mutant(NamedTuple):
     old: str
     new: str
     tests: tuple[str, ...]
+
+
+def misfit(mutant: Mutant, project: Path) -> str | None:
+    """Why a mutant does not apply to a project; None if it does."""
+    path = project / mutant.file
+    if not path.is_file():
+        return f"{mutant.file}: no such file"
+    count = path.read_text(encoding="utf-8").count(mutant.old)
+    return None if count == 1 else f"{mutant.file}: the snippet is there {count} times"
 
 
 def _src(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
@@ -104,8 +114,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _src("scsfr: offsets of the next stage keep their length", "models/scsfr.py",
          "return 0.5 * F.interpolate(offset", "return 1.0 * F.interpolate(offset", "models/test_scsfr.py"),
     _src("scsfr: each stream weighs by its own map", "models/scsfr.py",
-         "rgb + self.scale * weight_thermal * thermal,  # eq. 15, 17",
-         "rgb + self.scale * weight_rgb * thermal,  # eq. 15, 17", "models/test_scsfr.py"),
+         "torch.addcmul(rgb, self.scale * weight_thermal, thermal),  # eq. 15, 17",
+         "torch.addcmul(rgb, self.scale * weight_rgb, thermal),  # eq. 15, 17", "models/test_scsfr.py"),
     _src("ffm: each stream reads its own context", "models/ffm.py",
          "read_rgb = self._split(rgb) @ context_thermal", "read_rgb = self._split(rgb) @ context_rgb",
          "models/test_ffm.py"),
@@ -238,7 +248,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _src("video: a new shot is mixed with the one before", "deploy/video/smoothing.py",
          "if self.state is None or new_shot:", "if self.state is None:", "deploy/video/test_predict.py"),
     _src("serve: as many large pairs wait as come", "deploy/serve/batcher.py",
-         "if held and held + job.pixels > self.options.held_pixels:", "if held < 0:", "deploy/serve/test_load.py"),
+         "if held and held + job.held > self.options.held_pixels:", "if held < 0:", "deploy/serve/test_load.py"),
     _src("export: the check of a file accepts anything", "deploy/export/parity.py",
          "if parity.equal < LEAST:", "if parity.equal < 0:", "deploy/export/test_write.py"),
     # ---- utils
@@ -275,6 +285,8 @@ MUTANTS: tuple[Mutant, ...] = (
          'self.lists.split(fold, "test"))', 'self.lists.split(fold, "val"))',
          "analysis/cross_validation/test_cross_validate.py"),
     _src("evaluation: the two models of a comparison are drawn apart", "evaluation/paired.py",
-         "_miou(np.tensordot(times, counts[1], 1))", "_miou(np.tensordot(times[::-1], counts[1], 1))",
+         "_miou(np.tensordot(times, count, 1), absent) for count in counts]",
+         "_miou(np.tensordot(draw, count, 1), absent)"
+         " for draw, count in zip((times, times[::-1]), counts, strict=True)]",
          "evaluation/test_paired.py"),
 )  # fmt: skip
