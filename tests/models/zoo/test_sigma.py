@@ -13,7 +13,8 @@ from torch import Tensor
 from cimnet.errors import ConfigError
 from cimnet.models import RGBTModel, create_model
 from cimnet.models.complexity import measure_budget
-from cimnet.models.zoo.sigma import PUBLICATIONS, VMAMBA, PatchMerging, Sigma
+from cimnet.models.zoo.sigma import PUBLICATIONS, VMAMBA, Sigma
+from cimnet.models.zoo.sigma_parts import PatchMerging
 from cimnet.models.zoo.ss2d import SS2D, ConcatMamba, CrossMamba
 from cimnet.ops.selective_scan import use_implementation
 
