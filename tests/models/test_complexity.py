@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from cimnet.models import RGBTModel, create_model
-from cimnet.models.base import Output
 from cimnet.models.complexity import measure_budget, measure_run
+from cimnet.models.output import Output
 from cimnet.models.projections import PAPER_WIDTHS
 
 H, W = 64, 96

@@ -121,7 +121,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "models/test_ffm.py"),
     _src("decoder: small maps are enlarged with aligned corners", "models/decoder.py",
          'mode="bilinear", align_corners=False', 'mode="bilinear", align_corners=True', "models/test_decoder.py"),
-    _src("cimnet: missing images keep their maps", "models/base.py",
+    _src("cimnet: missing images keep their maps", "models/blank.py",
          "return module(x) * there.view(shape).to(x.dtype)", "return module(x)",
          "models/test_cimnet.py", "models/test_families.py"),
     _src("two streams: the thermal stream runs where RGB is there", "models/two_stream.py",

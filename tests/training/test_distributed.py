@@ -25,7 +25,7 @@ from cimnet.errors import ConfigError
 from cimnet.evaluation import evaluate
 from cimnet.inference import load
 from cimnet.models import CIMNet, registry
-from cimnet.models.base import Output
+from cimnet.models.output import Output
 from cimnet.models.staged_encoder import StagedEncoder
 from cimnet.training import train
 from cimnet.training.loss import MutualInformationWeight

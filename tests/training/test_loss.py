@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cimnet.models import Output
-from cimnet.models.base import Alone, Auxiliary
+from cimnet.models.output import Alone, Auxiliary
 from cimnet.training.loss import LambdaMode, MutualInformationWeight, SegmentationLoss, dice_loss, targets_of
 
 LOG3 = math.log(3)

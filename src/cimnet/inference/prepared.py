@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.model_features import Measured
-from cimnet.models.base import present_mask
+from cimnet.models.blank import present_mask
 
 
 @dataclass(frozen=True)

@@ -1,77 +1,20 @@
-"""The base of every model of this package: normalisation, any image size, the output contract, ``predict``."""
+"""The base of every model of this package: normalisation, any image size, ``predict``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cimnet.models.explicit_alignment import CELL, ThermalAlignment, sample_at
+from cimnet.models.blank import BLACK, present_mask, shown_cells
+from cimnet.models.explicit_alignment import ThermalAlignment, sample_at
+from cimnet.models.output import Output
 from cimnet.models.recompute import Checkpointing, recompute
 from cimnet.models.state_names import rename_former_state
-
-BLACK = 2.5 / 255
-"""Up to this, of 0..1, a pixel is black: video compression leaves two grey levels."""
-
-
-class Alone(NamedTuple):
-    """Predictions from streams of one sensor that were decoded by themselves, for the loss.
-
-    Attributes:
-        logits: (M, K, H, W); M may be 0.
-        pairs: (M,) int64, index in the batch of the pair that each one belongs to.
-    """
-
-    logits: Tensor
-    pairs: Tensor
-
-
-class Auxiliary(NamedTuple):
-    """Logits of a further head of a published network, for the loss.
-
-    Attributes:
-        logits: (B, K, H, W) at the images' size; K = 2 for targets other than ``classes``.
-        weight: factor of this head's loss, where the loss of :attr:`Output.logits` has 1.
-        target: what the head predicts. ``classes``: the labels. ``foreground``: 1 where the label is not class 0.
-            ``boundary``: 1 at the borders between classes.
-        class_weights: factors of the K classes in the cross entropy of a target other than ``classes``; None: 1 for
-            each. A head for the classes has the weights of the training's loss.
-    """
-
-    logits: Tensor
-    weight: float = 1.0
-    target: Literal["classes", "foreground", "boundary"] = "classes"
-    class_weights: tuple[float, ...] | None = None
-
-
-class Output(NamedTuple):
-    """The output of a model.
-
-    Attributes:
-        logits: (B, K, H, W) at the size of the images, before softmax.
-        mutual_information: estimate of what both streams share, a scalar in nats (paper, eq. 1–5). None outside
-            training mode, and for models without that head.
-        offsets: of each stage (B, 2·K², h, w), where K is here the kernel's size: (dy, dx) of each sampling point of
-            the deformable convolution, in pixels of that stage (paper, eq. 13). Empty for models without offsets.
-        flow: (B, 2, H/4, W/4), (dy, dx) by which explicit alignment moves the thermal image, in units of four image
-            pixels. None without it.
-        alone: in training mode, predictions from RGB streams and from thermal streams alone. None if there are none.
-        auxiliary: in training mode, further heads of published networks.
-        reliability: (B, 3, H/4, W/4), weights that a gate gives to the predictions from the pair, from RGB and from
-            thermal; they sum to 1. None without a gate, see :class:`cimnet.models.reliability_gate.ReliabilityGate`.
-    """
-
-    logits: Tensor
-    mutual_information: Tensor | None = None
-    offsets: tuple[Tensor, ...] = ()
-    flow: Tensor | None = None
-    alone: tuple[Alone, Alone] | None = None
-    auxiliary: tuple[Auxiliary, ...] = ()
-    reliability: Tensor | None = None
 
 
 class EncoderInputs(NamedTuple):
@@ -119,39 +62,6 @@ def class_ids(scores: Tensor, dim: int = 1) -> Tensor:
 def scaled_size(height: int, width: int, factor: float) -> tuple[int, int]:
     """Height and width of an image that is scaled by a factor, rounded, at least one pixel each."""
     return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def present_mask(image: Tensor) -> Tensor:
-    """Mark the images of (B, C, H, W) that show anything: (B,) bool, false where all pixels are alike."""
-    return (image.amax((2, 3)) > image.amin((2, 3))).any(1)  # by channel: normalised, black has three values
-
-
-def shown_cells(above_black: Tensor) -> Tensor:
-    """Mark the cells of 4×4 pixels that are not lost, given by how much pixels are above black: (B, C, H, W), H and W
-    multiples of four. Lost are rows and columns that are black over their whole length: a link dropped them, or they
-    lie beyond the border of a registered image. Elsewhere, black may be a dark or a cold place.
-
-    Returns:
-        (B, 1, H/4, W/4) bool
-    """
-    brightest = above_black.amax(1, keepdim=True)
-    rows = F.max_pool2d(brightest.amax(3, keepdim=True), (CELL, 1))
-    columns = F.max_pool2d(brightest.amax(2, keepdim=True), (1, CELL))
-    return (rows > 0) & (columns > 0)
-
-
-def run_on_present(module: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, training: bool) -> Tensor:
-    """Run a module on the images (B, …) that are present (None: all); the maps of missing ones are zero.
-
-    In training, missing ones are left out of the batch, so that they do not take part in batch statistics either.
-    """
-    if there is None:
-        return module(x)
-    shape = (-1,) + (1,) * (x.ndim - 1)
-    if not training or not there.any():
-        return module(x) * there.view(shape).to(x.dtype)
-    found = module(x[there])
-    return found.new_zeros(len(x), *found.shape[1:]).index_copy(0, there.nonzero()[:, 0], found)
 
 
 class RGBTModel(nn.Module):

@@ -16,11 +16,12 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 
-from cimnet.models.base import EncoderInputs, Output
+from cimnet.models.base import EncoderInputs
 from cimnet.models.cipa import CIPA
 from cimnet.models.ffm import FFM
 from cimnet.models.lone_streams import LoneStreams, choose_lone_streams
 from cimnet.models.mutual_information import MIMode
+from cimnet.models.output import Output
 from cimnet.models.projections import HEADS
 from cimnet.models.scsfr import SCSFR, OffsetUpdate, halve_offset
 from cimnet.models.two_stream import Streams, TwoStream

@@ -16,9 +16,10 @@ from typing import Any
 
 from torch import Tensor
 
-from cimnet.models.base import EncoderInputs, Output
+from cimnet.models.base import EncoderInputs
 from cimnet.models.cimnet import CIMNet
 from cimnet.models.lone_streams import EveryStream, LoneStreams
+from cimnet.models.output import Output
 from cimnet.models.reliability_gate import ReliabilityGate
 
 

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cimnet.models.blank import CELL
 from cimnet.ops.deformable import grid_coordinates
 from cimnet.ops.edges import blur, orientation
 
-CELL = 4  # image pixels along a cell of the cost volume
 BESIDE = 2  # cells beside a lost one that see its border
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cimnet.models.base import Alone
+from cimnet.models.output import Alone
 from cimnet.models.two_stream import Streams
 
 

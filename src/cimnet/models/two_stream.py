@@ -9,7 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from cimnet.models.adapters import adapt_encoder
-from cimnet.models.base import EncoderInputs, RGBTModel, run_on_present
+from cimnet.models.base import EncoderInputs, RGBTModel
+from cimnet.models.blank import run_on_present
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
 from cimnet.models.projections import PAPER_WIDTHS, input_projections, write_backs

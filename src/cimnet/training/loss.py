@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cimnet.data.sample import IGNORE_INDEX
-from cimnet.models.base import Auxiliary, Output
+from cimnet.models.output import Auxiliary, Output
 from cimnet.utils.distributed import process_count, sum_over_processes
 
 LambdaMode = Literal["balanced", "fixed", "free"]

@@ -20,7 +20,8 @@ from cimnet.inference.backends.openvino_file import compile_openvino, import_ope
 from cimnet.inference.backends.pt2_archive import checked_archive
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.models import Output
-from cimnet.models.base import class_ids, present_mask, scaled_size
+from cimnet.models.base import class_ids, scaled_size
+from cimnet.models.blank import present_mask
 from cimnet.utils.extras import install, require
 
 OLDEST_RUNTIME = (1, 25, 1)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from cimnet.models.base import Output
+from cimnet.models.output import Output
 from cimnet.models.projections import input_projections
 from cimnet.models.two_stream import Streams, TwoStream
 
@@ -25,7 +25,7 @@ class Addition(TwoStream):
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
-        :class:`cimnet.models.base.Output`."""
+        :class:`cimnet.models.output.Output`."""
         images = self.begin(rgb, thermal)
         maps = Streams(images.rgb, images.thermal)
         features = []

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cimnet.models.base import Output
 from cimnet.models.ffm import FFM
 from cimnet.models.frm import FRM
+from cimnet.models.output import Output
 from cimnet.models.projections import HEADS
 from cimnet.models.two_stream import Streams, TwoStream
 
@@ -36,7 +36,7 @@ class ParallelNet(TwoStream):
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
-        :class:`cimnet.models.base.Output`."""
+        :class:`cimnet.models.output.Output`."""
         images = self.begin(rgb, thermal)
         maps = Streams(images.rgb, images.thermal)
         fused = []

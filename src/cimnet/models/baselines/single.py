@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from cimnet.models.adapters import adapt_encoder
-from cimnet.models.base import Output, RGBTModel
+from cimnet.models.base import RGBTModel
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.encoder import create_encoder
+from cimnet.models.output import Output
 from cimnet.models.projections import PAPER_WIDTHS, input_projections
 from cimnet.models.staged_encoder import take_channels
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, MobileNetV2, mobilenet_v2
 
-from cimnet.models.base import Output
+from cimnet.models.output import Output
 from cimnet.models.registry import register_network
 from cimnet.models.zoo.detail_aggregation import DETAIL_NAMES, DetailAggregation, double
 from cimnet.models.zoo.imagenet import load_imagenet
@@ -212,7 +212,7 @@ class CAINet(ZooNetwork):
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them may be None, to
-        :class:`cimnet.models.base.Output`."""
+        :class:`cimnet.models.output.Output`."""
         image, heat, size = self.network_input(rgb, thermal)
         r1, r2, r3, r4, r5 = self._maps(self.encoder_rgb, image)
         t1, t2, t3, t4, t5 = self._maps(self.encoder_thermal, heat)

@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from cimnet.models.base import Auxiliary, Output
+from cimnet.models.output import Auxiliary, Output
 from cimnet.models.registry import register_network
 from cimnet.models.zoo.eaefnet_parts import (
     WIDTH,

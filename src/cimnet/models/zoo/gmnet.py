@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from cimnet.models.base import Auxiliary, Output
+from cimnet.models.output import Auxiliary, Output
 from cimnet.models.registry import register_network
 from cimnet.models.zoo.detail_aggregation import DETAIL_NAMES, DetailAggregation, double
 from cimnet.models.zoo.network import InputStatistics, ZooNetwork
@@ -198,7 +198,7 @@ class GMNet(ZooNetwork):
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them may be None, to
-        :class:`cimnet.models.base.Output`; in training mode with the logits of foreground and boundary."""
+        :class:`cimnet.models.output.Output`; in training mode with the logits of foreground and boundary."""
         return self.all_heads(rgb, thermal) if self.training else self._run(rgb, thermal, auxiliary=False)
 
     def all_heads(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from cimnet.models.base import Output, RGBTModel
+from cimnet.models.base import RGBTModel
+from cimnet.models.output import Output
 from cimnet.models.zoo.official_names import Renames, to_official, to_ours
 from cimnet.models.zoo.publication import ChannelOrder
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
-from cimnet.models.base import Output
 from cimnet.models.decoder import MLPDecoder
 from cimnet.models.ffm import FFM
 from cimnet.models.frm import FRM
+from cimnet.models.output import Output
 from cimnet.models.projections import HEADS
 from cimnet.models.staged_encoder import StagedEncoder
 from cimnet.models.zoo.network import InputStatistics, ZooNetwork
@@ -64,7 +64,7 @@ class RectifiedStreams(ZooNetwork):
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
         """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
-        :class:`cimnet.models.base.Output`."""
+        :class:`cimnet.models.output.Output`."""
         rgb, thermal, size = self.network_input(rgb, thermal)
         image, fused = rgb, []
         for n in range(4):

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from cimnet.models.base import Output
+from cimnet.models.output import Output
 from cimnet.models.zoo.network import UNSCALED, ZooNetwork
 from cimnet.models.zoo.official_names import Renames
 from cimnet.models.zoo.publication import ChannelOrder, Publication, Score

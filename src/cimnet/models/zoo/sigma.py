@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cimnet.errors import ConfigError
-from cimnet.models.base import Output
+from cimnet.models.output import Output
 from cimnet.models.registry import register_network
 from cimnet.models.zoo.network import IMAGENET, ZooNetwork
 from cimnet.models.zoo.official_names import to_ours
