@@ -20,7 +20,8 @@ from cimnet.data.io.bands import Bands
 from cimnet.data.io.facts import read_facts
 from cimnet.data.io.pixels import turned
 from cimnet.data.io.reading_table import replace_table
-from cimnet.data.io.rules import RULES, USES
+from cimnet.data.io.rule import USES
+from cimnet.data.io.rules import RULES
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.data.io.units import UNITS, name_unit
 from cimnet.errors import DataError, DataWarning

@@ -19,7 +19,8 @@ from cimnet.data.io.flir_visible import read_visible
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import opened, upright
 from cimnet.data.io.pixels import Pixels
-from cimnet.data.io.rules import UNREAD_MAKERS, apply_rules, refuse_by_rules
+from cimnet.data.io.refusals import UNREAD_MAKERS
+from cimnet.data.io.rules import apply_rules, refuse_by_rules
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cimnet.data.io.rules import RULES, USES
+from cimnet.data.io.rule import USES
+from cimnet.data.io.rules import RULES
 
 BEGIN, END = "<!-- reading table -->", "<!-- end of the reading table -->"
 

@@ -12,7 +12,8 @@ from rasterio.io import DatasetReader
 
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.facts import FileFacts, Georeference, Sign
-from cimnet.data.io.rules import Use, refuse_by_rules
+from cimnet.data.io.rule import Use
+from cimnet.data.io.rules import refuse_by_rules
 from cimnet.data.io.second_modality import SecondModality
 from cimnet.data.io.tiff_tags import ORIENTATION, PHOTOMETRIC, read_tiff
 from cimnet.data.io.units import convert_unit, name_unit
