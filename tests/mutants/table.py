@@ -197,7 +197,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "analysis/calibration/test_alarm.py", "analysis/calibration/test_roc.py"),
     _src("jobs: a pair with half an output counts as done", "inference/jobs/record.py",
          "return all(path.is_file()", "return any(path.is_file()", "inference/jobs/test_job.py"),
-    _src("jobs: a pair that lacks an image is judged", "inference/jobs/job.py",
+    _src("jobs: a pair that lacks an image is judged", "inference/jobs/predict_part.py",
          "predictor.has_alarm and pair.has_both for", "predictor.has_alarm for",
          "inference/jobs/test_job.py", "inference/jobs/test_counts.py", "inference/jobs/test_folder.py"),
     _src("jobs: outputs stay where nothing could be read", "inference/jobs/job.py",

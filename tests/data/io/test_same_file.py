@@ -21,7 +21,7 @@ from cimnet.data.pairs import Pair, size_problem
 from cimnet.deploy.geo import predict_geotiff
 from cimnet.inference import Predictor
 from cimnet.inference.jobs import Files, match_pairs
-from cimnet.inference.jobs.job import predict_part
+from cimnet.inference.jobs.predict_part import predict_part
 from tests.deploy.geo.conftest import PLACE, UTM, make_predictor
 
 VALUES = np.random.default_rng(0).integers(0, 250, (32, 40, 4), np.uint8)

@@ -19,7 +19,6 @@ from PIL import Image
 import cimnet
 from cimnet.errors import CimnetError, ConfigError
 from cimnet.inference.jobs import Files, Job, predict_job, read_list
-from cimnet.inference.jobs.job import predict_part
 from cimnet.inference.jobs.ray_worker import MOST_TRIES, Task, Worker
 from cimnet.utils.locks import is_locked
 from tests.conftest import Result, Trained
@@ -431,9 +430,7 @@ def test_a_worker_gives_up_a_part_that_kills_workers(trained: Trained, tmp_path:
 
     root = make_folder(tmp_path / "data", 2)
     (part,) = _job(trained.folder, root, tmp_path / "out").parts
-    task = Task(
-        str(trained.folder), identity_of(trained.folder), {}, "cpu", tmp_path / "out", tmp_path / "tries", predict_part
-    )
+    task = Task(str(trained.folder), identity_of(trained.folder), {}, "cpu", tmp_path / "out", tmp_path / "tries")
     task.tries.mkdir()
     worker = Worker(task)
     for before in (0, MOST_TRIES - 1):
@@ -449,7 +446,7 @@ def test_a_worker_gives_up_a_part_that_kills_workers(trained: Trained, tmp_path:
 
 
 def test_a_worker_that_finds_another_checkpoint_ends_the_job(trained: Trained, tmp_path: Path) -> None:
-    worker = Worker(Task(str(trained.folder), "0" * 64, {}, "cpu", tmp_path, tmp_path, predict_part))
+    worker = Worker(Task(str(trained.folder), "0" * 64, {}, "cpu", tmp_path, tmp_path))
     error = worker._predict("0", Files(()))
     assert isinstance(error, CimnetError)
     assert "another file on a worker than where the command runs" in str(error)

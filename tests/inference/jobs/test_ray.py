@@ -14,7 +14,6 @@ import pytest
 
 from cimnet.errors import CimnetError
 from cimnet.inference.jobs import Files, Job, match_pairs, predict_job, read_list
-from cimnet.inference.jobs.job import predict_part
 from tests.conftest import Trained
 from tests.fakes.layouts import make_folder
 from tests.inference.jobs.conftest import content, write_parquet
@@ -93,10 +92,10 @@ def test_what_ends_a_job_is_one_error(cluster: Any, trained: Trained, few: Path,
 
     parts = [Files(tuple(match_pairs(few / "rgb", few / "thermal").pairs[:2]))]
     pool = Pool(1, "cpu", {"num_cpus": 1})
-    task = Task(str(trained.folder), "0" * 64, {}, "cpu", tmp_path / "out", tmp_path / "tries", predict_part)
+    task = Task(str(trained.folder), "0" * 64, {}, "cpu", tmp_path / "out", tmp_path / "tries")
     with pytest.raises(CimnetError, match="another file on a worker"):
         list(predict_on_ray(parts, task, pool))
-    broken = Task(5, "0" * 64, {}, "cpu", tmp_path / "out", tmp_path / "tries", predict_part)  # type: ignore[arg-type]
+    broken = Task(5, "0" * 64, {}, "cpu", tmp_path / "out", tmp_path / "tries")  # type: ignore[arg-type]
     with pytest.raises(CimnetError, match=r"Ray: .*; what is done is kept: fix this and add --resume"):
         list(predict_on_ray(parts, broken, pool))
     assert not (tmp_path / "out").exists()

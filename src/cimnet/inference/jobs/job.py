@@ -1,7 +1,7 @@
 """One prediction of many pairs, from its files to its tables.
 
     match  ->  ledger  ->  read  ->  prepare  ->  predict  ->  write
-    Job.of     Record      _read     Predictor    Predictor    _write
+    Job.of     Record      '------------ predict_part ------------'
 
 `Job.of` pairs the files and `predict_job` asks the ledger what is done already; `predict_part` takes the rest through
 the other four steps, in this process or in the workers of a Ray cluster. Each pair is decoded once, and judged once.
@@ -10,34 +10,25 @@ the other four steps, in this process or in the workers of a Ray cluster. Each p
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-from torch import Tensor
-
 from cimnet.data.io.notices import notice
 from cimnet.data.io.second_modality import agree
-from cimnet.errors import ConfigError, DataError
+from cimnet.errors import ConfigError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.jobs.matching import FilePair, NameRules, border_kept, described_folder, match_pairs
+from cimnet.inference.jobs.matching import NameRules, border_kept, described_folder, match_pairs
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
+from cimnet.inference.jobs.predict_part import predict_part
 from cimnet.inference.jobs.record import KINDS, Record, files_of, fingerprint
-from cimnet.inference.jobs.shards import Files, Shard, relabel
+from cimnet.inference.jobs.shards import Files, Shard
 from cimnet.inference.open_model import load
-from cimnet.inference.overlay import overlay_mask, to_rgb, with_legend
 from cimnet.inference.predictor import Predictor
-from cimnet.inference.prepared import PreparedPair, of_one_size
 from cimnet.inference.settings import Settings
-from cimnet.utils.files import refuse_inputs_as_outputs, write_atomically
+from cimnet.utils.files import refuse_inputs_as_outputs
 from cimnet.weights.locate import identity_of
 
 _LEAST, _MOST = 16, 4096  # pairs in a part for a worker; parts
@@ -204,94 +195,6 @@ def _recorded(predictor: Predictor) -> Settings:
     return replace(settings, thermal_unit=None) if unit in (None, settings.thermal_unit) else settings
 
 
-def predict_part(predictor: Predictor, part: Shard, out: Path) -> Generator[Outcome, None, None]:
-    """Read, prepare, predict and write the pairs of a part; one outcome of each.
-
-    Raises:
-        CimnetError: a file cannot be written; what is complete stays.
-    """
-    left = dict.fromkeys(part.names)
-    reason = "not among the pairs that were read"
-    try:
-        for pairs, labels in part.batches():
-            for outcome in _predict_files(predictor, pairs, out):
-                del left[outcome.name]
-                yield outcome if outcome.error is None else replace(outcome, error=relabel(outcome.error, labels))
-    except DataError as error:
-        reason = str(error)
-    yield from (Outcome(name, reason) for name in left)
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A pair in memory: (3, H, W) and (1, H, W) in 0..1, and which files there were."""
-
-    name: str
-    rgb: Tensor
-    thermal: Tensor
-    has_rgb: bool
-    has_both: bool
-
-
-def _predict_files(predictor: Predictor, pairs: Sequence[FilePair], out: Path) -> Iterator[Outcome]:
-    """Predict the pairs of files; all outputs are there when the iteration ends."""
-    size = predictor.settings.batch_size
-    with ThreadPoolExecutor(2) as pool:
-        writing: list[Future[None]] = []
-        reading = _ahead(pool, partial(_read, predictor), pairs, size + 1)
-        while batch := list(islice(reading, size)):
-            loaded = [pair for pair in batch if isinstance(pair, _Loaded)]
-            prepared, masks = _predict(predictor, loaded)
-            for future in writing:  # of the batch before
-                future.result()
-            writing = [pool.submit(_write, predictor, out, *item) for item in zip(loaded, masks, strict=True)]
-            alarms = {pair.name: ready.alarm for pair, ready in zip(loaded, prepared, strict=True) if pair.has_both}
-            for item in batch:
-                yield Outcome(item.name, None, alarms.get(item.name)) if isinstance(item, _Loaded) else item
-        for future in writing:
-            future.result()
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, read: Callable[[FilePair], _Loaded | Outcome], pairs: Sequence[FilePair], count: int
-) -> Iterator[_Loaded | Outcome]:
-    """Read pairs in order, up to `count` of them ahead."""
-    rest = iter(pairs)
-    waiting = [pool.submit(read, pair) for pair in islice(rest, count)]
-    while waiting:
-        yield waiting.pop(0).result()
-        waiting += [pool.submit(read, pair) for pair in islice(rest, 1)]
-
-
-def _read(predictor: Predictor, pair: FilePair) -> _Loaded | Outcome:
-    """Decode a pair and check it: sizes, types, depth."""
-    name, rgb, thermal = pair
-    try:
-        tensors = predictor.tensors(rgb, thermal)
-    except DataError as error:
-        return Outcome(name, str(error))
-    return _Loaded(name, *tensors, rgb is not None, rgb is not None and thermal is not None)
-
-
-def _predict(predictor: Predictor, loaded: Sequence[_Loaded]) -> tuple[list[PreparedPair], list[npt.NDArray[np.uint8]]]:
-    """Prepare and predict neighbours of one size together; pairs of two files are judged if there are alarms."""
-    prepared: list[PreparedPair] = []
-    masks: list[npt.NDArray[np.uint8]] = []
-    for group in of_one_size([(pair.rgb, pair.thermal) for pair in loaded], predictor.settings.batch_size):
-        judge = [predictor.has_alarm and pair.has_both for pair in loaded[len(masks) : len(masks) + len(group)]]
-        ready = predictor.prepare(group, judge)
-        masks += predictor.predict_prepared(ready)
-        prepared += ready
-    return prepared, masks
-
-
-def _write(predictor: Predictor, out: Path, pair: _Loaded, mask: npt.NDArray[np.uint8]) -> None:
-    picture = to_rgb(pair.rgb if pair.has_rgb else pair.thermal)
-    overlay = with_legend(overlay_mask(picture, mask, predictor.colors), mask, predictor.classes, predictor.colors)
-    write_atomically(out / "masks" / f"{pair.name}.png", Image.fromarray(mask).save)
-    write_atomically(out / "overlays" / f"{pair.name}.png", overlay.save)
-
-
 def _nothing() -> None:
     """No progress is shown."""
 
@@ -317,7 +220,7 @@ def _ray(job: Job, digest: str, tries: Path) -> Iterator[_Run]:
     exported = path.suffix in EXPORTED
     with cluster(job.address) as nodes:
         pool = choose_pool(nodes, "cpu" if exported and job.device is None else job.device, job.workers)
-        task = Task(checkpoint, digest, job.settings, pool.device, job.out.absolute(), tries.absolute(), predict_part)
+        task = Task(checkpoint, digest, job.settings, pool.device, job.out.absolute(), tries.absolute())
         yield lambda parts: predict_on_ray(_cut(parts), task, pool)
 
 

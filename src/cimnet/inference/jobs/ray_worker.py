@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cimnet.errors import CheckpointError, CimnetError
 from cimnet.inference.jobs.outcomes import Outcome
+from cimnet.inference.jobs.predict_part import predict_part
 from cimnet.inference.jobs.shards import Shard
 from cimnet.inference.open_model import load
-from cimnet.inference.predictor import Predictor
 from cimnet.utils.extras import require
 from cimnet.weights.locate import identity_of
 
@@ -30,7 +30,6 @@ class Task:
         device: cpu or cuda.
         out: absolute.
         tries: folder where attempts are counted.
-        predict: :func:`cimnet.inference.jobs.job.predict_part`.
     """
 
     checkpoint: str
@@ -39,7 +38,6 @@ class Task:
     device: str
     out: Path
     tries: Path
-    predict: Callable[[Predictor, Shard, Path], Iterator[Outcome]]
 
 
 class Worker:
@@ -82,7 +80,7 @@ class Worker:
             )
             return [Outcome(name, reason) for name in part.names]
         try:
-            outcomes = list(self.task.predict(self.predictor, part, self.task.out))
+            outcomes = list(predict_part(self.predictor, part, self.task.out))
         except CimnetError as error:
             return error
         tries.unlink(missing_ok=True)
