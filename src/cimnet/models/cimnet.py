@@ -113,16 +113,16 @@ class CIMNet(TwoStream):
             projected = self.project(n, maps, images)  # from here on C = widths[n]
             rgb, thermal = projected
             if n == 0:
-                rgb, thermal, offset, shared = self.cipa(rgb, thermal, images.has_both)  # δ⁰: (B, 2·K², H/4, W/4)
+                rgb, thermal, offset, information = self.cipa(rgb, thermal, images.has_both)  # δ⁰: (B, 2·K², H/4, W/4)
             else:
                 offset = halve_offset(offset, (rgb.shape[-2], rgb.shape[-1]))
             rgb, thermal, offset = self.recomputed(self.scsfr[n])(rgb, thermal, offset)  # δ¹ … δ⁴
             offsets.append(offset)
-            fused.append(lone.append(self.recomputed(self.ffm[n])(rgb, thermal), projected))
+            fused.append(lone.maps_to_decode(self.recomputed(self.ffm[n])(rgb, thermal), projected))
             maps = lone.without_exchange(maps, self.write_back(n, maps, projected, Streams(rgb, thermal)))
         output = self.read_out(self.decoder(fused), lone, images)
         offsets = offsets if self.has_offsets else []
-        return output._replace(mutual_information=shared, offsets=tuple(offsets), flow=images.flow)
+        return output._replace(mutual_information=information, offsets=tuple(offsets), flow=images.flow)
 
     def choose_streams(self, images: EncoderInputs) -> LoneStreams:
         """Choose the streams of the batch that work without their partner."""

@@ -55,10 +55,21 @@ class CIMNetX(CIMNet):
         self.asks_for_lost = reliability
 
     def choose_streams(self, images: EncoderInputs) -> LoneStreams:
+        """Choose the streams of the batch that work without their partner. With the gate, in evaluation mode, every
+        stream is decoded by itself, too."""
         lone = super().choose_streams(images)
         return lone if self.reliability is None or self.training else EveryStream(*lone)
 
     def read_out(self, scores: Tensor, lone: LoneStreams, images: EncoderInputs) -> Output:
+        """Turn the decoder's output into an :class:`Output` at the images' size. With the gate, in evaluation mode, the
+        three predictions of each pair are mixed first.
+
+        Args:
+            scores: logits. With the gate, in evaluation mode: (3·B, K, h/4, w/4), those of the B pairs, of their RGB
+                streams and of their thermal streams. Otherwise as in :meth:`cimnet.models.CIMNet.read_out`.
+            lone: which streams these are.
+            images: as the encoders got them.
+        """
         if self.reliability is None or self.training:
             return super().read_out(scores, lone, images)
         opinions = scores.reshape(3, images.rgb.shape[0], *scores.shape[1:])  # of pairs, RGB alone, thermal alone

@@ -39,7 +39,7 @@ class LoneStreams(NamedTuple):
             torch.where(self.apart.thermal, own.thermal, written.thermal),
         )
 
-    def append(self, fused: Tensor, projected: Streams) -> Tensor:
+    def maps_to_decode(self, fused: Tensor, projected: Streams) -> Tensor:
         """The maps to decode. Of an ``incomplete`` pair, the stream that is there takes the place of the fused map
         (C, H, W). The streams that are ``chosen`` are appended to the batch."""
         fused = self.completed(fused, projected)
@@ -54,7 +54,8 @@ class LoneStreams(NamedTuple):
         return torch.where(self.incomplete, projected.rgb + projected.thermal, fused)  # one of the two is zero
 
     def split(self, logits: Tensor) -> tuple[Tensor, tuple[Alone, Alone] | None]:
-        """Separate the logits of what :meth:`append` added: those of the pairs (B, K, H, W), and those of streams."""
+        """Separate the logits of what :meth:`maps_to_decode` gave: those of the pairs (B, K, H, W), and those of the
+        streams that it appended."""
         if self.chosen is None:
             return logits, None
         counts = [len(pairs) for pairs in self.chosen]
@@ -65,7 +66,7 @@ class LoneStreams(NamedTuple):
 class EveryStream(LoneStreams):
     """Streams of a batch that are all decoded by themselves."""
 
-    def append(self, fused: Tensor, projected: Streams) -> Tensor:
+    def maps_to_decode(self, fused: Tensor, projected: Streams) -> Tensor:
         """The maps of all pairs, of all RGB streams and of all thermal streams: (3·B, C, H, W)."""
         return torch.cat((self.completed(fused, projected), *projected))
 
