@@ -79,7 +79,7 @@ def seams(checkpoint: Path, side: int, scale: float, off: bool) -> None:
                 started = time.perf_counter()
                 windows = Windows(side, side, size, 1 - step / size, moved)
                 mask = np.empty((side, side), dtype=np.uint8)
-                for top, left, block in predictor.blend(windows, cutter(*images)):
+                for top, left, block in predictor.stitch(windows, cutter(*images)):
                     mask[top : top + block.shape[1], left : left + block.shape[2]] = block.argmax(0).numpy()
                 first = mask if first is None else first
                 if moved:

@@ -139,7 +139,7 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def shrink(rgb: Tensor, thermal: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
-    """A pair (3, H, W) and (1, H, W) of at most so many pixels; as it is, if it has no more."""
+    """A pair (3, H, W) and (C, H, W) of at most so many pixels; as it is, if it has no more."""
     height, width = rgb.shape[-2:]
     scale = (pixels / (height * width)) ** 0.5
     if scale >= 1:

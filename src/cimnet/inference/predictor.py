@@ -170,7 +170,7 @@ class Predictor:
         """Ask the alarms about pairs, and put black for the sensors that are left out.
 
         Args:
-            pairs: (3, H, W) and (1, H, W) in 0..1, all of one size, up to ``batch_size`` of them.
+            pairs: (3, H, W) and (C, H, W) in 0..1, all of one size, up to ``batch_size`` of them.
             judge: for each pair, whether to ask the alarms. With ``leave_out_broken``, every pair with both images is
                 judged.
 
@@ -221,23 +221,24 @@ class Predictor:
         if windows is None:
             return self.probabilities(pair.rgb[None], pair.thermal[None])[0].numpy()
         found = np.empty((len(self.classes), windows.height, windows.width), dtype=np.float32)
-        for top, left, block in self.blend(windows, cutter(pair.rgb, pair.thermal)):
+        for top, left, block in self.stitch(windows, cutter(pair.rgb, pair.thermal)):
             found[:, top : top + block.shape[1], left : left + block.shape[2]] = block.numpy()
         return found
 
-    def blend(self, windows: Windows, read: Read, skip: int = 0) -> Iterator[Block]:
-        """Run over a large image that is read window by window, see :func:`cimnet.inference.windows.stitch_windows`."""
+    def stitch(self, windows: Windows, read: Read, skip: int = 0) -> Iterator[Block]:
+        """Run over a large image that is read window by window, and yield its finished blocks, see
+        :func:`cimnet.inference.windows.stitch_windows`."""
         return stitch_windows(windows, read, self.probabilities, len(self.classes), self.settings.batch_size, skip)
 
     @torch.inference_mode()
     def logits(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to logits (B, K, H, W), float32 on ``device``, in one pass."""
+        """Images (B, 3, H, W) and (B, C, H, W) in 0..1 to logits (B, K, H, W), float32 on ``device``, in one pass."""
         with self._autocast():
             return self._fastest(rgb.to(self.device), thermal.to(self.device)).logits.float()
 
     @torch.inference_mode()
     def probabilities(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to probabilities (B, K, H, W), float32 on the CPU: the mean over
+        """Images (B, 3, H, W) and (B, C, H, W) in 0..1 to probabilities (B, K, H, W), float32 on the CPU: the mean over
         the sizes and mirror images that the settings name.
         """
         total: Tensor | None = None
@@ -254,7 +255,7 @@ class Predictor:
         return (total / (len(self.settings.scales) * (1 + self.settings.flip))).cpu()
 
     def segment(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1 to class ids (B, H, W), int64: as the settings say, but in one
+        """Images (B, 3, H, W) and (B, C, H, W) in 0..1 to class ids (B, H, W), int64: as the settings say, but in one
         window.
         """
         if self.settings.averages:
@@ -279,7 +280,7 @@ class Predictor:
 
     def _mask(self, windows: Windows, read: Read) -> npt.NDArray[np.uint8]:
         mask = np.empty((windows.height, windows.width), dtype=np.uint8)
-        for top, left, block in self.blend(windows, read):
+        for top, left, block in self.stitch(windows, read):
             mask[top : top + block.shape[1], left : left + block.shape[2]] = class_ids(block, 0).numpy()
         return mask
 
@@ -352,7 +353,7 @@ class Predictor:
         return push(self.network, self.info, repository, private, token, small)
 
     def tensors(self, rgb: ImageLike | None, thermal: ImageLike | None) -> tuple[Tensor, Tensor]:
-        """Return the model's input for one pair: (3, H, W) and (1, H, W), float32 in 0..1. Arguments and errors as in
+        """Return the model's input for one pair: (3, H, W) and (C, H, W), float32 in 0..1. Arguments and errors as in
         :meth:`predict`.
         """
         asked = self.settings

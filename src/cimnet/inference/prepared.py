@@ -21,7 +21,7 @@ class PreparedPair:
     """A pair as the model is to see it, of `cimnet.inference.Predictor.prepare`.
 
     Attributes:
-        rgb, thermal: (3, H, W) and (1, H, W) in 0..1; black stands for a sensor that is missing or left out.
+        rgb, thermal: (3, H, W) and (C, H, W) in 0..1; black stands for a sensor that is missing or left out.
         alarm: of the pair as it came. None: not judged.
         mask: class ids (H, W), where one of the alarm's passes was the prediction itself.
     """
@@ -50,7 +50,7 @@ class PreparedPair:
 
 
 def is_whole(rgb: Tensor, thermal: Tensor) -> bool:
-    """Whether neither image, (3, H, W) and (1, H, W), is blank."""
+    """Whether neither image, (3, H, W) and (C, H, W), is blank."""
     return all(bool(present_mask(image[None]).item()) for image in (rgb, thermal))
 
 

@@ -124,13 +124,13 @@ def create_model(name: str, num_classes: int, **options: Any) -> RGBTModel:
         num_classes: K, the number of classes, at least 2. The ignored label 255 is not one of them.
         options: keyword arguments of the model's class. All models with two encoders take, among others, ``pretrained``
             (ImageNet weights for the encoders, downloaded on first use; default False), ``widths`` (channels of the
-            four stages), ``decoder_channels`` and ``thermal_channels`` (channels of the second image, default 1). What
-            is not given keeps the default of the name: narrow widths for ``mit_b0`` and ``efficientnet_lite0``, the
-            paper's for all other encoders.
+            four stages), ``decoder_channels`` and ``thermal_channels`` (C, channels of the second image, default 1).
+            What is not given keeps the default of the name: narrow widths for ``mit_b0`` and ``efficientnet_lite0``,
+            the paper's for all other encoders.
 
     Returns:
         A ``torch.nn.Module`` on the CPU, in float32 and training mode. ``model(rgb, thermal)`` takes images (B, 3, H,
-        W) and (B, 1, H, W) in 0..1 and returns :class:`cimnet.models.Output`; ``model.predict(rgb, thermal)`` returns
+        W) and (B, C, H, W) in 0..1 and returns :class:`cimnet.models.Output`; ``model.predict(rgb, thermal)`` returns
         class ids (B, H, W).
 
     Raises:

@@ -325,18 +325,18 @@ def test_strips_of_8_pixels(tmp_path: Path, shape: tuple[int, int]) -> None:
 
 
 def test_no_block_is_held_while_the_next_one_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blend = Predictor.blend
+    stitch = Predictor.stitch
     held: list[bool] = []
 
     def watched(*arguments: Any, **more: Any) -> Iterator[Block]:
-        for block in blend(*arguments, **more):
+        for block in stitch(*arguments, **more):
             seen = weakref.ref(block.probabilities)
             handed = [block]
             del block
             yield handed.pop()
             held.append(seen() is not None)
 
-    monkeypatch.setattr(Predictor, "blend", watched)
+    monkeypatch.setattr(Predictor, "stitch", watched)
     rgb, thermal = arrays()
     predict_geotiff(
         make_predictor(), write(tmp_path / "rgb.tif", rgb), write(tmp_path / "thermal.tif", thermal), tmp_path / "c.tif"

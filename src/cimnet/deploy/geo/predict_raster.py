@@ -186,7 +186,7 @@ def _run(
         return None if images is None else predictor.tensors(*images)
 
     progress(scratch.done, len(windows))
-    for top, left, found in predictor.blend(windows, read, skip=scratch.done):
+    for top, left, found in predictor.stitch(windows, read, skip=scratch.done):
         ids = class_ids(found, 0).byte().numpy()
         del found  # else it is held while the next row of windows is run: 50 MB of nine classes
         ids[~pair.known(top, left, *ids.shape)] = NODATA

@@ -47,7 +47,7 @@ def predict_part(predictor: Predictor, part: Shard, out: Path) -> Generator[Outc
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A pair in memory: (3, H, W) and (1, H, W) in 0..1, and which files there were."""
+    """A pair in memory: (3, H, W) and (C, H, W) in 0..1, and which files there were."""
 
     name: str
     rgb: Tensor

@@ -24,7 +24,7 @@ class Addition(TwoStream):
         self.add_decoder()
 
     def forward(self, rgb: Tensor | None, thermal: Tensor | None) -> Output:
-        """Images (B, 3, H, W) and (B, 1, H, W) in 0..1, one of them None if it is missing, to
+        """Images (B, 3, H, W) and (B, C, H, W) in 0..1, one of them None if it is missing, to
         :class:`cimnet.models.output.Output`."""
         images = self.begin(rgb, thermal)
         maps = Streams(images.rgb, images.thermal)
