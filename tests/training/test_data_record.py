@@ -238,6 +238,15 @@ def test_a_run_goes_on_with_changed_data_where_it_is_told_to(root: Path, tmp_pat
     train(longer, folder, resume=True)  # what it went on with is its data now
 
 
+def test_a_finished_run_keeps_the_record_of_what_it_was_trained_on(root: Path, tmp_path: Path, pixel: None) -> None:
+    recipe, folder = pixel_recipe(root, training={"epochs": 1}), tmp_path / "trained"
+    train(recipe, folder)
+    before = (folder / FILE).read_bytes()
+    lines(root, lambda names: names[1:])
+    train(recipe, folder, resume=True, changed_data=True)  # no step is left
+    assert (folder / FILE).read_bytes() == before
+
+
 def test_a_best_model_that_is_gone_is_chosen_again(root: Path, tmp_path: Path, pixel: None) -> None:
     recipe = pixel_recipe(root)
     folder = tmp_path / "trained"

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
+from PIL import Image
 
 from cimnet.errors import ConfigError, DataError
 from cimnet.evaluation.spread import spread
@@ -37,6 +38,43 @@ def test_seeds_are_trained_and_summed_up(root: Path, tmp_path: Path, pixel: None
     for seeds in ([], [1, 1]):
         with pytest.raises(ConfigError, match="different numbers"):
             train_seeds(recipe, tmp_path / "more", seeds)
+
+
+@pytest.fixture
+def half(root: Path, tmp_path: Path, pixel: None) -> Path:
+    """Seed 0 of two, finished; one pair of the data set has another label since then."""
+    recipe = pixel_recipe(root, training={"epochs": 1})
+    train_seeds(recipe, tmp_path / "runs", [0])
+    label = sorted((root / "labels").iterdir())[0]
+    with Image.open(label) as image:
+        turned = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    turned.save(label)
+    return tmp_path / "runs"
+
+
+def test_a_finished_seed_of_other_data_is_refused(root: Path, half: Path) -> None:
+    recipe = pixel_recipe(root, training={"epochs": 1})
+    before = {path: path.read_bytes() for path in half.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=r"the data of the run in .*seed0 have changed: split train: 1 .*--changed"):
+        train_seeds(recipe, half, [1, 0], resume=True)
+    assert before == {path: path.read_bytes() for path in half.rglob("*") if path.is_file()}
+
+
+def test_a_finished_seed_of_other_data_stays_where_the_user_says_so(root: Path, half: Path) -> None:
+    recipe = pixel_recipe(root, training={"epochs": 1})
+    said: list[str] = []
+    before = {path: path.read_bytes() for path in (half / "seed0").iterdir() if path.is_file()}
+    runs = train_seeds(recipe, half, [0, 1], resume=True, changed_data=True, note=said.append)
+    assert [run.status for run in runs] == ["finished"] * 2
+    assert before == {path: path.read_bytes() for path in (half / "seed0").iterdir() if path.is_file()}
+    assert any("seed0 stays as it is: it was trained on other data (split train: 1" in text for text in said)
+
+
+def test_a_finished_seed_of_the_same_data_elsewhere_stays(root: Path, tmp_path: Path, pixel: None) -> None:
+    train_seeds(pixel_recipe(root, training={"epochs": 1}), tmp_path / "runs", [0])
+    root.rename(tmp_path / "moved")
+    runs = train_seeds(pixel_recipe(tmp_path / "moved", training={"epochs": 1}), tmp_path / "runs", [0, 1], resume=True)
+    assert [run.starts for run in runs] == [1, 1]
 
 
 def test_runs_are_listed_with_state_and_differences(root: Path, tmp_path: Path, pixel: None) -> None:

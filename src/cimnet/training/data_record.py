@@ -17,6 +17,7 @@ from typing import Any
 
 from cimnet.data import RGBTDataset
 from cimnet.data.io.split_lists import name_some
+from cimnet.data.io.thermal_files import depth
 from cimnet.data.pairs import Pair
 from cimnet.errors import ConfigError, DataError
 from cimnet.utils.ledger import Ledger
@@ -66,7 +67,7 @@ def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
     """
     return {
         **how_read(train_set),
-        "thermal_dtype": train_set.thermal_dtype,
+        "thermal_dtype": train_set.thermal_dtype or depth(train_set.arrays(0).thermal),
         "train": checksums(train_set.pairs),
         "val": checksums(val_set.pairs),
     }

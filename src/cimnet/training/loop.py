@@ -105,7 +105,8 @@ def train(
                 run.describe(recipe, state.step, accelerator.num_processes, changes)
                 if fit is not None:
                     run.describe_weights(fit)
-                write_record(run.path, data, run.mark)
+                if state.epoch < recipe.training.epochs:
+                    write_record(run.path, data, run.mark)
             start_trackers(accelerator, recipe, out, state.step)
             loop = TrainingLoop(recipe, run, trainer, state, stop, report)
             while state.epoch < recipe.training.epochs:

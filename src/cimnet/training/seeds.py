@@ -9,9 +9,11 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from cimnet.errors import ConfigError
+from cimnet.training.data_record import check_record, record_of
 from cimnet.training.loop import Note, Report, train
 from cimnet.training.recipe import Recipe
 from cimnet.training.runs_table import Run, is_finished, read_run
+from cimnet.training.setup import open_splits
 from cimnet.utils.files import write_text
 
 
@@ -28,26 +30,26 @@ def train_seeds(
     """Train by a recipe once with each seed, in ``out/seed0`` …, and write ``out/seeds.json``.
 
     Args:
-        resume: resume interrupted runs; finished ones are left as they are.
+        resume: resume interrupted runs; finished ones on the same data are left as they are.
         changed_data, note: see :func:`cimnet.training.train`.
 
     Returns:
         The runs, by seed as given.
 
     Raises:
-        ConfigError: no seed, or one twice.
+        ConfigError: no seed, or one twice; or a finished run on other data, without ``changed_data``.
         CimnetError: as :func:`cimnet.training.train`.
     """
     require_seeds(seeds)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--seeds trains in one process; start each seed with --set training.seed=N instead")
-    runs = []
-    for seed in seeds:
-        seeded = recipe.with_fields("training", seed=seed)
-        folder = out / f"seed{seed}"
-        if not (resume and is_finished(folder, seeded)):
-            train(seeded, folder, resume=resume, changed_data=changed_data, report=report, note=note)
-        runs.append(read_run(folder))
+    seeded = {out / f"seed{seed}": recipe.with_fields("training", seed=seed) for seed in seeds}
+    finished = [folder for folder, its_own in seeded.items() if resume and is_finished(folder, its_own)]
+    _check_data(recipe, finished, changed_data, note)
+    for folder, its_own in seeded.items():
+        if folder not in finished:
+            train(its_own, folder, resume=resume, changed_data=changed_data, report=report, note=note)
+    runs = [read_run(folder) for folder in seeded]
     scores = [run.miou or 0.0 for run in runs]
     summary = {
         "miou": {str(seed): score for seed, score in zip(seeds, scores, strict=True)},
@@ -56,6 +58,17 @@ def train_seeds(
     }
     write_text(out / "seeds.json", json.dumps(summary, indent=2) + "\n")
     return runs
+
+
+def _check_data(recipe: Recipe, finished: Sequence[Path], changed_data: bool, note: Note | None) -> None:
+    """Refuse finished runs on other data than those of the recipe; with ``changed_data``, report them."""
+    if not finished:
+        return
+    now = record_of(*open_splits(recipe))
+    for folder in finished:
+        changes = check_record(folder, now, changed_data)
+        if changes and note is not None:
+            note(f"{folder} stays as it is: it was trained on other data ({changes})")
 
 
 def require_seeds(seeds: Sequence[int]) -> None:
