@@ -13,11 +13,13 @@ from PIL import Image
 from cimnet.errors import ConfigError, DataError
 from cimnet.evaluation.spread import spread
 from cimnet.training import train
+from cimnet.training.data_record import FILE
 from cimnet.training.run_folder import RunFolder
 from cimnet.training.runs_table import by_seed, differences, find_runs, read_run, table
 from cimnet.training.seeds import train_seeds
 from cimnet.utils.files import write_text
 from tests.conftest import Result, pixel_recipe, write_recipe
+from tests.fakes.layouts import make_folder
 
 
 def test_seeds_are_trained_and_summed_up(root: Path, tmp_path: Path, pixel: None) -> None:
@@ -99,6 +101,43 @@ def test_runs_are_listed_with_state_and_differences(root: Path, tmp_path: Path, 
     assert [row[header.index("seeds")] for row in cells] == ["0, 1", "0"]
     assert cells[0][header.index("mIoU on val")] == spread([found[0].miou, found[1].miou])
     assert "±" in cells[0][header.index("mIoU on val")]
+
+
+def grouped(*folders: Path) -> list[dict[str, str]]:
+    """The rows of the table, grouped, by heading."""
+    header, rows = table(find_runs(folders), group=True)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_runs_on_other_data_are_no_seeds(root: Path, tmp_path: Path, pixel: None) -> None:
+    out, other = tmp_path / "runs", make_folder(tmp_path / "other", 12, seed=3)
+    for seed, where in enumerate((root, other, root)):
+        train(pixel_recipe(where, training={"epochs": 1, "seed": seed}), out / str(seed))
+    rows = grouped(out)
+    assert [row["seeds"] for row in rows] == ["0, 2", "1"]
+    assert [row["data.root"] for row in rows] == [str(root), str(other)]
+    assert differences(find_runs([out])) == ["data.root"]
+    for seed in range(3):  # as an early version left them
+        (out / str(seed) / FILE).unlink()
+    assert grouped(out) == rows
+
+
+def test_the_same_data_at_another_place_are_one_group(root: Path, tmp_path: Path, pixel: None) -> None:
+    train(pixel_recipe(root, training={"epochs": 1}), tmp_path / "runs" / "a")
+    root.rename(tmp_path / "moved")
+    train(pixel_recipe(tmp_path / "moved", training={"epochs": 1, "seed": 1}), tmp_path / "runs" / "b")
+    (row,) = grouped(tmp_path / "runs")
+    assert row["seeds"] == "0, 1"
+    assert "data.root" not in row
+
+
+def test_other_data_at_one_place_are_told_apart(root: Path, half: Path) -> None:
+    train_seeds(pixel_recipe(root, training={"epochs": 1}), half, [0, 1], resume=True, changed_data=True)
+    rows = grouped(half)
+    assert [row["seeds"] for row in rows] == ["0", "1"]
+    digests = [run.data for run in find_runs([half])]
+    assert [row["data.root"] for row in rows] == [f"{root} ({digest})" for digest in digests]
+    assert len(set(digests)) == 2
 
 
 def test_states_of_a_run(root: Path, tmp_path: Path, pixel: None) -> None:

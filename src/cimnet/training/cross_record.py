@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import CimnetError, one_line
+from cimnet.training.data_record import digest_of
 from cimnet.training.recipe import Recipe, parse_recipe
 
 FILE = "cross_validation.json"
@@ -45,6 +46,12 @@ class CrossRecord:
             "test_over_seeds": self.content.get("miou"),
             "test_over_folds": self.content.get("miou_over_folds"),
         }
+
+    @property
+    def data(self) -> str | None:
+        """A digest of what the record says of the data and folds; None: an older version wrote it."""
+        recorded = {name: value for name, value in self.content[SECTION].items() if "." not in name and name != WEIGHTS}
+        return digest_of(recorded)
 
     @property
     def over_folds(self) -> str:

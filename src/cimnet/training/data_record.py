@@ -118,11 +118,28 @@ def mark_run(recipe: Mapping[str, object], now: Record) -> str:
 
 def read_mark(folder: Path) -> str | None:
     """The mark of the run in a folder; None: an older version started it, or its record cannot be read."""
-    try:
-        mark = json.loads((folder / FILE).read_text(encoding="utf-8")).get(_RUN)
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return None
+    mark = _content(folder).get(_RUN)
     return mark if isinstance(mark, str) else None
+
+
+def read_data(folder: Path) -> str | None:
+    """A digest of the recorded data of the run in a folder, equal for equal data wherever they lie; None: an older
+    version started it, or its record cannot be read."""
+    return digest_of({name: value for name, value in _content(folder).items() if name != _RUN})
+
+
+def digest_of(record: Mapping[str, object]) -> str | None:
+    """A digest of recorded data; None: nothing is recorded."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:_DIGITS] if record else None
+
+
+def _content(folder: Path) -> Record:
+    """The record in a run folder; empty where there is none, or it cannot be read."""
+    try:
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def trained_on(folder: Path, pairs: Sequence[Pair]) -> list[str]:

@@ -1,4 +1,5 @@
-"""Runs in a table: what each was, how far it came, what it scored; those that differ in the seed alone together."""
+"""Runs in a table: what each was, how far it came, what it scored; those that differ in the seed alone together. Runs
+on other data are another experiment; the same data at another place are not."""
 
 from __future__ import annotations
 
@@ -13,13 +14,15 @@ from cimnet.errors import CimnetError, DataError
 from cimnet.evaluation.spread import spread
 from cimnet.training.cross_record import FILE as CROSS
 from cimnet.training.cross_record import CrossRecord, read_record
+from cimnet.training.data_record import read_data
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.run_folder import MAY_CHANGE, READING, flat, read_starts, recipe_ledger
 from cimnet.utils.locks import is_locked
 
 SEED = "training.seed"
 NO_SETTING = READING | {"training.trackers", SEED}
-"""Fields that make no other experiment."""
+"""Fields that make no other experiment; of the data, `Run.data` tells."""
+_ROOT = "data.root"
 TESTED, OF_FOLDS = "mIoU on test", "mean of folds"
 
 
@@ -36,6 +39,7 @@ class Run:
         starts: how often it was started.
         test: mIoU in ``test.json`` of the folder, None without one; of a cross-validation, the mean over its seeds of
             the mIoU over all images.
+        data: digest of the recorded data, None where an older version recorded none.
         cross: record of the cross-validation; None: this is one run.
     """
 
@@ -49,12 +53,24 @@ class Run:
     started: str | None
     starts: int
     test: float | None
+    data: str | None
     cross: CrossRecord | None = None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The recipe's fields, ``section.field`` to value."""
         return flat(self.recipe)
+
+    @cached_property
+    def experiment(self) -> str:
+        """The same for runs whose recipes differ in the seed and the place of the data alone."""
+        settings = {field: value for field, value in self.settings.items() if field not in NO_SETTING}
+        return json.dumps(settings) + ("" if self.cross is None else " cross-validated")
+
+    @property
+    def root(self) -> str:
+        """Folder of the data set."""
+        return str(self.settings[_ROOT])
 
     @property
     def epochs_planned(self) -> int:
@@ -73,6 +89,7 @@ class Run:
             "miou": self.miou,
             "best_epoch": self.best_epoch,
             "test": self.test,
+            "data": self.data,
             "seconds": round(self.seconds, 1),
             "started": self.started,
             "starts": self.starts,
@@ -128,6 +145,7 @@ def read_run(folder: Path) -> Run:
         starts[0].get("clock") if starts else None,
         len(starts),
         test,
+        read_data(folder),
     )
 
 
@@ -151,6 +169,7 @@ def read_crossed(folder: Path) -> Run:
         min((run.started for run in runs if run.started), default=None),
         sum(run.starts for run in runs),
         sum(known) / len(known) if known else None,
+        record.data,
         record,
     )
 
@@ -174,50 +193,64 @@ def _status(folder: Path, done: int, planned: int) -> str:
 
 
 def differences(runs: Sequence[Run]) -> list[str]:
-    """Fields of the recipes in which the runs differ, apart from :data:`NO_SETTING` and the model's name."""
+    """Fields of the recipes in which the runs differ, apart from :data:`NO_SETTING` and the model's name; ``data.root``
+    among them where the data differ."""
     fields = [field for field in runs[0].settings if field not in NO_SETTING and field != "model.name"]
-    return [field for field in fields if len({json.dumps(run.settings[field]) for run in runs}) > 1]
+    places = {run.data or run.root: run.root for run in runs}  # the same data may lie at several
+    moved = len(set(places.values())) > 1 or _changed_in_place(runs)
+    fields = [field for field in fields if len({json.dumps(run.settings[field]) for run in runs}) > 1]
+    return [_ROOT] * moved + fields
+
+
+def _changed_in_place(runs: Sequence[Run]) -> bool:
+    """Whether runs differ in their data, though neither in their settings nor in the folder of the data."""
+    known = {(run.experiment, run.root, run.data) for run in runs}
+    return len({(experiment, root) for experiment, root, _ in known}) < len(known)
 
 
 def by_seed(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs whose recipes differ in the seed alone, together; in the order of the first of each."""
-    groups: dict[str, list[Run]] = {}
+    """Runs on the same data whose recipes differ in the seed alone, together; in the order of the first of each."""
+    groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        key = json.dumps({field: value for field, value in run.settings.items() if field not in NO_SETTING})
-        key += "" if run.cross is None else " cross-validated"
-        groups.setdefault(key, []).append(run)
+        groups.setdefault((run.experiment, run.data or run.root), []).append(run)
     return list(groups.values())
 
 
 def table(runs: Sequence[Run], group: bool = False) -> tuple[list[str], list[list[str]]]:
     """Header and rows as text; ``group``: one row for the runs that differ in the seed alone, mean ± deviation."""
-    fields = differences(runs)
+    fields, in_place = differences(runs), _changed_in_place(runs)
     tested = [TESTED] if any(run.test is not None for run in runs) else []
     tested += [OF_FOLDS] if any(run.cross is not None and run.cross.over_folds for run in runs) else []
     if group:
         header = ["runs", "model", "seeds", "mIoU on val", *tested, *fields]
-        return header, [_group_row(members, fields, tested) for members in by_seed(runs)]
+        groups = by_seed(runs)
+        return header, [[*_group_row(own, tested), *_settings(own[0], fields, in_place)] for own in groups]
     header = ["run", "model", "seed", "status", "epochs", "mIoU on val", *tested, "minutes", "started (UTC)", *fields]
-    return header, [_row(run, fields, tested) for run in runs]
+    return header, [[*_row(run, tested), *_settings(run, fields, in_place)] for run in runs]
 
 
-def _row(run: Run, fields: Sequence[str], tested: Sequence[str]) -> list[str]:
+def _row(run: Run, tested: Sequence[str]) -> list[str]:
     best = "" if run.miou is None else f"{100 * run.miou:.1f} (epoch {run.best_epoch})"
     cells = [str(run.folder), run.recipe.model.name, _seeds(run), run.status]
     cross = run.cross
     cells += [f"{run.epochs}/{run.epochs_planned}" if cross is None else f"{cross.done}/{cross.planned} folds", best]
     cells += _test_cells([run], tested)
-    cells += [f"{run.seconds / 60:.1f}", (run.started or "")[:16].replace("T", " ")]
-    return [*cells, *(str(run.settings[field]) for field in fields)]
+    return [*cells, f"{run.seconds / 60:.1f}", (run.started or "")[:16].replace("T", " ")]
 
 
-def _group_row(runs: Sequence[Run], fields: Sequence[str], tested: Sequence[str]) -> list[str]:
+def _group_row(runs: Sequence[Run], tested: Sequence[str]) -> list[str]:
     first = runs[0]
     seeds = ", ".join(map(_seeds, runs))
     cells = [str(first.folder if len(runs) == 1 else first.folder.parent), first.recipe.model.name, seeds]
-    cells += [_scores([run.miou for run in runs])]
-    cells += _test_cells(runs, tested)
-    return [*cells, *(str(first.settings[field]) for field in fields)]
+    return [*cells, _scores([run.miou for run in runs]), *_test_cells(runs, tested)]
+
+
+def _settings(run: Run, fields: Sequence[str], in_place: bool) -> list[str]:
+    """Values of fields; ``in_place``: the folder of the data does not tell them, so their digest is there, too."""
+    cells = {field: str(run.settings[field]) for field in fields}
+    if in_place:
+        cells[_ROOT] += f" ({run.data or 'not recorded'})"
+    return list(cells.values())
 
 
 def _seeds(run: Run) -> str:

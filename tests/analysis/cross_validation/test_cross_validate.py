@@ -395,3 +395,19 @@ def test_the_command(root: Path, tmp_path: Path, pixel: None, cli: Callable[...,
     content = json.loads((tmp_path / "c.json").read_text())
     assert content[0]["low"] <= content[0]["difference"] <= content[0]["high"]
     assert cli("cross-validate", recipe, "--data", root, "--seeds", "x").code == 2
+
+
+def test_cross_validations_on_other_data_are_no_seeds(recipe: Recipe, root: Path, tmp_path: Path) -> None:
+    cross_validate(recipe, tmp_path / "runs" / "0", seeds=[0])
+    cross_validation.train(recipe, tmp_path / "runs" / "single")
+    found = find_runs([tmp_path / "runs"])
+    assert "data.root" not in table(found)[0]  # one is recorded otherwise than the other
+    overwritten = next((root / "labels").iterdir())
+    with Image.open(overwritten) as image:
+        turned = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    for seed in (1, 2):
+        turned.save(overwritten)
+        cross_validate(recipe, tmp_path / "runs" / str(seed), seeds=[seed])
+    header, rows = table(find_runs([tmp_path / "runs"]), group=True)
+    assert [row[header.index("seeds")] for row in rows] == ["0", "1, 2", "0"]
+    assert len({row[header.index("data.root")] for row in rows}) == 3
