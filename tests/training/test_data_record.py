@@ -15,6 +15,7 @@ from PIL import Image
 
 from cimnet.curation.convert import convert
 from cimnet.data import open_dataset
+from cimnet.data.pairs import Pair
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.training import train
 from cimnet.training.data_record import (
@@ -22,6 +23,7 @@ from cimnet.training.data_record import (
     Record,
     check_record,
     checksum_of_all,
+    checksums,
     how_read,
     record_of,
     trained_on,
@@ -103,6 +105,61 @@ def test_other_pairs_need_a_word(root: Path, run: Path, change: Callable[[Path],
     with pytest.raises(ConfigError, match=rf"have changed: {words}.*--changed-data"):
         check_record(run, record(root), False)
     assert "split" in (check_record(run, record(root), True) or "")
+
+
+STATISTICS = '<Metadata><MDI key="STATISTICS_MAXIMUM">9</MDI></Metadata>'
+
+
+def beside(path: Path, content: str) -> Path:
+    """FILE.aux.xml with the content of band 1."""
+    side = path.with_name(f"{path.name}.aux.xml")
+    side.write_text(f'<PAMDataset><PAMRasterBand band="1">{content}</PAMRasterBand></PAMDataset>')
+    return side
+
+
+def mask(path: Path) -> None:
+    with Image.open(path) as image:
+        Image.new("L", image.size).save(path.with_name(f"{path.name}.msk"), "TIFF")
+
+
+@pytest.mark.parametrize("folder", ["rgb", "thermal"])
+@pytest.mark.parametrize("put", [mask, lambda path: beside(path, "<NoDataValue>7</NoDataValue>")], ids=["mask", "xml"])
+def test_a_file_beside_an_image_makes_another_pair(
+    root: Path, run: Path, folder: str, put: Callable[[Path], object]
+) -> None:
+    put(next((root / folder).glob("000.*")))
+    with pytest.raises(ConfigError, match=r"have changed: split train: 1 with other files \(000\).*--changed-data"):
+        check_record(run, record(root), False)
+
+
+def test_the_same_mask_beside_the_other_image_is_another_pair(root: Path) -> None:
+    images = [next((root / folder).glob("000.*")) for folder in ("rgb", "thermal")]
+    found = []
+    for path in images:
+        mask(path)
+        found.append(record(root)["train"]["000"])
+        path.with_name(f"{path.name}.msk").unlink()
+    assert len(set(found)) == 2
+
+
+def test_statistics_beside_an_image_change_nothing(root: Path, run: Path) -> None:
+    """QGIS writes them when it shows an image."""
+    thermal = next((root / "thermal").glob("000.*"))
+    beside(thermal, STATISTICS)
+    assert check_record(run, record(root), False) is None
+    beside(thermal, "<NoDataValue>7</NoDataValue>")
+    with_nodata = record(root)
+    beside(thermal, f"<NoDataValue>7</NoDataValue>{STATISTICS}")
+    assert record(root) == with_nodata
+
+
+def test_checksums_of_earlier_versions_hold(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("rgb", "thermal", "label")]
+    for number, path in enumerate(files):
+        path.write_bytes(bytes(range(100 + number)) * 100)
+    rgb, thermal, label = files
+    pairs = [Pair("a", rgb, thermal, label), Pair("b", rgb, None, None, mirrored=True, meaning="0123456789abcdef")]
+    assert checksums(pairs) == {"a": "ee3f441e3930ec73", "b": "d197fbbd491004030123456789abcdef"}
 
 
 def test_an_added_pair(root: Path, run: Path) -> None:

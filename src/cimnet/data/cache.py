@@ -21,8 +21,8 @@ _FORMAT = 2  # raised when the same files are decoded otherwise
 class DiskCache:
     """The decoded arrays of a list of pairs, by position.
 
-    The file is named by a hash of the pairs' paths, sizes and times of change and of `settings`, so that a changed
-    image or setting makes a new one. It is written whole or not at all.
+    The file is named by a hash of the paths, sizes and times of change of the pairs' files and of `settings`, so that a
+    changed image, mask beside it or setting makes a new one. It is written whole or not at all.
 
     Args:
         folder: where the file lies; created if necessary. It takes (3 + bytes of a thermal value + 1) bytes a pixel.
@@ -77,7 +77,7 @@ def _fingerprint(pairs: Sequence[Pair], settings: Sequence[Any]) -> str:
     digest = hashlib.sha256(
         repr([_FORMAT, settings, [(pair.id, pair.mirrored, pair.meaning) for pair in pairs]]).encode()
     )
-    for path in dict.fromkeys(path for pair in pairs for path in (pair.rgb, pair.thermal, pair.label) if path):
+    for path in dict.fromkeys(path for pair in pairs for path in pair.files):
         about = path.stat()
         digest.update(repr((str(path.absolute()), about.st_size, about.st_mtime_ns)).encode())
     return digest.hexdigest()[:24]

@@ -212,9 +212,8 @@ class RGBTDataset(Dataset[RGBTSample]):
 
     @property
     def files(self) -> list[Path]:
-        """The files of all images and labels of the split, and the data set's own description."""
-        images = [path for pair in self.pairs for path in (pair.rgb, pair.thermal, pair.label) if path is not None]
-        return [*(self.root / name for name in YAML_NAMES), *images]
+        """The files of all pairs of the split, and the data set's own description."""
+        return [*(self.root / name for name in YAML_NAMES), *(path for pair in self.pairs for path in pair.files)]
 
     @property
     def label_values(self) -> tuple[Any, ...]:

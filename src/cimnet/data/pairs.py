@@ -16,6 +16,7 @@ from cimnet.data.io.bands import Bands, band_size
 from cimnet.data.io.facts import read_facts
 from cimnet.data.io.open_image import image_size
 from cimnet.data.io.readers import same_file
+from cimnet.data.io.side_files import side_files
 from cimnet.data.io.thermal_files import Wanted, thermal_size
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
@@ -59,6 +60,12 @@ class Pair:
     flags: frozenset[str] = frozenset()
     mirrored: bool = False
     meaning: str = ""
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that its arrays depend on: images and label, then what lies beside them (`side_files`)."""
+        named = [path for path in (self.rgb, self.thermal, self.label) if path is not None]
+        return [*named, *(side for path in named for side in side_files(path))]
 
 
 class Arrays(NamedTuple):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.data import RGBTDataset
+from cimnet.data.io.side_files import side_content, side_files
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.io.thermal_files import depth
 from cimnet.data.pairs import Pair
@@ -63,7 +64,7 @@ def record_of(train_set: RGBTDataset, val_set: RGBTDataset) -> Record:
     """Return the content of both splits, for JSON.
 
     A pair's checksum covers its label file as a whole, and of its images the size and both ends: reading all of a large
-    data set would delay every start.
+    data set would delay every start. Of files beside them it covers what `side_content` gives.
     """
     return {
         **how_read(train_set),
@@ -191,6 +192,10 @@ def _checksum(pair: Pair) -> str:
             total.update(b"none" if path is None else _ends(path))
         if pair.label is not None:
             total.update(pair.label.read_bytes())
+        for number, path in enumerate((pair.rgb, pair.thermal, pair.label)):
+            for side in [] if path is None else side_files(path):
+                if content := side_content(side):
+                    total.update(f"{number}{side.suffix}".encode() + hashlib.sha256(content).digest())
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); restore it or allow it") from error
     return total.hexdigest()[:_DIGITS] + pair.meaning

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -302,6 +303,21 @@ def test_an_mfnet_flip_whose_label_is_missing_is_the_mirrored_original(tmp_path:
         assert left is not None
         assert right is not None
         assert torch.equal(left.flip(-1), right)
+
+
+@pytest.mark.parametrize("part", ["rgb", "thermal"])
+def test_a_mask_beside_an_image_makes_another_disk_cache(tmp_path: Path, part: str) -> None:
+    root = make_folder(tmp_path / "a")
+    options: dict[str, Any] = {"cache": "disk", "cache_folder": tmp_path / "cache"}
+    before = open_dataset(root, "train", **options)
+    image = next((root / part).glob(f"{before[0].id}.*"))
+    with Image.open(image) as opened:
+        mask = Image.new("L", opened.size)
+    mask.save(image.with_name(f"{image.name}.msk"), "TIFF")
+    after = open_dataset(root, "train", **options)
+    assert getattr(before[0], part).any()
+    assert not getattr(after[0], part).any()
+    assert image.with_name(f"{image.name}.msk") in after.files
 
 
 @pytest.mark.parametrize("end", [".bin", ".json"])

@@ -16,6 +16,7 @@ from PIL import Image
 from cimnet.data.io import radiometric
 from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.open_image import LOSSY, channel_bits, opened, orientation
+from cimnet.data.io.side_files import SIDE_FILES
 from cimnet.data.io.tiff_tags import TiffFile, read_tiff
 from cimnet.data.io.units import name_unit, tlinear_unit
 from cimnet.utils.files import is_there
@@ -26,8 +27,6 @@ Georeference = Literal["", "affine", "gcps", "rpc"]
 _SIGNS: dict[int, Sign] = {1: "unsigned", 2: "signed", 3: "float"}
 _ALPHAS: dict[int, Alpha] = {0: "unspecified", 1: "associated", 2: "unassociated"}
 _COLOUR_BANDS = {2: 3, 5: 4, 6: 3, 8: 3}  # by photometric interpretation; others have one
-SIDE_FILES = (".msk", ".aux.xml")
-"""Endings of the files that GDAL writes beside an image and that `read_facts` reads."""
 _START = 1 << 16  # bytes in which a JPEG 2000 codestream tells its depth, and a WebP its kind
 
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cimnet.data.io.facts import SIDE_FILES
+from cimnet.data.io.side_files import side_files
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.data.io.tiff_tags import GDAL_METADATA, GDAL_NODATA
-from cimnet.utils.files import is_there
 
 COMPRESSION = 4
 """Of PNG: half the time of the usual 6, and 2% larger."""
@@ -22,9 +21,8 @@ _NODATA = -32769  # below all counts of 16 bits, with and without a sign
 def copy_image(source: Path, target: Path) -> None:
     """Copy an image with the files beside it that say something of its values."""
     shutil.copyfile(source, target)
-    for ending in SIDE_FILES:
-        if is_there(beside := source.with_name(source.name + ending)):
-            shutil.copyfile(beside, target.with_name(target.name + ending))
+    for side in side_files(source):
+        shutil.copyfile(side, target.with_name(target.name + side.name.removeprefix(source.name)))
 
 
 def write_thermal(path: Path, counts: Counts, unit: str | None = None) -> Path:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import nn
 
 from cimnet.checkpoint import identity, identity_in_memory
 from cimnet.data.io.local_rasters import raster_files
+from cimnet.data.io.side_files import side_content
 from cimnet.deploy.geo.outputs import Outputs, writing
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
@@ -28,7 +28,6 @@ from cimnet.utils.files import drop_link, resolved
 from cimnet.utils.ledger import Ledger
 
 Ids = npt.NDArray[np.uint8]
-_LONGEST_XML = 16_000_000
 
 
 class Scratch:
@@ -215,28 +214,8 @@ def _files_behind(key: str, raster: Path) -> dict[str, str]:
 
 
 def _beside(path: Path) -> list[Any]:
-    """Name, size and time of a file; of GDAL's .aux.xml its content. Statistics are left out, because QGIS puts them
-    in when it shows the raster, even while a run goes on. Empty: there is nothing else in it."""
-    if not path.name.endswith(".aux.xml") or path.stat().st_size > _LONGEST_XML:
+    """Name, size and time of a file; of GDAL's .aux.xml its `side_content`. Empty: there is nothing in it."""
+    if not path.name.endswith(".aux.xml"):
         return _file(path)
-    text = path.read_bytes()
-    try:
-        if b"<!" in text:  # entities; GDAL may make more of them
-            return _file(path)
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
-        return _file(path)
-    _drop_statistics(root)
-    if not len(root):
-        return []
-    content = ElementTree.canonicalize(ElementTree.tostring(root, "unicode"), strip_text=True)
-    return [str(resolved(path)), hashlib.sha256(content.encode()).hexdigest()]
-
-
-def _drop_statistics(element: ElementTree.Element) -> None:
-    """Take statistics and histograms out of the tree, and what is empty then."""
-    for child in list(element):
-        _drop_statistics(child)
-        counts = child.tag == "Histograms" or child.get("key", "").startswith("STATISTICS_")
-        if counts or (child.tag in ("Metadata", "PAMRasterBand") and not len(child)):
-            element.remove(child)
+    content = side_content(path)
+    return [str(resolved(path)), hashlib.sha256(content).hexdigest()] if content else []
