@@ -17,8 +17,10 @@ from cimnet.checkpoint import load_checkpoint, save_checkpoint
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.training import train
 from cimnet.training.data_record import FILE
+from cimnet.training.optim import learning_rate_factor
 from cimnet.training.recipe import Recipe
 from cimnet.training.states import read_state
+from cimnet.training.trainer import Trainer
 from tests.conftest import pixel_recipe, write_recipe
 from tests.fakes.layouts import make_folder
 from tests.training.same import same
@@ -94,6 +96,28 @@ def test_a_clock_that_was_set_changes_nothing(
         train(recipe(root, 3), run, resume=True)
     left, right = (read_state(folder / "last.pt") for folder in (run, tmp_path / "whole"))
     assert all(same(left[part], right[part]) for part in ("module", "optimizer", "schedule"))
+
+
+@pytest.mark.parametrize("offsets", [1.0, 0.25])
+def test_a_longer_run_has_the_rates_of_its_schedule(
+    root: Path, tmp_path: Path, pixel: None, monkeypatch: pytest.MonkeyPatch, offsets: float
+) -> None:
+    """From the first step on: the state holds the rate at the end of the shorter schedule, 0."""
+    poly = {"schedule": "poly", "learning_rate": 0.01, "offset_rate": offsets}
+    monkeypatch.setattr("cimnet.training.optim.gives_offsets", lambda name: name.endswith("bias"))
+    train(recipe(root, 2, **poly), tmp_path / "run")
+    longer, update = recipe(root, 4, **poly), Trainer.update
+    rates: list[set[float]] = []
+
+    def noted(trainer: Trainer, step: int) -> None:
+        factor = learning_rate_factor(step - 1, trainer.steps // 4, longer.training)
+        rates.append({round(group["lr"] / factor, 9) for group in trainer.optimizer.param_groups})
+        update(trainer, step)
+
+    monkeypatch.setattr(Trainer, "update", noted)
+    train(longer, tmp_path / "run", resume=True)
+    assert rates == [{0.01 * offsets, 0.01}] * len(rates)
+    assert rates
 
 
 @pytest.fixture

@@ -51,3 +51,14 @@ def learning_rate_factor(step: int, steps_per_epoch: int, config: TrainingConfig
 def create_schedule(optimizer: torch.optim.Optimizer, steps_per_epoch: int, config: TrainingConfig) -> LambdaLR:
     """:func:`learning_rate_factor` as a torch scheduler, to be stepped once per optimiser step."""
     return LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps_per_epoch, config))
+
+
+def set_rates(schedule: LambdaLR) -> None:
+    """Set the rates of the schedule's present step: a state that was loaded holds those of the schedule that it was
+    saved with, which differ if that was for fewer epochs."""
+    rates = [
+        base * factor(schedule.last_epoch) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    schedule._last_lr = rates

@@ -19,7 +19,7 @@ from cimnet.data.degrade import with_missing
 from cimnet.errors import ConfigError, one_line
 from cimnet.models import RGBTModel
 from cimnet.training.loss import Loss, SegmentationLoss
-from cimnet.training.optim import create_optimizer, create_schedule
+from cimnet.training.optim import create_optimizer, create_schedule, set_rates
 from cimnet.training.order import SeededDataset, Shuffle
 from cimnet.training.recipe import Recipe
 from cimnet.training.sharding import gather_state, gather_weights, load_gathered_state, shard
@@ -206,6 +206,7 @@ class Trainer:
                 part.load_state_dict(state[name])
             if self.sharded:
                 load_gathered_state(self.module, self.optimizer.optimizer, state, self.model.former_names)
+            set_rates(self.schedule)
             return TrainerState(**state["progress"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = one_line(error)
