@@ -1,7 +1,7 @@
 """A record of the data of a run, so that ``--resume`` continues with the same data or names what has changed.
 
 ``data.json`` in the run folder holds how the files are read (`how_read`), the thermal type, a checksum of every pair of
-each split, and the mark of the run. Its training states hold the mark, too, so a state of another run is not mistaken
+each split, and the run's id. Its training states hold the id, too, so a state of another run is not mistaken
 for one.
 """
 
@@ -35,9 +35,9 @@ _RUN = "run"
 Record = dict[str, Any]
 
 
-READING = ("classes", "scaling", "border", "bands", "second", "unit", "labels")
+READ_FIELDS = ("classes", "scaling", "border", "bands", "second", "unit", "labels")
 """The fields of `how_read`."""
-_LATER = frozenset(READING) - {"classes", "scaling"}  # what runs of earlier versions did not record
+_LATER = frozenset(READ_FIELDS) - {"classes", "scaling"}  # what runs of earlier versions did not record
 
 
 def how_read(dataset: RGBTDataset) -> Record:
@@ -106,21 +106,21 @@ def check_record(folder: Path, now: Record, changed_data: bool) -> str | None:
     return text
 
 
-def write_record(folder: Path, now: Record, mark: str) -> None:
-    """Record what the run is trained on from here on, and the mark of the run."""
-    Ledger(folder / FILE, {**now, _RUN: mark}, "").write()
+def write_record(folder: Path, now: Record, run_id: str) -> None:
+    """Record what the run is trained on from here on, and its id."""
+    Ledger(folder / FILE, {**now, _RUN: run_id}, "").write()
 
 
-def mark_run(recipe: Mapping[str, object], now: Record) -> str:
-    """The mark of a new run: a digest of the recipe and the data at its start. It stays the same if these change
+def make_run_id(recipe: Mapping[str, object], now: Record) -> str:
+    """Return the id of a new run: a digest of the recipe and the data at its start. It stays the same if these change
     later. Runs that start alike are equal to the last bit."""
     return hashlib.sha256(json.dumps([recipe, now], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def read_mark(folder: Path) -> str | None:
-    """The mark of the run in a folder; None: an older version started it, or its record cannot be read."""
-    mark = _content(folder).get(_RUN)
-    return mark if isinstance(mark, str) else None
+def read_run_id(folder: Path) -> str | None:
+    """Return the id of the run in a folder; None: an older version started it, or its record cannot be read."""
+    run_id = _content(folder).get(_RUN)
+    return run_id if isinstance(run_id, str) else None
 
 
 def read_data(folder: Path) -> str | None:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, skip_first_batches
-from accelerate.utils import broadcast, set_seed
+from accelerate import skip_first_batches
+from accelerate.utils import set_seed
 
-from cimnet.checkpoint import ModelInfo, read_description, save_checkpoint
+from cimnet.checkpoint import ModelInfo, save_checkpoint
 from cimnet.data import Batch, RGBTDataset
 from cimnet.data.class_pixels import check_splits
-from cimnet.errors import CheckpointError, ConfigError, Stopped
-from cimnet.evaluation.evaluate import Evaluation, evaluate
-from cimnet.models import RGBTModel
+from cimnet.errors import ConfigError, Stopped
 from cimnet.models.complexity import describe_trained
-from cimnet.training.data_record import check_record, mark_run, record_of, write_record
+from cimnet.training.data_record import check_record, make_run_id, record_of, write_record
+from cimnet.training.evaluate_distributed import evaluate_distributed
 from cimnet.training.guards import LossGuard, explain_failures
 from cimnet.training.loss import Loss
 from cimnet.training.order import seed_step
 from cimnet.training.recipe import Recipe
+from cimnet.training.resume import check_resumed
 from cimnet.training.run_folder import RunFolder, lasting
-from cimnet.training.setup import build_loss, build_model, open_splits
+from cimnet.training.setup import build_loss, build_model, create_accelerator, deterministic, open_splits
 from cimnet.training.trackers import require_trackers, start_trackers
 from cimnet.training.trainer import Trainer, TrainerState
 from cimnet.utils.signals import StopRequest
@@ -73,10 +70,11 @@ def train(
         raise ConfigError("--changed-data: is for a run that is resumed; add --resume, or leave it out")
     require_trackers(recipe.training.trackers)
     accelerator = create_accelerator(recipe)
+    tell: Note = note if note is not None and accelerator.is_main_process else lambda sentence: None
     train_set, val_set = open_splits(recipe, accelerator.num_processes)
     pixel_counts, sentence = check_splits(train_set, val_set, recipe.data.allow_absent)
-    if note is not None and sentence and accelerator.is_main_process:
-        note(sentence)
+    if sentence:
+        tell(sentence)
     run = RunFolder(out)
     if accelerator.is_main_process:
         run.check(resume)
@@ -90,23 +88,21 @@ def train(
             accelerator.wait_for_everyone()  # every process has read what the first one may now change
             set_seed(recipe.training.seed)
             model, info, fit = build_model(recipe, train_set, resumed=saved is not None)
-            if note is not None and fit is not None and accelerator.is_main_process:
-                note(fit.sentence())
-            if note is not None and accelerator.is_main_process:
-                note(describe_trained(model))
+            if fit is not None:
+                tell(fit.sentence())
+            tell(describe_trained(model))
             trainer = Trainer(accelerator, recipe, model, build_loss(recipe, pixel_counts), train_set)
             state = TrainerState() if saved is None else trainer.load_state_dict(saved)
             if changes:
                 state.restart_epoch()  # other data make other batches
-            _check_length(state, recipe, run)
-            _check_best(state, recipe, run)
-            run.mark = run.mark or mark_run(lasting(recipe) | ({} if fit is None else {"weights": fit.sha256}), data)
+            check_resumed(state, recipe, run)
+            run.id = run.id or make_run_id(lasting(recipe) | ({} if fit is None else {"weights": fit.sha256}), data)
             if accelerator.is_main_process:
                 run.describe(recipe, state.step, accelerator.num_processes, changes)
                 if fit is not None:
                     run.describe_weights(fit)
                 if state.epoch < recipe.training.epochs:
-                    write_record(run.path, data, run.mark)
+                    write_record(run.path, data, run.id)
             start_trackers(accelerator, recipe, out, state.step)
             loop = TrainingLoop(recipe, run, trainer, state, stop, report)
             while state.epoch < recipe.training.epochs:
@@ -119,7 +115,7 @@ def train(
 
 
 class TrainingLoop:
-    """A run in one process, from its start or resumption to its end."""
+    """The part of a run that one process does, from its start or resumption to its end."""
 
     def __init__(
         self,
@@ -240,85 +236,3 @@ class TrainingLoop:
         """Stop after an image of an evaluation if asked to, in a run of one process; the epoch's steps are done."""
         if self.stop.signal is not None and self.accelerator.num_processes == 1:
             self.save_and_stop()
-
-
-def create_accelerator(recipe: Recipe) -> Accelerator:
-    """Choose the devices and the precision of a run; without CUDA, it runs on the CPU.
-
-    Raises:
-        ConfigError: if this machine cannot compute in the requested precision, or this process already uses another.
-    """
-    try:
-        return Accelerator(
-            cpu=not torch.cuda.is_available(),
-            mixed_precision=recipe.training.mixed_precision,
-            gradient_accumulation_steps=recipe.training.accumulate,
-        )
-    except ValueError as error:
-        raise ConfigError(f"training.mixed_precision '{recipe.training.mixed_precision}': {error}") from error
-
-
-@contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Make torch use deterministic kernels where it has them, and warn where it has none."""
-    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)
-
-
-def evaluate_distributed(
-    accelerator: Accelerator,
-    model: RGBTModel,
-    dataset: RGBTDataset,
-    workers: int = 0,
-    progress: Callable[[int], None] | None = None,
-) -> Evaluation:
-    """Evaluate with the images distributed over all processes, each image exactly once.
-
-    Batch statistics differ between processes; all use those of the first one, which are the ones that are saved.
-    """
-    if accelerator.num_processes > 1:
-        for buffer in model.buffers():
-            broadcast(buffer)
-    mine = list(range(accelerator.process_index, len(dataset), accelerator.num_processes))
-    evaluation = evaluate(
-        model.predict, dataset, device=accelerator.device, workers=workers, indices=mine, progress=progress
-    )
-    if accelerator.num_processes > 1:
-        matrix = torch.from_numpy(evaluation.matrix).to(accelerator.device)
-        evaluation.matrix = accelerator.reduce(matrix).cpu().numpy()
-        evaluation.images = len(dataset)
-    return evaluation
-
-
-def _check_best(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
-    """If a resumed run has lost its best model, start choosing the best one again; leave one of another run alone."""
-    if run.best.is_file():
-        scores = read_description(run.best).metrics
-        score, epoch = scores.get("miou"), scores.get("epoch", 0)
-        # what was written after the last whole state, or the one before it, will be written again
-        if score != state.best and not state.epoch < epoch <= state.epoch + 2:
-            raise ConfigError(
-                f"--resume: {run.best} (epoch {epoch:.0f}) is not the best model that the run in {run.path} chose; put "
-                "that back, or move this one away to choose the best one again"
-            )
-        return
-    if state.best < 0:
-        return
-    if state.epoch >= recipe.training.epochs:
-        raise CheckpointError(f"--resume: {run.best} is missing and the run is complete; restore it, or train again")
-    warnings.warn(f"{run.best} is missing: the best model is chosen among the epochs from here on", stacklevel=2)
-    state.best = -1.0
-
-
-def _check_length(state: TrainerState, recipe: Recipe, run: RunFolder) -> None:
-    epochs, done = recipe.training.epochs, state.epoch
-    if done > epochs:
-        raise ConfigError(
-            f"--resume: training.epochs is {epochs}, but the run in {run.path} has {done} already; raise it"
-        )

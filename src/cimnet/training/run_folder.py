@@ -24,7 +24,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from cimnet.errors import CimnetError, ConfigError
-from cimnet.training.data_record import read_mark
+from cimnet.training.data_record import read_run_id
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.states import State, load_state, save_state, state_files
 from cimnet.utils.figures import save_figure
@@ -33,9 +33,9 @@ from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import LOCK, OutputLock
 from cimnet.weights.fit import Fit
 
-READING = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
-"""Fields that say where the data lie and how they are read: with others, a run is the same."""
-MAY_CHANGE = READING | {
+DATA_ACCESS = frozenset({"data.root", "data.workers", "data.cache", "data.cache_folder"})
+"""Fields of the recipe that say where the data lie and how they are loaded. With other values, a run is the same."""
+MAY_CHANGE = DATA_ACCESS | {
     "data.allow_absent",
     "training.epochs",
     "training.evaluate_every",
@@ -58,8 +58,8 @@ class RunFolder:
         self.environment = path / "environment.json"
         self.weights = path / "weights.json"
         self.damaged: list[Path] = []
-        self.mark: str | None = None
-        """Of the run, see :mod:`cimnet.training.data_record`."""
+        self.id: str | None = None
+        """Identity of the run: a digest of recipe and data at its start, see :mod:`cimnet.training.data_record`."""
         self._lock = OutputLock(path, doing="trains in it")
 
     def check(self, resume: bool) -> None:
@@ -131,7 +131,7 @@ class RunFolder:
 
     def save_state(self, state: State) -> None:
         """Write the training state; the one before is kept."""
-        save_state(self.path, {**state, "run": self.mark})
+        save_state(self.path, {**state, "run": self.id})
 
     def load_state(self, recipe: Recipe) -> State | None:
         """Read the newest whole training state; None if the run was ended before its first.
@@ -148,13 +148,13 @@ class RunFolder:
         state, self.damaged = load_state(self.path)
         if state is None:
             return None
-        self.mark, its_own = read_mark(self.path), state.get("run")
-        if self.mark is not None and its_own not in (None, self.mark):
+        self.id, its_own = read_run_id(self.path), state.get("run")
+        if self.id is not None and its_own not in (None, self.id):
             raise ConfigError(
                 f"--resume: the training state in {self.path} is one of another run; restore the run's own, or begin "
                 "in another --out"
             )
-        self.mark = self.mark or its_own
+        self.id = self.id or its_own
         return state
 
 

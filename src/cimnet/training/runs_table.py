@@ -16,11 +16,11 @@ from cimnet.training.cross_record import FILE as CROSS
 from cimnet.training.cross_record import CrossRecord, read_record
 from cimnet.training.data_record import read_data
 from cimnet.training.recipe import Recipe, load_recipe
-from cimnet.training.run_folder import MAY_CHANGE, READING, flat, read_starts, recipe_ledger
+from cimnet.training.run_folder import DATA_ACCESS, MAY_CHANGE, flat, read_starts, recipe_ledger
 from cimnet.utils.locks import is_locked
 
 SEED = "training.seed"
-NO_SETTING = READING | {"training.trackers", SEED}
+NO_SETTING = DATA_ACCESS | {"training.trackers", SEED}
 """Fields that make no other experiment; of the data, `Run.data` tells."""
 _ROOT = "data.root"
 TESTED, OF_FOLDS = "mIoU on test", "mean of folds"

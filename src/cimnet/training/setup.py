@@ -1,13 +1,17 @@
-"""Build the parts that a run needs from a recipe: data, model, loss."""
+"""Build the parts that a run needs from a recipe: devices, data, model, loss."""
 
 from __future__ import annotations
 
 import math
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torchvision.transforms import v2
 
 from cimnet.checkpoint import ModelInfo
@@ -54,7 +58,8 @@ def open_split(recipe: Recipe, split: str, **others: Any) -> RGBTDataset:
 
 
 def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDataset]:
-    """Open the training and validation splits of a recipe.
+    """Open the training and validation splits of a recipe. The training split has the recipe's augmentation; with
+    ``thermal_percentiles``, both have the range that was found in it.
 
     Raises:
         DataError, ConfigError: if a split can't be used or is smaller than the batches of all ``processes``.
@@ -202,3 +207,32 @@ def build_loss(recipe: Recipe, pixel_counts: np.ndarray) -> SegmentationLoss:
         recipe.loss.alone,
         recipe.loss.auxiliary,
     )
+
+
+def create_accelerator(recipe: Recipe) -> Accelerator:
+    """Choose the devices and the precision of a run; without CUDA, it runs on the CPU.
+
+    Raises:
+        ConfigError: if this machine cannot compute in the requested precision, or this process already uses another.
+    """
+    try:
+        return Accelerator(
+            cpu=not torch.cuda.is_available(),
+            mixed_precision=recipe.training.mixed_precision,
+            gradient_accumulation_steps=recipe.training.accumulate,
+        )
+    except ValueError as error:
+        raise ConfigError(f"training.mixed_precision '{recipe.training.mixed_precision}': {error}") from error
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Make torch use deterministic kernels where it has them, and warn where it has none."""
+    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)

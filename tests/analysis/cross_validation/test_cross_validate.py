@@ -23,7 +23,7 @@ from cimnet.errors import CimnetError, ConfigError, DataError, Stopped
 from cimnet.evaluation import confusion_matrix, scores
 from cimnet.inference import load
 from cimnet.models import create_model
-from cimnet.training.data_record import READING
+from cimnet.training.data_record import READ_FIELDS
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.recipe_sections import SecondConfig
 from cimnet.training.runs_table import find_runs, table
@@ -223,7 +223,7 @@ def test_a_cross_validation_of_an_earlier_version_goes_on(recipe: Recipe, tmp_pa
     first = cross_validate(recipe, out).to_dict()
     path = out / "cross_validation.json"
     content = json.loads(path.read_text())
-    for name in READING:
+    for name in READ_FIELDS:
         del content["made_with"][name]
     path.write_text(json.dumps(content))
     assert cross_validate(recipe, out).to_dict() == first

@@ -19,7 +19,7 @@ from cimnet.training import train
 from cimnet.training.data_record import checksum_of_all, how_read
 from cimnet.training.loop import Report
 from cimnet.training.recipe import Recipe, load_recipe
-from cimnet.training.run_folder import READING, recipe_ledger
+from cimnet.training.run_folder import DATA_ACCESS, recipe_ledger
 from cimnet.training.setup import open_split
 from cimnet.training.states import state_files
 from cimnet.utils.files import write_text
@@ -133,7 +133,7 @@ def score(predictor: Predictor, data: Path, split: str, layout: str = "auto") ->
 
 def _require_same(recipe: Recipe, folder: Path) -> None:
     """Refuse a run folder whose recipe is another."""
-    recipe_ledger(folder, recipe, READING, "choose another --out, or the settings of that run").require_same()
+    recipe_ledger(folder, recipe, DATA_ACCESS, "choose another --out, or the settings of that run").require_same()
 
 
 def _read(path: Path) -> Scores:

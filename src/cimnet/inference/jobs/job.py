@@ -168,8 +168,8 @@ def predict_job(
             [job.out / kind / f"{name}.png" for name in names for kind in KINDS],
             [path for part in job.parts if isinstance(part, Files) for pair in part.pairs for path in pair[1:] if path],
         )
-    mark, files = fingerprint(digest, _recorded(predictor), job.origin), files_of(job.parts)
-    record = Record(job.out, mark, names, predictor.has_alarm, job.resume, job.overwrite, files)
+    made_with, files = fingerprint(digest, _recorded(predictor), job.origin), files_of(job.parts)
+    record = Record(job.out, made_with, names, predictor.has_alarm, job.resume, job.overwrite, files)
     result = Predicted()
     with _local(job, predictor) if job.engine == "local" else _ray(job, digest, record.tries) as run, record:
         record.begin()

@@ -60,7 +60,7 @@ class Record:
     """The outputs of one prediction in ``out``; as a context, it keeps other predictions out of the folder.
 
     Args:
-        mark: how the outputs are made, see `fingerprint`.
+        made_with: how the outputs are made, see `fingerprint`.
         names: of all pairs.
         resume: find what is done.
         overwrite: remove outputs of these pairs first. With neither, outputs that are there are refused.
@@ -73,7 +73,7 @@ class Record:
     def __init__(
         self,
         out: Path,
-        mark: Fingerprint,
+        made_with: Fingerprint,
         names: Sequence[str],
         has_alarm: bool,
         resume: bool = False,
@@ -85,7 +85,7 @@ class Record:
         self.done: set[str] = set()
         self._rows: dict[str, AlarmRow] = {}
         self._new = False
-        self._mark = mark
+        self._made_with = made_with
         self._ledger = self._with_files({})
         self._journal = out / ".alarms.part"
         self._lock = OutputLock(out, doing="predicts into it")
@@ -206,7 +206,7 @@ class Record:
     def _with_files(self, files: Mapping[str, str]) -> Ledger:
         """The record with the files of pairs beside the fingerprint: they are compared pair by pair, since a folder may
         grow."""
-        made_with = {**self._mark, **({_FILES: files} if files else {})}
+        made_with = {**self._made_with, **({_FILES: files} if files else {})}
         return Ledger(self.out / "prediction.json", made_with, _REMEDY, ignore={_FILES})
 
     def _known_files(self) -> dict[str, str]:
