@@ -16,6 +16,7 @@ from cimnet.data.io.split_lists import THERMAL_EXTENSIONS
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.data.io.tiff_tags import read_tiff
 from cimnet.deploy.video.crop import Crop
+from cimnet.deploy.video.file_clock import FileClock
 from cimnet.deploy.video.frames import Frame, Image, Kind, Source
 from cimnet.deploy.video.image_source import ImageSource
 from cimnet.errors import ConfigError, DataError
@@ -144,27 +145,25 @@ class VideoSource:
             raise DataError(f"{path}: no frame can be decoded{_because(self.problems)}; record or convert it again")
 
     def frames(self) -> Iterator[Frame]:
-        """Yield all frames that can be decoded; damaged ones are left out and counted in `problems`."""
-        self.problems = []
-        first: float | None = None
-        last, index, damaged = -1.0, -1, 0
+        """Yield all frames that can be decoded. Damaged ones, and time stamps in disorder (see `FileClock`), are counted
+        in `problems`."""
+        problems = self.problems = []
+        clock = FileClock[tuple[int, Any]](self.interval)
+        last = -1.0
         with self._open() as container:
-            for frame in _decode(container, self.number, self.problems):
-                if frame is None:
-                    damaged += 1
-                    continue
-                index += 1
-                time = index * self.interval if frame.time is None else float(frame.time)
-                if first is None:
-                    first, self.first = time, None if frame.time is None else time
-                if time - first > last:  # a damaged file may jump back
-                    last = time - first
+            packets = _Packets(container, self.number, problems)
+            stamped = ((frame.time, (index, frame)) for index, frame in enumerate(packets))
+            try:
+                for last, (index, frame) in clock(stamped):
+                    self.first = clock.first
                     yield Frame(index, f"{index:06d}", last + self._shift, partial(self._image, frame))
-        if damaged:
-            self.problems.append(f"{self.path}: {pluralize(damaged, 'damaged packet')} left out")
+            finally:
+                if packets.damaged:
+                    problems.append(f"{self.path}: {pluralize(packets.damaged, 'damaged packet')} left out")
+                problems += clock.problems(self.path)
         if self.duration and last >= 0 and self.duration - last > 2.5 * self.interval + 0.01:
             announced = f", announced are {self.duration:.2f} s"
-            self.problems.append(f"{self.path}: ends early, after {last + self.interval:.2f} s{announced}")
+            problems.append(f"{self.path}: ends early, after {last + self.interval:.2f} s{announced}")
 
     def count_from(self, moment: float | None) -> None:
         """Count the times from this moment on the file's clock, seconds, if its frames have times."""
@@ -230,24 +229,34 @@ def _part(image: Image, frame: av.VideoFrame, path: Path | str, crop: Crop | Non
     return upright if crop is None else crop.cut(upright, path)
 
 
-def _decode(container: av.container.InputContainer, number: int, problems: list[str]) -> Iterator[av.VideoFrame | None]:
-    """Frames of a video stream, None for each packet that cannot be decoded; ends where the file does."""
-    error = pyav().error
-    packets = container.demux(container.streams.video[number])
-    while True:
-        try:
-            packet = next(packets, None)
-        except (error.FFmpegError, OSError) as failure:
-            problems.append(f"{container.name.removeprefix('file:')}: cannot be read further ({failure.strerror})")
-            return
-        if packet is None:
-            return
-        try:
-            yield from packet.decode()
-        except error.EOFError:
-            return
-        except error.FFmpegError:
-            yield None
+class _Packets:
+    """Frames of a video stream; ends where the file does.
+
+    Attributes:
+        damaged: number of packets left out because they cannot be decoded.
+    """
+
+    def __init__(self, container: av.container.InputContainer, number: int, problems: list[str]) -> None:
+        self.container, self.number, self.problems, self.damaged = container, number, problems, 0
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        error = pyav().error
+        packets = self.container.demux(self.container.streams.video[self.number])
+        while True:
+            try:
+                packet = next(packets, None)
+            except (error.FFmpegError, OSError) as failure:
+                name = self.container.name.removeprefix("file:")
+                self.problems.append(f"{name}: cannot be read further ({failure.strerror})")
+                return
+            if packet is None:
+                return
+            try:
+                yield from packet.decode()
+            except error.EOFError:
+                return
+            except error.FFmpegError:
+                self.damaged += 1
 
 
 def _duration(stream: av.VideoStream, container: av.container.InputContainer) -> float | None:

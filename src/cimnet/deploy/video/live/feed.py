@@ -16,6 +16,7 @@ from cimnet.data.io.name_times import times_of
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.crop import Crop
+from cimnet.deploy.video.file_clock import FileClock
 from cimnet.deploy.video.frames import Frame, Image, Kind
 from cimnet.deploy.video.image_source import read_frame
 from cimnet.deploy.video.live.address import READ_SECONDS, Address
@@ -153,24 +154,36 @@ class Feed:
                 raise DataError(f"{self.address.text}: holds no video stream; give one that does")
             stream = container.streams.video[0]
             stream.thread_type = "SLICE"  # several frames at once would come later
-            first: float | None = None
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except pyav().error.InvalidDataError:  # damaged, as at the beginning of a stream that one joins
-                    continue
-                for frame in frames:
-                    stamp = None if frame.time is None else float(frame.time)
-                    if self.address.medium != "file":
-                        yield self._frame(frame, self.clock(stamp, time.monotonic()))
-                        continue
-                    first = stamp if first is None else first
-                    taken = self.epoch + (stamp or 0.0) - (first or 0.0)  # one beginning for the files of both sensors
-                    if self._stop.wait(max(0.0, taken - time.monotonic())):
-                        return
-                    yield self._frame(frame, taken)
+            frames = self._decoded(container, stream)
+            if self.address.medium == "file":
+                yield from self._played(frames, stream)
+            else:
+                for stamp, frame in frames:
+                    yield self._frame(frame, self.clock(stamp, time.monotonic()))
         finally:
             container.close()
+
+    @staticmethod
+    def _decoded(container: Any, stream: Any) -> Iterator[tuple[float | None, Any]]:
+        """Time stamps and frames."""
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except pyav().error.InvalidDataError:  # damaged, as at the beginning of a stream that one joins
+                continue
+            for frame in frames:
+                yield None if frame.time is None else float(frame.time), frame
+
+    def _played(self, frames: Iterator[tuple[float | None, Any]], stream: Any) -> Iterator[Frame]:
+        """Frames of a file, at the pace of its times."""
+        rate = stream.average_rate or stream.guessed_rate
+        clock = FileClock[Any](float(1 / rate) if rate else 0.04)
+        for seconds, frame in clock(frames):
+            self.clock.jumps = clock.jumps
+            taken = self.epoch + seconds  # one beginning for the files of both sensors
+            if self._stop.wait(max(0.0, taken - time.monotonic())):
+                return
+            yield self._frame(frame, taken)
 
     def _frame(self, frame: Any, taken: float) -> Frame:
         def read() -> Image:
