@@ -21,8 +21,8 @@ class Frame:
     Attributes:
         index: number in the source, from 0.
         name: of the frame's mask: six digits, or the image's own name.
-        time: seconds since the source's first frame; if the names of both sensors' images hold times, or both are
-            streams of one file, since the first RGB frame.
+        time: seconds since the source's first frame; if the names of both sensors' images hold times or count together,
+            or both are streams of one file, since the first RGB frame.
         size: bytes of memory that it takes before its picture is converted; 0: not known.
         image: RGB (H, W, 3) uint8, or raw thermal values (H, W).
     """

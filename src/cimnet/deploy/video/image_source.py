@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from cimnet.data.io.name_times import times_of
 from cimnet.data.io.readers import read_rgb
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.io.thermal_files import Wanted, read_thermal_counts
+from cimnet.deploy.video.counters import Counter, counter_of
 from cimnet.deploy.video.crop import Crop
 from cimnet.deploy.video.frames import Frame, Image, Kind
 from cimnet.errors import ConfigError, DataError
@@ -22,8 +22,12 @@ from cimnet.utils.numbers import pluralize
 
 
 class ImageSource:
-    """The images of a folder: at the times that their names hold (see `times_of`), else in the order of the numbers in
-    their names, `fps` a second."""
+    """The images of a folder: at the times that their names hold (see `times_of`), else `fps` a second, by the numbers
+    in their names (see `Counter`).
+
+    Attributes:
+        counter: the numbers in the names; None: the names hold times, or differ in more than a number.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class ImageSource:
         self.problems: list[str] = []
         clock = times_of(names)
         self.start: float | None = None
+        self.counter: Counter | None = None
         if clock is None:
             self._count(names, fps)
         else:
@@ -73,10 +78,11 @@ class ImageSource:
                 f"{self.path}: the names of these images hold no times; give {option}, images a second (now {fps})"
             )
         self.interval = 1 / fps
-        self.times = [index / fps for index in range(len(names))]
-        gaps = _gaps(names)
-        if gaps:
-            self.problems.append(f"{self.path}: {pluralize(gaps, 'number')} left out; times count the files")
+        self.counter = counter_of(names, self.kind, fps)
+        self.times = [n / fps for n in range(len(names))] if self.counter is None else self.counter.times()
+        if self.counter is not None and self.counter.missing:
+            left_out = pluralize(self.counter.missing, "number")
+            self.problems.append(f"{self.path}: {left_out} left out; times follow the numbers")
 
     def _by_clock(self, names: list[str], clock: list[float]) -> tuple[list[str], list[float]]:
         """Names and times in the order of time; of images of the same moment the first is kept."""
@@ -108,15 +114,3 @@ def read_frame(file: Path, kind: Kind, crop: Crop | None, wanted: Wanted | None,
     """
     image: Image = read_rgb(file, bands, of_pair=True) if kind == "rgb" else read_thermal_counts(file, wanted)
     return image if crop is None else crop.cut(image, file)
-
-
-def _gaps(names: list[str]) -> int:
-    """Count the missing numbers if names differ only in their last number; otherwise 0."""
-    parts = [re.fullmatch("(.*?)([0-9]+)([^0-9]*)", name) for name in names]
-    if any(part is None for part in parts) or len({(part[1], part[3]) for part in parts if part}) != 1:
-        return 0
-    numbers = [int(part[2]) for part in parts if part]
-    steps = np.diff(numbers)
-    step = int(steps.min(initial=1)) or 1
-    missing = int(((steps // step) - 1).sum())
-    return missing if (steps % step == 0).all() and missing < len(names) else 0

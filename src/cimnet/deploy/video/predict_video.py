@@ -11,6 +11,7 @@ from cimnet.data.io.bands import Bands
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.second_modality import agree
 from cimnet.data.io.thermal_files import Wanted
+from cimnet.deploy.video.counters import shared_times
 from cimnet.deploy.video.crop import parse_crop
 from cimnet.deploy.video.frames import Source
 from cimnet.deploy.video.image_source import ImageSource
@@ -143,18 +144,25 @@ def open_sources(
         open_source(rgb, "rgb", asked.fps, asked.rgb_stream, crops[0], files=files[0], bands=bands),
         open_source(thermal, "thermal", asked.thermal_fps, asked.thermal_stream, crops[1], needs, files[1]),
     )
-    _share_clock(*sources)
+    _share_clock(*sources, note)
     for source, fps, option in zip(sources, (asked.fps, asked.thermal_fps), ("fps", "thermal_fps"), strict=True):
         if source.start is not None and fps is not None:
             note(f"{source.path}: the names hold times, which are used; {option} is ignored")
     return asked, sources
 
 
-def _share_clock(rgb: Source, thermal: Source) -> None:
-    """Count the times of both from the first RGB image where the names of both hold times, or where both are streams of
-    one file; else each clock begins at its own first frame."""
+def _share_clock(rgb: Source, thermal: Source, note: Note) -> None:
+    """Count the times of both from the first RGB image where the names of both hold times or count alike, or where both
+    are streams of one file; else each clock begins at its own first frame."""
     if rgb.start is not None and isinstance(thermal, ImageSource):
         thermal.count_from(rgb.start)
+    elif isinstance(rgb, ImageSource) and isinstance(thermal, ImageSource):
+        if rgb.counter is not None and thermal.counter is not None:
+            times, sentence = shared_times(rgb.counter, thermal.counter)
+            if times is not None:
+                rgb.times, thermal.times = times
+            if sentence:
+                note(f"{rgb.path}, {thermal.path}: {sentence}")
     elif isinstance(rgb, VideoSource) and isinstance(thermal, VideoSource) and same_file(rgb.path, thermal.path):
         thermal.count_from(rgb.first)
 

@@ -145,8 +145,8 @@ class VideoSource:
             raise DataError(f"{path}: no frame can be decoded{_because(self.problems)}; record or convert it again")
 
     def frames(self) -> Iterator[Frame]:
-        """Yield all frames that can be decoded. Damaged ones, and time stamps in disorder (see `FileClock`), are counted
-        in `problems`."""
+        """Yield all frames that can be decoded; damaged ones, and time stamps in disorder (see `FileClock`), count in
+        `problems`."""
         problems = self.problems = []
         clock = FileClock[tuple[int, Any]](self.interval)
         last = -1.0

@@ -28,8 +28,8 @@ class VideoSettings:
             may be given for both sensors.
         time_offset: thermal time − RGB time of the same moment, seconds, each clock being 0 at its video's first frame:
             what RGB shows at t, thermal shows at t + offset. Positive if thermal began to record earlier. Two streams
-            of one file share its clock, and two folders whose names hold times that of the names. "estimate": found
-            from the pictures, see :func:`cimnet.deploy.video.estimate_offset`.
+            of one file share its clock, and two folders whose names hold times, or count together, that of the names.
+            "estimate": found from the pictures, see :func:`cimnet.deploy.video.estimate_offset`.
         every: predict every n-th RGB frame.
         start, end: part of the RGB video, seconds, without ``end`` itself. None: to its end.
         max_gap: largest difference in time between an RGB frame and its thermal frame, seconds. None: one thermal
