@@ -23,6 +23,7 @@ def write_video(
     pix_fmt: str = "yuv420p",
     rotation: int | None = None,
     movflags: str | None = None,
+    matrix: Sequence[int] | None = None,
 ) -> Path:
     """Encode images, grey (H, W) or RGB (H, W, 3), at these seconds."""
     import av
@@ -35,6 +36,8 @@ def write_video(
         stream.codec_context.time_base = Fraction(1, TICKS)
         if rotation is not None:
             stream.set_display_rotation(rotation)
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
         for image, time in zip(frames, times, strict=True):
             layout = "rgb24" if image.ndim == 3 else "gray16le" if image.dtype == np.uint16 else "gray"
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=layout).reformat(format=pix_fmt)

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cimnet.data.io.sensor_names import pair_folder
 from cimnet.deploy.video.crop import Crop
-from cimnet.deploy.video.sources import COLOURED, VideoSource, coloured_share, stream_count
+from cimnet.deploy.video.frame_image import COLOURED, coloured_share, shown_image
+from cimnet.deploy.video.frames import Image
+from cimnet.deploy.video.sources import VideoSource, stream_count
 from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import DataError
 from cimnet.inference.jobs.matching import pair_by_yaml
@@ -77,7 +80,14 @@ def images_of_both(rgb: Path, thermal: Path, told: Callable[[str], object]) -> t
     return {name: path for name, path, _ in found.pairs}, {name: path for name, _, path in found.pairs}
 
 
+class _Shown(VideoSource):
+    """A video as a player shows it, whichever sensor it is of."""
+
+    def _image(self, frame: Any) -> Image:
+        return shown_image(frame, self.path, self.crop)
+
+
 def _share(path: Path, number: int, crop: Crop | None) -> float:
     """Share of coloured pixels in the first frames of a stream."""
-    frames = islice(VideoSource(path, "rgb", number, crop).frames(), _FRAMES)
+    frames = islice(_Shown(path, "rgb", number, crop).frames(), _FRAMES)
     return float(np.max([coloured_share(frame.image) for frame in frames]))

@@ -8,15 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cimnet.data.io.bands import Bands
-from cimnet.data.io.palettes import name_palette
 from cimnet.data.io.split_lists import THERMAL_EXTENSIONS
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.data.io.tiff_tags import read_tiff
 from cimnet.deploy.video.crop import Crop
 from cimnet.deploy.video.file_clock import FileClock
+from cimnet.deploy.video.frame_image import frame_image
 from cimnet.deploy.video.frames import Frame, Image, Kind, Source
 from cimnet.deploy.video.image_source import ImageSource
 from cimnet.errors import ConfigError, DataError
@@ -26,9 +24,6 @@ from cimnet.utils.numbers import pluralize
 if TYPE_CHECKING:
     import av
 
-COLOURED = 0.05
-"""Share of coloured pixels from which a thermal video is refused; a camera's own marks take less."""
-_GREY_TOLERANCE = 16
 OLDEST_PYAV = 17
 """Before, PyAV converts every video with the matrix of BT.601, whatever the file says."""
 _FORMATS = (
@@ -119,7 +114,7 @@ def stream_count(path: Path) -> int:
 
 
 class VideoSource:
-    """A video stream of a file, turned upright by its rotation tag, then cropped. Times are those of the file (pts),
+    """A video stream of a file, brought upright by its display matrix, then cropped. Times are those of the file (pts),
     counted from the stream's first frame unless `count_from` says otherwise.
 
     Attributes:
@@ -203,32 +198,6 @@ class VideoSource:
         return frame_image(frame, self.kind, self.path, self.crop)
 
 
-def frame_image(frame: av.VideoFrame, kind: Kind, path: Path | str, crop: Crop | None = None) -> Image:
-    """A decoded frame as RGB (H, W, 3) uint8 or raw thermal values (H, W), upright, then cropped.
-
-    Raises:
-        DataError: a thermal frame in colours, or of a format that is not read; it names ``path``.
-    """
-    layout = frame.format.name
-    if kind == "thermal" and layout.startswith("gray"):
-        if layout not in ("gray", "gray16le", "gray16be"):
-            raise DataError(f"{path}: thermal values of the format {layout}; convert them to gray or gray16le")
-        return _part(frame.to_ndarray(format="gray16le" if "16" in layout else "gray"), frame, path, crop)
-    colours = _part(frame.to_ndarray(format="rgb24"), frame, path, crop)
-    if kind == "rgb":
-        return colours
-    if coloured_share(colours) > COLOURED:
-        name = name_palette(colours.astype(np.uint8))
-        which = f"a palette much like '{name}'" if name else "a palette, or it is the RGB video"
-        raise DataError(f"{path}: a thermal video in colours ({which}); export it in grey (white hot)")
-    return np.ascontiguousarray(colours[..., 1])
-
-
-def _part(image: Image, frame: av.VideoFrame, path: Path | str, crop: Crop | None) -> Image:
-    upright = _upright(image, frame)
-    return upright if crop is None else crop.cut(upright, path)
-
-
 class _Packets:
     """Frames of a video stream; ends where the file does.
 
@@ -268,18 +237,6 @@ def _duration(stream: av.VideoStream, container: av.container.InputContainer) ->
         end = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])  # Matroska counts from the file's beginning
         return end - float((stream.start_time or 0) * (stream.time_base or 0))
     return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
-
-
-def coloured_share(colours: Image) -> float:
-    """Share of the pixels of an RGB image (H, W, 3) whose channels differ by more than a codec does."""
-    spread = colours.max(axis=2) - colours.min(axis=2)
-    return float(np.mean(spread > _GREY_TOLERANCE))
-
-
-def _upright(image: Image, frame: av.VideoFrame) -> Image:
-    """The image turned as the file says, in steps of 90 degrees."""
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 def _because(problems: list[str]) -> str:

@@ -17,11 +17,12 @@ from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.crop import Crop
 from cimnet.deploy.video.file_clock import FileClock
+from cimnet.deploy.video.frame_image import frame_image
 from cimnet.deploy.video.frames import Frame, Image, Kind
 from cimnet.deploy.video.image_source import read_frame
 from cimnet.deploy.video.live.address import READ_SECONDS, Address
 from cimnet.deploy.video.live.clock import StreamClock
-from cimnet.deploy.video.sources import frame_image, pyav
+from cimnet.deploy.video.sources import pyav
 from cimnet.errors import CimnetError, DataError, one_line
 
 KEPT = 12
