@@ -11,6 +11,10 @@ class DataError(CimnetError):
     """A data set, image, label or list that cannot be used as it is."""
 
 
+class RangeError(DataError):
+    """Thermal values of which half or more lie outside the range of training."""
+
+
 class DataWarning(UserWarning):
     """Something odd about a file that is read all the same: the message names the file and what was done."""
 

@@ -111,14 +111,16 @@ def model_values(counts: Counts, predictor: Predictor, path: Path | str) -> Coun
     """Thermal values (H, W) as `Predictor.tensors` takes them: counts stay, floats are scaled to 0..1.
 
     Raises:
-        DataError: another depth than in training, or values far outside the range of training; it names ``path``.
+        RangeError: values far outside the range of training; it names ``path``.
+        DataError: another depth than in training; it names ``path``.
     """
-    info = predictor.info
-    check_depth(counts, info.thermal_dtype, Path(path))
+    info, force = predictor.info, predictor.settings.force_range
+    check_depth(counts, info.thermal_dtype, path)
     if counts.dtype != np.float32:
+        info.scaling.check_range(counts, path, force, lambda _: None)  # the predictor warns
         return counts
-    info.scaling.check_range(counts, Path(path), predictor.settings.force_range)
-    return info.scaling(counts, Path(path))  # the predictor takes floats for values in 0..1
+    info.scaling.check_range(counts, path, force)
+    return info.scaling(counts, path)  # the predictor takes floats for values in 0..1
 
 
 def resized(thermal: Counts, size: tuple[int, int]) -> Counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 
+from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.deploy.robots import predict_bag
 from cimnet.deploy.robots.images import read_image
 from cimnet.deploy.robots.ros_types import stamp_of, typestore
@@ -113,6 +115,30 @@ def test_a_damaged_image_is_left_out_and_said(predictor: Predictor, tmp_path: Pa
     assert any("1 damaged pair left out; the first: /camera/color: a compressed image" in note for note in notes)
     with pytest.raises(DataError, match=r"all 3 pairs are damaged; .*cannot be decoded"):
         predict_bag(predictor, write_bag(tmp_path / "bad", broken), RGB, THERMAL, tmp_path / "no.mcap")
+    assert not (tmp_path / "no.mcap").exists()
+
+
+def test_a_frame_out_of_range_is_left_out_and_said(predictor: Predictor, tmp_path: Path) -> None:
+    """The shutter of a 16-bit camera closes once; if all frames are out of range, the unit is another one."""
+    info = replace(predictor.info, scaling=ThermalScaling("range", 7000, 9000), thermal_dtype="uint16")
+    deep, store = Predictor(predictor.model, info, predictor.device), typestore(2)
+
+    def recorded(name: str, closed: tuple[int, ...]) -> Path:
+        entries: list[Any] = []
+        for number in range(4):
+            stamp = number * SECOND + 1
+            counts = look(number, GROUND, True).astype(np.uint16) * 5 + 7500
+            heat = image(store, np.full_like(counts, 30000) if number in closed else counts, "mono16", stamp)
+            entries += [(RGB, stamp, image(store, look(number, GROUND, False), "rgb8", stamp)), (THERMAL, stamp, heat)]
+        return write_bag(tmp_path / name, entries)
+
+    notes: list[str] = []
+    result = predict_bag(deep, recorded("in", (1,)), RGB, THERMAL, tmp_path / "out.mcap", note=notes.append)
+    assert (result.pairs, result.out_of_range) == (3, 1)
+    [said] = notes
+    assert said.startswith(f"{THERMAL}: the frame at 1.00 s is left out: 100% of the thermal values lie outside")
+    with pytest.raises(DataError, match=rf"^{THERMAL}: 100% of the thermal values .*is the unit another one"):
+        predict_bag(deep, recorded("all", (0, 1, 2, 3)), RGB, THERMAL, tmp_path / "no.mcap")
     assert not (tmp_path / "no.mcap").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import cimnet
+from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.deploy.video import predict_video
 from cimnet.deploy.video.output import VideoWriter
 from cimnet.deploy.video.smoothing import Average, CutDetector
@@ -108,6 +110,28 @@ def test_a_thermal_camera_that_hangs_is_told(predictor: Predictor, tmp_path: Pat
     assert result.frames == 12
     hung = [note for note in result.notes if "has been the same for 5 s" in note]
     assert [note.startswith(f"{tmp_path / 'thermal'}: ") for note in hung] == [True]
+
+
+@pytest.mark.parametrize("missing", ["skip", "rgb-only"])
+def test_a_thermal_frame_out_of_range_is_left_out(predictor: Predictor, tmp_path: Path, missing: str) -> None:
+    """The shutter of a 16-bit camera closes once; if all frames are out of range, the unit is another one."""
+    info = replace(predictor.info, scaling=ThermalScaling("range", 7000, 9000), thermal_dtype="uint16")
+    deep = Predictor(predictor.model, info, predictor.device, replace(predictor.settings, batch_size=4))
+    times = [n / 10 for n in range(6)]
+    rgb = write_video(tmp_path / "rgb.mp4", [look(t, world(), False) for t in times], times)
+    heat = [look(t, world(), True).astype(np.uint16) * 5 + 7500 for t in times]
+    shut = [np.full_like(image, 30000) for image in heat]
+    video = {"codec": "ffv1", "pix_fmt": "gray16le"}
+    thermal = write_video(tmp_path / "t.mkv", [*heat[:2], shut[2], *heat[3:]], times, **video)
+    result = predict_video(deep, rgb, thermal, tmp_path / "out", view="none", missing=missing)
+    assert (result.frames, result.out_of_range, result.rgb_only) == ((5, 1, 0) if missing == "skip" else (6, 0, 1))
+    [said] = result.notes
+    assert said.startswith(f"{thermal}: the frame at 0.20 s is left out: 100% of the thermal values lie outside")
+    rows = table(tmp_path / "out" / "frames.csv")
+    assert [row["thermal_frame"] for row in rows] == ["0", "1", *([""] if missing == "rgb-only" else []), "3", "4", "5"]
+    wrong = write_video(tmp_path / "w.mkv", shut, times, **video)
+    with pytest.raises(DataError, match=r"w\.mkv: 100% of the thermal values .*is the unit another one"):
+        predict_video(deep, rgb, wrong, tmp_path / "no", view="none", missing=missing)
 
 
 def test_smoothing_averages_probabilities_and_restarts_at_cuts(predictor: Predictor, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cimnet.data.io.notices import notice
 from cimnet.data.io.units import UNITS
-from cimnet.errors import DataError
+from cimnet.errors import DataError, RangeError
 from cimnet.utils.numbers import value_range
 
 Counts = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16] | npt.NDArray[np.float32]
@@ -132,7 +132,8 @@ class ThermalScaling:
             remedy: what to do if the unit is another one, in messages.
 
         Raises:
-            DataError: half of the values or more lie outside; the message has the share, the values and the remedy.
+            RangeError: half of the values or more lie outside; the message has the share, the values and the remedy.
+            DataError: padding would set the percentiles.
         """
         values = valid_values(counts)
         padded = find_padding(values)
@@ -149,7 +150,7 @@ class ThermalScaling:
         )
         if outside >= MOST_OUTSIDE and not force:
             first = f"declare it as nodata: {DECLARE}" if padded else f"is the unit another one? {remedy}"
-            raise DataError(f"{text}; {first}, or give --force-range (force_range=True) to clip them")
+            raise RangeError(f"{text}; {first}, or give --force-range (force_range=True) to clip them")
         warn(f"{text}; they are clipped")
 
     def _bounds(self, counts: npt.NDArray[Any], path: Path | str) -> tuple[float, float]:

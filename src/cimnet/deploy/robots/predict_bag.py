@@ -16,6 +16,7 @@ from cimnet.deploy.robots.images import DamagedImageError
 from cimnet.deploy.robots.pair_segmenter import PairSegmenter, Segmented
 from cimnet.deploy.robots.ros_types import rosbags, stamp_of, typestore
 from cimnet.errors import CimnetError, ConfigError, DataError, one_line
+from cimnet.inference.odd_frames import OddFrames
 from cimnet.inference.predictor import Predictor
 from cimnet.utils.files import hidden_folder, refuse_inputs_as_outputs, require_writable_file
 from cimnet.utils.numbers import pluralize
@@ -33,6 +34,7 @@ class BagResult:
         unpaired: numbers of RGB messages and of thermal messages without a partner.
         problem: why the bag could not be read to its end. Empty: it was.
         damaged: number of pairs left out because one of their images cannot be decoded.
+        out_of_range: number of pairs left out because the values of their thermal image lie outside that of training.
         unreadable: number of messages left out because they cannot be deserialised.
         damage: what is wrong with the first of them all.
     """
@@ -41,6 +43,7 @@ class BagResult:
     unpaired: tuple[int, int] = (0, 0)
     problem: str = ""
     damaged: int = 0
+    out_of_range: int = 0
     unreadable: int = 0
     damage: str = ""
 
@@ -104,7 +107,7 @@ def predict_bag(
     if rgb_topic == thermal_topic:
         raise ConfigError(f"rgb_topic and thermal_topic are both {rgb_topic}; give two topics")
     segment = PairSegmenter(predictor, rgb_topic, thermal_topic, calibration, alarms, note=note)
-    result = BagResult()
+    result, odd = BagResult(), OddFrames(thermal_topic, note)
     with _opened(bag) as reader, _output(out, bag, overwrite) as place:
         connections = [c for topic in (rgb_topic, thermal_topic) for c in _connections(reader, topic, bag)]
         total, read, unstamped = sum(c.msgcount for c in connections), 0, 0
@@ -120,7 +123,7 @@ def predict_bag(
                 side = 0 if connection.topic == rgb_topic else 1
                 stamp = (stamp_of(message) or logged) - side * round(offset * 1e9)
                 pair = pairs.add(side, stamp, _Logged(message, logged))
-                found = None if pair is None else _segmented(segment, *pair, result)
+                found = None if pair is None else _segmented(segment, *pair, result, odd)
                 if pair is not None and found is not None:
                     writer.add(found, pair[0].message, pair[0].time)
                     result.pairs += 1
@@ -128,6 +131,8 @@ def predict_bag(
             pairs.unpaired[0] + len(pairs.queues[0]),
             pairs.unpaired[1] + len(pairs.queues[1]),
         )
+        odd.end()
+        result.out_of_range = odd.count
         if not result.pairs and result.damaged:
             raise DataError(f"{bag}: all {pluralize(result.damaged, 'pair')} are damaged; {result.damage}")
         if not result.pairs and result.unreadable == read > 0:
@@ -146,10 +151,14 @@ def predict_bag(
     return result
 
 
-def _segmented(segment: PairSegmenter, rgb: _Logged, thermal: _Logged, result: BagResult) -> Segmented | None:
-    """None: one of both images is damaged, which `result` counts; a long recording is not given up for it."""
+def _segmented(
+    segment: PairSegmenter, rgb: _Logged, thermal: _Logged, result: BagResult, odd: OddFrames
+) -> Segmented | None:
+    """None: one of both images is damaged, which `result` counts, or the thermal one is odd; a long recording is not
+    given up for it."""
+    seconds = (stamp_of(thermal.message) or thermal.time) / 1e9
     try:
-        return segment(rgb.message, thermal.message)
+        return odd(lambda: segment(rgb.message, thermal.message), seconds)
     except DamagedImageError as error:
         result.damaged += 1
         result.damage = result.damage or one_line(error)

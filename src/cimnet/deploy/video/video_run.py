@@ -23,6 +23,7 @@ from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.fitting import Fitter, model_values, read_position
 from cimnet.inference.frozen import FrozenWatch
+from cimnet.inference.odd_frames import OddFrames
 from cimnet.inference.predictor import Predictor
 from cimnet.inference.prepared import PreparedPair
 from cimnet.utils.legend import draw_legend
@@ -38,6 +39,8 @@ class VideoResult:
     Attributes:
         frames: number of predicted RGB frames.
         skipped: number of RGB frames left out because no thermal frame was near.
+        out_of_range: number of RGB frames left out because the values of their thermal frame lie outside the range of
+            training.
         rgb_only: number of RGB frames predicted without a thermal frame.
         offset: offset of the clocks that was used, seconds.
         estimate: how the offset was estimated. None: it was given.
@@ -47,6 +50,7 @@ class VideoResult:
 
     frames: int = 0
     skipped: int = 0
+    out_of_range: int = 0
     rgb_only: int = 0
     offset: float = 0.0
     estimate: OffsetEstimate | None = None
@@ -80,6 +84,7 @@ class VideoRun:
         self.fitter: Fitter | None = None
         self.bar: npt.NDArray[np.uint8] | None = None
         self.frozen = [FrozenWatch(str(source.path), note) for source in sources]
+        self.odd = OddFrames(str(sources[1].path), note)
         self.cut, self.average = CutDetector(), Average(asked.smooth)
         self.began: float | None = None
         self.last = -1  # RGB frame
@@ -95,12 +100,16 @@ class VideoRun:
             for watch, frame in zip(self.frozen, (pair.rgb, pair.thermal), strict=True):
                 if frame is not None:
                     watch(frame.image, frame.time)
-            waiting.append((pair, pair.rgb.image, self._thermal(pair)))
+            usable, thermal = self._usable(pair)
+            if usable is None:
+                continue
+            waiting.append((usable, usable.rgb.image, thermal))
             if len(waiting) == self.predictor.settings.batch_size:
                 self._predict(waiting)
                 waiting = []
         if waiting:
             self._predict(waiting)
+        self.odd.end()
         if not self.result.frames:
             raise DataError(self._why_none())
 
@@ -122,6 +131,19 @@ class VideoRun:
                 return
             else:
                 self.result.skipped += 1
+
+    def _usable(self, pair: Pair) -> tuple[Pair | None, Any]:
+        """The pair and its thermal values; without the thermal frame, or None, where that is left out."""
+        if pair.thermal is None:
+            return pair, self._thermal(pair)
+        values = self.odd(lambda: self._thermal(pair), pair.thermal.time)
+        if values is not None:
+            return pair, values
+        if self.asked.missing == "rgb-only":
+            self.result.rgb_only += 1
+            return pair._replace(thermal=None), None
+        self.result.out_of_range += 1
+        return None, None
 
     def _thermal(self, pair: Pair) -> Any:
         """Thermal values at the RGB frame's size; None where there is no frame."""
@@ -180,7 +202,8 @@ class VideoRun:
         self.outputs.add(pair.rgb.name, mask, self._row(pair, alarm, new_shot), picture, pair.rgb.time - self.began)
         self.result.frames += 1
         if self.progress is not None:
-            self.progress(self.result.frames + self.result.skipped, self._expected())
+            done = self.result.frames + self.result.skipped + self.result.out_of_range
+            self.progress(done, self._expected())
 
     def _row(self, pair: Pair, alarm: Alarm | None, new_shot: bool) -> list[object]:
         rgb, thermal = pair.rgb, pair.thermal

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cimnet.data.io.thermal_scaling import ThermalScaling
+from cimnet.deploy.video.frames import Frame, Kind
 from cimnet.deploy.video.live import LiveSettings, run_live
+from cimnet.deploy.video.live.address import parse_address
+from cimnet.deploy.video.live.feed import Feed
+from cimnet.deploy.video.live.session import LiveResult, LiveSession
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.inference import Predictor, load
 from tests.conftest import Trained
@@ -27,6 +33,7 @@ from .waiting import wait_for
 
 pytest.importorskip("av")
 ROOT = Path(__file__).parents[4]
+KINDS: list[tuple[int, Kind]] = [(1, "rgb"), (2, "thermal")]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,38 @@ def test_files_play_at_their_own_pace_and_end(predictor: Predictor, tmp_path: Pa
     assert (tmp_path / "out.mp4").stat().st_size > 500
     assert status["latency_ms"] > 0
     assert not list(tmp_path.glob(".*part*"))
+
+
+def test_a_thermal_frame_out_of_range_is_left_out(predictor: Predictor) -> None:
+    """The shutter of a 16-bit camera closes once; if all frames are out of range, the unit is another one."""
+    info = replace(predictor.info, scaling=ThermalScaling("range", 7000, 9000), thermal_dtype="uint16")
+    deep, notes, rgb = Predictor(predictor.model, info, predictor.device), [], look(0, world(), False)
+    heat = look(0, world(), True).astype(np.uint16) * 5 + 7500
+    shut = np.full_like(heat, 30000)
+
+    def session(pictures: list[np.ndarray]) -> tuple[LiveSession, list[LiveResult]]:
+        """One that gets a pair before each turn."""
+        news, began, waiting = threading.Condition(), time.monotonic(), list(pictures)
+        feeds = [Feed(parse_address(f"udp://127.0.0.1:{port}", ""), kind, news, began) for port, kind in KINDS]
+        made = LiveSession(deep, *feeds, news, LiveSettings(lost_after=60), notes.append)
+
+        def stopped() -> bool:
+            if waiting:
+                number, picture = len(pictures) - len(waiting), waiting.pop(0)
+                for feed, image in zip(feeds, (rgb, picture), strict=True):
+                    feed._add(Frame(number, "", began + number, lambda image=image: image))
+                return False
+            return True
+
+        return made, list(made.results(stopped))
+
+    made, found = session([heat, shut, shut, heat])
+    assert [result.time for result in found] == pytest.approx([0, 3], abs=0.1)
+    assert made.status()["out_of_range"] == 2
+    assert notes[0].startswith("thermal, udp://127.0.0.1:2: the frame at 1.00 s is left out: ")
+    assert notes[1].startswith("thermal, udp://127.0.0.1:2: 2 frames left out, ")
+    with pytest.raises(DataError, match=r"udp://127.0.0.1:2: 100% of the thermal values .*is the unit another one"):
+        session([shut, shut])
 
 
 def test_offsets_are_applied_and_a_wrong_one_is_said(predictor: Predictor, tmp_path: Path) -> None:

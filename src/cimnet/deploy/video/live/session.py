@@ -20,6 +20,7 @@ from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.fitting import Fitter, model_values, read_position
 from cimnet.inference.frozen import FrozenWatch
+from cimnet.inference.odd_frames import OddFrames
 from cimnet.inference.overlay import overlay_mask, to_rgb
 from cimnet.inference.predictor import Predictor
 
@@ -80,6 +81,7 @@ class LiveSession:
         self._after = {"rgb": float("-inf"), "thermal": float("-inf")}
         self._last_pair = time.monotonic()
         self._said: dict[str, str] = {}
+        self.odd = OddFrames(f"thermal, {thermal.address.text}", note)
         self._frozen = {feed.kind: FrozenWatch(f"{feed.kind}, {feed.address.text}", note) for feed in (rgb, thermal)}
 
     def results(self, stopped: Callable[[], bool]) -> Iterator[LiveResult]:
@@ -88,6 +90,10 @@ class LiveSession:
         Raises:
             DataError: no stream gives a frame, one can never be read, or frames cannot be used.
         """
+        yield from self._results(stopped)
+        self.odd.end()
+
+    def _results(self, stopped: Callable[[], bool]) -> Iterator[LiveResult]:
         while not stopped():
             now = time.monotonic()
             if self.asked.duration is not None and now - self.began >= self.asked.duration:
@@ -95,7 +101,9 @@ class LiveSession:
             self._watch(now)
             frames = self._next(now)
             if frames is not None:
-                yield self._predict(*frames)
+                result = self._predict(*frames)
+                if result is not None:
+                    yield result
             elif self._over():
                 return
             else:
@@ -111,6 +119,7 @@ class LiveSession:
             "seconds": round(time.monotonic() - self.began, 1),
             "predicted": self.predicted,
             "from": dict(self.by_sensors),
+            "out_of_range": self.odd.count,
             "frames_per_second": round((len(ends) - 1) / spent, 2) if spent else None,
             "latency_ms": round(float(np.median(latencies)), 1) if len(latencies) else None,
             "latency_p95_ms": round(float(np.percentile(latencies, 95)), 1) if len(latencies) else None,
@@ -196,13 +205,20 @@ class LiveSession:
             return (held[-1], None) if feed is self.rgb else (None, held[-1])
         return None
 
-    def _predict(self, rgb: Frame | None, thermal: Frame | None) -> LiveResult:
+    def _predict(self, rgb: Frame | None, thermal: Frame | None) -> LiveResult | None:
+        """None: the thermal frame is left out."""
         sensors = "both" if rgb and thermal else "rgb" if rgb else "thermal"
         for feed, frame in ((self.rgb, rgb), (self.thermal, thermal)):
             if frame is not None:
                 self._frozen[feed.kind](frame.image, frame.time)
         image = None if rgb is None else rgb.image
-        counts = None if thermal is None else self._thermal(thermal, image)
+        counts = None
+        if thermal is not None:
+            heat = thermal
+            counts = self.odd(lambda: self._thermal(heat, image), thermal.time - self.began)
+            if counts is None:
+                self._pass(rgb, thermal)
+                return None
         pair = self.predictor.tensors(image, counts)
         [ready] = self.predictor.prepare([pair], [self.asked.alarms and sensors == "both"])
         [mask] = self.predictor.predict_prepared([ready])
@@ -229,15 +245,20 @@ class LiveSession:
         first = rgb if rgb is not None else thermal
         assert first is not None
         gap = None
-        if rgb is not None:
-            self._after["rgb"] = rgb.time
-        if thermal is not None:
-            self._after["thermal"] = thermal.time
+        self._pass(rgb, thermal)
         if rgb is not None and thermal is not None:
             gap = thermal.time - self.asked.offset - rgb.time
-            self._last_pair = now
         number, self.predicted = self.predicted, self.predicted + 1
         self.by_sensors[sensors] += 1
         self.latencies.append(now - first.time)
         self._ends.append(now)
         return LiveResult(number, first.time - self.began, mask, picture, sensors, gap, alarm, now - first.time)
+
+    def _pass(self, rgb: Frame | None, thermal: Frame | None) -> None:
+        """Take no frame up to these again."""
+        if rgb is not None:
+            self._after["rgb"] = rgb.time
+        if thermal is not None:
+            self._after["thermal"] = thermal.time
+        if rgb is not None and thermal is not None:
+            self._last_pair = time.monotonic()
