@@ -39,9 +39,9 @@ def _pair(rgb: dict[str, object] | None = None, thermal: dict[str, object] | Non
     return make
 
 
-def _four(values: np.ndarray) -> Make:
+def _four(values: np.ndarray, **profile: object) -> Make:
     def make(folder: Path) -> tuple[Path, Path]:
-        path = write(folder / "both.tif", values)
+        path = write(folder / "both.tif", values, **profile)
         return path, path
 
     return make
@@ -68,6 +68,11 @@ CASES: dict[str, tuple[Make, str]] = {
     "a local system": (_pair({"crs": LOCAL}), "rgb.tif: no transformation between their coordinate reference systems"),
     "both without, sizes differ": (_pair(NOWHERE, {**NOWHERE, "values": THERMAL[:40]}), "neither has a coord"),
     "no geotransform": (_pair({"transform": Affine.identity()}), r"rgb.tif: no geotransform.*-a_ullr"),
+    "no geotransform of the thermal one": (_pair(thermal={"transform": Affine.identity()}), "thermal.tif: no geotr"),
+    "no geotransform of one for both": (
+        _four(np.dstack((RGB, THERMAL)), transform=Affine.identity()),
+        r"both.tif: no geotransform.*-a_ullr",
+    ),
     "grey": (_pair({"values": RGB[..., 0]}), r"rgb.tif: 1 band, expected red, green, blue.*gdal_translate"),
     "five bands": (_pair({"values": np.dstack((RGB, RGB))[..., :5]}), "5 bands"),
     "thermal of three bands": (_pair(thermal={"values": RGB}), "thermal.tif: 3 bands.*one thermal band"),

@@ -41,13 +41,34 @@ class Place:
     height: int
 
 
+def check_place(raster: DatasetReader, other: DatasetReader) -> None:
+    """Check that a raster has a place on the map, if it or the other one of its pair (maybe the same) claims to have
+    one.
+
+    Raises:
+        DataError: it has no coordinate reference system or no geotransform.
+    """
+    if raster.crs is None and other.crs is None:
+        return
+    if raster.crs is None:
+        raise DataError(
+            f"{raster.name}: no coordinate reference system, but the other raster has one; assign it with "
+            "gdal_edit.py -a_srs EPSG:CODE FILE"
+        )
+    if raster.transform.is_identity:
+        raise DataError(
+            f"{raster.name}: no geotransform, so its place on the map is not known; set it with "
+            "gdal_edit.py -a_ullr ULX ULY LRX LRY FILE, or rectify the image first"
+        )
+
+
 def same_grid(rgb: DatasetReader, thermal: DatasetReader, warn: Callable[[str], object]) -> bool:
     """Whether pixels coincide, so that nothing needs to be resampled.
 
-    Two rasters of one size without a coordinate reference system (CRS) count as pixel-aligned; `warn` is told.
+    Both have passed `check_place`. Two of one size without a coordinate reference system (CRS) count as pixel-aligned; `warn` is told.
 
     Raises:
-        DataError: one raster has no CRS or no geotransform, or they do not overlap.
+        DataError: neither has a CRS, and their sizes or geotransforms differ; or they do not overlap.
     """
     same_size = rgb.shape == thermal.shape
     close = rgb.transform.almost_equals(thermal.transform, 1e-6 * abs(rgb.transform.a or rgb.transform.b))
@@ -59,17 +80,6 @@ def same_grid(rgb: DatasetReader, thermal: DatasetReader, warn: Callable[[str], 
             )
         warn("the rasters have no coordinate reference system; same size, so taken as pixel-aligned")
         return True
-    for raster in (rgb, thermal):
-        if raster.crs is None:
-            raise DataError(
-                f"{raster.name}: no coordinate reference system, but the other raster has one; assign it with "
-                "gdal_edit.py -a_srs EPSG:CODE FILE"
-            )
-        if raster.transform.is_identity:
-            raise DataError(
-                f"{raster.name}: no geotransform, so its place on the map is not known; set it with "
-                "gdal_edit.py -a_ullr ULX ULY LRX LRY FILE, or rectify the image first"
-            )
     if same_size and close and rgb.crs == thermal.crs:
         return True
     places = on_one_map(rgb, thermal)

@@ -23,7 +23,7 @@ from cimnet.data.io.local_rasters import driver_of, raster_files
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import as_counts, check_depth
 from cimnet.data.io.thermal_scaling import DECLARE, Counts, ThermalScaling, find_padding
-from cimnet.deploy.geo.grids import on_one_map, same_grid
+from cimnet.deploy.geo.grids import check_place, on_one_map, same_grid
 from cimnet.deploy.geo.raster_facts import (
     ThermalBands,
     alpha_band,
@@ -131,6 +131,8 @@ def open_pair(
         numbers = thermal_bands(heat, bands, fused, info.second)
         chosen = meaning(heat, numbers, info.scaling.known_unit, info.thermal_dtype)
         check_raster(colour, "raster_rgb")
+        check_place(colour, heat)
+        check_place(heat, colour)
         colours = colour_bands(colour, bands)
         colour_range = None if bands is None else bands.rgb_range
         if colour_range is None:
@@ -198,7 +200,7 @@ def reading(name: str) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[DatasetReader]:
     raster_files(path)  # each of them a local GeoTIFF
     with warnings.catch_warnings(), reading(str(path)):
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # `same_grid` says it
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # `check_place` says it
         raster = rasterio.open(path.absolute(), driver=driver_of(path))
     with raster:
         yield raster
