@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cimnet.data import ThermalScaling, read_label, read_rgb, read_rgbt, read_th
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.facts import read_facts
 from cimnet.data.io.pixels import turned
+from cimnet.data.io.readers import read_label_file
 from cimnet.data.io.reading_table import replace_table
 from cimnet.data.io.rule import USES
 from cimnet.data.io.rules import RULES
@@ -54,10 +56,10 @@ def celsius(seed: int, size: tuple[int, int]) -> Any:
 
 
 def gdal(path: Path, values: Any, tags: dict[str, Any] | None = None, **profile: Any) -> Path:
-    """A TIFF by GDAL, with attributes of the opened file set."""
+    """A file by GDAL, a TIFF by default, with attributes of the opened file set."""
     bands = np.moveaxis(np.atleast_3d(values), -1, 0)
     size = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype}
-    with rasterio.open(path, "w", driver="GTiff", **{**size, **profile}) as file:
+    with rasterio.open(path, "w", **{"driver": "GTiff", **size, **profile}) as file:
         file.write(bands)
         for name, value in (tags or {}).items():
             setattr(file, name, value)
@@ -142,6 +144,45 @@ def test_nodata(tmp_path: Path, seed: int, size: Any, dtype: str, whole: bool) -
         assert (scaled[missing] == 0).all()
         expected = ((values[~missing].astype(np.float64) - low) / max(high - low, 1e-6)).clip(0, 1)
         np.testing.assert_allclose(scaled[~missing], expected, atol=1e-3)
+
+
+@quick
+@given(seeds, sizes, st.sampled_from(["uint8", "uint16"]), st.sampled_from([1, 3]), st.sampled_from([0, 7, 255]))
+def test_nodata_of_a_png(tmp_path: Path, seed: int, size: Any, dtype: str, channels: int, nodata: int) -> None:
+    """GDAL writes it as the transparent value (tRNS)."""
+    if channels == 3 and dtype == "uint16":
+        return
+    values = integers(seed, size, dtype)
+    values[np.random.default_rng(seed + 1).random(size) < 0.3] = nodata
+    path = gdal(tmp_path / "n.png", np.dstack([values] * channels), driver="PNG", nodata=nodata)
+    assert [file.name for file in tmp_path.iterdir()] == ["n.png"]
+    assert read_facts(path).nodata == nodata
+    found = read_thermal_counts(path)
+    np.testing.assert_array_equal(np.ma.getmaskarray(found), values == nodata)
+    np.testing.assert_array_equal(np.ma.getdata(found)[values != nodata], values[values != nodata])
+    if dtype == "uint8":
+        seen = np.where(values == nodata, 0, values)
+        np.testing.assert_array_equal(read_rgb(path), np.dstack([seen] * 3))
+        assert read_label_file(path, grey=True).nodata == nodata
+
+
+@pytest.mark.parametrize(("bits", "line"), [(1, 0b01000000), (2, 0b00011011), (4, 0x01)])
+@pytest.mark.parametrize("nodata", [0, 1])
+def test_nodata_of_few_bits(tmp_path: Path, bits: int, line: int, nodata: int) -> None:
+    """Thermal values are stretched to 0..255, class ids are not."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    path, head = tmp_path / "n.png", struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"tRNS", struct.pack(">H", nodata)), (b"IDAT", zlib.compress(bytes([0, line]))))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in (*parts, (b"IEND", b""))))
+    assert (read_facts(path).bits, read_facts(path).nodata) == (bits, nodata)
+    if bits > 1:
+        assert np.ma.getmaskarray(read_thermal_counts(path)).tolist() == [[nodata == 0, nodata == 1]]
+        assert read_label_file(path).ids.tolist() == [[0, 1]]
+    second = 255 // (2**bits - 1)
+    assert read_rgb(path)[0, :, 0].tolist() == [0, second if nodata == 0 else 0]
 
 
 @quick

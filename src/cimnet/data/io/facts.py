@@ -121,12 +121,13 @@ def facts_of(image: Image.Image, path: Path) -> FileFacts:
         return _tiff_facts(read_tiff(path), shared)
     colours = len(bands) >= 3 or image.mode in ("P", "PA")
     has_alpha = bands[-1] in ("A", "a") or (image.mode == "P" and "transparency" in image.info)
-    sidecar = _sidecar(path)
+    bits = _bits(image, path)
+    sidecar = {**_sidecar(path), **_clear_value(image, bits)}
     maker = radiometric.maker(image)
     return FileFacts(
         **shared,
         bands=len(bands),
-        bits=_bits(image, path),
+        bits=bits,
         colours=colours,
         palette=image.mode in ("P", "PA"),
         alpha="unassociated" if has_alpha else "",
@@ -214,6 +215,16 @@ def _sidecar(path: Path) -> dict[str, Any]:
             found[key] = value
     unit = re.search(r"<UnitType[^>]*>([^<]*)<", band[0]) if band else None
     return {**found, "unit_text": unit[1].strip(), "unit": name_unit(unit[1])} if unit else found
+
+
+def _clear_value(image: Image.Image, bits: int) -> dict[str, float]:
+    """The transparent value of a PNG without a channel or palette of opacity (tRNS), by which GDAL writes nodata: of
+    colours, where all three channels have the same."""
+    clear = image.info.get("transparency")
+    values = set(clear) if isinstance(clear, tuple) else {clear}
+    if image.mode not in ("1", "L", "I", "I;16", "RGB") or len(values) != 1 or not isinstance(clear, int | tuple):
+        return {}
+    return {"nodata": float(min(*values, 2**bits - 1))}  # Pillow says 255 of the white of 1 bit
 
 
 def _bits(image: Image.Image, path: Path) -> int:

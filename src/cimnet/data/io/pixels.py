@@ -43,9 +43,11 @@ def order_colours(pixels: Pixels, facts: FileFacts) -> Pixels:
 
 
 def _nodata(facts: FileFacts) -> float:
-    """The value of missing pixels, as it is after white and black were exchanged."""
+    """The value of missing pixels, as it is after Pillow stretched fewer than 8 bits, and white and black were
+    exchanged."""
     assert facts.nodata is not None
-    return 2 ** max(facts.bits, 8) - 1 - facts.nodata if facts.white_is_zero else facts.nodata
+    nodata = facts.nodata * (255 // (2**facts.bits - 1) if facts.bits < 8 else 1)
+    return 2 ** max(facts.bits, 8) - 1 - nodata if facts.white_is_zero else nodata
 
 
 def _equals(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:

@@ -283,7 +283,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "nodata",
-        "TIFF (GDAL_NODATA), .aux.xml",
+        "TIFF (GDAL_NODATA), PNG (tRNS), .aux.xml",
         lambda f: f.nodata is not None,
         {
             "rgb": applied("black if all three channels have it", blacken_nodata),

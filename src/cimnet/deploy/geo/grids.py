@@ -65,7 +65,8 @@ def check_place(raster: DatasetReader, other: DatasetReader) -> None:
 def same_grid(rgb: DatasetReader, thermal: DatasetReader, warn: Callable[[str], object]) -> bool:
     """Whether pixels coincide, so that nothing needs to be resampled.
 
-    Both have passed `check_place`. Two of one size without a coordinate reference system (CRS) count as pixel-aligned; `warn` is told.
+    Both have passed `check_place`. Two of one size without a coordinate reference system (CRS) count as pixel-aligned;
+    `warn` is told.
 
     Raises:
         DataError: neither has a CRS, and their sizes or geotransforms differ; or they do not overlap.
