@@ -63,7 +63,7 @@ def test_grey_images_are_rgb_with_equal_channels() -> None:
 
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
 def test_bayer_patterns(pattern: str) -> None:
-    """A smooth picture, seen through each pattern, comes back nearly as it was."""
+    """A smooth picture, seen through each pattern, comes back nearly as it was; also of a PNG that says so."""
     pytest.importorskip("cv2")
     y, x = np.mgrid[:64, :96]
     smooth = np.stack([40 + 2 * x, 200 - y - x // 2, 30 + 3 * y], axis=-1).astype(np.uint8)
@@ -71,8 +71,11 @@ def test_bayer_patterns(pattern: str) -> None:
     for place, letter in enumerate(pattern):
         row, column = divmod(place, 2)
         mosaic[row::2, column::2] = smooth[row::2, column::2, "rgb".index(letter)]
-    found = read_image(image(STORE, mosaic, f"bayer_{pattern}8", 1), "rgb", "t")
-    assert np.abs(found.astype(int) - smooth)[2:-2, 2:-2].max() <= 4
+    raw = image(STORE, mosaic, f"bayer_{pattern}8", 1)
+    png = compressed(STORE, mosaic, "png", 1, f"bayer_{pattern}8; png compressed ")
+    for message in (raw, png):
+        found = read_image(message, "rgb", "t")
+        assert np.abs(found.astype(int) - smooth)[2:-2, 2:-2].max() <= 4
 
 
 def test_compressed_images() -> None:
@@ -84,6 +87,43 @@ def test_compressed_images() -> None:
         read_image(compressed(STORE, deep, "png", 1, "16UC1; png compressed "), "thermal", "t"), deep
     )
     np.testing.assert_array_equal(read_image(compressed(STORE, HEAT, "png", 1), "thermal", "t"), HEAT)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["jpg", "rgb8; jpeg", "8UC3; jpeg compressed ", "yuv422; jpeg compressed bgr8", "rgb16; jpeg compressed bgr8",
+     "bayer_rggb8; jpeg compressed bgr8"],
+)  # fmt: skip
+def test_colours_that_the_publisher_converted(form: str) -> None:
+    found = read_image(compressed(STORE, COLOURS, "jpeg", 1, form), "rgb", "t")
+    assert np.abs(found.astype(int) - COLOURS).mean() < 4
+
+
+@pytest.mark.parametrize("kind", ["rgb", "thermal"])
+@pytest.mark.parametrize(
+    ("form", "channels", "says"),
+    [
+        ("rgb16; png compressed bgr16", 3, "encoding bgr16; known are"),
+        ("16UC3; png compressed ", 3, "encoding 16UC3; known are"),
+        ("16SC1; png compressed ", 1, "encoding 16SC1; known are"),
+        ("bayer_rggb16; png compressed ", 1, "encoding bayer_rggb16; known are"),
+        ("png", 3, "colours of 16 bits"),
+        ("bgr8; png compressed bgr8", 3, "a PNG of 16 bits"),
+        ("8UC1; png compressed ", 1, "a PNG of 16 bits"),
+        ("mono16; jpeg compressed ", 0, "a JPEG of 8 bits"),
+        ("32FC1; jpeg compressed ", 0, "a JPEG of 8 bits"),
+        ("16UC1; png compressed ", 4, "a PNG of 8 bits"),
+    ],
+)
+def test_compressed_images_that_lost_values(form: str, channels: int, says: str, kind: Any) -> None:
+    """Of PNGs with 16 bits: grey, or colours. 0: a grey JPEG; 4: a PNG with 8 bits."""
+    cv2 = pytest.importorskip("cv2")
+    message = compressed(STORE, HEAT, "png" if channels else "jpeg", 1, form)
+    if channels in (1, 3):
+        deep = np.dstack([HEAT.astype(np.uint16) * 200] * channels)
+        message.data = cv2.imencode(".png", deep)[1].ravel()
+    with pytest.raises(DataError, match=rf"/topic: .*{says}"):
+        read_image(message, kind, "/topic")
 
 
 def test_what_is_refused() -> None:

@@ -75,9 +75,7 @@ def read_image(message: Any, kind: Kind, where: str) -> Array:
 
 def _raw(message: Any, where: str) -> tuple[Array, str]:
     encoding, height, width, step = str(message.encoding), int(message.height), int(message.width), int(message.step)
-    if encoding not in _LAYOUTS:
-        raise DataError(f"{where}: images of the encoding {encoding}; known are {', '.join(_LAYOUTS)}")
-    kind, channels = _LAYOUTS[encoding]
+    kind, channels = _layout(encoding, where)
     dtype = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
     data = np.frombuffer(memoryview(message.data).cast("B"), np.uint8)
     row = width * channels * dtype.itemsize
@@ -91,24 +89,56 @@ def _raw(message: Any, where: str) -> tuple[Array, str]:
     return (array.reshape(height, width, channels) if channels > 1 else array.reshape(height, width)), encoding
 
 
+def _layout(encoding: str, where: str) -> tuple[str, int]:
+    if encoding not in _LAYOUTS:
+        raise DataError(f"{where}: images of the encoding {encoding}; known are {', '.join(_LAYOUTS)}")
+    return _LAYOUTS[encoding]
+
+
 def _compressed(message: Any, where: str) -> tuple[Array, str]:
-    form = str(message.format)
+    form, data = str(message.format), bytes(message.data)
     if "compressedDepth" in form:
         raise DataError(f"{where}: {form}; record the raw topic, or republish it (image_transport republish)")
+    said = _said(form)
+    if said:
+        _layout(said, where)
     try:
-        with Image.open(io.BytesIO(bytes(message.data)), formats=("JPEG", "PNG")) as picture:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
                 raise DamagedImageError(
                     f"{where}: an image of {picture.width}x{picture.height}; the recording is damaged"
                 )
-            if picture.mode.startswith("I;16") or picture.mode == "I":
+            bits = 16 if picture.format == "PNG" and data[24] == 16 else 8
+            _check_depth(picture, bits, said, where)
+            if bits == 16:
                 return np.array(picture).astype(np.uint16), "mono16"
             if picture.mode in ("L", "1"):
-                return np.array(picture.convert("L")), "mono8"
+                return np.array(picture.convert("L")), said if said.startswith("bayer_") else "mono8"
             return np.array(picture.convert("RGB")), "rgb8"
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = f"a compressed image ({form}) cannot be decoded ({one_line(error)})"
         raise DamagedImageError(f"{where}: {reason}") from error
+
+
+def _said(form: str) -> str:
+    """The encoding of the values in a compressed picture by its `format`: the one to which image_transport converted
+    them ("yuv422; jpeg compressed bgr8"), or that of the raw images ("16UC1; png compressed "); "" for "jpeg"."""
+    encoding, _, how = form.partition(";")
+    words = how.split()
+    if not words or words[0].lower() not in ("jpeg", "jpg", "png"):
+        return ""
+    return words[2] if len(words) > 2 else encoding.strip()
+
+
+def _check_depth(picture: Image.Image, bits: int, said: str, where: str) -> None:
+    """Refuse a picture that holds its values with fewer or more bits than they have, or than are read of colours."""
+    if said and bits != 8 * np.dtype(_LAYOUTS[said][0]).itemsize:
+        raise DataError(
+            f"{where}: a {picture.format} of {bits} bits for images of the encoding {said}, whose values it cannot "
+            "hold as they are; record the raw topic"
+        )
+    if bits == 16 and len(picture.getbands()) > 1:
+        raise DataError(f"{where}: a {picture.format} of colours of 16 bits; record it as bgr8 or rgb8")
 
 
 def _grey(array: Array, where: str) -> Array:
