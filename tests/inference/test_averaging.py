@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 import cimnet
-from cimnet.errors import DataError
+from cimnet.errors import CheckpointError, DataError
+from cimnet.inference import Predictor
 from tests.conftest import Trained
 
 RGB, THERMAL = torch.rand(3, 64, 96), torch.rand(1, 64, 96)
@@ -53,6 +56,26 @@ def test_bfloat16_changes_few_pixels(trained: Trained) -> None:
     rough.network.decoder.register_forward_hook(lambda *call: seen.append(call[2].dtype))  # type: ignore[operator, union-attr]
     assert (rough.predict(RGB, THERMAL) == exact).mean() > 0.97
     assert seen == [torch.bfloat16]
+
+
+@pytest.mark.parametrize("settings", [{}, {"flip": True}, {"window": 32}])
+def test_values_that_overflow_are_no_class(trained: Trained, settings: dict[str, Any]) -> None:
+    """Before, each pixel of NaN got class 0."""
+
+    def load(precision: str, factor: float) -> Predictor:
+        predictor = cimnet.load(trained.folder, "cpu", precision=precision, **settings)
+        with torch.no_grad():
+            for module in predictor.network.decoder.modules():
+                if isinstance(module, torch.nn.Conv2d):
+                    module.weight *= factor
+        return predictor
+
+    assert load("bfloat16", 1e4).predict(RGB, THERMAL).shape == (64, 96)
+    cases = (("float16", 1e7, "precision float16: values overflow .* bfloat16"), ("float32", np.nan, "not finite"))
+    for precision, factor, says in cases:
+        for call in (load(precision, factor).predict, load(precision, factor).predict_proba):
+            with pytest.raises(CheckpointError, match=says):
+                call(RGB, THERMAL)
 
 
 def test_one_image_may_be_missing(trained: Trained) -> None:

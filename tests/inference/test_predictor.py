@@ -18,6 +18,7 @@ from cimnet.data import ThermalScaling, open_dataset
 from cimnet.errors import CheckpointError, ConfigError, DataError
 from cimnet.inference import Predictor
 from cimnet.inference.settings import Settings
+from cimnet.models import Output
 from tests.conftest import Trained
 from tests.fakes.layouts import make_arrays, make_folder, make_mfnet
 
@@ -53,11 +54,11 @@ def _seen(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, rgb: Any, therm
     """What reaches the model."""
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def spy(rgb: Tensor, thermal: Tensor) -> Tensor:
+    def spy(rgb: Tensor, thermal: Tensor) -> Output:
         seen.append((rgb, thermal))
-        return torch.zeros(1, *rgb.shape[-2:], dtype=torch.int64)
+        return Output(torch.zeros(1, len(predictor.classes), *rgb.shape[-2:]))
 
-    monkeypatch.setattr(predictor.model, "predict", spy)
+    monkeypatch.setattr(predictor.model, "forward", spy)
     predictor.predict(rgb, thermal)
     return seen[0]
 

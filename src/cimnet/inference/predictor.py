@@ -16,7 +16,9 @@ from cimnet.data.dataset import Broken
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference.alarms.alarm import Alarm, AlarmModel
 from cimnet.inference.alarms.model_features import measure_batch
+from cimnet.inference.backends.runtime import ExportedModel
 from cimnet.inference.backends.segmenter import Segmenter
+from cimnet.inference.finite import require_finite
 from cimnet.inference.hub import push, save_folder
 from cimnet.inference.images import ImageLike, cutter, pair_tensors, resize, shrink
 from cimnet.inference.prepared import PreparedPair, is_whole, of_one_size
@@ -232,9 +234,14 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        """Images (B, 3, H, W) and (B, C, H, W) in 0..1 to logits (B, K, H, W), float32 on ``device``, in one pass."""
+        """Images (B, 3, H, W) and (B, C, H, W) in 0..1 to logits (B, K, H, W), float32 on ``device``, in one pass.
+
+        Raises:
+            CheckpointError: some are not finite.
+        """
         with self._autocast():
-            return self._fastest(rgb.to(self.device), thermal.to(self.device)).logits.float()
+            found = self._fastest(rgb.to(self.device), thermal.to(self.device)).logits.float()
+        return require_finite(found, self.settings.precision)
 
     @torch.inference_mode()
     def probabilities(self, rgb: Tensor, thermal: Tensor) -> Tensor:
@@ -260,8 +267,9 @@ class Predictor:
         """
         if self.settings.averages:
             return class_ids(self.probabilities(rgb, thermal))
-        with self._autocast():  # predict: exported files may give class ids alone
-            return self._fastest.predict(rgb.to(self.device), thermal.to(self.device))
+        if isinstance(self.model, ExportedModel) and self.model.details.argmax:  # it gives class ids alone
+            return self.model.predict(rgb.to(self.device), thermal.to(self.device))
+        return class_ids(self.logits(rgb, thermal))
 
     def _autocast(self) -> torch.autocast:
         precision = self.settings.precision

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cimnet.inference.alarms.image_features import pair_stats, rgb_stats, thermal_stats
+from cimnet.inference.finite import require_finite
 from cimnet.models import Output, RGBTModel
 from cimnet.models.base import class_ids
 
@@ -43,9 +44,9 @@ def measure_batch(model: RGBTModel, pairs: Sequence[tuple[Tensor, Tensor]], devi
     """
     rgb, thermal = (torch.stack([pair[k] for pair in pairs]).to(device) for k in (0, 1))
     both: Output = model(rgb, thermal)
-    mask = class_ids(both.logits)
-    rgb_alone = class_ids(model(rgb, torch.zeros_like(thermal)).logits)
-    thermal_alone = class_ids(model(torch.zeros_like(rgb), thermal).logits)
+    mask = class_ids(require_finite(both.logits))
+    rgb_alone = class_ids(require_finite(model(rgb, torch.zeros_like(thermal)).logits))
+    thermal_alone = class_ids(require_finite(model(torch.zeros_like(rgb), thermal).logits))
     sureness = both.logits.softmax(1).amax(1)
     found = []
     for k, (image, heat) in enumerate(pairs):
