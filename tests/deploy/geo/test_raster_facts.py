@@ -17,6 +17,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
+from rasterio.shutil import copy
 
 from cimnet.data import ThermalScaling
 from cimnet.data.io.bands import Bands
@@ -121,6 +122,29 @@ def test_control_points_and_rpc_need_gdalwarp(tmp_path: Path, kind: str, which: 
             file.rpcs = RPC(1, 1, 1, 1, twenty, twenty, 1, 1, 1, 1, twenty, twenty, 1, 1, 0, 0)
     with pytest.raises(DataError, match=r"placed by .*gdalwarp.* -t_srs"):
         predict_geotiff(make_predictor(), rgb, thermal, tmp_path / "out.tif")
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        ({"extratags": [(274, 3, 1, 6, True)]}, r"t\.tif: an orientation tag"),
+        ({"photometric": "miniswhite"}, r"t\.tif: white is zero|\.vrt: a palette raster"),  # GDAL makes it one
+        ({"pages": 2}, r"t\.tif: 2 pages"),
+    ],
+)
+def test_tags_of_the_sources_of_a_vrt(tmp_path: Path, tags: dict[str, Any], says: str, levels: int) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    rgb, thermal = write(tmp_path / "rgb.tif", RGB, crs=None, transform=None), tmp_path / "t.tif"
+    options = {"photometric": "minisblack", **tags}
+    with tifffile.TiffWriter(thermal) as file:
+        for _ in range(options.pop("pages", 1)):
+            file.write(THERMAL, metadata=None, **options)
+    for level in range(levels):
+        thermal, source = tmp_path / f"{level}.vrt", thermal
+        copy(source, thermal, driver="VRT")
+    with pytest.raises(DataError, match=says):
+        seen(rgb, thermal)
 
 
 def test_padding_that_is_not_declared(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cimnet.errors import DataError, one_line
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _VRT = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?<VRTDataset", re.IGNORECASE)
 _LONGEST_VRT, _MOST_FILES, _DEEPEST = 64_000_000, 100_000, 8
-_RASTERS_BESIDE = (".ovr", ".msk", ".msk.ovr")
+RASTERS_BESIDE = (".ovr", ".msk", ".msk.ovr")
 _TEXTS_BESIDE = (".aux.xml", ".ovr.aux.xml", ".msk.aux.xml")
 _WORLD_FILES = (".tfw", ".tifw", ".wld", ".prj", ".rpb")
 _SOURCES = {"sourcefilename", "sourcedataset", "dempath"}
@@ -33,6 +33,18 @@ def raster_files(raster: Path) -> list[Path]:
         DataError: one of them is not a local GeoTIFF or a VRT of such, or is missing.
     """
     found: dict[Path, None] = {}
+    for path in source_files(raster):
+        found |= dict.fromkeys((path, *side_files(path)))
+    return list(found)
+
+
+def source_files(raster: Path) -> list[Path]:
+    """The raster itself, and the sources of a VRT through all levels.
+
+    Raises:
+        DataError: as `raster_files`, except for files beside them.
+    """
+    found: dict[Path, None] = {}
     waiting = [(raster, raster, 0)]
     while waiting:
         path, parent, depth = waiting.pop()
@@ -44,8 +56,6 @@ def raster_files(raster: Path) -> list[Path]:
             raise DataError(f"{raster}: a VRT of more than {_MOST_FILES:,} files or {_DEEPEST} levels; build a new one")
         if _start(path, parent)[:4] not in _TIFF:
             waiting += [(source, path, depth + 1) for source in _sources(path, parent)]
-        for side in side_files(path):
-            found[side] = None
     return list(found)
 
 
@@ -72,7 +82,7 @@ def side_files(path: Path) -> list[Path]:
     Raises:
         DataError: overviews or a mask that are no GeoTIFF, which GDAL would open with any of its drivers.
     """
-    rasters = [path.with_name(f"{path.name}{suffix}") for suffix in _RASTERS_BESIDE]
+    rasters = [path.with_name(f"{path.name}{suffix}") for suffix in RASTERS_BESIDE]
     for side in rasters:
         if side.exists() and _start(side, path)[:4] not in _TIFF:
             raise DataError(f"{side}: lies beside {path.name} and is not a GeoTIFF; remove it")

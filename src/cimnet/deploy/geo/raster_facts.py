@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from rasterio.io import DatasetReader
 
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.facts import FileFacts, Georeference, Sign
+from cimnet.data.io.local_rasters import source_files
 from cimnet.data.io.rule import Use
 from cimnet.data.io.rules import refuse_by_rules
 from cimnet.data.io.second_modality import SecondModality
@@ -65,7 +67,6 @@ def raster_facts(raster: DatasetReader, band: int = 1) -> FileFacts:
     signs: dict[str, Sign] = {"u": "unsigned", "i": "signed", "f": "float"}
     if dtype.kind not in signs:
         raise DataError(f"{raster.name}: values of type {dtype}, expected integers or floats")
-    tiff = read_tiff(Path(raster.name))
     georeference: Georeference = ""
     if raster.crs is not None and not raster.transform.is_identity:
         georeference = "affine"
@@ -83,22 +84,20 @@ def raster_facts(raster: DatasetReader, band: int = 1) -> FileFacts:
         bands=raster.count,
         bits=8 * dtype.itemsize,
         sign=signs[dtype.kind],
-        white_is_zero=bool(tiff.pages) and tiff.number(PHOTOMETRIC, 1) == 0,
         palette=raster.colorinterp[0] == ColorInterp.palette,
-        orientation=tiff.number(ORIENTATION, 1),
         band_colours=named,
-        pages=max(1, len(tiff.pages)),
         nodata=raster.nodatavals[band - 1],
         scale=raster.scales[band - 1],
         offset=raster.offsets[band - 1],
         unit=name_unit(unit),
         unit_text=unit,
         georeference=georeference,
+        **_tagged(Path(raster.name)),
     )
 
 
 def check_raster(raster: DatasetReader, use: Use, band: int = 1) -> FileFacts:
-    """Check a raster and return the facts about it.
+    """Check a raster, with the sources of a VRT, and return the facts about it.
 
     Raises:
         DataError: it says something that cannot be obeyed.
@@ -107,7 +106,19 @@ def check_raster(raster: DatasetReader, use: Use, band: int = 1) -> FileFacts:
     if use == "raster_thermal" or raster.count < 3:  # of several bands GDAL tells the colours
         facts = replace(facts, band_colours=())
     refuse_by_rules(facts, use)
+    for source in source_files(facts.path)[1:]:
+        refuse_by_rules(replace(facts, path=source, **_tagged(source)), use)
     return facts
+
+
+def _tagged(path: Path) -> dict[str, Any]:
+    """The facts that the tags of a TIFF tell and GDAL does not; those of no TIFF are as if it had no tags."""
+    tiff = read_tiff(path)
+    return {
+        "white_is_zero": bool(tiff.pages) and tiff.number(PHOTOMETRIC, 1) == 0,
+        "orientation": tiff.number(ORIENTATION, 1),
+        "pages": max(1, len(tiff.pages)),
+    }
 
 
 def colour_bands(raster: DatasetReader, bands: Bands | None) -> tuple[int, int, int]:
