@@ -110,6 +110,18 @@ def test_overwrite_drops_what_the_same_task_left(pair: tuple[Path, Path], option
     assert begun[0] == 0
 
 
+@pytest.mark.parametrize("beside", [".ovr", ".msk", ".msk.ovr"])
+def test_overviews_of_another_raster_go(pair: tuple[Path, Path], options: Options, beside: str) -> None:
+    """QGIS would show them instead of the new classes."""
+    stale = options["out"].with_name(f"a.tif{beside}")
+    stale.write_text("of another raster")
+    with pytest.raises(CimnetError, match=r"a\.tif\.\w+.*: would be shown in place of a\.tif; remove it"):
+        predict_geotiff(make_predictor(), *pair, **options)
+    assert stale.exists()
+    predict_geotiff(make_predictor(), *pair, **options, overwrite=True)
+    assert files_in(options["out"].parent) == sorted(RENAMES)
+
+
 def test_a_run_killed_before_its_first_block_stands_in_nobodys_way(pair: tuple[Path, Path], options: Options) -> None:
     outputs = Outputs(options["out"], None, None)
     left = scratch.Scratch(outputs, (200, 90), {"window": 32}, False)

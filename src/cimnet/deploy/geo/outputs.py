@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cimnet.data.io.local_rasters import raster_files
+from cimnet.data.io.local_rasters import RASTERS_BESIDE, raster_files
 from cimnet.deploy.geo.polygons import require_geopackage
 from cimnet.errors import CimnetError, ConfigError, one_line
 from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, resolved
@@ -45,6 +45,13 @@ class Outputs:
     def names(self) -> Path:
         """The file from which GDAL takes the names of the classes."""
         return self.classes.with_name(f"{self.classes.name}.aux.xml")
+
+    @property
+    def stale(self) -> list[Path]:
+        """Overviews and masks beside the raster, which GDAL would show in place of its own: of another raster that had
+        its name."""
+        beside = [self.classes.with_name(f"{self.classes.name}{ending}") for ending in RASTERS_BESIDE]
+        return [path for path in beside if path.exists()]
 
     @property
     def all(self) -> list[Path]:

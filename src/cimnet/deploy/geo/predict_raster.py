@@ -123,6 +123,9 @@ def predict_geotiff(
                 _run(predictor, pair, windows, scratch, progress or (lambda done, total: None))
                 tally = _Tally(ground)
                 number = _write(outputs, hidden, predictor, raster, scratch, tally, min_area)
+                for path in outputs.stale:
+                    with writing(path):
+                        path.unlink()
                 scratch.name({path: hidden[path] for path in outputs.all if _wanted(path, hidden[path], scratch, warn)})
         except BaseException:
             scratch.close()

@@ -59,10 +59,14 @@ class Scratch:
         """Blocks that are written."""
         self._replaceable: dict[str, list[list[int]]] = notes.get("replaceable", {})
         if restart:
-            self._add_replaceable({path: path for path in outputs.all if path.exists()})
+            self._add_replaceable({path: path for path in (*outputs.all, *outputs.stale) if path.exists()})
         for path in outputs.asked:
             if path.exists() and not self.may_replace(path):
                 raise CimnetError(f"{path}: exists already; choose another name, or give --overwrite")
+        for path in outputs.stale:
+            if not self.may_replace(path):
+                shown = f"{path}: would be shown in place of {self.out.name}"
+                raise CimnetError(f"{shown}; remove it, choose another name, or give --overwrite")
         self._file = self._opened()
         if self.done == 0:
             self._note()
