@@ -29,7 +29,7 @@ def _yaml(text: str | bytes) -> Callable[[Bench], str]:
 
 
 def _both(bench: Bench) -> str:
-    bench.replace("dataset.yaml", "classes: [one, two]\n")
+    bench.replace("dataset.yaml", "border: 3\n")
     return bench.read()
 
 
@@ -81,5 +81,5 @@ FAULTS: list[Fault] = [
         ("with names in Chinese and emoji", "classes: [背景, 人 🚶, 'Auto: rot']\n"),
         ("with unknown keys", _NAMES + "camera: FLIR\nyear: 2026\n"),
     )),
-    Fault("classes.yaml and dataset.yaml", "classes.yaml", _both, None, "^4 pairs read"),
+    Fault("classes.yaml and dataset.yaml", "classes.yaml", _both, DataError, r"classes.yaml: dataset.yaml describes"),
 ]  # fmt: skip

@@ -63,7 +63,7 @@ class DatasetFile:
 
 
 def read_dataset_file(root: Path) -> DatasetFile | None:
-    """Read classes.yaml or dataset.yaml in root; None when there is neither.
+    """Read classes.yaml or dataset.yaml in root (the one that holds keys known here); None when there is neither.
 
     Keys, all optional: `classes` (or `labels`): names, or entries `{name: …, color: [r, g, b] or "#rrggbb"}`;
     `thermal_range: [low, high]` or a mapping (`parse_thermal`); `ignore_index`: a value of the label files to ignore;
@@ -74,10 +74,16 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     `licence`, `home`. Other keys are left alone.
 
     Raises:
-        DataError: not YAML, or a key of the wrong form.
+        DataError: not YAML, a key of the wrong form, or several files with keys known here.
     """
-    path = next((root / name for name in YAML_NAMES if (root / name).is_file()), None)
-    return None if path is None else _read_dataset_file(path)
+    contents = {path: _content(path) for name in YAML_NAMES if (path := root / name).is_file()}
+    if not contents:
+        return None
+    saying = [path for path, content in contents.items() if not content.keys().isdisjoint(_KEYS)]
+    if len(saying) > 1:
+        raise DataError(f"{saying[0]}: {saying[1].name} describes the data set, too; keep one file with all keys")
+    path = (saying or [*contents])[0]
+    return _parse(contents[path], path)
 
 
 def classes_of(given: str | Path) -> ClassList:
@@ -96,13 +102,15 @@ def classes_of(given: str | Path) -> ClassList:
             f"classes: no built-in list {text!r}; give one of {', '.join(sorted(BUILT_IN))}, names with commas, or a "
             "classes.yaml"
         )
-    classes = _read_dataset_file(Path(text)).classes
+    path = Path(text)
+    classes = _parse(_content(path), path).classes
     if classes is None:
         raise DataError(f"{text}: names no classes; add a list under `classes:`")
     return classes
 
 
-def _read_dataset_file(path: Path) -> DatasetFile:
+def _content(path: Path) -> dict[Any, Any]:
+    """The keys of a file; one that is nearly a known key is refused."""
     try:
         content = read_yaml(path)
     except OSError as error:
@@ -115,7 +123,14 @@ def _read_dataset_file(path: Path) -> DatasetFile:
         near = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.8)
         if near and key not in _KEYS:
             raise DataError(f"{path}: key {key!r}: did you mean {near[0]!r}?")
-    entries = content.get("classes", content.get("labels"))
+    return content
+
+
+def _parse(content: dict[Any, Any], path: Path) -> DatasetFile:
+    lists = [content[key] for key in ("classes", "labels") if content.get(key) is not None]
+    if len(lists) > 1:
+        raise DataError(f"{path}: classes and labels are both given; they mean the same, keep classes")
+    entries = lists[0] if lists else None
     classes = None if entries is None else parse_classes(entries, path)
     ignore_id = content.get("ignore_index", 255)
     if type(ignore_id) is not int or not 0 <= ignore_id <= 65535:

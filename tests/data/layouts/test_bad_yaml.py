@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cimnet.curation.check import check_dataset
 from cimnet.data import open_dataset
 from cimnet.errors import DataError
 from tests.fakes.layouts import CLASSES, make_folder
@@ -58,6 +59,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "ignore too large": ({"ignore_index": 65536}, "ignore_index must be a whole number"),
     "ignore of a truth value": ({"ignore_index": True}, "ignore_index must be a whole number"),
     "range": ({"thermal_range": {"kind": "auto"}}, "thermal kind 'auto'"),
+    "classes twice": ({"labels": list(CLASSES)}, "classes and labels are both given; .* keep classes"),
     "no class": ({"classes": []}, "classes must be a list of names"),
     "classes from 1": ({"classes": {1: "a", 2: "b"}}, "classes must be a list of names"),
     "classes are text": ({"classes": "a, b"}, "classes must be a list of names"),
@@ -102,3 +104,17 @@ def test_text_that_is_no_yaml(tmp_path: Path, case: str) -> None:
         open_dataset(tmp_path, "train")
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_two_files(tmp_path: Path) -> None:
+    """One that knows none of the keys belongs to another tool."""
+    make_folder(tmp_path)
+    (tmp_path / "dataset.yaml").write_text("path: ../data\nnames: {0: a}\n")
+    assert open_dataset(tmp_path, "train").classes == CLASSES
+    (tmp_path / "classes.yaml").rename(tmp_path / "dataset.yml")
+    assert open_dataset(tmp_path, "train").classes == CLASSES
+    (tmp_path / "dataset.yaml").write_text("thermal_range: [0, 100]\n")
+    with pytest.raises(DataError, match=r"dataset\.yaml: dataset\.yml describes the data set, too; keep one file"):
+        open_dataset(tmp_path, "train")
+    (error,) = check_dataset(tmp_path).findings
+    assert (error.severity, error.code) == ("error", "class-file")
