@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cimnet.data import open_dataset, palette
-from cimnet.data.labels import label_lookup, read_class_ids
+from cimnet.data.labels import label_lookup, read_class_ids, read_color_label
 from cimnet.errors import DataError
 from tests.fakes.layouts import make_folder
 
@@ -102,3 +102,31 @@ def test_nodata_that_is_a_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"l\.tif: declares 0 as nodata, .* class 0; say `ignore_index: 0`"):
         read(path)
     assert read_class_ids(path, label_lookup(None, 4, ignore_id=0), COLORS).tolist() == [[255, 1]]
+
+
+def test_nodata_of_a_label_in_colours(tmp_path: Path) -> None:
+    """As of class ids: ignored, or refused if a class has that colour."""
+    tifffile = pytest.importorskip("tifffile")
+    path = tmp_path / "l.tif"
+    values = np.array([[COLORS[0], COLORS[1], (7, 7, 7), (0, 0, 0)]], np.uint8)
+    for nodata, expected in ((7, [0, 1, 255, 4]), (99, None)):
+        tifffile.imwrite(path, values, photometric="rgb", extratags=[(42113, 2, None, str(nodata), True)])
+        if expected is None:
+            with pytest.raises(DataError, match=r"#070707 \(1 pixel\) is the colour of no class"):
+                read_color_label(path, [*COLORS, (0, 0, 0)])
+        else:
+            assert read_color_label(path, [*COLORS, (0, 0, 0)]).tolist() == [expected]
+    tifffile.imwrite(path, values[:, [0, 3]], photometric="rgb", extratags=[(42113, 2, None, "0", True)])
+    with pytest.raises(DataError, match=r"l\.tif: declares #000000 as nodata, .* class 4; .*#e0e0e0"):
+        read_color_label(path, [*COLORS, (0, 0, 0)])
+    assert read_color_label(path, COLORS).tolist() == [[0, 255]]
+
+
+def test_nodata_as_an_index_of_a_label_in_colours(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    path = tmp_path / "l.tif"
+    table = np.zeros((3, 256), np.uint16)
+    table[:, :3] = np.array([COLORS[0], COLORS[1], (9, 9, 9)]).T * 257
+    options = {"photometric": "palette", "colormap": table, "extratags": [(42113, 2, None, "2", True)]}
+    tifffile.imwrite(path, np.array([[1, 0, 2]], np.uint8), **options)
+    assert read_color_label(path, COLORS).tolist() == [[1, 0, 255]]

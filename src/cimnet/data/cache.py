@@ -15,7 +15,7 @@ from cimnet.data.pairs import Arrays, Pair
 from cimnet.utils.files import write_atomically, write_text
 from cimnet.utils.pool import map_in_threads
 
-_FORMAT = 2  # raised when the same files are decoded otherwise
+_FORMAT = 3  # raised when the same files are decoded otherwise
 
 
 class DiskCache:

@@ -16,6 +16,7 @@ from cimnet.data.classes import choose_classes
 from cimnet.data.dataset_file import YAML_NAMES, DatasetFile, read_dataset_file
 from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
 from cimnet.data.io.folder_spelling import case_hint
+from cimnet.data.io.pair_table import TABLE, find_table
 from cimnet.data.io.patterns import FileIndex, FilePattern, split_names
 from cimnet.data.io.second_modality import THERMAL, SecondModality, agree
 from cimnet.data.io.split_lists import ALL, FLIP, LIST_PLACES, require_all, scenes_of
@@ -69,6 +70,8 @@ class RGBTDataset(Dataset[RGBTSample]):
     """Whether a listed NAME_flip without files of its own means NAME, mirrored."""
     any_second: ClassVar[bool] = False
     """Whether its second images may be other than thermal."""
+    settles: ClassVar[frozenset[str]] = frozenset({"files", TABLE})
+    """What it knows by itself: keys of the YAML, and the list of pairs, that could not change it."""
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -87,6 +90,22 @@ class RGBTDataset(Dataset[RGBTSample]):
                 return form.index(root)
         hint = case_hint(root, [form.patterns() for form in cls.forms])
         raise DataError(f"{root}: not in the layout {cls.name}; expected {cls.expects()}{hint}")
+
+    @classmethod
+    def require_obeyed(cls, root: Path, file: DatasetFile) -> None:
+        """Refuse what the folder says of its files and labels without effect in this layout.
+
+        Raises:
+            DataError: naming file, key and remedy.
+        """
+        said = {key: f"{file.path}: {key}" for key in file.overrides}
+        if table := find_table(root):
+            said[TABLE] = f"{table}: this list"
+        if unheard := [words for key, words in said.items() if key in cls.settles]:
+            raise DataError(
+                f"{unheard[0]} would have no effect: the layout {cls.name} settles that itself; remove it, or open the "
+                "folder with layout: folder (--layout folder), which obeys it"
+            )
 
     def find_files(self) -> FileIndex:
         """List the files in the folder of this data set, as `index` does."""
@@ -118,6 +137,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder")
         self.file = read_dataset_file(self.root) or DatasetFile(self.root)
+        self.require_obeyed(self.root, self.file)
         self.second = agree(second, self.file.second, str(self.root))
         if self.second != THERMAL and not self.any_second:
             raise DataError(f"{self.root}: the layout {self.name} holds thermal images, not {self.second}")

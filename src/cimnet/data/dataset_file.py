@@ -61,6 +61,17 @@ class DatasetFile:
         """The unit of thermal files that do not say one themselves; None: it is not known."""
         return None if self.thermal is None else self.thermal.known_unit
 
+    @property
+    def overrides(self) -> list[str]:
+        """The keys that give other files or label values than the layout."""
+        given = {
+            "files": bool(self.files) or self.max_gap is not None,
+            "label_table": self.label_table is not None,
+            "ignore_index": self.ignore_id != 255,
+            "label_format": self.label_colors,
+        }
+        return [key for key, differs in given.items() if differs]
+
 
 def read_dataset_file(root: Path) -> DatasetFile | None:
     """Read classes.yaml or dataset.yaml in root (the one that holds keys known here); None when there is neither.
@@ -172,6 +183,11 @@ def _parse_label_format(content: dict[str, Any], classes: ClassList | None, path
         return False
     if content.get("label_table") is not None:
         raise DataError(f"{path}: label_table and label_format: colors exclude each other; remove one")
+    if content.get("ignore_index", 255) != 255:
+        raise DataError(
+            f"{path}: ignore_index and label_format: colors exclude each other; remove ignore_index, and paint what is "
+            "to be ignored in light grey (#e0e0e0)"
+        )
     names: dict[Color, str] = {}
     for name, color in zip(classes.names, classes.colors, strict=True) if classes else ():
         if color in names:

@@ -172,16 +172,27 @@ def ignore_color(colors: Sequence[Color]) -> Color:
 
 
 def read_color_label(path: Path, colors: Sequence[Color]) -> npt.NDArray[np.uint8]:
-    """Class ids (H, W) uint8 of a label in the classes' colours; 255 where it has `ignore_color`.
+    """Class ids (H, W) uint8 of a label in the classes' colours; 255 where it has `ignore_color`, or the value that the
+    file declares as nodata.
 
     Raises:
-        DataError: the file cannot be decoded or is lossy (JPEG), or it holds a colour that no class has; it names the
-            colour and the number of pixels.
+        DataError: the file cannot be decoded or is lossy (JPEG); it holds a colour that no class has, whose pixels are
+            counted; or what it declares as nodata has the colour of a class.
     """
-    packed = pack_rgb(read_label_colours(path))
+    values, missing = read_label_colours(path)
+    packed = pack_rgb(values)
     ids = np.full(packed.shape, -1, np.int16)
     for class_id, color in [*enumerate(colors), (IGNORE_INDEX, ignore_color(colors))]:
         ids[packed == pack_rgb(np.array(color, np.uint8))] = class_id
+    if missing is not None and missing.any():
+        meant = int(ids[missing].max())
+        if 0 <= meant < IGNORE_INDEX:
+            shown, ignored = (bytes(color).hex() for color in (colors[meant], ignore_color(colors)))
+            raise DataError(
+                f"{path}: declares #{shown} as nodata, which is also the colour of class {meant}; remove the tag "
+                f"(gdal_edit.py -unsetnodata FILE), or paint what is to be ignored #{ignored}"
+            )
+        ids[missing] = IGNORE_INDEX
     if ids.min() < 0:
         values, pixels = np.unique(packed[ids < 0], return_counts=True)
         found = [f"#{v:06x} ({pluralize(int(n), 'pixel')})" for v, n in zip(values, pixels, strict=True)]

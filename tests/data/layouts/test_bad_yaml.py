@@ -46,6 +46,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "format that is a list": ({"label_format": ["colors"]}, "label_format must be ids or colors"),
     "format of nothing": ({"label_format": None}, "label_format must be ids or colors, not None"),
     "colours and a table": ({"label_format": "colors", "label_table": {0: 0}}, "label_table .* label_format"),
+    "colours and a value to ignore": (
+        {"label_format": "colors", "ignore_index": 0},
+        "ignore_index and label_format: colors exclude .*#e0e0e0",
+    ),
     "colours that are the same": (
         {"classes": [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": "#010203"}], "label_format": "colors"},
         r"label_format: colors needs .* a and b",

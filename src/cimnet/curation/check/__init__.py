@@ -69,6 +69,7 @@ def check_dataset(
         return _fatal(root, "class-file", error)
     try:
         chosen = LAYOUTS[layout] if layout != "auto" else find_layout(root)
+        chosen.require_obeyed(root, file)
         index, findings = read_index(root, chosen, file)
     except DataError as error:
         return _fatal(root, "layout", error)

@@ -58,10 +58,15 @@ def _equals(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:
     return values == nodata
 
 
+def colours_missing(values: npt.NDArray[Any], facts: FileFacts) -> npt.NDArray[np.bool_]:
+    """Mark the pixels (H, W) of colours whose three channels all hold the value that the file declares as nodata."""
+    same: npt.NDArray[np.bool_] = np.logical_and.reduce(_equals(values[..., :3], _nodata(facts)), axis=2)
+    return same
+
+
 def blacken_nodata(pixels: Pixels, facts: FileFacts) -> Pixels:
     """Make pixels black whose three colours all have the nodata value."""
-    same = _equals(pixels.values[..., :3], _nodata(facts))
-    return blacken(pixels, np.logical_and.reduce(same, axis=2))
+    return blacken(pixels, colours_missing(pixels.values, facts))
 
 
 def blacken(pixels: Pixels, missing: npt.NDArray[np.bool_]) -> Pixels:

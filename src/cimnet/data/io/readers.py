@@ -18,8 +18,8 @@ from cimnet.data.io.facts import FileFacts, facts_of
 from cimnet.data.io.flir_visible import read_visible
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import opened, upright
-from cimnet.data.io.pixels import Pixels
-from cimnet.data.io.refusals import UNREAD_MAKERS
+from cimnet.data.io.pixels import Pixels, colours_missing, order_colours
+from cimnet.data.io.refusals import UNREAD_MAKERS, orders_colours
 from cimnet.data.io.rules import apply_rules, refuse_by_rules
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
@@ -124,8 +124,9 @@ def read_label_file(path: Path, grey: bool = False) -> Label:
         )
 
 
-def read_label_colours(path: Path) -> npt.NDArray[np.uint8]:
-    """A label in colours, (H, W, 3) uint8.
+def read_label_colours(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
+    """A label in colours, (H, W, 3) uint8, and the pixels (H, W) that the file declares as nodata; None: it has no
+    such value.
 
     Raises:
         DataError: the file cannot be decoded or is lossy.
@@ -133,8 +134,12 @@ def read_label_colours(path: Path) -> npt.NDArray[np.uint8]:
     with opened(path) as image:
         facts = facts_of(image, path)
         refuse_by_rules(facts, "label")
-        values = np.array(upright(image).convert("RGB"))
-    return apply_rules(Pixels(values), facts, "rgb").values if facts.band_colours else values
+        stored = upright(image)
+        values = np.array(stored.convert("RGB"))
+        missing = None
+        if facts.nodata is not None:  # of a palette, it is an index
+            missing = np.array(stored) == facts.nodata if facts.palette else colours_missing(values, facts)
+    return order_colours(Pixels(values), facts).values if orders_colours(facts) else values, missing
 
 
 def read_rgbt(path: Path, bands: Bands | None = None) -> tuple[npt.NDArray[np.uint8], Counts]:

@@ -288,7 +288,7 @@ RULES: tuple[Rule, ...] = (
         {
             "rgb": applied("black if all three channels have it", blacken_nodata),
             "thermal": applied("missing: 0 for the model, left out of percentiles", mark_nodata),
-            "label": left_to_reader("ignored pixels; refused if the value is a class id"),
+            "label": left_to_reader("ignored pixels; refused if the value, or the colour, is a class's"),
             "rgbt": applied("black; missing", nodata_of_both),
             "raster_rgb": left_to_reader("missing"),
             "raster_thermal": left_to_reader("missing"),

@@ -36,6 +36,7 @@ class CocoPanoptic(RGBTDataset):
     name = "coco_panoptic"
     info = Info("COCO panoptic", classes=None)
     forms = (FilePattern("rgb/{name}", "thermal/{name}", "panoptic_{split}/{name}", nested=True),)
+    settles = RGBTDataset.settles | {"label_table", "ignore_index", "label_format"}
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

@@ -26,6 +26,7 @@ class Folder(RGBTDataset):
     info = Info("a folder of pairs", classes=None)
     forms = (FilePattern("rgb/{name}", "thermal/{name}", "labels/{name}", nested=True),)
     any_second = True
+    settles = frozenset()
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
