@@ -121,7 +121,7 @@ def test_data_that_cannot_be_trained_on(
         ("model.name=cimnet_resnet1O1", ("'resnet1O1' is unknown", "did you mean resnet101")),
         ("training.batch_size=5", ("training.batch_size is 5", "'train'", "only 4 pairs")),
         ("data.classes=[a, b]", ("data", "background, person, car", "(a, b)")),
-        ("augmentation.rare_classes=[cat]", ("augmentation.rare_classes", "'cat'")),
+        ("augmentation.rare_classes=[cat]", ("recipe.yaml", "rare_classes has no effect without rare_class_prob")),
         ("augmentation.thermal_jitter=[0, -1, 0]", ("recipe.yaml", "'augmentation.thermal_jitter.1'")),
         ("data.broken=drop", ("broken='drop'", "broke_RGB.txt")),
     ],

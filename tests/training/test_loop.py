@@ -334,7 +334,7 @@ def test_rare_classes_become_ids_and_the_models_scale_goes_into_the_zoom(root: P
     assert transform.scale == (0.25, 1.0)
     assert val_set.transform is None
     with pytest.raises(ConfigError, match=r"augmentation\.rare_classes: 'cat' is no class"):
-        open_splits(pixel_recipe(root, augmentation={"rare_classes": ["cat"]}))
+        open_splits(pixel_recipe(root, augmentation={"rare_classes": ["cat"], "rare_class_prob": 0.5}))
 
 
 def test_a_cache_is_filled_before_the_workers_are_forked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

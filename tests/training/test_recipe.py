@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -107,6 +109,7 @@ def test_overrides_are_yaml_and_the_last_wins(tmp_path: Path) -> None:
             "model.widths=[16, 16, 20, 32]",
             "data.root=a=b",
             "augmentation.rare_classes=[human]",
+            "augmentation.rare_class_prob=0.5",
         ],
     )
     assert recipe.training.epochs == 3
@@ -142,6 +145,33 @@ def test_errors_name_recipe_and_field(content: dict[str, object], message: str) 
         parse_recipe(content, "my.yaml")
     assert str(caught.value).startswith("recipe my.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "other", "off"),
+    [
+        ("augmentation.rare_class_prob", 1.0, "rare_classes", []),
+        ("augmentation.rare_classes", ["person"], "rare_class_prob", 0),
+        ("augmentation.misalignment_prob", 1.0, "misalignment", 0),
+        ("augmentation.corruptions", ["fog"], "corruption_prob", 0),
+        ("loss.class_weights_end", 0.4, "class_weights", "none"),
+        ("model.encoder.adapter_width", 8, "adapter", "none"),
+    ],
+)
+def test_a_field_without_the_one_it_needs(tmp_path: Path, field: str, value: object, other: str, off: object) -> None:
+    """To switch the other one off is a choice, and defaults are always allowed, as in the recipe of a run."""
+    path = _write(tmp_path, "data: {root: x}\n")
+    section, _, name = field.rpartition(".")
+    with pytest.raises(ConfigError, match=f"'{section}': .*{name} has no effect without {other}; give {other} as") as e:
+        load_recipe(path, [f"{field}={json.dumps(value)}"])
+    assert "\n" not in str(e.value)
+    switched_off = load_recipe(path, [f"{field}={json.dumps(value)}", f"{section}.{other}={json.dumps(off)}"])
+    text = yaml.safe_dump(switched_off.model_dump(mode="json", exclude_none=True))
+    assert load_recipe(_write(tmp_path, text)) == switched_off
+    default: Any = load_recipe(_write(tmp_path, "data: {root: x}\n"))
+    for part in section.split("."):
+        default = getattr(default, part)
+    load_recipe(path, [f"{field}={json.dumps(default.model_dump(mode='json')[name])}"])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -53,6 +53,16 @@ class Section(BaseModel):
     """The base of all sections: unknown fields are refused, and nothing changes afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+    needs: ClassVar[dict[str, str]] = {}
+    """Fields without effect where another one is left out, and that one. To switch the other off is a choice."""
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> Self:
+        for name, other in self.needs.items():
+            changed = getattr(self, name) != type(self).model_fields[name].default
+            if changed and other not in self.model_fields_set:
+                raise ValueError(f"{name} has no effect without {other}; give {other} as well, or remove {name}")
+        return self
 
 
 PUBLISHED_OPTIONS = frozenset({"channel_order", "head_eps", "gate", "use_se", "heads"})
@@ -67,6 +77,7 @@ class EncoderConfig(Section):
         "none", description="with freeze: train small modules inside the encoder, Houlsby's bottlenecks or LoRA"
     )
     adapter_width: PositiveInt = Field(16, description="channels of a bottleneck, or rank of the LoRA change")
+    needs = {"adapter_width": "adapter"}
 
     @model_validator(mode="after")
     def _adapter_of_frozen(self) -> EncoderConfig:
@@ -255,6 +266,12 @@ class AugmentationConfig(Section):
     corruptions: Annotated[tuple[str, ...], AfterValidator(_defects)] = Field(
         (), description="defects to draw from, by name; empty: all that need no second pair"
     )
+    needs = {
+        "rare_class_prob": "rare_classes",
+        "rare_classes": "rare_class_prob",
+        "misalignment_prob": "misalignment",
+        "corruptions": "corruption_prob",
+    }
 
 
 class LossConfig(Section):
@@ -281,6 +298,7 @@ class LossConfig(Section):
     auxiliary: NonNegativeFloat = Field(
         1.0, description="factor of the loss of published networks' further heads; 0 leaves them out"
     )
+    needs = {"class_weights_end": "class_weights"}
 
 
 class TrainingConfig(Section):
