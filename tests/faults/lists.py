@@ -42,6 +42,11 @@ def _secret(text: str) -> Callable[[Bench], str]:
     return run
 
 
+def _sound(bench: Bench) -> str:
+    bench.replace("broke_RGB.txt", "nobody\n")
+    return bench.read(broken="drop")
+
+
 def _folder_for_a_list(bench: Bench) -> str:
     (bench.data / "train.txt").unlink()
     (bench.data / "train.txt").mkdir()
@@ -103,8 +108,10 @@ FAULTS: list[Fault] = [
         ("name of 251 bytes", _named("n" * 251), "^2 pairs read: n{251}, b; 4 masks$"),
         ("name of 83 letters of 3 bytes", _named("夜" * 83), "^2 pairs read: 夜{83}, b; 4 masks$"),
         ("list of flags with a byte order mark", _listed(b"\xef\xbb\xbf000\r\n", "broke_RGB.txt"), "^4 pairs read"),
-        ("list of flags with an unknown name", _listed("nobody\n", "broke_RGB.txt"), "^4 pairs read"),
+        ("list of flags with an unknown name", _listed("000\nnobody\n", "broke_RGB.txt"), "^4 pairs read"),
     )),
     Fault("list of flags in UTF-16", "lists", _listed("000".encode("utf-16"), "broke_RGB.txt"), DataError,
           "broke_RGB.txt: cannot be read as UTF-8 text; save"),
+    Fault("list of flags with unknown names alone, to leave broken pairs out", "lists", _sound, DataError,
+          r"broke_RGB.txt: no pair goes by the names in it \(nobody\).*correct the names"),
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from cimnet.data.io.split_lists import read_names
 from cimnet.data.io.thermal_files import read_thermal_counts, thermal_size
 from cimnet.data.labels import read_color_label
 from cimnet.data.layouts.coco_json import read_panoptic
+from cimnet.data.layouts.folder import Folder
 from cimnet.inference.alarms.alarm import AlarmModel
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.backends.details import EXPORT_KEY, from_metadata
@@ -79,8 +80,9 @@ def _open_listed(path: Path) -> object:
 
 
 def _open_flags(path: Path) -> object:
-    shutil.copy(path, path.parent / "data" / "broke_RGB.txt")
-    return read_flags(path.parent / "data", str)
+    root = path.parent / "data"
+    shutil.copy(path, root / "broke_RGB.txt")
+    return read_flags(root, Folder.index(root), by_broken=True)
 
 
 def _open_classes(path: Path) -> object:

@@ -149,7 +149,7 @@ class RGBTDataset(Dataset[RGBTSample]):
             )
         self.classes, self.colors = chosen.names, chosen.colors
         self.scaling = parse_thermal(thermal_range, "thermal_range") or self.file.thermal or ThermalScaling()
-        self.pairs = self._select(self._find(require_labels), broken)
+        self.pairs = self._select(self._find(require_labels, broken != "keep"), broken)
         self.ids = [pair.id for pair in self.pairs]
         self.scenes = [pair.scene for pair in self.pairs]
         self.flags = [pair.flags for pair in self.pairs]
@@ -172,7 +172,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         settings = (self.name, self.file.border, self.label_values, self.wanted)
         return DiskCache(folder, self.pairs, self.decode, settings)
 
-    def _find(self, require_labels: bool) -> list[Pair]:
+    def _find(self, require_labels: bool, by_broken: bool) -> list[Pair]:
         index = self.find_files()
         rgb, thermal, labels = index.rgb, index.thermal or index.rgb, index.labels
         names = split_names(self.root, self.split, index, self.lists)
@@ -188,7 +188,7 @@ class RGBTDataset(Dataset[RGBTSample]):
                 "add it, or leave the pair out of the list (`cimnet data split --labelled` lists pairs with labels)"
             )
             require_all(list(source.values()), place, labels.files, "labels are required", index.hint, remedy)
-        flags, self.broken_known = read_flags(self.root, index.resolve)
+        flags, self.broken_known = read_flags(self.root, index, by_broken)
         return [
             Pair(
                 id=name,
@@ -199,7 +199,7 @@ class RGBTDataset(Dataset[RGBTSample]):
                 flags=frozenset(flags.get(name, ())),
                 mirrored=source[name] != name,
             )
-            for name, scene in zip(names, scenes_of(self.root, self.split, names, index.resolve), strict=True)
+            for name, scene in zip(names, scenes_of(self.root, self.split, names, index.read_lists), strict=True)
         ]
 
     def _source(self, name: str, index: FileIndex, require_labels: bool) -> str:

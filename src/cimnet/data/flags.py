@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cimnet.data.io.readers import read_rgb
-from cimnet.data.io.split_lists import find_list, read_names
+from cimnet.data.io.split_lists import find_list
 from cimnet.errors import DataError
 
 if TYPE_CHECKING:
+    from cimnet.data.io.patterns import FileIndex
     from cimnet.data.pairs import Pair
 
 FLAG_LISTS = {"rgb_broken": "broke_RGB", "thermal_broken": "broke_TIR", "weakly_aligned": "weakly_aligned"}
@@ -19,22 +19,27 @@ FLAG_LISTS = {"rgb_broken": "broke_RGB", "thermal_broken": "broke_TIR", "weakly_
 BROKEN_FLAGS = frozenset({"rgb_broken", "thermal_broken", "broken"})
 
 
-def read_flags(root: Path, resolve: Callable[[str], str]) -> tuple[dict[str, set[str]], bool]:
+def read_flags(root: Path, index: FileIndex, by_broken: bool = False) -> tuple[dict[str, set[str]], bool]:
     """Flags by name, and whether the folder has any list of broken pairs.
 
     A name in a broken_in_*.txt (Kust4K's lists, which do not say which sensor) is flagged "broken" unless another
     list says more; `name_sensor` finds out.
+
+    Args:
+        by_broken: whether pairs are chosen by the lists of broken ones: each must then name some pair of `index`.
+
+    Raises:
+        DataError: see `FileIndex.read_lists`.
     """
     flags: dict[str, set[str]] = {}
     found = {flag: path for flag, name in FLAG_LISTS.items() if (path := find_list(root, name)) is not None}
     for flag, path in found.items():
-        for name in map(resolve, read_names(path)):
+        for name in index.read_lists(path, needed=by_broken and flag in BROKEN_FLAGS):
             flags.setdefault(name, set()).add(flag)
     either = sorted(path for folder in (root, root / "splits") for path in folder.glob("broken_in_*.txt"))
-    for path in either:
-        for name in map(resolve, read_names(path)):
-            if not flags.get(name, set()) & BROKEN_FLAGS:
-                flags.setdefault(name, set()).add("broken")
+    for name in index.read_lists(*either, needed=by_broken):
+        if not flags.get(name, set()) & BROKEN_FLAGS:
+            flags.setdefault(name, set()).add("broken")
     return flags, bool(either) or not BROKEN_FLAGS.isdisjoint(found)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from cimnet.data import RGBTDataset, open_dataset
 from cimnet.data.dataset import Broken
 from cimnet.data.labels import ignore_color
-from cimnet.errors import DataError
+from cimnet.errors import DataError, DataWarning
 from tests.fakes.layouts import CLASSES, HEIGHT, WIDTH, make_arrays, make_folder, save_array, write_list
 
 
@@ -282,6 +282,41 @@ def test_which_sensor_is_broken(tmp_path: Path) -> None:
     (tmp_path / "rgb" / "003.png").symlink_to("nowhere")
     with pytest.raises(DataError, match=r"rgb/003\.png: a link to a file that is not there"):
         open_dataset(tmp_path, "all")
+
+
+@pytest.mark.parametrize(
+    ("lists", "fault"),
+    [
+        ({"broke_RGB": ["RGB_000", "RGB_001", "RGB_002"], "broke_TIR": ["001"]}, "broke_RGB.*RGB_000, RGB_001 and 1 m"),
+        ({"broke_RGB": ["005"], "broke_TIR": ["thermal_000"]}, r"broke_TIR.*thermal_000\)"),
+        ({"broken_in_train": ["x"], "broken_in_val": ["y"]}, r"broken_in_train.*x, y\)"),
+    ],
+)
+def test_a_list_of_broken_pairs_that_names_none(tmp_path: Path, lists: dict[str, list[str]], fault: str) -> None:
+    make_folder(tmp_path)
+    for name, names in lists.items():
+        write_list(tmp_path / f"{name}.txt", names)
+    choices: tuple[Broken, ...] = ("drop", "only", "rgb")
+    for broken in choices:
+        with pytest.raises(DataError, match=rf"{fault}.*, so it has no effect; correct the names, or empty"):
+            open_dataset(tmp_path, "train", broken=broken)
+    with pytest.warns(DataWarning, match=fault):
+        assert len(open_dataset(tmp_path, "train")) == 3
+
+
+def test_lists_of_other_splits_and_empty_ones(tmp_path: Path) -> None:
+    """A list may concern another split, and of those for each split, one that is not here."""
+    make_folder(tmp_path)
+    for name, names in {"broke_RGB": ["005"], "broke_TIR": [], "broken_in_a": ["x"], "broken_in_b": ["004"]}.items():
+        write_list(tmp_path / f"{name}.txt", names)
+    assert open_dataset(tmp_path, "train", broken="drop").ids == ["000", "001", "002"]
+    write_list(tmp_path / "weakly_aligned.txt", ["img_000"])
+    with pytest.warns(DataWarning, match=r"weakly_aligned\.txt: no pair goes by the names in it \(img_000\)"):
+        open_dataset(tmp_path, "train", broken="drop")
+    (tmp_path / "weakly_aligned.txt").unlink()
+    write_list(tmp_path / "night.txt", ["img_000"])
+    with pytest.warns(DataWarning, match=r"night\.txt: no pair goes by the names in it"):
+        assert open_dataset(tmp_path, "train").scenes == ["", "", ""]
 
 
 def test_a_key_that_is_nearly_right_is_pointed_out(tmp_path: Path) -> None:

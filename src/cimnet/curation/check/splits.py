@@ -11,6 +11,7 @@ from cimnet.curation.check.check_files import relative
 from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.flags import FLAG_LISTS, read_flags
+from cimnet.data.io.notices import keep_notices
 from cimnet.data.io.patterns import FileIndex
 from cimnet.data.io.split_lists import ALL, FLIP, SPLIT_FOLDERS, find_list, list_names, read_names, scenes_of
 from cimnet.errors import DataError
@@ -158,12 +159,13 @@ def _is_scene(name: str) -> bool:
 
 
 def _read_scenes_and_flags(reader: _Reader, splits: Splits) -> None:
-    """An unreadable list has its finding already, from reading it as a list."""
+    """A list that is unreadable or names no pair has its finding already, from reading it as a list."""
     try:
-        splits.flags, splits.broken_known = read_flags(reader.root, reader.index.resolve)
-        for split, names in splits.names.items():
-            scenes = scenes_of(reader.root, split, names, reader.index.resolve)
-            splits.scenes |= {name: scene for name, scene in zip(names, scenes, strict=True) if scene}
+        with keep_notices():
+            splits.flags, splits.broken_known = read_flags(reader.root, reader.index)
+            for split, names in splits.names.items():
+                scenes = scenes_of(reader.root, split, names, reader.index.read_lists)
+                splits.scenes |= {name: scene for name, scene in zip(names, scenes, strict=True) if scene}
     except DataError as error:
         if "list-unreadable" not in reader.faults:
             reader.fault("list-unreadable", "scenes/", str(error))

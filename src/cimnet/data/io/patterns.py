@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cimnet.data.io.folder_spelling import case_hint, exact_folder
 from cimnet.data.io.name_patterns import FileName, NamePattern
+from cimnet.data.io.notices import notice
 from cimnet.data.io.pattern_files import Matches, in_time, settle
 from cimnet.data.io.split_lists import (
     ALL,
@@ -69,6 +70,25 @@ class FileIndex:
                 if name in self.rgb.files or (self.thermal is not None and name in self.thermal.files):
                     return name
         return meant[0] if meant else tail
+
+    def read_lists(self, *paths: Path, needed: bool = False) -> list[str]:
+        """The names in lists of scenes or flags, of which some pair must be in the folder, in whichever split: else a
+        warning is given.
+
+        Raises:
+            DataError: a list cannot be read; or no name is a pair's, and the lists are `needed`.
+        """
+        names = [self.resolve(line) for path in paths for line in read_names(path)]
+        known = self.rgb.files.keys() | (self.thermal.files.keys() if self.thermal else set())
+        if names and known.isdisjoint(names) and known.isdisjoint(name.removesuffix(FLIP) for name in names):
+            text = (
+                f"{paths[0]}: no pair goes by the names in it ({name_some(names)}), so it has no effect; correct the "
+                "names, or empty the list if those pairs are not here"
+            )
+            if needed:
+                raise DataError(text)
+            notice(text)
+        return names
 
     @cached_property
     def _tops(self) -> set[str]:

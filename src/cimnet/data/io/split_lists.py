@@ -140,17 +140,21 @@ def list_names(root: Path, places: Sequence[str] = LIST_PLACES) -> list[str]:
     return sorted(names)
 
 
-def scenes_of(root: Path, split: str, names: Sequence[str], resolve: Callable[[str], str]) -> list[str]:
+def scenes_of(root: Path, split: str, names: Sequence[str], read: Callable[[Path], list[str]]) -> list[str]:
     """Scene of each name: from day.txt, night.txt, dark_night.txt or SPLIT_day.txt … where they exist, or from any
-    list in scenes/ (scenes/fog.txt: "fog"); otherwise from a name like 00012D or 00012N, otherwise ""."""
+    list in scenes/ (scenes/fog.txt: "fog"); otherwise from a name like 00012D or 00012N, otherwise "".
+
+    Args:
+        read: gives the names in a list, see `FileIndex.read_lists`.
+    """
     listed: dict[str, str] = {}
     for scene in _SCENES:
         for list_name in (scene, f"{split}_{scene}"):
             path = find_list(root, list_name)
             if path is not None:
-                listed.update(dict.fromkeys(map(resolve, read_names(path)), scene))
+                listed.update(dict.fromkeys(read(path), scene))
     for path in sorted((root / "scenes").glob("*.txt")):
-        listed.update(dict.fromkeys(map(resolve, read_names(path)), path.stem))
+        listed.update(dict.fromkeys(read(path), path.stem))
     return [listed.get(name) or _scene_by_name(name.rpartition("/")[2]) for name in names]
 
 
