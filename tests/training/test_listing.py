@@ -79,6 +79,23 @@ def test_a_finished_seed_of_the_same_data_elsewhere_stays(root: Path, tmp_path: 
     assert [run.starts for run in runs] == [1, 1]
 
 
+def test_finished_seeds_are_compared_without_a_cache(root: Path, tmp_path: Path, pixel: None) -> None:
+    train_seeds(pixel_recipe(root, training={"epochs": 1}), tmp_path / "runs", [0])
+    cache = tmp_path / "cache"
+    data = {"cache": "disk", "cache_folder": str(cache)}
+    runs = train_seeds(pixel_recipe(root, data=data, training={"epochs": 1}), tmp_path / "runs", [0], resume=True)
+    assert [run.starts for run in runs] == [1]
+    assert not cache.exists()
+
+
+def test_finished_seeds_without_a_record_need_no_data(root: Path, tmp_path: Path, pixel: None) -> None:
+    recipe = pixel_recipe(root, training={"epochs": 1})
+    train_seeds(recipe, tmp_path / "runs", [0])
+    (tmp_path / "runs" / "seed0" / FILE).unlink()  # as an early version left it
+    root.rename(tmp_path / "moved")
+    assert [run.starts for run in train_seeds(recipe, tmp_path / "runs", [0], resume=True)] == [1]
+
+
 def test_runs_are_listed_with_state_and_differences(root: Path, tmp_path: Path, pixel: None) -> None:
     out = tmp_path / "runs"
     for name, rate, seed in (("a", 0.1, 0), ("b", 0.1, 1), ("c", 0.01, 0)):

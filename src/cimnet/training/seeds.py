@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from cimnet.errors import ConfigError
-from cimnet.training.data_record import check_record, record_of
+from cimnet.training.data_record import FILE, check_record, record_of
 from cimnet.training.loop import Note, Report, train
 from cimnet.training.recipe import Recipe
 from cimnet.training.runs_table import Run, is_finished, read_run
@@ -62,10 +62,11 @@ def train_seeds(
 
 def _check_data(recipe: Recipe, finished: Sequence[Path], changed_data: bool, note: Note | None) -> None:
     """Refuse finished runs on other data than those of the recipe; with ``changed_data``, report them."""
-    if not finished:
+    recorded = [folder for folder in finished if (folder / FILE).exists()]
+    if not recorded:
         return
-    now = record_of(*open_splits(recipe))
-    for folder in finished:
+    now = record_of(*open_splits(recipe, cache="none"))
+    for folder in recorded:
         changes = check_record(folder, now, changed_data)
         if changes and note is not None:
             note(f"{folder} stays as it is: it was trained on other data ({changes})")

@@ -57,16 +57,19 @@ def open_split(recipe: Recipe, split: str, **others: Any) -> RGBTDataset:
     return open_dataset(data.root, split, **{**options, **others})
 
 
-def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDataset]:
+def open_splits(recipe: Recipe, processes: int = 1, **others: Any) -> tuple[RGBTDataset, RGBTDataset]:
     """Open the training and validation splits of a recipe. The training split has the recipe's augmentation; with
     ``thermal_percentiles``, both have the range that was found in it.
+
+    Args:
+        processes: that train together.
+        others: see `open_split`.
 
     Raises:
         DataError, ConfigError: if a split can't be used or is smaller than the batches of all ``processes``.
     """
     data = recipe.data
-    train_set = open_split(recipe, data.train)
-    scaling: dict[str, Any] = {}
+    train_set = open_split(recipe, data.train, **others)
     if data.thermal_percentiles is not None:
         if train_set.file.thermal is not None:
             raise ConfigError(
@@ -74,9 +77,9 @@ def open_splits(recipe: Recipe, processes: int = 1) -> tuple[RGBTDataset, RGBTDa
             )
         found = suggest_thermal_range(train_set, percentiles=data.thermal_percentiles)
         train_set.scaling = ThermalScaling("range", *found)
-        scaling["thermal_range"] = found
+        others = {**others, "thermal_range": found}
     _check_several_channels(recipe, train_set.second)
-    val_set = open_split(recipe, data.val, **scaling)
+    val_set = open_split(recipe, data.val, **others)
     if len(train_set) < recipe.training.batch_size * processes:
         each = f" in each of {processes} processes" if processes > 1 else ""
         raise ConfigError(

@@ -320,6 +320,13 @@ def test_scores_of_other_data_are_refused(tmp_path: Path, kust4k: Path, recipe: 
     assert plan.found(Variant("tiny"))
 
 
+def test_data_are_compared_without_a_cache(tmp_path: Path, kust4k: Path, recipe: str, model: Path) -> None:
+    cache = tmp_path / "cache"
+    settings = ["data.cache=disk", f"data.cache_folder={cache}"]
+    assert Plan(recipe, kust4k, model.parent, [0], settings).found(Variant("tiny"))
+    assert not cache.exists()
+
+
 def test_damaged_scores_are_named(tmp_path: Path, kust4k: Path, recipe: str) -> None:
     (tmp_path / "tiny_seed0").mkdir()
     (tmp_path / "tiny_seed0" / "test.json").write_text("{")

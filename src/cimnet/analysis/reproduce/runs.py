@@ -105,11 +105,10 @@ class Plan:
     def _data(self) -> dict[str, Any]:
         """How the scored split is read, and what its files and those of the training are. Files are read only once."""
         recipe = self.settings(Variant(""), self.seeds[0])
-        scored = open_split(recipe, self.split, cache="none")
-        trained = {
-            split: checksum_of_all(open_split(recipe, split).pairs) for split in (recipe.data.train, recipe.data.val)
-        }
-        return {**how_read(scored), **trained, self.split: checksum_of_all(scored.pairs)}
+        splits = (recipe.data.train, recipe.data.val, self.split)
+        opened = {split: open_split(recipe, split, cache="none") for split in splits}
+        sums = {split: checksum_of_all(dataset.pairs) for split, dataset in opened.items()}
+        return {**how_read(opened[self.split]), **sums}
 
     def _run_once(self, recipe: Recipe, folder: Path) -> Scores:
         scored = folder / f"{self.split}.json"
