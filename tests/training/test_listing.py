@@ -13,7 +13,7 @@ from PIL import Image
 from cimnet.errors import ConfigError, DataError
 from cimnet.evaluation.spread import spread
 from cimnet.training import train
-from cimnet.training.data_record import FILE
+from cimnet.training.data_record import FILE, READ_FIELDS
 from cimnet.training.run_folder import RunFolder
 from cimnet.training.runs_table import by_seed, differences, find_runs, read_run, table
 from cimnet.training.seeds import train_seeds
@@ -152,9 +152,41 @@ def test_other_data_at_one_place_are_told_apart(root: Path, half: Path) -> None:
     train_seeds(pixel_recipe(root, training={"epochs": 1}), half, [0, 1], resume=True, changed_data=True)
     rows = grouped(half)
     assert [row["seeds"] for row in rows] == ["0", "1"]
-    digests = [run.data for run in find_runs([half])]
+    digests = [run.data_digest for run in find_runs([half])]
     assert [row["data.root"] for row in rows] == [f"{root} ({digest})" for digest in digests]
     assert len(set(digests)) == 2
+
+
+def record_less(folder: Path) -> None:
+    """Leave of a record what an earlier version wrote."""
+    record = json.loads((folder / FILE).read_text())
+    write_text(folder / FILE, json.dumps({key: record[key] for key in record if key not in READ_FIELDS[2:]}))
+
+
+def relabel(folder: Path) -> None:
+    """The record of a run that took the label values for other classes."""
+    record = json.loads((folder / FILE).read_text())
+    write_text(folder / FILE, json.dumps({**record, "labels": "other"}))
+
+
+def test_records_of_an_earlier_version_and_none_join_the_same_data(root: Path, tmp_path: Path, pixel: None) -> None:
+    out = tmp_path / "runs"
+    train_seeds(pixel_recipe(root, training={"epochs": 1}), out, [0, 1, 2])
+    record_less(out / "seed0")
+    (out / "seed1" / FILE).unlink()
+    (row,) = grouped(out)
+    assert row["seeds"] == "0, 1, 2"
+    assert "data.root" not in row
+
+
+def test_a_record_of_an_earlier_version_stays_alone_between_two_that_differ(
+    root: Path, tmp_path: Path, pixel: None
+) -> None:
+    out = tmp_path / "runs"
+    train_seeds(pixel_recipe(root, training={"epochs": 1}), out, [0, 1, 2])
+    record_less(out / "seed0")
+    relabel(out / "seed1")
+    assert [row["seeds"] for row in grouped(out)] == ["0", "1", "2"]
 
 
 def test_states_of_a_run(root: Path, tmp_path: Path, pixel: None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cimnet.errors import CimnetError, one_line
-from cimnet.training.data_record import digest_of
+from cimnet.training.data_record import READ_FIELDS, SEGMENTS, digest_of
 from cimnet.training.recipe import Recipe, parse_recipe
 
 FILE = "cross_validation.json"
@@ -16,6 +16,8 @@ SECTION = "made_with"
 FOLDS, WEIGHTS = "folds", "weights"
 """Entries of the section beside the fields of the recipe and those that tell the data (`how_read`, `checksum_of_all`):
 digests of the lists, and of ``model.weights`` where the recipe names some."""
+LATER = frozenset({*READ_FIELDS, SEGMENTS})
+"""Entries that earlier versions did not record."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,11 @@ class CrossRecord:
         }
 
     @property
-    def data(self) -> str | None:
-        """A digest of what the record says of the data and folds; None: an older version wrote it."""
+    def data_digest(self) -> str | None:
+        """`digest_of` what the record says of the data and folds; None: an older version wrote it."""
         recorded = {name: value for name, value in self.content[SECTION].items() if "." not in name and name != WEIGHTS}
-        return digest_of(recorded)
+        later = {name: recorded.pop(name) for name in LATER & recorded.keys()}
+        return digest_of(recorded, later)
 
     @property
     def over_folds(self) -> str:

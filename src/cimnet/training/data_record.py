@@ -123,15 +123,25 @@ def read_run_id(folder: Path) -> str | None:
     return run_id if isinstance(run_id, str) else None
 
 
-def read_data(folder: Path) -> str | None:
-    """A digest of the recorded data of the run in a folder, equal for equal data wherever they lie; None: an older
+def read_data_digest(folder: Path) -> str | None:
+    """`digest_of` the recorded data of the run in a folder, equal for equal data wherever they lie; None: an older
     version started it, or its record cannot be read."""
-    return digest_of({name: value for name, value in _content(folder).items() if name != _RUN})
+    record = {name: value for name, value in _content(folder).items() if name != _RUN}
+    later = {name: record.pop(name) for name in _LATER & record.keys()}
+    for split in _SPLITS:
+        sums = record.get(split)
+        if isinstance(sums, dict):
+            record[split] = {name: str(digest)[:_DIGITS] for name, digest in sums.items()}
+            meanings = {name: str(digest)[_DIGITS:] for name, digest in sums.items()}
+            later |= {split: meanings} if any(meanings.values()) else {}
+    return digest_of(record, later)
 
 
-def digest_of(record: Mapping[str, object]) -> str | None:
-    """A digest of recorded data; None: nothing is recorded."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:_DIGITS] if record else None
+def digest_of(record: Mapping[str, object], later: Mapping[str, object]) -> str | None:
+    """A digest of recorded data: 16 digits of what all versions recorded, and 16 of what only ``later`` ones did, where
+    that is there. So one digest of the same data may begin with another. None: nothing is recorded."""
+    parts = [json.dumps(part, sort_keys=True).encode() for part in (record, later) if part]
+    return "".join(hashlib.sha256(part).hexdigest()[:_DIGITS] for part in parts) or None
 
 
 def _content(folder: Path) -> Record:

@@ -14,14 +14,14 @@ from cimnet.errors import CimnetError, DataError
 from cimnet.evaluation.spread import spread
 from cimnet.training.cross_record import FILE as CROSS
 from cimnet.training.cross_record import CrossRecord, read_record
-from cimnet.training.data_record import read_data
+from cimnet.training.data_record import read_data_digest
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.run_folder import DATA_ACCESS, MAY_CHANGE, flat, read_starts, recipe_ledger
 from cimnet.utils.locks import is_locked
 
 SEED = "training.seed"
 NO_SETTING = DATA_ACCESS | {"training.trackers", SEED}
-"""Fields that make no other experiment; of the data, `Run.data` tells."""
+"""Fields that make no other experiment; of the data, `Run.data_digest` tells."""
 _ROOT = "data.root"
 TESTED, OF_FOLDS = "mIoU on test", "mean of folds"
 
@@ -39,7 +39,7 @@ class Run:
         starts: how often it was started.
         test: mIoU in ``test.json`` of the folder, None without one; of a cross-validation, the mean over its seeds of
             the mIoU over all images.
-        data: digest of the recorded data, None where an older version recorded none.
+        data_digest: of the recorded data (`digest_of`), None where an older version recorded none.
         cross: record of the cross-validation; None: this is one run.
     """
 
@@ -53,7 +53,7 @@ class Run:
     started: str | None
     starts: int
     test: float | None
-    data: str | None
+    data_digest: str | None
     cross: CrossRecord | None = None
 
     @cached_property
@@ -89,7 +89,7 @@ class Run:
             "miou": self.miou,
             "best_epoch": self.best_epoch,
             "test": self.test,
-            "data": self.data,
+            "data": self.data_digest,
             "seconds": round(self.seconds, 1),
             "started": self.started,
             "starts": self.starts,
@@ -145,7 +145,7 @@ def read_run(folder: Path) -> Run:
         starts[0].get("clock") if starts else None,
         len(starts),
         test,
-        read_data(folder),
+        read_data_digest(folder),
     )
 
 
@@ -169,7 +169,7 @@ def read_crossed(folder: Path) -> Run:
         min((run.started for run in runs if run.started), default=None),
         sum(run.starts for run in runs),
         sum(known) / len(known) if known else None,
-        record.data,
+        record.data_digest,
         record,
     )
 
@@ -196,7 +196,7 @@ def differences(runs: Sequence[Run]) -> list[str]:
     """Fields of the recipes in which the runs differ, apart from :data:`NO_SETTING` and the model's name; ``data.root``
     among them where the data differ."""
     fields = [field for field in runs[0].settings if field not in NO_SETTING and field != "model.name"]
-    places = {run.data or run.root: run.root for run in runs}  # the same data may lie at several
+    places = dict(zip(_data_keys(runs), (run.root for run in runs), strict=True))  # the same data may lie at several
     moved = len(set(places.values())) > 1 or _changed_in_place(runs)
     fields = [field for field in fields if len({json.dumps(run.settings[field]) for run in runs}) > 1]
     return [_ROOT] * moved + fields
@@ -204,16 +204,35 @@ def differences(runs: Sequence[Run]) -> list[str]:
 
 def _changed_in_place(runs: Sequence[Run]) -> bool:
     """Whether runs differ in their data, though neither in their settings nor in the folder of the data."""
-    known = {(run.experiment, run.root, run.data) for run in runs}
+    known = {(run.experiment, run.root, key) for run, key in zip(runs, _data_keys(runs), strict=True)}
     return len({(experiment, root) for experiment, root, _ in known}) < len(known)
 
 
 def by_seed(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs on the same data whose recipes differ in the seed alone, together; in the order of the first of each."""
     groups: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.experiment, run.data or run.root), []).append(run)
+    for run, key in zip(runs, _data_keys(runs), strict=True):
+        groups.setdefault((run.experiment, key), []).append(run)
     return list(groups.values())
+
+
+def _data_keys(runs: Sequence[Run]) -> list[str]:
+    """What tells the data of each run: its digest, completed by the one that says more of the same experiment; without
+    a digest, the one of that experiment in the same folder, or else that folder."""
+    keys = [run.data_digest or "" for run in runs]
+    keys = _completed(keys, [run.experiment if key else "" for run, key in zip(runs, keys, strict=True)])
+    keys = _completed(keys, [(run.experiment, run.root) for run in runs])
+    return [key or run.root for run, key in zip(runs, keys, strict=True)]
+
+
+def _completed(keys: Sequence[str], places: Sequence[object]) -> list[str]:
+    """Each key, or the longer one that begins with it, if there is exactly one at its place."""
+    known = set(zip(keys, places, strict=True))
+    completed = []
+    for key, place in zip(keys, places, strict=True):
+        longer = [other for other, where in known if other != key and other.startswith(key) and where == place]
+        completed.append(longer[0] if len(longer) == 1 else key)
+    return completed
 
 
 def table(runs: Sequence[Run], group: bool = False) -> tuple[list[str], list[list[str]]]:
@@ -249,7 +268,7 @@ def _settings(run: Run, fields: Sequence[str], in_place: bool) -> list[str]:
     """Values of fields; ``in_place``: the folder of the data does not tell them, so their digest is there, too."""
     cells = {field: str(run.settings[field]) for field in fields}
     if in_place:
-        cells[_ROOT] += f" ({run.data or 'not recorded'})"
+        cells[_ROOT] += f" ({run.data_digest or 'not recorded'})"
     return list(cells.values())
 
 

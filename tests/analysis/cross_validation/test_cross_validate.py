@@ -26,7 +26,7 @@ from cimnet.models import create_model
 from cimnet.training.data_record import READ_FIELDS
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.recipe_sections import SecondConfig
-from cimnet.training.runs_table import find_runs, table
+from cimnet.training.runs_table import find_runs, read_crossed, table
 from cimnet.utils.locks import OutputLock
 from tests.conftest import Result, pixel_recipe, write_recipe
 from tests.fakes.layouts import CLASSES, make_folder
@@ -222,10 +222,15 @@ def test_a_cross_validation_of_an_earlier_version_goes_on(recipe: Recipe, tmp_pa
     out = tmp_path / "cross"
     first = cross_validate(recipe, out).to_dict()
     path = out / "cross_validation.json"
+    digest = read_crossed(out).data_digest
     content = json.loads(path.read_text())
     for name in READ_FIELDS:
         del content["made_with"][name]
     path.write_text(json.dumps(content))
+    earlier = read_crossed(out).data_digest
+    assert digest is not None
+    assert earlier is not None
+    assert digest.startswith(earlier)
     assert cross_validate(recipe, out).to_dict() == first
     assert json.loads(path.read_text())["made_with"]["border"] == [0, 0, 0, 0]
 

@@ -24,8 +24,8 @@ from cimnet.evaluation.metrics import Matrix
 from cimnet.inference import load
 from cimnet.training import train
 from cimnet.training.cross_record import FILE as RECORD
-from cimnet.training.cross_record import FOLDS, SECTION, WEIGHTS
-from cimnet.training.data_record import READ_FIELDS, SEGMENTS, checksum_of_all, how_read
+from cimnet.training.cross_record import FOLDS, LATER, SECTION, WEIGHTS
+from cimnet.training.data_record import checksum_of_all, how_read
 from cimnet.training.loop import Note, Report
 from cimnet.training.recipe import Recipe
 from cimnet.training.run_folder import MAY_CHANGE, flat
@@ -205,8 +205,7 @@ def _ledger(recipe: Recipe, out: Path, lists: FoldLists, tested: Sequence[RGBTDa
     made_with = {**flat(recipe), FOLDS: lists.digest, **checksum_of_all(pairs), **how_read(tested[0])}
     if recipe.model.weights is not None:  # the same path may hold other weights by the next fold
         made_with[WEIGHTS] = identity_of(recipe.model.weights)
-    later = {*READ_FIELDS, SEGMENTS}
-    return Ledger(out / RECORD, made_with, "choose another --out", ignore=_MAY_CHANGE, later=later, section=SECTION)
+    return Ledger(out / RECORD, made_with, "choose another --out", ignore=_MAY_CHANGE, later=LATER, section=SECTION)
 
 
 def _untrained_classes(
