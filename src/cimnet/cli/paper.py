@@ -111,13 +111,16 @@ def reproduce(
     from cimnet.analysis.reproduce import reproduce as run
 
     folder = out or Path("runs") / ("table2" if table in ("table4", "table5") else table)
+    numbers = None if seeds is None else parse_numbers(seeds, "--seeds", "0,1,2")
+    if numbers is not None and len(numbers) == 1 and numbers[0] > 0:
+        say(f"seed {numbers[0]} alone; three runs are --seeds 0,1,2")
     with training_progress() as report:
         text = run(
             table,
             data,
             folder,
             budget=budget,
-            seeds=None if seeds is None else parse_numbers(seeds, "--seeds", "0,1,2"),
+            seeds=numbers,
             rows=None if rows is None else parse_numbers(rows, "--rows", "1,8"),
             checkpoints=checkpoint or (),
             models=model or (),

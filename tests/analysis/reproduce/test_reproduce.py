@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -313,11 +314,23 @@ def test_scores_of_other_data_are_refused(tmp_path: Path, kust4k: Path, recipe: 
             Plan(recipe, other, out, [0]).run([Variant("tiny")])
         (other / f"{split}.txt").write_text(before)
     (out / "tiny_seed0" / "test_data.json").unlink()  # scored by an earlier version
-    with pytest.raises(ConfigError, match=r"does not say how the results here were made.*remove .*test\.json to score"):
+    remedy = re.escape(f"remove {out}/*_seed*/test.json to score all runs")
+    with pytest.raises(ConfigError, match=rf"does not say how the results here were made.*{remedy}"):
         plan.run([Variant("tiny")])
     (out / "tiny_seed0" / "test.json").unlink()
     plan.run([Variant("tiny")])
     assert plan.found(Variant("tiny"))
+
+
+def test_scores_of_a_version_that_recorded_less_are_taken(
+    tmp_path: Path, kust4k: Path, recipe: str, model: Path
+) -> None:
+    shutil.copytree(model.parent, tmp_path / "out")
+    path = tmp_path / "out" / "tiny_seed0" / "test_data.json"
+    record = json.loads(path.read_text())
+    del record["labels"]
+    path.write_text(json.dumps(record))
+    assert Plan(recipe, kust4k, tmp_path / "out", [0]).found(Variant("tiny"))
 
 
 def test_data_are_compared_without_a_cache(tmp_path: Path, kust4k: Path, recipe: str, model: Path) -> None:
@@ -365,6 +378,7 @@ def test_what_cannot_be_run(tmp_path: Path, kust4k: Path, recipe: str, arguments
     ("arguments", "message"),
     [
         ({"table": "table2", "rows": [1]}, "table2: --rows chooses rows of table3"),
+        ({"table": "table3", "budget": "paper"}, "leave --budget out: the paper's own recipe is the default"),
         ({"table": "table5", "rows": [], "checkpoints": [Path("x")]}, "table5: --rows"),
         ({"table": "table3", "models": ["cmx_mit_b2"]}, "table3: --model chooses models of table2 and table6"),
         ({"table": "table2", "models": ["x"], "checkpoints": [Path("x")]}, "table2: --model says how to train"),
@@ -400,6 +414,11 @@ def test_the_command(tmp_path: Path, cli: Callable[..., Any], kust4k: Path, mode
     refused = cli("reproduce", "table3", "--data", kust4k, "--rows", "one")
     assert refused.code == 2
     assert "--rows one" in refused.err
+    alone = "seed 3 alone; three runs are --seeds 0,1,2"
+    for seeds, said in (("3", True), ("0", False), ("3,4", False)):
+        tried = cli("reproduce", "table3", "--data", tmp_path / "none", "--out", tmp_path / "new", "--seeds", seeds)
+        assert tried.code == 2
+        assert (alone in tried.out + tried.err) == said
 
 
 def _here(text: str) -> dict[str, tuple[str, ...]]:

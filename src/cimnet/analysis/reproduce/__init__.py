@@ -88,6 +88,8 @@ def _check_options(
     Raises:
         ConfigError: naming the option and the table.
     """
+    if of_training["--budget"] == "paper":  # a name of earlier versions
+        raise ConfigError(f"{table}: --budget paper: leave --budget out: the paper's own recipe is the default")
     if rows is not None and table != "table3":
         raise ConfigError(f"{table}: --rows chooses rows of table3, {table} has none to choose; leave it out")
     if of_training["--model"] is not None and table not in CLASSES:

@@ -16,7 +16,7 @@ from cimnet.errors import CimnetError
 from cimnet.evaluation import evaluate
 from cimnet.inference import Predictor, load
 from cimnet.training import train
-from cimnet.training.data_record import checksum_of_all, how_read
+from cimnet.training.data_record import READ_FIELDS, checksum_of_all, how_read
 from cimnet.training.loop import Report
 from cimnet.training.recipe import Recipe, load_recipe
 from cimnet.training.run_folder import DATA_ACCESS, recipe_ledger
@@ -98,8 +98,9 @@ class Plan:
 
     def _data_of(self, folder: Path) -> Ledger:
         """The record of the data of a scored run."""
-        remedy = f"choose another --out, or remove {folder / self.split}.json to score this run with the present data"
-        return Ledger(folder / f"{self.split}_data.json", self._data, remedy)
+        scored = self.out / f"*_seed*/{self.split}.json"
+        remedy = f"choose another --out, or remove {scored} to score all runs with the present data"
+        return Ledger(folder / f"{self.split}_data.json", self._data, remedy, later=READ_FIELDS)
 
     @cached_property
     def _data(self) -> dict[str, Any]:
