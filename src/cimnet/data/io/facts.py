@@ -95,6 +95,23 @@ class FileFacts:
         return f"{self.bits}-bit {kind}"
 
 
+def orders_colours(facts: FileFacts) -> bool:
+    """Whether the first three bands are red, green and blue by declaration, in another order."""
+    first = facts.band_colours[:3]
+    return set(first) == {"red", "green", "blue"} and first != ("red", "green", "blue")
+
+
+def names_odd_colours(facts: FileFacts) -> bool:
+    """Whether bands of a TIFF are declared as colours other than red, green and blue."""
+    named = {name for name in facts.band_colours if name not in ("", "undefined", "alpha", "gray", "grey")}
+    return facts.format == "TIFF" and bool(named) and not named.issuperset({"red", "green", "blue"})
+
+
+def has_deep_colours(facts: FileFacts) -> bool:
+    """Whether colours, or grey values with opacity, have more than 8 bits each; not in AVIF."""
+    return facts.bits > 8 and facts.format != "AVIF" and (facts.colours or facts.alpha != "")
+
+
 def read_facts(path: Path) -> FileFacts:
     """Read the facts in a file's headers.
 

@@ -25,6 +25,9 @@ _RAW_SEGMENTS = tuple(f"APP{number}" for number in range(3, 10))
 annotations (C2PA, Photoshop, Adobe)."""
 _PREVIEW = b"\xff\xd8"
 
+UNREAD_MAKERS = ("DJI", "InfiRay", "other")
+"""Of the answers of `maker`, those whose temperatures are not read here."""
+
 
 def maker(image: Image.Image) -> str:
     """Name the maker of the camera whose temperatures an opened file holds: "FLIR", "DJI", "InfiRay", or "other" of a

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.io.bands import Bands, read_rgb_bands
-from cimnet.data.io.facts import FileFacts, facts_of
+from cimnet.data.io.facts import FileFacts, facts_of, orders_colours
 from cimnet.data.io.flir_visible import read_visible
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import opened, upright
 from cimnet.data.io.pixels import Pixels, colours_missing, order_colours
-from cimnet.data.io.refusals import UNREAD_MAKERS, orders_colours
+from cimnet.data.io.radiometric import UNREAD_MAKERS
 from cimnet.data.io.rules import apply_rules, refuse_by_rules
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError

@@ -1,5 +1,4 @@
-"""When a property of a file counts, and the sentences that refuse it: what `cimnet.data.io.rules` needs beside short
-expressions."""
+"""The sentences that refuse a property of a file, for `cimnet.data.io.rules`, where they need more than a few words."""
 
 from __future__ import annotations
 
@@ -7,21 +6,6 @@ import numpy as np
 from PIL import Image
 
 from cimnet.data.io.facts import FileFacts
-
-UNREAD_MAKERS = ("DJI", "InfiRay", "other")
-"""Whose temperatures inside a JPEG are not read here, see `cimnet.data.io.radiometric.maker`."""
-
-
-def orders_colours(facts: FileFacts) -> bool:
-    """Whether the first three bands are red, green and blue by declaration, in another order."""
-    first = facts.band_colours[:3]
-    return set(first) == {"red", "green", "blue"} and first != ("red", "green", "blue")
-
-
-def names_odd_colours(facts: FileFacts) -> bool:
-    """Whether bands of a TIFF are declared as colours other than red, green and blue."""
-    named = {name for name in facts.band_colours if name not in ("", "undefined", "alpha", "gray", "grey")}
-    return facts.format == "TIFF" and bool(named) and not named.issuperset({"red", "green", "blue"})
 
 
 def say_colour_depth(facts: FileFacts) -> str:
@@ -37,11 +21,6 @@ def say_colour_depth(facts: FileFacts) -> str:
         f"classes.yaml, or --rgb-range 0,{2**used - 1}), or convert with gdal_translate -ot Byte -scale 0 "
         f"{2**used - 1} 0 255"
     )
-
-
-def has_deep_colours(facts: FileFacts) -> bool:
-    """Whether colours, or grey values with opacity, have more than 8 bits each; not in AVIF."""
-    return facts.bits > 8 and facts.format != "AVIF" and (facts.colours or facts.alpha != "")
 
 
 _CONVERTERS = {

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from cimnet.data.io.facts import FileFacts
+from cimnet.data.io.facts import FileFacts, has_deep_colours, names_odd_colours, orders_colours
 from cimnet.data.io.pixels import (
     Pixels,
     blacken,
@@ -21,13 +21,10 @@ from cimnet.data.io.pixels import (
     take_unit,
     turn,
 )
+from cimnet.data.io.radiometric import UNREAD_MAKERS
 from cimnet.data.io.refusals import (
     FLIR_PICTURE,
     NO_JPEG,
-    UNREAD_MAKERS,
-    has_deep_colours,
-    names_odd_colours,
-    orders_colours,
     say_colour_depth,
     say_no_colours,
     say_pages,
@@ -61,7 +58,7 @@ def apply_rules(pixels: Pixels, facts: FileFacts, use: Use) -> Pixels:
     return pixels
 
 
-_CANNOT = left_to_reader("cannot occur")
+_CANNOT = Action("cannot occur")
 _CANNOT_ELSEWHERE: dict[Use, Action] = {"rgbt": _CANNOT, "raster_rgb": _CANNOT, "raster_thermal": _CANNOT}
 
 RULES: tuple[Rule, ...] = (
