@@ -74,7 +74,7 @@ class DatasetFile:
 
 
 def read_dataset_file(root: Path) -> DatasetFile | None:
-    """Read classes.yaml or dataset.yaml in root (the one that holds keys known here); None when there is neither.
+    """Read classes.yaml or dataset.yaml in root (the one that describes the data set); None when there is neither.
 
     Keys, all optional: `classes` (or `labels`): names, or entries `{name: …, color: [r, g, b] or "#rrggbb"}`;
     `thermal_range: [low, high]` or a mapping (`parse_thermal`); `ignore_index`: a value of the label files to ignore;
@@ -85,16 +85,17 @@ def read_dataset_file(root: Path) -> DatasetFile | None:
     `licence`, `home`. Other keys are left alone.
 
     Raises:
-        DataError: not YAML, a key of the wrong form, or several files with keys known here.
+        DataError: not YAML, a key of the wrong form, or several files that describe the data set.
     """
-    contents = {path: _content(path) for name in YAML_NAMES if (path := root / name).is_file()}
-    if not contents:
+    paths = [path for name in YAML_NAMES if (path := root / name).is_file()]
+    if not paths:
         return None
-    saying = [path for path, content in contents.items() if not content.keys().isdisjoint(_KEYS)]
+    saying = [path for path in paths if _describes(path)] if len(paths) > 1 else paths
     if len(saying) > 1:
-        raise DataError(f"{saying[0]}: {saying[1].name} describes the data set, too; keep one file with all keys")
-    path = (saying or [*contents])[0]
-    return _parse(contents[path], path)
+        other = saying[1].name
+        raise DataError(f"{saying[0]}: {other} describes the data set, too; keep one with all keys, or rename {other}")
+    path = (saying or paths)[0]
+    return _parse(_content(path), path)
 
 
 def classes_of(given: str | Path) -> ClassList:
@@ -120,8 +121,28 @@ def classes_of(given: str | Path) -> ClassList:
     return classes
 
 
+def _describes(path: Path) -> bool:
+    """Whether a file says how the data set is read. A dataset.yaml that cannot be read is another tool's."""
+    try:
+        content = _mapping(path)
+    except DataError:
+        if path.stem == "classes":
+            raise
+        return False
+    return any(content.get(key) is not None for key in _KEYS if key not in _ABOUT)
+
+
 def _content(path: Path) -> dict[Any, Any]:
     """The keys of a file; one that is nearly a known key is refused."""
+    content = _mapping(path)
+    for key in content:
+        near = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.8)
+        if near and key not in _KEYS:
+            raise DataError(f"{path}: key {key!r}: did you mean {near[0]!r}?")
+    return content
+
+
+def _mapping(path: Path) -> dict[Any, Any]:
     try:
         content = read_yaml(path)
     except OSError as error:
@@ -130,10 +151,6 @@ def _content(path: Path) -> dict[Any, Any]:
         raise DataError(f"{path}: not valid YAML ({one_line(error, None)})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys such as 'classes: [background, person]'")
-    for key in content:
-        near = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.8)
-        if near and key not in _KEYS:
-            raise DataError(f"{path}: key {key!r}: did you mean {near[0]!r}?")
     return content
 
 

@@ -118,7 +118,23 @@ def test_two_files(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").rename(tmp_path / "dataset.yml")
     assert open_dataset(tmp_path, "train").classes == CLASSES
     (tmp_path / "dataset.yaml").write_text("thermal_range: [0, 100]\n")
-    with pytest.raises(DataError, match=r"dataset\.yaml: dataset\.yml describes the data set, too; keep one file"):
+    with pytest.raises(DataError, match=r"dataset\.yaml: dataset\.yml describes the .*or rename dataset\.yml"):
         open_dataset(tmp_path, "train")
     (error,) = check_dataset(tmp_path).findings
     assert (error.severity, error.code) == ("error", "class-file")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["license: CC-BY-4.0", "file: x.zip", "label: x", "- a", "a: !secret b", "a: [", b"\xe4", "classes: null", ""],
+)
+def test_a_file_of_another_tool(tmp_path: Path, text: str | bytes) -> None:
+    """Beside classes.yaml, it says nothing, whatever it holds; classes.yaml itself must be sound."""
+    make_folder(tmp_path)
+    other = tmp_path / "dataset.yaml"
+    other.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert open_dataset(tmp_path, "train").classes == CLASSES
+    other.write_text("classes: [a, b, c]\n")
+    (tmp_path / "classes.yaml").write_text("classes: [")
+    with pytest.raises(DataError, match=r"classes\.yaml: not valid YAML"):
+        open_dataset(tmp_path, "train")
