@@ -113,5 +113,5 @@ FAULTS: list[Fault] = [
     Fault("list of flags in UTF-16", "lists", _listed("000".encode("utf-16"), "broke_RGB.txt"), DataError,
           "broke_RGB.txt: cannot be read as UTF-8 text; save"),
     Fault("list of flags with unknown names alone, to leave broken pairs out", "lists", _sound, DataError,
-          r"broke_RGB.txt: no pair goes by the names in it \(nobody\).*correct the names"),
+          r"broke_RGB.txt: no pair goes by the names listed there \(nobody\).*correct them"),
 ]  # fmt: skip

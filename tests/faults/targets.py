@@ -82,7 +82,7 @@ def _open_listed(path: Path) -> object:
 def _open_flags(path: Path) -> object:
     root = path.parent / "data"
     shutil.copy(path, root / "broke_RGB.txt")
-    return read_flags(root, Folder.index(root), by_broken=True)
+    return read_flags(root, Folder.index(root), broken="drop")
 
 
 def _open_classes(path: Path) -> object:

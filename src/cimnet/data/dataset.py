@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from cimnet.data.cache import DiskCache
 from cimnet.data.classes import choose_classes
 from cimnet.data.dataset_file import YAML_NAMES, DatasetFile, read_dataset_file
-from cimnet.data.flags import BROKEN_FLAGS, name_sensor, read_flags
+from cimnet.data.flags import broken_flags, name_sensor, read_flags
 from cimnet.data.io.folder_spelling import case_hint
 from cimnet.data.io.pair_table import TABLE, find_table
 from cimnet.data.io.patterns import FileIndex, FilePattern, split_names
@@ -149,7 +149,7 @@ class RGBTDataset(Dataset[RGBTSample]):
             )
         self.classes, self.colors = chosen.names, chosen.colors
         self.scaling = parse_thermal(thermal_range, "thermal_range") or self.file.thermal or ThermalScaling()
-        self.pairs = self._select(self._find(require_labels, broken != "keep"), broken)
+        self.pairs = self._select(self._find(require_labels, broken), broken)
         self.ids = [pair.id for pair in self.pairs]
         self.scenes = [pair.scene for pair in self.pairs]
         self.flags = [pair.flags for pair in self.pairs]
@@ -172,7 +172,7 @@ class RGBTDataset(Dataset[RGBTSample]):
         settings = (self.name, self.file.border, self.label_values, self.wanted)
         return DiskCache(folder, self.pairs, self.decode, settings)
 
-    def _find(self, require_labels: bool, by_broken: bool) -> list[Pair]:
+    def _find(self, require_labels: bool, broken: str) -> list[Pair]:
         index = self.find_files()
         rgb, thermal, labels = index.rgb, index.thermal or index.rgb, index.labels
         names = split_names(self.root, self.split, index, self.lists)
@@ -188,7 +188,7 @@ class RGBTDataset(Dataset[RGBTSample]):
                 "add it, or leave the pair out of the list (`cimnet data split --labelled` lists pairs with labels)"
             )
             require_all(list(source.values()), place, labels.files, "labels are required", index.hint, remedy)
-        flags, self.broken_known = read_flags(self.root, index, by_broken)
+        flags, self.broken_known = read_flags(self.root, index, broken)
         return [
             Pair(
                 id=name,
@@ -221,7 +221,7 @@ class RGBTDataset(Dataset[RGBTSample]):
             raise DataError(
                 f"{where}: broken={broken!r} needs lists of the broken pairs (broke_RGB.txt, broke_TIR.txt)"
             )
-        wanted = BROKEN_FLAGS if broken in ("only", "drop") else {f"{broken}_broken"}
+        wanted = broken_flags(broken)
         chosen = [pair for pair in pairs if pair.flags.isdisjoint(wanted) == (broken == "drop")]
         if not chosen:
             raise DataError(f"{where}: no pairs left with broken={broken!r}")

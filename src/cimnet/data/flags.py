@@ -19,28 +19,36 @@ FLAG_LISTS = {"rgb_broken": "broke_RGB", "thermal_broken": "broke_TIR", "weakly_
 BROKEN_FLAGS = frozenset({"rgb_broken", "thermal_broken", "broken"})
 
 
-def read_flags(root: Path, index: FileIndex, by_broken: bool = False) -> tuple[dict[str, set[str]], bool]:
+def broken_flags(choice: str) -> frozenset[str]:
+    """The flags by which ``broken`` ("keep", "drop", "only", "rgb", "thermal") chooses pairs."""
+    if choice == "keep":
+        return frozenset()
+    return BROKEN_FLAGS if choice in ("only", "drop") else frozenset({f"{choice}_broken", "broken"})
+
+
+def read_flags(root: Path, index: FileIndex, broken: str = "keep") -> tuple[dict[str, set[str]], bool]:
     """Flags by name, and whether the folder has any list of broken pairs.
 
     A name in a broken_in_*.txt (Kust4K's lists, which do not say which sensor) is flagged "broken" unless another
     list says more; `name_sensor` finds out.
 
     Args:
-        by_broken: whether pairs are chosen by the lists of broken ones: each must then name some pair of `index`.
+        broken: how pairs are chosen by the lists of broken ones: those that serve must name some pair of `index`.
 
     Raises:
         DataError: see `FileIndex.read_lists`.
     """
     flags: dict[str, set[str]] = {}
-    found = {flag: path for flag, name in FLAG_LISTS.items() if (path := find_list(root, name)) is not None}
-    for flag, path in found.items():
-        for name in index.read_lists(path, needed=by_broken and flag in BROKEN_FLAGS):
-            flags.setdefault(name, set()).add(flag)
-    either = sorted(path for folder in (root, root / "splits") for path in folder.glob("broken_in_*.txt"))
-    for name in index.read_lists(*either, needed=by_broken):
-        if not flags.get(name, set()) & BROKEN_FLAGS:
-            flags.setdefault(name, set()).add("broken")
-    return flags, bool(either) or not BROKEN_FLAGS.isdisjoint(found)
+    found = {flag: [path] for flag, name in FLAG_LISTS.items() if (path := find_list(root, name)) is not None}
+    if either := sorted(path for folder in (root, root / "splits") for path in folder.glob("broken_in_*.txt")):
+        found["broken"] = either
+    used = broken_flags(broken)
+    index.read_lists(*(path for flag, paths in found.items() if flag in used for path in paths), needed=True)
+    for flag, paths in found.items():
+        for name in index.read_lists(*paths):
+            if flag != "broken" or BROKEN_FLAGS.isdisjoint(flags.get(name, ())):
+                flags.setdefault(name, set()).add(flag)
+    return flags, not BROKEN_FLAGS.isdisjoint(found)
 
 
 def name_sensor(pair: Pair) -> Pair:

@@ -284,24 +284,46 @@ def test_which_sensor_is_broken(tmp_path: Path) -> None:
         open_dataset(tmp_path, "all")
 
 
+def _lists(root: Path, lists: dict[str, list[str]]) -> None:
+    make_folder(root)
+    for name, names in lists.items():
+        write_list(root / f"{name}.txt", names)
+
+
 @pytest.mark.parametrize(
-    ("lists", "fault"),
+    ("lists", "choices", "fault"),
     [
-        ({"broke_RGB": ["RGB_000", "RGB_001", "RGB_002"], "broke_TIR": ["001"]}, "broke_RGB.*RGB_000, RGB_001 and 1 m"),
-        ({"broke_RGB": ["005"], "broke_TIR": ["thermal_000"]}, r"broke_TIR.*thermal_000\)"),
-        ({"broken_in_train": ["x"], "broken_in_val": ["y"]}, r"broken_in_train.*x, y\)"),
+        ({"broke_RGB": ["RGB_0", "RGB_1", "RGB_2"], "broke_TIR": ["001"]}, ["rgb"], "broke_RGB.*RGB_0, RGB_1 and 1 m"),
+        ({"broke_RGB": ["005"], "broke_TIR": ["x"]}, ["thermal"], r"broke_TIR.*x\)"),
+        ({"broke_RGB": ["x"], "broke_TIR": ["y"]}, ["drop", "only"], r"broke_RGB\.txt, broke_TIR\.txt: .*x, y\)"),
+        ({"broken_in_train": ["x"], "broken_in_val": ["y"]}, ["drop", "rgb"], r"broken_in_train.*x, y\)"),
     ],
 )
-def test_a_list_of_broken_pairs_that_names_none(tmp_path: Path, lists: dict[str, list[str]], fault: str) -> None:
-    make_folder(tmp_path)
-    for name, names in lists.items():
-        write_list(tmp_path / f"{name}.txt", names)
-    choices: tuple[Broken, ...] = ("drop", "only", "rgb")
+def test_lists_of_broken_pairs_that_name_none(
+    tmp_path: Path, lists: dict[str, list[str]], choices: list[Broken], fault: str
+) -> None:
+    _lists(tmp_path, lists)
     for broken in choices:
-        with pytest.raises(DataError, match=rf"{fault}.*, so it has no effect; correct the names, or empty"):
+        with pytest.raises(DataError, match=rf"{fault}.*, so they have no effect; correct them, or remove"):
             open_dataset(tmp_path, "train", broken=broken)
-    with pytest.warns(DataWarning, match=fault):
-        assert len(open_dataset(tmp_path, "train")) == 3
+
+
+@pytest.mark.parametrize(
+    ("lists", "chosen"),
+    [
+        ({"broke_RGB": ["000"], "broke_TIR": ["x"]}, {"rgb": ["000"], "drop": ["001", "002"], "only": ["000"]}),
+        ({"broke_RGB": ["x"], "broke_TIR": ["001"]}, {"thermal": ["001"], "drop": ["000", "002"]}),
+        ({"broke_RGB": ["000"], "broken_in_day": ["x"], "broken_in_night": ["y"]}, {"rgb": ["000"]}),
+        ({"broke_TIR": ["x"]}, {"keep": ["000", "001", "002"]}),
+    ],
+)
+def test_a_list_of_broken_pairs_that_names_none_beside_others(
+    tmp_path: Path, lists: dict[str, list[str]], chosen: dict[Broken, list[str]]
+) -> None:
+    """As in a part of a data set with the lists of the whole."""
+    _lists(tmp_path, lists)
+    with pytest.warns(DataWarning, match=r": no pair goes by the names listed there \(x"):
+        assert {broken: open_dataset(tmp_path, "train", broken=broken).ids for broken in chosen} == chosen
 
 
 def test_lists_of_other_splits_and_empty_ones(tmp_path: Path) -> None:
@@ -311,11 +333,11 @@ def test_lists_of_other_splits_and_empty_ones(tmp_path: Path) -> None:
         write_list(tmp_path / f"{name}.txt", names)
     assert open_dataset(tmp_path, "train", broken="drop").ids == ["000", "001", "002"]
     write_list(tmp_path / "weakly_aligned.txt", ["img_000"])
-    with pytest.warns(DataWarning, match=r"weakly_aligned\.txt: no pair goes by the names in it \(img_000\)"):
+    with pytest.warns(DataWarning, match=r"weakly_aligned\.txt: no pair goes by the names listed there \(img_000\)"):
         open_dataset(tmp_path, "train", broken="drop")
     (tmp_path / "weakly_aligned.txt").unlink()
     write_list(tmp_path / "night.txt", ["img_000"])
-    with pytest.warns(DataWarning, match=r"night\.txt: no pair goes by the names in it"):
+    with pytest.warns(DataWarning, match=r"night\.txt: no pair goes by the names listed there"):
         assert open_dataset(tmp_path, "train").scenes == ["", "", ""]
 
 

@@ -82,8 +82,9 @@ class FileIndex:
         known = self.rgb.files.keys() | (self.thermal.files.keys() if self.thermal else set())
         if names and known.isdisjoint(names) and known.isdisjoint(name.removesuffix(FLIP) for name in names):
             text = (
-                f"{paths[0]}: no pair goes by the names in it ({name_some(names)}), so it has no effect; correct the "
-                "names, or empty the list if those pairs are not here"
+                f"{name_some([paths[0], *(path.name for path in paths[1:])])}: no pair goes by the names listed there "
+                f"({name_some(names)}), so they have no effect; correct them, or remove those of pairs that are not "
+                "here"
             )
             if needed:
                 raise DataError(text)
