@@ -99,9 +99,37 @@ def test_nodata_that_is_a_class_is_refused(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
     path = tmp_path / "l.tif"
     tifffile.imwrite(path, np.array([[0, 1]], np.uint8), extratags=[(42113, 2, None, "0", True)])
-    with pytest.raises(DataError, match=r"l\.tif: declares 0 as nodata, .* class 0; say `ignore_index: 0`"):
+    with pytest.raises(DataError, match=r"l\.tif: declares 0 as nodata, .* class 0; say `ignore_index: 0`.*gdal_edit"):
         read(path)
     assert read_class_ids(path, label_lookup(None, 4, ignore_id=0), COLORS).tolist() == [[255, 1]]
+
+
+@pytest.mark.parametrize("kind", ["8", "16", "colours"])
+def test_the_remedy_for_a_transparent_class_in_a_png(tmp_path: Path, kind: str) -> None:
+    """What the message says makes the file readable; GDAL cannot edit a PNG."""
+    path = tmp_path / "l.png"
+    values = np.array([[0, 1]], np.uint16 if kind == "16" else np.uint8)
+    if kind == "colours":
+        Image.fromarray(np.dstack([values] * 3)).save(path, transparency=(0, 0, 0))
+    else:
+        Image.fromarray(values).save(path, transparency=0)
+    colors = ((0, 0, 0), (1, 1, 1))
+    with pytest.raises(DataError, match=r"l\.png: declares .* class 0; .* save it again without its transparent value"):
+        read_color_label(path, colors) if kind == "colours" else read(path)
+    image = Image.open(path)
+    del image.info["transparency"]
+    image.save(path)
+    assert (read_color_label(path, colors) if kind == "colours" else read(path)).tolist() == [[0, 1]]
+
+
+def test_the_remedy_for_nodata_beside_a_png(tmp_path: Path) -> None:
+    path = tmp_path / "l.png"
+    Image.fromarray(np.array([[0, 1]], np.uint8)).save(path)
+    (tmp_path / "l.png.aux.xml").write_text(
+        "<PAMDataset><PAMRasterBand band='1'><NoDataValue>0</NoDataValue></PAMRasterBand></PAMDataset>"
+    )
+    with pytest.raises(DataError, match=r"or delete <NoDataValue> in l\.png\.aux\.xml$"):
+        read(path)
 
 
 def test_nodata_of_a_label_in_colours(tmp_path: Path) -> None:

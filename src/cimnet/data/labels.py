@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimnet.data.classes import palette
+from cimnet.data.io.facts import nodata_remedy
 from cimnet.data.io.readers import Ids, Label, read_label_colours, read_label_file
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.sample import IGNORE_INDEX
@@ -91,7 +92,7 @@ def missing_pixels(label: Label, lookup: npt.NDArray[np.int16] | None, path: Pat
     if 0 <= meaning < IGNORE_INDEX:
         raise DataError(
             f"{path}: declares {int(value)} as nodata, which is also the value of class {meaning}; say "
-            f"`ignore_index: {int(value)}` in classes.yaml, or remove the tag (gdal_edit.py -unsetnodata FILE)"
+            f"`ignore_index: {int(value)}` in classes.yaml, or {nodata_remedy(path)}"
         )
     return missing
 
@@ -189,8 +190,8 @@ def read_color_label(path: Path, colors: Sequence[Color]) -> npt.NDArray[np.uint
         if 0 <= meant < IGNORE_INDEX:
             shown, ignored = (bytes(color).hex() for color in (colors[meant], ignore_color(colors)))
             raise DataError(
-                f"{path}: declares #{shown} as nodata, which is also the colour of class {meant}; remove the tag "
-                f"(gdal_edit.py -unsetnodata FILE), or paint what is to be ignored #{ignored}"
+                f"{path}: declares #{shown} as nodata, which is also the colour of class {meant}; paint what is to be "
+                f"ignored #{ignored}, or {nodata_remedy(path)}"
             )
         ids[missing] = IGNORE_INDEX
     if ids.min() < 0:

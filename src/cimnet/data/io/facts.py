@@ -156,6 +156,16 @@ def facts_of(image: Image.Image, path: Path) -> FileFacts:
     )
 
 
+def nodata_remedy(path: Path) -> str:
+    """How to remove what an image declares as nodata. Only in a TIFF can GDAL do so in place."""
+    with opened(path) as image:
+        if image.format == "TIFF":
+            return "remove the tag (gdal_edit.py -unsetnodata FILE)"
+        if _clear_value(image, 8):
+            return "save it again without its transparent value (tRNS)"
+    return f"delete <NoDataValue> in {path.name}.aux.xml"
+
+
 def array_facts(path: Path, values: npt.NDArray[Any]) -> FileFacts:
     """Return the facts about a .npy file."""
     height, width = values.shape[:2]
