@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,41 @@ def test_counters_that_need_not_be_one_begin_at_the_same_moment(
     one, two, notes = times(rgb, thermal, 10, rate)
     assert (one[0], two) == (0, [round(n / rate, 4) for n in range(5)])
     assert re.search(expected, notes)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "thermal_numbers", "remedy"),
+    [
+        (range(0, 300, 10), range(30), "; if equal numbers mean equal moments, give --thermal-fps 30$"),
+        (range(30), range(0, 300, 10), "; if equal numbers mean equal moments, give --thermal-fps 0.3$"),
+        (range(30), range(0, 60, 2), "; if equal numbers mean equal moments, give --thermal-fps 1.5$"),
+        (range(10, 310, 10), range(30), "; if equal numbers mean equal moments, give --thermal-fps 30$"),
+        ([*range(0, 300, 10), 295], range(30), "; give --time-offset or another --thermal-fps otherwise$"),
+    ],
+)
+def test_counters_in_other_steps_at_one_rate_are_paired_by_position_with_a_note(
+    tmp_path: Path, numbers: Sequence[int], thermal_numbers: Sequence[int], remedy: str
+) -> None:
+    """Renumbered images share some numbers by chance."""
+    rgb, thermal = folder(tmp_path, "rgb", numbers), folder(tmp_path, "thermal", thermal_numbers)
+    one, two, notes = times(rgb, thermal, 3, 3)
+    assert one == [round(n / 3, 4) for n in range(len(numbers))]
+    assert two == [round(n / 3, 4) for n in range(len(thermal_numbers))]
+    assert "but the numbers of both go in different steps: both folders are taken to begin at the same moment" in notes
+    assert re.search(remedy, notes)
+
+
+def test_one_irregular_number_stretches_no_clock(tmp_path: Path) -> None:
+    source = open_source(folder(tmp_path, "rgb", [*range(0, 300, 10), 295]), "rgb", 3)
+    assert [frame.time for frame in source.frames()] == [n / 3 for n in range(31)]
+    assert not source.problems
+
+
+def test_the_remedy_pairs_equal_numbers(tmp_path: Path) -> None:
+    rgb, thermal = folder(tmp_path, "rgb", range(10, 310, 10)), folder(tmp_path, "thermal", range(30))
+    one, two, notes = times(rgb, thermal, 3, 30)
+    assert (one[1], two[10], two[20]) == (round(1 / 3, 4), 0, round(1 / 3, 4))
+    assert "equal numbers are taken for equal moments" in notes
 
 
 def test_other_names_count_as_before(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ class Counter:
 
     @property
     def step(self) -> int:
-        """From one number to the next one that is not left out."""
-        return min((after - before for before, after in pairwise(self.numbers)), default=1)
+        """The most common difference of a number to the next one; of several, the smallest."""
+        steps = collections.Counter(after - before for before, after in pairwise(self.numbers))
+        return min(steps, key=lambda step: (-steps[step], step), default=1)
 
     @property
     def missing(self) -> int | None:
@@ -67,14 +69,15 @@ def counter_of(names: Sequence[str], kind: Sensor, fps: float) -> Counter | None
 
 
 Times = tuple[list[float], list[float]]
+_STEPS = "the numbers of both go in different steps"
 
 
 def shared_times(rgb: Counter, thermal: Counter) -> tuple[Times | None, str]:
     """Times of both folders since the first RGB image, where equal numbers mean equal moments; None: they need not.
-    And a sentence that says what was taken for what; "": both begin with the same number."""
+    And a sentence that says what was taken for what; "": both begin with the same number, in steps that agree."""
     first, other = rgb.numbers[0], thermal.numbers[0]
     times, why = _shared(rgb, thermal)
-    if first == other:
+    if first == other and why != _STEPS:
         return times, ""
     begin = f"the numbers in the names begin with {first} (RGB) and {other} (thermal)"
     if times is not None:
@@ -82,11 +85,20 @@ def shared_times(rgb: Counter, thermal: Counter) -> tuple[Times | None, str]:
             f"{begin}: equal numbers are taken for equal moments; if both folders begin at the same moment, give "
             f"--time-offset {times[1][0]:.6g}"
         )
-    rate = _one_rate(rgb, thermal)
-    remedy = "; give --time-offset otherwise"
-    if rate is not None:
-        remedy = f"; if equal numbers mean equal moments, give --time-offset {(first - other) / rate:.6g}"
-    return None, f"{begin}, but {why}: both folders are taken to begin at the same moment{remedy}"
+    return None, f"{begin}, but {why}: both folders are taken to begin at the same moment{_remedy(rgb, thermal)}"
+
+
+def _remedy(rgb: Counter, thermal: Counter) -> str:
+    """What to give if both folders do not begin at the same moment."""
+    late = rgb.numbers[0] - thermal.numbers[0]
+    equal = "; if equal numbers mean equal moments, give "
+    if (rate := _one_rate(rgb, thermal)) is not None:
+        return f"{equal}--time-offset {late / rate:.6g}"
+    if rgb.fps != thermal.fps:
+        return "; give --time-offset otherwise"
+    if rgb.rate is None or thermal.rate is None:
+        return "; give --time-offset or another --thermal-fps otherwise"
+    return f"{equal}--thermal-fps {rgb.rate / thermal.step:.6g}"
 
 
 def _shared(rgb: Counter, thermal: Counter) -> tuple[Times | None, str]:
@@ -97,6 +109,8 @@ def _shared(rgb: Counter, thermal: Counter) -> tuple[Times | None, str]:
         return None, "no number is in both"
     if rgb.fps == thermal.fps:
         both = Counter(rgb.before, rgb.after, sorted({*rgb.numbers, *thermal.numbers}), rgb.fps)
+        if not all(one.rate in (None, both.rate) for one in (rgb, thermal) if len(one.numbers) > 2):
+            return None, _STEPS  # two numbers are always in steps
         moments = dict(zip(both.numbers, both.times(), strict=True))
     elif (rate := _one_rate(rgb, thermal)) is not None:
         moments = {number: number / rate for number in (*rgb.numbers, *thermal.numbers)}
