@@ -27,13 +27,26 @@ def test_frames_among_others_are_left_out_and_counted() -> None:
 
 
 def test_nothing_but_such_frames_is_an_error() -> None:
-    odd = OddFrames("t.mkv", lambda _: None)
+    odd = OddFrames("t.mkv", lambda _: None, "; begin later")
     for number in range(FIRST - 1):
         assert odd(refuse, number) is None
-    with pytest.raises(RangeError, match="outside"):
+    with pytest.raises(RangeError, match="outside$"):
         odd.end()
-    with pytest.raises(RangeError, match="outside"):
+    with pytest.raises(RangeError, match="outside; begin later$"):
         odd(refuse, FIRST)
+
+
+def test_a_shutter_that_is_closed_at_the_beginning_ends_no_run() -> None:
+    notes: list[str] = []
+    odd = OddFrames("t.mkv", notes.append)
+    for number in range(60):
+        assert odd(refuse, 1000 + number / 30) is None
+    assert odd(lambda: 7, 1002.0) == 7
+    for number in range(300):
+        assert odd(refuse, 1003 + number / 30) is None
+    odd.end()
+    assert odd.count == 360
+    assert len(notes) == 2
 
 
 def test_other_errors_are_passed_on() -> None:

@@ -84,7 +84,8 @@ class VideoRun:
         self.fitter: Fitter | None = None
         self.bar: npt.NDArray[np.uint8] | None = None
         self.frozen = [FrozenWatch(str(source.path), note) for source in sources]
-        self.odd = OddFrames(str(sources[1].path), note)
+        later = "; if only the beginning is out of range, begin later (--start)"
+        self.odd = OddFrames(str(sources[1].path), note, later)
         self.cut, self.average = CutDetector(), Average(asked.smooth)
         self.began: float | None = None
         self.last = -1  # RGB frame
