@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from cimnet.data.io.thermal_scaling import Counts
-from cimnet.errors import DataError
-from cimnet.inference.fitting import Fit, Fitter, read_position, resized
+from cimnet.checkpoint import ModelInfo
+from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
+from cimnet.errors import DataError, DataWarning, RangeError
+from cimnet.inference import Predictor
+from cimnet.inference.fitting import Fit, Fitter, frame_tensors, read_position, resized
 
 SIZE = (12, 16)
 
@@ -113,3 +118,29 @@ def test_a_calibration_without_sizes_gets_one_note(tmp_path: Path) -> None:
         assert len(notes) == 1
         expected = f"taken as made for RGB frames of 80x64 and thermal frames of {thermal[1]}x{thermal[0]}{few}"
         assert notes[0].endswith(expected), notes
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_the_range_of_a_frame_is_checked_once_and_names_the_stream(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[Any] = []
+    check = ThermalScaling.check_range
+
+    def counting(self: ThermalScaling, counts: Counts, *rest: Any, **named: Any) -> None:
+        checked.append(counts)
+        check(self, counts, *rest, **named)
+
+    monkeypatch.setattr(ThermalScaling, "check_range", counting)
+    info = ModelInfo("stub", {}, ("a",), ((0, 0, 0),), ThermalScaling("range", 100, 200), thermal_dtype=dtype)
+    predictor = Predictor(SimpleNamespace(), info, torch.device("cpu"))  # type: ignore[arg-type]  # it is not run
+    rgb, thermal = np.zeros((*SIZE, 3), np.uint8), np.full(SIZE, 150, dtype)
+    assert (frame_tensors(rgb, thermal, predictor, "udp://camera")[1] == 0.5).all()
+    assert len(checked) == 1
+    thermal[:4] = 300
+    with pytest.warns(DataWarning, match=r"^udp://camera: 33% of the thermal values lie outside"):
+        frame_tensors(rgb, thermal, predictor, "udp://camera")
+    thermal[:] = 300
+    with pytest.raises(RangeError, match=r"^udp://camera: 100%"):
+        frame_tensors(rgb, thermal, predictor, "udp://camera")
+    assert len(checked) == 3
+    with pytest.raises(DataError, match=r"^udp://camera: thermal values of type uint8"):
+        frame_tensors(rgb, thermal.astype(np.uint8), predictor, "udp://camera")

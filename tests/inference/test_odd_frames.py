@@ -30,9 +30,9 @@ def test_nothing_but_such_frames_is_an_error() -> None:
     odd = OddFrames("t.mkv", lambda _: None, "; begin later")
     for number in range(FIRST - 1):
         assert odd(refuse, number) is None
-    with pytest.raises(RangeError, match="outside$"):
+    with pytest.raises(RangeError, match=r"outside$"):
         odd.end()
-    with pytest.raises(RangeError, match="outside; begin later$"):
+    with pytest.raises(RangeError, match=r"outside; begin later$"):
         odd(refuse, FIRST)
 
 

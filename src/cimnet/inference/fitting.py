@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch.nn.functional as F
+from torch import Tensor
 
 from cimnet.data.io.thermal_files import check_depth
 from cimnet.data.io.thermal_scaling import Counts
@@ -107,20 +109,26 @@ def read_position(path: Path | None) -> Calibration | None:
     return read_calibration(path)
 
 
-def model_values(counts: Counts, predictor: Predictor, path: Path | str) -> Counts:
-    """Thermal values (H, W) as `Predictor.tensors` takes them: counts stay, floats are scaled to 0..1.
+def frame_tensors(
+    rgb: npt.NDArray[np.uint8] | None, counts: Counts | None, predictor: Predictor, path: Path | str
+) -> tuple[Tensor, Tensor]:
+    """The model's input, as of `Predictor.tensors`, for the frames of two streams.
+
+    Args:
+        rgb: (H, W, 3); None: missing.
+        counts: raw thermal values (H, W), of floats in the unit of training; None: missing.
+        path: the thermal stream, which messages name.
 
     Raises:
-        RangeError: values far outside the range of training; it names ``path``.
-        DataError: another depth than in training; it names ``path``.
+        RangeError: thermal values far outside the range of training.
+        DataError: another depth than in training, or another size than the RGB frame.
     """
-    info, force = predictor.info, predictor.settings.force_range
-    check_depth(counts, info.thermal_dtype, path)
-    if counts.dtype != np.float32:
-        info.scaling.check_range(counts, path, force, lambda _: None)  # the predictor warns
-        return counts
-    info.scaling.check_range(counts, path, force)
-    return info.scaling(counts, path)  # the predictor takes floats for values in 0..1
+    if counts is not None and counts.dtype == np.float32:
+        info = predictor.info
+        check_depth(counts, info.thermal_dtype, path)
+        info.scaling.check_range(counts, path, predictor.settings.force_range)
+        counts = info.scaling(counts, path)  # the predictor takes floats for values in 0..1
+    return predictor.tensors(rgb, counts, path)
 
 
 def resized(thermal: Counts, size: tuple[int, int]) -> Counts:

@@ -42,14 +42,15 @@ def pair_tensors(
     force_range: bool = False,
     bands: Bands | None = None,
     unit: str | None = None,
+    source: Path | str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the model's input for one pair, (3, H, W) and (C, H, W) in 0..1, black for a missing image; arguments and
     errors as in :meth:`cimnet.inference.Predictor.predict`; `force_range`, `bands` and `unit` (there `thermal_unit`) as
-    in its settings. Each file is decoded once."""
+    in its settings; `source` as in :meth:`cimnet.inference.Predictor.tensors`. Each file is decoded once."""
     second, needs = info.second, wanted(info, bands, unit)
     if rgb is None and thermal is None:
         raise DataError(f"rgb and {second.name} are both missing; give at least one image")
-    thermal_name, names = _name(thermal), [_path_or(rgb, "rgb"), _path_or(thermal, second.name)]
+    thermal_name, names = str(source or _name(thermal)), [_path_or(rgb, "rgb"), _path_or(thermal, second.name)]
     paths = [Path(image) for image in (rgb, thermal) if isinstance(image, str | Path)]
     if isinstance(rgb, str | Path) and isinstance(thermal, str | Path) and is_rgbt(Path(rgb), Path(thermal), bands):
         rgb, thermal = read_pair(Path(rgb), Path(thermal), needs)

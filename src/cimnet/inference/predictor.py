@@ -360,11 +360,23 @@ class Predictor:
         """
         return push(self.network, self.info, repository, private, token, small)
 
-    def tensors(self, rgb: ImageLike | None, thermal: ImageLike | None) -> tuple[Tensor, Tensor]:
+    def tensors(
+        self, rgb: ImageLike | None, thermal: ImageLike | None, source: Path | str | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the model's input for one pair: (3, H, W) and (C, H, W), float32 in 0..1. Arguments and errors as in
         :meth:`predict`.
+
+        Args:
+            rgb, thermal: the images.
+            source: the file or stream that thermal values in memory come from, which messages about them name.
         """
         asked = self.settings
         return pair_tensors(
-            rgb, thermal, self.info, force_range=asked.force_range, bands=asked.bands, unit=asked.thermal_unit
+            rgb,
+            thermal,
+            self.info,
+            force_range=asked.force_range,
+            bands=asked.bands,
+            unit=asked.thermal_unit,
+            source=source,
         )

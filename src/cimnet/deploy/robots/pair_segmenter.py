@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cimnet.deploy.robots.images import read_image
 from cimnet.deploy.robots.ros_types import stamp_of
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.fitting import Fitter, model_values, read_position
+from cimnet.inference.fitting import Fitter, frame_tensors, read_position
 from cimnet.inference.frozen import FrozenWatch
 from cimnet.inference.overlay import overlay_mask, to_rgb
 from cimnet.inference.predictor import Predictor
@@ -84,8 +84,7 @@ class PairSegmenter:
         heat = read_image(thermal, "thermal", self.topics[1])
         for watch, picture, message in zip(self._frozen, (image, heat), (rgb, thermal), strict=True):
             watch(picture, stamp_of(message) / 1e9)
-        counts = self._fitter(heat)
-        pair = self.predictor.tensors(image, model_values(counts, self.predictor, self.topics[1]))
+        pair = frame_tensors(image, self._fitter(heat), self.predictor, self.topics[1])
         [ready] = self.predictor.prepare([pair], [self.alarms])
         [mask] = self.predictor.predict_prepared([ready])
         overlay = overlay_mask(to_rgb(pair[0]), mask, self.predictor.colors, self.opacity)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from cimnet.data.io.thermal_scaling import Counts
 from cimnet.deploy.video.frames import Source
 from cimnet.deploy.video.output import Outputs
 from cimnet.deploy.video.pairing import Pair, chosen, pair_frames
@@ -21,7 +22,7 @@ from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
 from cimnet.inference.alarms.thresholds import ALARMS
-from cimnet.inference.fitting import Fitter, model_values, read_position
+from cimnet.inference.fitting import Fitter, frame_tensors, read_position
 from cimnet.inference.frozen import FrozenWatch
 from cimnet.inference.odd_frames import OddFrames
 from cimnet.inference.predictor import Predictor
@@ -60,6 +61,14 @@ class VideoResult:
     notes: list[str] = field(default_factory=list)
 
 
+class _Ready(NamedTuple):
+    """A pair, its raw thermal values at the RGB frame's size (None: no frame), and what the model gets."""
+
+    pair: Pair
+    counts: Counts | None
+    tensors: tuple[torch.Tensor, torch.Tensor]
+
+
 class VideoRun:
     """One pass over the pairs, to be called once. What is done is counted in a :class:`VideoResult`.
 
@@ -96,15 +105,15 @@ class VideoRun:
         Raises:
             DataError: no pair.
         """
-        waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]] = []
+        waiting: list[_Ready] = []
         for pair in self._pairs():
             for watch, frame in zip(self.frozen, (pair.rgb, pair.thermal), strict=True):
                 if frame is not None:
                     watch(frame.image, frame.time)
-            usable, thermal = self._usable(pair)
-            if usable is None:
+            ready = self._usable(pair)
+            if ready is None:
                 continue
-            waiting.append((usable, usable.rgb.image, thermal))
+            waiting.append(ready)
             if len(waiting) == self.predictor.settings.batch_size:
                 self._predict(waiting)
                 waiting = []
@@ -133,21 +142,21 @@ class VideoRun:
             else:
                 self.result.skipped += 1
 
-    def _usable(self, pair: Pair) -> tuple[Pair | None, Any]:
-        """The pair and its thermal values; without the thermal frame, or None, where that is left out."""
+    def _usable(self, pair: Pair) -> _Ready | None:
+        """What the model gets: without the thermal frame, or None, where that is left out."""
         if pair.thermal is None:
-            return pair, self._thermal(pair)
-        values = self.odd(lambda: self._thermal(pair), pair.thermal.time)
-        if values is not None:
-            return pair, values
+            return self._ready(pair)
+        ready = self.odd(lambda: self._ready(pair), pair.thermal.time)
+        if ready is not None:
+            return ready
         if self.asked.missing == "rgb-only":
             self.result.rgb_only += 1
-            return pair._replace(thermal=None), None
+            return self._ready(pair._replace(thermal=None))
         self.result.out_of_range += 1
-        return None, None
+        return None
 
-    def _thermal(self, pair: Pair) -> Any:
-        """Thermal values at the RGB frame's size; None where there is no frame."""
+    def _ready(self, pair: Pair) -> _Ready:
+        """The thermal frame is brought to the RGB frame's size."""
         size = pair.rgb.image.shape[:2]
         if self.fitter is None:
             self.fitter = Fitter(size, self.calibration, self.asked.thermal_fit, self.note)
@@ -157,21 +166,21 @@ class VideoRun:
                 f"{self.sources[0].path}: frame {pair.rgb.index} is {size[1]}x{size[0]}, earlier ones are "
                 f"{was[1]}x{was[0]}; predict the parts one by one (--start, --end)"
             )
-        if pair.thermal is None:
-            return None
-        return model_values(self.fitter(pair.thermal.image), self.predictor, self.sources[1].path)
+        counts = None if pair.thermal is None else self.fitter(pair.thermal.image)
+        tensors = frame_tensors(pair.rgb.image, counts, self.predictor, self.sources[1].path)
+        return _Ready(pair, counts, tensors)
 
-    def _predict(self, waiting: list[tuple[Pair, npt.NDArray[np.uint8], Any]]) -> None:
-        pairs = [self.predictor.tensors(rgb, thermal) for _, rgb, thermal in waiting]
-        judge = [self.asked.alarms and pair.thermal is not None for pair, _, _ in waiting]
+    def _predict(self, waiting: Sequence[_Ready]) -> None:
+        pairs = [ready.tensors for ready in waiting]
+        judge = [self.asked.alarms and ready.pair.thermal is not None for ready in waiting]
         prepared = self.predictor.prepare(pairs, judge)
         smooth = bool(self.asked.smooth)
         scores: Iterable[Any] = self._probabilities(prepared) if smooth else self.predictor.predict_prepared(prepared)
-        for (pair, rgb, counts), (_, thermal), ready, found in zip(waiting, pairs, prepared, scores, strict=True):
-            new_shot = self.cut(rgb, counts) or pair.rgb.index - self.last > 4 * self.asked.every
+        for (pair, counts, (_, thermal)), given, found in zip(waiting, prepared, scores, strict=True):
+            new_shot = self.cut(pair.rgb.image, counts) or pair.rgb.index - self.last > 4 * self.asked.every
             self.last = pair.rgb.index
             mask = self.average(found, new_shot) if smooth else found
-            self._write(pair, thermal, ready.alarm, mask, new_shot)
+            self._write(pair, thermal, given.alarm, mask, new_shot)
 
     def _probabilities(self, prepared: Sequence[PreparedPair]) -> Iterator[npt.NDArray[np.float32]]:
         """(K, H, W) of each pair; in one pass where images are small enough to be seen at once."""

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from cimnet.data.io.thermal_scaling import Counts
 from cimnet.deploy.video.frames import Frame
 from cimnet.deploy.video.live.feed import MOST_HELD, Feed
 from cimnet.deploy.video.live.newest_pair import newest_pair, why_no_pair
 from cimnet.deploy.video.live.settings import LiveSettings
 from cimnet.errors import DataError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.fitting import Fitter, model_values, read_position
+from cimnet.inference.fitting import Fitter, frame_tensors, read_position
 from cimnet.inference.frozen import FrozenWatch
 from cimnet.inference.odd_frames import OddFrames
 from cimnet.inference.overlay import overlay_mask, to_rgb
@@ -212,21 +214,26 @@ class LiveSession:
             if frame is not None:
                 self._frozen[feed.kind](frame.image, frame.time)
         image = None if rgb is None else rgb.image
-        counts = None
-        if thermal is not None:
-            heat = thermal
-            counts = self.odd(lambda: self._thermal(heat, image), thermal.time - self.began)
-            if counts is None:
-                self._pass(rgb, thermal)
-                return None
-        pair = self.predictor.tensors(image, counts)
+        pair = self._tensors(image, thermal)
+        if pair is None:
+            self._pass(rgb, thermal)
+            return None
         [ready] = self.predictor.prepare([pair], [self.asked.alarms and sensors == "both"])
         [mask] = self.predictor.predict_prepared([ready])
         shown = to_rgb(pair[0] if image is not None else pair[1])
         picture = overlay_mask(shown, mask, self.predictor.colors, self.asked.opacity)
         return self._count(rgb, thermal, sensors, mask, picture, ready.alarm)
 
-    def _thermal(self, frame: Frame, image: npt.NDArray[np.uint8] | None) -> Any:
+    def _tensors(self, image: npt.NDArray[np.uint8] | None, thermal: Frame | None) -> tuple[Tensor, Tensor] | None:
+        """The model's input; None: the thermal frame is left out."""
+        who = self.thermal.address.text
+        if thermal is None:
+            return frame_tensors(image, None, self.predictor, who)
+        return self.odd(
+            lambda: frame_tensors(image, self._fitted(thermal, image), self.predictor, who), thermal.time - self.began
+        )
+
+    def _fitted(self, frame: Frame, image: npt.NDArray[np.uint8] | None) -> Counts:
         """Thermal values at the size of the RGB frame, or of the last one where there is none now."""
         if image is not None:
             size = (image.shape[0], image.shape[1])
@@ -234,9 +241,7 @@ class LiveSession:
                 self.note(f"rgb, {self.rgb.address.text}: frames are {size[1]}x{size[0]} now")
             if self._fitter is None or self._fitter.size != size:
                 self._fitter = Fitter(size, self.calibration, "resize", self.note)
-        elif self._fitter is None:
-            return model_values(frame.image, self.predictor, self.thermal.address.text)
-        return model_values(self._fitter(frame.image), self.predictor, self.thermal.address.text)
+        return frame.image if self._fitter is None else self._fitter(frame.image)
 
     def _count(
         self, rgb: Frame | None, thermal: Frame | None, sensors: str, mask: Any, picture: Any, alarm: Alarm | None
