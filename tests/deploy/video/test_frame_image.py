@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.frame_image import frame_image
 from cimnet.deploy.video.one_file import tell_apart
 from cimnet.deploy.video.sources import open_source
@@ -77,6 +78,31 @@ def frame(layout: str, values: Any) -> Any:
 def test_thermal_values_of_more_than_8_bits_are_not_cut(layout: str) -> None:
     with pytest.raises(DataError, match=rf"t\.mkv: thermal values of the format {layout} .*ffmpeg -i .*gray16le"):
         frame_image(frame(layout, 512), "thermal", "t.mkv")
+
+
+@pytest.mark.parametrize("layout", ["yuv420p10le", "yuv422p12le", "gbrp10le"])
+def test_thermal_pictures_in_display_formats_become_8_bits_for_a_model_of_8(layout: str) -> None:
+    bits = av.VideoFormat(layout, 16, 16).components[0].bits
+    image = frame_image(frame(layout, 1 << (bits - 1)), "thermal", "t.mkv", dtype="uint8")
+    assert (image.shape, image.dtype) == ((16, 16), np.uint8)
+    assert np.abs(image.astype(int) - 128).max() < 5
+    with pytest.raises(DataError, match="format"):
+        frame_image(frame(layout, 512), "thermal", "t.mkv", dtype="uint16")
+
+
+@pytest.mark.parametrize("layout", ["gray10le", "gray12le", "gbrp16le"])
+def test_thermal_counts_of_more_bits_are_cut_for_no_model(layout: str) -> None:
+    with pytest.raises(DataError, match="format"):
+        frame_image(frame(layout, 512), "thermal", "t.mkv", dtype="uint8")
+
+
+def test_a_10_bit_thermal_film_is_read_for_a_model_of_8(tmp_path: Path) -> None:
+    picture = look(0, world(), True)
+    path = write_video(tmp_path / "t.mkv", [picture] * 2, [0, 0.1], codec="ffv1", pix_fmt="yuv420p10le")
+    image = next(iter(open_source(path, "thermal", wanted=Wanted(dtype="uint8")).frames())).image
+    assert np.abs(image.astype(int) - picture).max() < 4
+    with pytest.raises(DataError, match="yuv420p10le"):
+        _ = next(iter(open_source(path, "thermal").frames())).image
 
 
 def test_thermal_values_of_16_grey_bits_are_read() -> None:

@@ -24,10 +24,20 @@ _SKEW = 0.01
 """Share of a display matrix that may be off, as by rounding."""
 
 
-def frame_image(frame: av.VideoFrame, kind: Kind, path: Path | str, crop: Crop | None = None) -> Image:
+def frame_image(
+    frame: av.VideoFrame, kind: Kind, path: Path | str, crop: Crop | None = None, dtype: str | None = None
+) -> Image:
     """A decoded frame as RGB (H, W, 3) uint8 or raw thermal values (H, W), upright, then cropped.
 
-    Colours of 9 to 14 bits fill their range, and are brought to 8 bits. Those of 16 may hold fewer (12 in 16).
+    Colours of 9 to 14 bits fill their range, and are brought to 8 bits. Those of 16 may hold fewer (12 in 16). Thermal
+    pictures in such formats are for display, too: they are brought to 8 bits if the model takes these.
+
+    Args:
+        frame: as decoded.
+        kind: which sensor it is of.
+        path: file or stream that messages name.
+        crop: the part of it that this sensor's picture takes; None: all of it.
+        dtype: depth of the model's thermal values; None: not known.
 
     Raises:
         DataError: a thermal frame in colours, a format that is not read, or a display matrix other than quarter turns
@@ -44,7 +54,8 @@ def frame_image(frame: av.VideoFrame, kind: Kind, path: Path | str, crop: Crop |
         return shown_image(frame, path, crop)
     if layout in ("gray16le", "gray16be"):
         return _part(frame.to_ndarray(format="gray16le"), frame, path, crop)
-    if bits > 8:
+    shown = dtype == "uint8" and bits <= _MOST_BITS and not layout.startswith("gray")
+    if bits > 8 and not shown:
         raise DataError(
             f"{path}: thermal values of the format {layout} ({bits} bits); convert them to the depth of training: "
             "`ffmpeg -i VIDEO -c:v ffv1 -pix_fmt gray16le NEW.mkv` stretches them to 16 bits, `-pix_fmt gray` to 8"

@@ -50,7 +50,7 @@ def open_source(
         fps: images a second, for folders whose names hold no times, and for nothing else.
         stream: which of a file's video streams, from 0; None: the first.
         crop: the part of each frame that this sensor's picture takes; None: all of it.
-        wanted: unit and depth of the checkpoint's thermal values, for folders.
+        wanted: unit (for folders) and depth of the checkpoint's thermal values.
         files: of a folder, this sensor's images by name; None: all of them.
         bands: of a folder's RGB images, which are the colours; None: the files say.
 
@@ -80,7 +80,7 @@ def open_source(
         raise DataError(f"{path}: one image; give a video or a folder of images, or use `cimnet predict` for one pair")
     if fps is not None:
         raise ConfigError(f"{option}: {path} is a video and has its own times; leave {option} out")
-    return VideoSource(path, kind, stream or 0, crop)
+    return VideoSource(path, kind, stream or 0, crop, None if wanted is None else wanted.dtype)
 
 
 def pyav() -> Any:
@@ -125,8 +125,10 @@ class VideoSource:
     first: float | None = None
     _shift = 0.0
 
-    def __init__(self, path: Path, kind: Kind, number: int = 0, crop: Crop | None = None) -> None:
-        self.path, self.kind, self.number, self.crop = path, kind, number, crop
+    def __init__(
+        self, path: Path, kind: Kind, number: int = 0, crop: Crop | None = None, dtype: str | None = None
+    ) -> None:
+        self.path, self.kind, self.number, self.crop, self.dtype = path, kind, number, crop, dtype
         self.problems: list[str] = []
         with self._open() as container:
             stream = container.streams.video[number]
@@ -195,7 +197,7 @@ class VideoSource:
         return container
 
     def _image(self, frame: av.VideoFrame) -> Image:
-        return frame_image(frame, self.kind, self.path, self.crop)
+        return frame_image(frame, self.kind, self.path, self.crop, self.dtype)
 
 
 class _Packets:

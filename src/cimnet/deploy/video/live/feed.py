@@ -187,8 +187,10 @@ class Feed:
             yield self._frame(frame, taken)
 
     def _frame(self, frame: Any, taken: float) -> Frame:
+        dtype = None if self.wanted is None else self.wanted.dtype
+
         def read() -> Image:
-            return frame_image(frame, self.kind, self.address.text, self.crop)
+            return frame_image(frame, self.kind, self.address.text, self.crop, dtype)
 
         size = sum(plane.buffer_size for plane in frame.planes)
         return Frame(self.received, f"{self.received:06d}", taken, read, size)
