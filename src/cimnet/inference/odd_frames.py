@@ -35,7 +35,7 @@ class OddFrames:
         self._first = self._last = float("nan")
 
     def __call__(self, use: Callable[[], T], time: float) -> T | None:
-        """What `use` makes of the thermal frame of this time, seconds; None: the frame is left out.
+        """Return what `use` makes of the thermal frame of this time, seconds; None: the frame is left out.
 
         Raises:
             RangeError: no frame was in range so far, and these are `FIRST` and took `SECONDS`.

@@ -217,8 +217,8 @@ def by_seed(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def _data_keys(runs: Sequence[Run]) -> list[str]:
-    """What tells the data of each run: its digest, completed by the one that says more of the same experiment; without
-    a digest, the one of that experiment in the same folder, or else that folder."""
+    """Return what tells the data of each run: its digest, completed by the one that says more of the same experiment;
+    without a digest, the one of that experiment in the same folder, or else that folder."""
     keys = [run.data_digest or "" for run in runs]
     keys = _completed(keys, [run.experiment if key else "" for run, key in zip(runs, keys, strict=True)])
     keys = _completed(keys, [(run.experiment, run.root) for run in runs])

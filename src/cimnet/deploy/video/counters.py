@@ -89,7 +89,7 @@ def shared_times(rgb: Counter, thermal: Counter) -> tuple[Times | None, str]:
 
 
 def _remedy(rgb: Counter, thermal: Counter) -> str:
-    """What to give if both folders do not begin at the same moment."""
+    """Say what to give if both folders do not begin at the same moment."""
     late = rgb.numbers[0] - thermal.numbers[0]
     equal = "; if equal numbers mean equal moments, give "
     if (rate := _one_rate(rgb, thermal)) is not None:

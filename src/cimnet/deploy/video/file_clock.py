@@ -61,7 +61,7 @@ class FileClock(Generic[T]):
         self.left_out += doubtful is not None
 
     def problems(self, path: Path) -> list[str]:
-        """What was wrong with the time stamps so far, in words."""
+        """Say what was wrong with the time stamps so far."""
         found = []
         if self.jumps:
             found.append(

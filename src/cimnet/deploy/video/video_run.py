@@ -143,7 +143,7 @@ class VideoRun:
                 self.result.skipped += 1
 
     def _usable(self, pair: Pair) -> _Ready | None:
-        """What the model gets: without the thermal frame, or None, where that is left out."""
+        """Return the input of the model: without the thermal frame, or None, where that is left out."""
         if pair.thermal is None:
             return self._ready(pair)
         ready = self.odd(lambda: self._ready(pair), pair.thermal.time)
