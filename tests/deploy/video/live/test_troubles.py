@@ -55,12 +55,34 @@ def test_a_camera_that_never_sends_is_said(predictor: Predictor, tmp_path: Path)
     """One sensor alone is never used without a word; one that falls silent without hanging up counts as lost."""
     rgb, thermal = _folders(tmp_path)
     notes: list[str] = []
-    threading.Timer(0.3, _put, (rgb, "0")).start()
-    asked = LiveSettings(duration=2.5, lost_after=0.8)
-    status = run_live(predictor, str(rgb), str(thermal), asked, note=notes.append)
-    assert status["from"] == {"both": 0, "rgb": 1, "thermal": 0}
-    assert [note for note in notes if note.startswith("thermal,") and "no frame yet; going on with rgb alone" in note]
-    assert [note for note in notes if note.startswith("rgb,") and note.endswith("waiting for a frame")]
+    alone, silent = threading.Event(), threading.Event()
+
+    def note(text: str) -> None:
+        notes.append(text)
+        if "no frame yet; going on with rgb alone" in text:
+            alone.set()
+        elif alone.is_set() and text.startswith("rgb,") and text.endswith("waiting for a frame"):
+            silent.set()
+
+    def write() -> None:
+        for number in range(1000):
+            _put(rgb, str(number))
+            if alone.wait(0.1):
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        asked = LiveSettings(duration=60, lost_after=1)
+        status = run_live(predictor, str(rgb), str(thermal), asked, note=note, stopped=silent.is_set)
+    finally:
+        alone.set()
+        writer.join()
+    assert [text for text in notes if text.startswith("thermal,") and "no frame yet; going on with rgb alone" in text]
+    assert notes[-1].startswith("rgb,")
+    assert notes[-1].endswith("no frame for 1 s; waiting for a frame")
+    assert (status["from"]["both"], status["from"]["thermal"]) == (0, 0)
+    assert 1 <= status["from"]["rgb"] <= status["rgb"]["received"]
     assert status["rgb"]["state"] == "lost"
     assert status["thermal"]["state"] == "connecting"
 
