@@ -92,7 +92,8 @@ def test_compressed_images() -> None:
 @pytest.mark.parametrize(
     "form",
     ["jpg", "rgb8; jpeg", "8UC3; jpeg compressed ", "yuv422; jpeg compressed bgr8", "rgb16; jpeg compressed bgr8",
-     "bayer_rggb8; jpeg compressed bgr8"],
+     "bayer_rggb8; jpeg compressed bgr8", "yuv422; jpeg compressed ", "nv12; jpeg compressed ",
+     "8UC4; jpeg compressed ", "jpeg; jpeg compressed"],
 )  # fmt: skip
 def test_colours_that_the_publisher_converted(form: str) -> None:
     found = read_image(compressed(STORE, COLOURS, "jpeg", 1, form), "rgb", "t")
@@ -107,6 +108,10 @@ def test_colours_that_the_publisher_converted(form: str) -> None:
         ("16UC3; png compressed ", 3, "encoding 16UC3; known are"),
         ("16SC1; png compressed ", 1, "encoding 16SC1; known are"),
         ("bayer_rggb16; png compressed ", 1, "encoding bayer_rggb16; known are"),
+        ("rgb16; jpeg compressed ", -1, "encoding rgb16; known are"),
+        ("32FC3; jpeg compressed ", -1, "encoding 32FC3; known are"),
+        ("yuv422; jpeg compressed ", 0, "encoding yuv422; known are"),
+        ("yuv422; png compressed ", 4, "encoding yuv422; known are"),
         ("png", 3, "colours of 16 bits"),
         ("bgr8; png compressed bgr8", 3, "a PNG of 16 bits"),
         ("8UC1; png compressed ", 1, "a PNG of 16 bits"),
@@ -116,13 +121,13 @@ def test_colours_that_the_publisher_converted(form: str) -> None:
     ],
 )
 def test_compressed_images_that_lost_values(form: str, channels: int, says: str, kind: Any) -> None:
-    """Of PNGs with 16 bits: grey, or colours. 0: a grey JPEG; 4: a PNG with 8 bits."""
+    """Of PNGs with 16 bits: grey, or colours. 0: a grey JPEG; -1: one in colours; 4: a PNG with 8 bits."""
     cv2 = pytest.importorskip("cv2")
-    message = compressed(STORE, HEAT, "png" if channels else "jpeg", 1, form)
+    message = compressed(STORE, COLOURS if channels < 0 else HEAT, "png" if channels > 0 else "jpeg", 1, form)
     if channels in (1, 3):
         deep = np.dstack([HEAT.astype(np.uint16) * 200] * channels)
         message.data = cv2.imencode(".png", deep)[1].ravel()
-    with pytest.raises(DataError, match=rf"/topic: .*{says}"):
+    with pytest.raises(DataError, match=rf"/topic: .*{says}.*; record (it as bgr8, rgb8|the raw topic)"):
         read_image(message, kind, "/topic")
 
 
@@ -133,7 +138,7 @@ def test_what_is_refused() -> None:
 
     refused(image(STORE, HEAT, "16UC1", 1), "rgb", "too few|16UC1")
     refused(image(STORE, HEAT.astype(np.uint16), "16UC1", 1), "rgb", "encoding 16UC1")
-    refused(image(STORE, HEAT, "yuv422", 1), "rgb", "yuv422; known are rgb8")
+    refused(image(STORE, HEAT, "yuv422", 1), "rgb", "yuv422; known are rgb8.*; record it as bgr8, rgb8, mono8")
     refused(image(STORE, COLOURS, "rgb8", 1), "thermal", "in colours")
     short = image(STORE, COLOURS, "rgb8", 1)
     short.data = short.data[:-3]

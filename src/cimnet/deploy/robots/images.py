@@ -6,6 +6,7 @@ A message is anything with the fields of ``sensor_msgs/Image`` or ``sensor_msgs/
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +34,9 @@ _LAYOUTS: dict[str, tuple[str, int]] = {  # encoding: type and channels
 }
 _RGB = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
 _THERMAL = ("mono8", "8UC1", "mono16", "16UC1", "32FC1", "rgb8", "bgr8")
+_DEEP = re.compile("16|32|64|8S")
+"""In the name of an encoding: its values do not fit into 8 bits."""
+_REMEDY = "record it as bgr8, rgb8, mono8 or mono16"
 _MOST_PIXELS = 100_000_000
 
 
@@ -91,7 +95,7 @@ def _raw(message: Any, where: str) -> tuple[Array, str]:
 
 def _layout(encoding: str, where: str) -> tuple[str, int]:
     if encoding not in _LAYOUTS:
-        raise DataError(f"{where}: images of the encoding {encoding}; known are {', '.join(_LAYOUTS)}")
+        raise DataError(f"{where}: images of the encoding {encoding}; known are {', '.join(_LAYOUTS)}; {_REMEDY}")
     return _LAYOUTS[encoding]
 
 
@@ -100,8 +104,6 @@ def _compressed(message: Any, where: str) -> tuple[Array, str]:
     if "compressedDepth" in form:
         raise DataError(f"{where}: {form}; record the raw topic, or republish it (image_transport republish)")
     said = _said(form)
-    if said:
-        _layout(said, where)
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
@@ -109,6 +111,10 @@ def _compressed(message: Any, where: str) -> tuple[Array, str]:
                     f"{where}: an image of {picture.width}x{picture.height}; the recording is damaged"
                 )
             bits = 16 if picture.format == "PNG" and data[24] == 16 else 8
+            if said not in _LAYOUTS and picture.format == "JPEG" and picture.mode == "RGB" and not _DEEP.search(said):
+                said = ""  # the encoder made plain colours of it, as of yuv422
+            if said:
+                _layout(said, where)
             _check_depth(picture, bits, said, where)
             if bits == 16:
                 return np.array(picture).astype(np.uint16), "mono16"
@@ -138,7 +144,7 @@ def _check_depth(picture: Image.Image, bits: int, said: str, where: str) -> None
             "hold as they are; record the raw topic"
         )
     if bits == 16 and len(picture.getbands()) > 1:
-        raise DataError(f"{where}: a {picture.format} of colours of 16 bits; record it as bgr8 or rgb8")
+        raise DataError(f"{where}: a {picture.format} of colours of 16 bits; {_REMEDY}")
 
 
 def _grey(array: Array, where: str) -> Array:
