@@ -118,9 +118,7 @@ def _one_pair(
         content["objects"] = []
     if label_path is not None and matrix is not None:
         label = read_label(label_path)
-        ids = (
-            parse_numbers(movable, "--movable", "3,4,5") if movable else sorted(set(label.ravel().tolist()) - {0, 255})
-        )
+        ids = parse_numbers(movable, "--movable", "3,4,5") if movable else sorted({*label.ravel().tolist()} - {0, 255})
         content["objects"] = [asdict(thing) for thing in object_offsets(rgb, thermal, label, ids, matrix)]
     if json_:
         print(json.dumps(content, allow_nan=False))

@@ -16,7 +16,6 @@ from cimnet.data.dataset import Broken
 from cimnet.errors import CheckpointError, ConfigError
 from cimnet.inference.alarms.alarm import Alarm, AlarmModel
 from cimnet.inference.alarms.model_features import measure_batch
-from cimnet.inference.backends.runtime import ExportedModel
 from cimnet.inference.backends.segmenter import Segmenter
 from cimnet.inference.finite import require_finite
 from cimnet.inference.hub import push, save_folder
@@ -267,9 +266,9 @@ class Predictor:
         """
         if self.settings.averages:
             return class_ids(self.probabilities(rgb, thermal))
-        if isinstance(self.model, ExportedModel) and self.model.details.argmax:  # it gives class ids alone
-            return self.model.predict(rgb.to(self.device), thermal.to(self.device))
-        return class_ids(self.logits(rgb, thermal))
+        if isinstance(self.model, RGBTModel):
+            return class_ids(self.logits(rgb, thermal))
+        return self.model.predict(rgb.to(self.device), thermal.to(self.device))  # it may give class ids alone
 
     def _autocast(self) -> torch.autocast:
         precision = self.settings.precision

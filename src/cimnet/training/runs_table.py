@@ -227,10 +227,12 @@ def _data_keys(runs: Sequence[Run]) -> list[str]:
 
 def _completed(keys: Sequence[str], places: Sequence[object]) -> list[str]:
     """Each key, or the longer one that begins with it, if there is exactly one at its place."""
-    known = set(zip(keys, places, strict=True))
+    known: dict[object, set[str]] = {}
+    for key, place in zip(keys, places, strict=True):
+        known.setdefault(place, set()).add(key)
     completed = []
     for key, place in zip(keys, places, strict=True):
-        longer = [other for other, where in known if other != key and other.startswith(key) and where == place]
+        longer = [other for other in known[place] if other != key and other.startswith(key)]
         completed.append(longer[0] if len(longer) == 1 else key)
     return completed
 

@@ -125,7 +125,7 @@ def test_a_file_beside_an_image_of_which_bands_are_chosen(
 def test_what_the_check_of_bands_overlooks_has_no_network(
     server: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cimnet.data.io.bands.side_files", lambda path: [])
+    monkeypatch.setattr("cimnet.data.io.bands.gdal_side_files", lambda path: [])
     image = write(tmp_path / "a.tif", THERMAL)
     image.with_name("a.tif.ovr").write_text(vrt(f"/vsicurl/http://{server.address}/a.tif"))
     code = f"import rasterio; rasterio.open({str(image)!r}).overviews(1)"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.facts import read_facts
-from cimnet.data.io.local_rasters import side_files
+from cimnet.data.io.local_rasters import gdal_side_files
 from cimnet.data.io.open_image import MAX_PIXELS, image_size, refuse_pipe, too_large
 from cimnet.data.io.pixels import turned
 from cimnet.data.io.tiff_tags import MAGIC, read_tiff
@@ -190,7 +190,7 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
         refuse_pipe(path)
         driver = _driver(path)
         orientation = _refuse_unapplied(path, driver)
-        for side in side_files(path):
+        for side in gdal_side_files(path):
             if side.name.endswith(".aux.xml") and b"OVERVIEW_FILE" in side.read_bytes():
                 raise DataError(f"{side}: names another file (OVERVIEW_FILE), which is not opened; remove it")
         with offline(), warnings.catch_warnings():

@@ -34,7 +34,7 @@ def raster_files(raster: Path) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in source_files(raster):
-        found |= dict.fromkeys((path, *side_files(path)))
+        found |= dict.fromkeys((path, *gdal_side_files(path)))
     return list(found)
 
 
@@ -76,7 +76,7 @@ def _start(path: Path, parent: Path) -> bytes:
         raise DataError(f"{where} cannot be read ({reason}); only files of this machine are read") from error
 
 
-def side_files(path: Path) -> list[Path]:
+def gdal_side_files(path: Path) -> list[Path]:
     """Files that GDAL finds by the name of a raster or image and reads with it: overviews, masks, georeferences.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cimnet.utils.numbers import pluralize
 
@@ -12,6 +12,12 @@ JUMP = 1.0
 """Seconds that time stamps must jump back to be taken for a new beginning. Where parts of a recording overlap, or
 frames come in disorder, it is less."""
 T = TypeVar("T")
+
+
+def announced_interval(stream: Any) -> float:
+    """Seconds between the frames of a video stream of PyAV, as its file announces them; 0.04 if it does not."""
+    rate = stream.average_rate or stream.guessed_rate
+    return float(1 / rate) if rate else 0.04
 
 
 class FileClock(Generic[T]):

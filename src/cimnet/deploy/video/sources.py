@@ -13,7 +13,7 @@ from cimnet.data.io.split_lists import THERMAL_EXTENSIONS
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.data.io.tiff_tags import read_tiff
 from cimnet.deploy.video.crop import Crop
-from cimnet.deploy.video.file_clock import FileClock
+from cimnet.deploy.video.file_clock import FileClock, announced_interval
 from cimnet.deploy.video.frame_image import frame_image
 from cimnet.deploy.video.frames import Frame, Image, Kind, Source
 from cimnet.deploy.video.image_source import ImageSource
@@ -132,8 +132,7 @@ class VideoSource:
         self.problems: list[str] = []
         with self._open() as container:
             stream = container.streams.video[number]
-            rate = stream.average_rate or stream.guessed_rate
-            self.interval = float(1 / rate) if rate else 0.04
+            self.interval = announced_interval(stream)
             self.total = stream.frames or None
             self.duration = _duration(stream, container)
         if self.total and self.duration:

@@ -19,6 +19,7 @@ from cimnet.inference.backends.details import KEYS, REMEDY, TILE, Details, from_
 from cimnet.inference.backends.openvino_file import compile_openvino, import_openvino
 from cimnet.inference.backends.pt2_archive import checked_archive
 from cimnet.inference.backends.segmenter import Segmenter
+from cimnet.inference.finite import require_finite
 from cimnet.models import Output
 from cimnet.models.base import class_ids, scaled_size
 from cimnet.models.blank import present_mask
@@ -91,9 +92,13 @@ class ExportedModel:
             )
 
     def predict(self, rgb: Tensor, thermal: Tensor, /) -> Tensor:
-        """The same images to class ids (B, H, W), int64."""
+        """The same images to class ids (B, H, W), int64.
+
+        Raises:
+            CheckpointError: the file gives logits, and some are not finite.
+        """
         found = self._call(rgb, thermal)
-        return found if self.details.argmax else class_ids(found)
+        return found if self.details.argmax else class_ids(require_finite(found))
 
     def _call(self, rgb: Tensor, thermal: Tensor) -> Tensor:
         channels = self.details.thermal_channels

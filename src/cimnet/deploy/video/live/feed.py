@@ -16,7 +16,7 @@ from cimnet.data.io.name_times import times_of
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.crop import Crop
-from cimnet.deploy.video.file_clock import FileClock
+from cimnet.deploy.video.file_clock import FileClock, announced_interval
 from cimnet.deploy.video.frame_image import frame_image
 from cimnet.deploy.video.frames import Frame, Image, Kind
 from cimnet.deploy.video.image_source import read_frame
@@ -177,8 +177,7 @@ class Feed:
 
     def _played(self, frames: Iterator[tuple[float | None, Any]], stream: Any) -> Iterator[Frame]:
         """Frames of a file, at the pace of its times."""
-        rate = stream.average_rate or stream.guessed_rate
-        clock = FileClock[Any](float(1 / rate) if rate else 0.04)
+        clock = FileClock[Any](announced_interval(stream))
         for seconds, frame in clock(frames):
             self.clock.jumps = clock.jumps
             taken = self.epoch + seconds  # one beginning for the files of both sensors
