@@ -146,6 +146,22 @@ def test_what_cannot_be_told_or_done(scene: Scene, tmp_path: Path) -> None:
         check_rasters(rgb, thermal, out=tmp_path / "moved.png")
 
 
+def test_what_lay_beside_another_raster_is_not_read_with_the_moved_one(scene: Scene, tmp_path: Path) -> None:
+    rgb = write(tmp_path / "rgb.tif", scene[0], PLACE)
+    thermal = write(tmp_path / "thermal.tif", scene[1], PLACE * Affine.translation(5, 0))
+    out = tmp_path / "moved.tif"
+    for ending in ("tif.ovr", "tif.aux.xml", "tfw"):
+        side = tmp_path / f"moved.{ending}"
+        side.write_text("of another raster")
+        with pytest.raises(CimnetError, match=rf"moved\.{ending}: would be read with moved\.tif"):
+            check_rasters(rgb, thermal, out=out)
+        side.rename(tmp_path / f"aside.{ending}")
+    for side in tmp_path.glob("aside.*"):
+        side.rename(side.with_name(side.name.replace("aside", "moved")))
+    check_rasters(rgb, thermal, out=out, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["moved.tif", "rgb.tif", "thermal.tif"]
+
+
 def test_the_command(cli: Any, scene: Scene, tmp_path: Path) -> None:
     rgb = write(tmp_path / "rgb.tif", scene[0], PLACE)
     thermal = write(tmp_path / "thermal.tif", scene[1], PLACE * Affine.translation(5, 0))

@@ -82,13 +82,18 @@ def gdal_side_files(path: Path) -> list[Path]:
     Raises:
         DataError: overviews or a mask that are no GeoTIFF, which GDAL would open with any of its drivers.
     """
-    rasters = [path.with_name(f"{path.name}{suffix}") for suffix in RASTERS_BESIDE]
-    for side in rasters:
+    for suffix in RASTERS_BESIDE:
+        side = path.with_name(f"{path.name}{suffix}")
         if side.exists() and _start(side, path)[:4] not in _TIFF:
             raise DataError(f"{side}: lies beside {path.name} and is not a GeoTIFF; remove it")
-    texts = [path.with_name(f"{path.name}{suffix}") for suffix in _TEXTS_BESIDE]
-    texts += [path.with_suffix(suffix) for suffix in _WORLD_FILES]
-    return [side for side in (*rasters, *texts) if side.is_file()]
+    return files_beside(path)
+
+
+def files_beside(path: Path) -> list[Path]:
+    """The files that GDAL would read with this one because of their names, whatever they hold."""
+    found = [path.with_name(f"{path.name}{suffix}") for suffix in (*RASTERS_BESIDE, *_TEXTS_BESIDE)]
+    found += [path.with_suffix(suffix) for suffix in _WORLD_FILES]
+    return [side for side in found if side.is_file()]
 
 
 def _sources(path: Path, parent: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from rasterio.warp import transform as reproject
 
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands
-from cimnet.data.io.local_rasters import driver_of
+from cimnet.data.io.local_rasters import driver_of, files_beside, raster_files
 from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.deploy.geo.areas import metres_between
 from cimnet.deploy.geo.outputs import staged, writing
@@ -85,13 +85,13 @@ def check_rasters(
         out: GeoTIFF to write: a copy of the thermal raster, moved by the offset. Its pixels stay as they are, its
             geotransform changes. None: none.
         bands: which bands are red, green, blue and thermal. None: as the files say.
-        overwrite: whether to replace ``out``.
+        overwrite: whether to replace ``out`` and to remove overviews, masks and other files that lie beside it by name.
         warn: called with each warning about odd inputs.
         progress: called with the number of windows read and the total.
 
     Raises:
         DataError: a raster cannot be read, the rasters do not overlap, or ``out`` is asked for and no offset is found.
-        CimnetError: ``out`` exists or cannot be written.
+        CimnetError: ``out``, or a file beside it that GDAL would read with it, exists, or cannot be written.
     """
     rgb, thermal = Path(rgb), Path(thermal)
     place = None if out is None else Path(out)
@@ -123,7 +123,10 @@ def _check_output(out: Path, rgb: Path, thermal: Path, overwrite: bool) -> None:
         raise ConfigError(f"{out}: the moved raster is a GeoTIFF; give a name that ends in .tif")
     if out.exists() and not overwrite:
         raise CimnetError(f"{out}: exists; choose another name, or --overwrite to replace it")
-    refuse_inputs_as_outputs([out], [rgb, thermal])
+    if (stale := files_beside(out)) and not overwrite:
+        shown = f"{stale[0]}: would be read with {out.name}"
+        raise CimnetError(f"{shown}; remove it, choose another name, or give --overwrite")
+    refuse_inputs_as_outputs([out, *stale], [*raster_files(rgb), *raster_files(thermal)])
     require_writable_file(out)
 
 
@@ -187,4 +190,7 @@ def _write_moved(pair: RasterPair, thermal: Path, out: Path, dx: float, dy: floa
             rasterio.shutil.copy(heat, hidden[out], driver="GTiff", compress="deflate", tiled=True, bigtiff="if_safer")
         with rasterio.open(hidden[out], "r+") as copy:
             copy.transform = moved
+        stale = files_beside(out)
         hidden[out].replace(out)
+        for side in stale:  # of the raster that had this name
+            side.unlink()
