@@ -113,7 +113,7 @@ class CIMNet(TwoStream):
             projected = self.project(n, maps, images)  # from here on C = widths[n]
             rgb, thermal = projected
             if n == 0:
-                rgb, thermal, offset, information = self.cipa(rgb, thermal, images.has_both)  # δ⁰: (B, 2·K², H/4, W/4)
+                rgb, thermal, offset, information = self.cipa(rgb, thermal, images.has_both)  # δ⁰: (B, 2·k², H/4, W/4)
             else:
                 offset = halve_offset(offset, (rgb.shape[-2], rgb.shape[-1]))
             rgb, thermal, offset = self.recomputed(self.scsfr[n])(rgb, thermal, offset)  # δ¹ … δ⁴

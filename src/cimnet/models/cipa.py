@@ -38,7 +38,7 @@ class CIPAOutput(NamedTuple):
 
     Attributes:
         rgb, thermal: F''_R and F''_T, (B, C, H, W).
-        offset: first offsets δ⁰, (B, 2·K², H, W), (dy, dx) of each sampling point in pixels of this map; zeros without
+        offset: first offsets δ⁰, (B, 2·k², H, W), (dy, dx) of each sampling point in pixels of this map; zeros without
             MSM.
         mutual_information: estimate, a scalar in nats. None outside training mode, and without the head.
     """
@@ -55,7 +55,7 @@ class CIPA(nn.Module):
 
     Args:
         channels: C of both maps of stage 1.
-        taps: K², number of sampling points of the deformable kernel.
+        taps: k², number of sampling points of the deformable kernel.
         mutual_information: how the head is trained, see :class:`MutualInformationHead`. None: no head (MIR of Table
             III).
         msm: whether to predict δ⁰ (MSM of Table III). False: δ⁰ is zero.

@@ -44,7 +44,7 @@ class Output(NamedTuple):
         logits: (B, K, H, W) at the size of the images, before softmax.
         mutual_information: estimate of what both streams share, a scalar in nats (paper, eq. 1–5). None outside
             training mode, and for models without that head.
-        offsets: of each stage (B, 2·K², h, w), where K is here the kernel's size: (dy, dx) of each sampling point of
+        offsets: of each stage (B, 2·k², h, w), where k is the kernel's size: (dy, dx) of each sampling point of
             the deformable convolution, in pixels of that stage (paper, eq. 13). Empty for models without offsets.
         flow: (B, 2, H/4, W/4), (dy, dx) by which explicit alignment moves the thermal image, in units of four image
             pixels. None without it.

@@ -17,11 +17,11 @@ def halve_offset(offset: Tensor, size: tuple[int, int]) -> Tensor:
     """Carry offsets to the next stage: resize the map, and halve the values, because pixels there are twice as large.
 
     Args:
-        offset: (B, 2·K², H, W), in pixels of its own stage.
+        offset: (B, 2·k², H, W), in pixels of its own stage.
         size: (height, width) of the next stage's map.
 
     Returns:
-        (B, 2·K², height, width), in pixels of the next stage.
+        (B, 2·k², height, width), in pixels of the next stage.
     """
     return 0.5 * F.interpolate(offset, size=size, mode="bilinear", align_corners=False)
 
@@ -31,7 +31,7 @@ class SCSFROutput(NamedTuple):
 
     Attributes:
         rgb, thermal: rectified maps, (B, C, H, W).
-        offset: this stage's offsets δⁿ, (B, 2·K², H, W), (dy, dx) of each sampling point in pixels of this stage.
+        offset: this stage's offsets δⁿ, (B, 2·k², H, W), (dy, dx) of each sampling point in pixels of this stage.
     """
 
     rgb: Tensor
@@ -60,7 +60,7 @@ class SpatialRectification(nn.Module):
         self.scale = nn.Parameter(torch.tensor([0.5]))  # λ_s
 
     def forward(self, rgb: Tensor, thermal: Tensor, previous: Tensor) -> SCSFROutput:
-        """Maps (B, C, H, W) and the previous offsets (B, 2·K², H, W) to :class:`SCSFROutput`."""
+        """Maps (B, C, H, W) and the previous offsets (B, 2·k², H, W) to :class:`SCSFROutput`."""
         fused = self.reduce(torch.cat((rgb, thermal), dim=1))  # eq. 11
         offset = self.offset_conv(fused, previous)  # eq. 13: sampled at the previous offsets
         if self.offset_update == "residual":
@@ -131,7 +131,7 @@ class SCSFR(nn.Module):
 
         Args:
             rgb, thermal: (B, C, H, W).
-            previous: offsets of the stage before, (B, 2·K², H, W), already brought to this stage by
+            previous: offsets of the stage before, (B, 2·k², H, W), already brought to this stage by
                 :func:`halve_offset`.
         """
         offset = previous
