@@ -134,6 +134,19 @@ def test_a_model_without_rectification_has_fewer_panels(
     assert "errors" not in page.split("<h2>Stage 1")[0].split("<figure>", 1)[1]
 
 
+@pytest.mark.parametrize("settings", [{}, {"window": 32}, {"scales": (0.5, 1.0), "flip": True}], ids=str)
+def test_a_large_pair_is_seen_in_one_pass_and_said_to_be_reduced(
+    trained: Trained, pair: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    arguments = (pair["rgb"], pair["thermal"], tmp_path / "out", pair["labels"])
+    page = write_explanation(cimnet.load(trained.best, **settings), *arguments).read_text(encoding="utf-8")
+    assert "Reduced" not in page
+    assert "errors" in page
+    monkeypatch.setattr("cimnet.analysis.explain.WHOLE", 32 * 40 // 4)
+    page = write_explanation(cimnet.load(trained.best, **settings), *arguments).read_text(encoding="utf-8")
+    assert "Reduced from 40x32 to 20x16 pixels" in page
+
+
 def test_another_family_and_wrong_labels_are_named(trained: Trained, pair: dict[str, Path], tmp_path: Path) -> None:
     source = cimnet.load(trained.best)
     single = create_model("rgb_only_efficientnet_lite0", 3, widths=(16, 16, 20, 32), decoder_channels=16)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 
 from cimnet.analysis import report_figures as pictures
@@ -25,8 +26,11 @@ from cimnet.analysis.report_page import Panel, render_report
 from cimnet.data.labels import label_lookup, read_class_ids
 from cimnet.errors import ConfigError, DataError
 from cimnet.inference import Predictor
+from cimnet.inference.images import shrink
 from cimnet.inference.overlay import overlay_mask, to_grey, to_rgb, with_legend
+from cimnet.inference.settings import WHOLE
 from cimnet.models import CIMNet
+from cimnet.models.base import class_ids
 from cimnet.models.scsfr import SCSFR
 from cimnet.utils.colors import Color, Image8
 from cimnet.utils.figures import save_figure
@@ -81,6 +85,9 @@ def record(model: CIMNet) -> Iterator[dict[str, Any]]:
 def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path, label: Path | None = None) -> Path:
     """Write ``out/explain.png`` and ``out/explain.html`` for one pair; returns the page.
 
+    The model runs over the pair once, as a whole, whatever the settings of ``predictor`` say of windows, sizes and
+    mirror images; a pair of more pixels than it predicts in one window is reduced first, and the page says so.
+
     Args:
         rgb, thermal: image files; the same path for a 4-channel file. Of a second image of several channels the first
             one is drawn.
@@ -93,13 +100,15 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     model = predictor.network
     if not isinstance(model, CIMNet):
         raise ConfigError(f"explain shows the inside of CIMNet, but the checkpoint is a '{predictor.info.name}'")
-    ready_rgb, ready_thermal = predictor.tensors(rgb, thermal)
+    whole = predictor.tensors(rgb, thermal)
+    ready_rgb, ready_thermal = shrink(*whole, WHOLE)
     image, grey = to_rgb(ready_rgb), to_grey(ready_thermal)
     inputs = [path for path in (rgb, thermal, label) if path is not None]
     refuse_inputs_as_outputs([out / "explain.png", out / "explain.html"], inputs)
-    truth = None if label is None else _read_truth(predictor, label, grey.shape)
+    full = whole[0].shape[1:]
+    truth = None if label is None else _resize_truth(_read_truth(predictor, label, full), grey.shape)
     with record(model) as seen:
-        prediction = predictor.predict(ready_rgb, ready_thermal)
+        prediction = class_ids(predictor.logits(ready_rgb[None], ready_thermal[None]))[0].cpu().numpy()
     sections = [
         _images(predictor, image, grey, prediction, truth),
         *_features(model, seen, grey.shape),
@@ -109,6 +118,11 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     sections = [section for section in sections if section.panels]
     save_figure(draw(sections, grey.shape), out / "explain.png")
     page = out / "explain.html"
+    if full != grey.shape:
+        first = sections[0]
+        sizes = f"{full[1]}x{full[0]} to {grey.shape[1]}x{grey.shape[0]} pixels"
+        reduced = f"Reduced from {sizes}; `cimnet predict` cuts the whole image into windows, so its mask differs."
+        sections[0] = first._replace(note=f"{first.note} {reduced}")
     given = f"--rgb {rgb} --thermal {thermal}" + ("" if label is None else f" --label {label}")
     write_text(page, _page(predictor, sections, rgb.name, f"cimnet explain CHECKPOINT {given} --out {out}"))
     return page
@@ -121,6 +135,13 @@ def _read_truth(predictor: Predictor, path: Path, size: Size) -> npt.NDArray[np.
     if truth.shape != size:
         raise DataError(f"{path}: is {truth.shape[1]}x{truth.shape[0]}, the images are {size[1]}x{size[0]}")
     return truth
+
+
+def _resize_truth(truth: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+    """The label at another size (height, width), by the nearest pixel."""
+    if truth.shape == size:
+        return truth
+    return np.asarray(Image.fromarray(truth).resize(size[::-1], Image.Resampling.NEAREST))
 
 
 def _images(predictor: Predictor, image: Image8, grey: Image8, prediction: Any, truth: Any | None) -> Section:
