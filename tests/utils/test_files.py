@@ -35,6 +35,27 @@ def test_other_files(tmp_path: Path) -> None:
     refuse_inputs_as_outputs([tmp_path / "a", tmp_path / "new"], [tmp_path / "b", tmp_path / "gone", Path("x" * 5000)])
 
 
+def test_two_outputs_of_one_name_are_refused_before_either_is_there(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(ConfigError, match=r"a\.json: is asked for as two outputs; give each a name of its own"):
+        refuse_inputs_as_outputs([tmp_path / "a.json", tmp_path / "b", tmp_path / "x" / ".." / "a.json"], [])
+
+
+@pytest.mark.parametrize(
+    "options", [("--json", "--markdown"), ("--json", "--figure"), ("--boxes", "--json", "--markdown")]
+)
+def test_eval_writes_no_report_onto_another(
+    cli: Callable[..., Result], trained: Trained, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    same, boxes = tmp_path / "same.png", tmp_path / "boxes.csv"
+    boxes.write_text("image,class,x0,y0,x1,y1\nrgb/010.png,a,1,1,9,9\n")
+    words = [word for name in options for word in (name, boxes if name == "--boxes" else same)]
+    result = cli("eval", trained.folder, trained.root, "--split", "all", *words, "--device", "cpu")
+    assert result.code == 2
+    assert "is asked for as two outputs" in result.err
+    assert not same.exists()
+
+
 def test_eval_keeps_its_data_and_checkpoint(cli: Callable[..., Result], trained: Trained, tmp_path: Path) -> None:
     for path in (trained.best, trained.root / "rgb" / "010.png", trained.root / "classes.yaml"):
         before = path.read_bytes()

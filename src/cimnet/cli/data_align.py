@@ -86,7 +86,7 @@ def _one_pair(
     from cimnet.registration.matrices import Matrix, corner_offsets
     from cimnet.registration.objects import object_offsets
     from cimnet.utils.figures import check_figure_path, save_figure
-    from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file, resolved
+    from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
 
     if figure is not None:
         check_figure_path(figure)
@@ -97,8 +97,6 @@ def _one_pair(
     refuse_inputs_as_outputs(outputs, inputs)
     if click is not None and click.exists():
         raise ConfigError(f"--click {click}: exists already; use its points with --points, or choose another name")
-    if click is not None and figure is not None and resolved(click) == resolved(figure):
-        raise ConfigError(f"--click and --figure are both {click}; give each a name of its own")
     rgb, thermal = read_pair(rgb_path, thermal_path, Wanted(bands=parse_bands(None, thermal_band, None)))
     if click is not None:
         pick_points(rgb, thermal, click)

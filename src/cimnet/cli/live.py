@@ -94,7 +94,8 @@ def live(
     if page and not is_loopback(host):
         say(f"--host {host}: reachable from other machines, without a password or encryption", "yellow")
     if json_ is not None:
-        refuse_inputs_as_outputs([json_], [Path(rgb), Path(thermal), *([calibration] if calibration else [])])
+        written = [json_] if record is None else [json_, record]
+        refuse_inputs_as_outputs(written, [Path(rgb), Path(thermal), *([calibration] if calibration else [])])
         require_writable_file(json_)
     predictor = load(checkpoint, device, trust=trust, precision=precision, force_range=force_range)
     with StopRequest() as stop:

@@ -82,12 +82,19 @@ def drop_link(path: Path) -> None:
 
 
 def refuse_inputs_as_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuse to write a file or folder that is also an input, under whatever name: another path, a link, a mount.
+    """Refuse to write a file or folder that is also an input, under whatever name: another path, a link, a mount. Two
+    outputs of one name are refused, too: the second would replace the first.
 
     Raises:
-        ConfigError: naming the output and the input.
+        ConfigError: naming the output.
     """
-    written = {mark: path for path in outputs if path.exists() for mark in _identity(path)}
+    places: dict[Path, Path] = {}
+    for path in outputs:
+        place = resolved(path)
+        if place in places:
+            raise ConfigError(f"{path}: is asked for as two outputs; give each a name of its own")
+        places[place] = path
+    written = {mark: path for path in places.values() if path.exists() for mark in _identity(path)}
     if not written:  # nothing is there that could be lost
         return
     for path in inputs:
