@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from PIL import Image
 
 import cimnet
 from cimnet.cli.main import message_of
+from cimnet.data.io.split_lists import read_names
 from cimnet.errors import DataError
 from cimnet.evaluation import evaluate
 from tests.conftest import Result, Trained, write_recipe
@@ -173,6 +175,29 @@ def test_eval_of_another_split_in_the_other_convention(cli: Cli, trained: Traine
     assert content["images"] == 6
     assert content["absent"] == "zero"
     assert None not in content["iou"].values()
+
+
+@pytest.mark.parametrize("command", ["eval", "boxes", "robustness"])
+def test_scores_of_pairs_of_the_training_are_called_that(
+    cli: Cli, trained: Trained, tmp_path: Path, command: str
+) -> None:
+    """A model is better on them than on new ones: of a fold's model, that is nearly every pair of the data set."""
+    known, new = (read_names(trained.root / f"{split}.txt") for split in ("train", "test"))
+    given: tuple[object, ...] = ()
+    if command == "boxes":
+        given = ("--boxes", tmp_path / "boxes.csv")
+        (tmp_path / "boxes.csv").write_text(f"image,class,x0,y0,x1,y1\n{new[0]},{CLASSES[1]},2,2,10,10\n")
+    if command == "robustness":
+        given = ("--out", tmp_path / "out", "--corruption", "fog")
+    name = "robustness" if command == "robustness" else "eval"
+    mixed = tmp_path / "mixed.txt"
+    mixed.write_text("\n".join([known[0], *new]))
+    for split, said in ((mixed.with_suffix(""), f"1 of its {1 + len(new)} pairs ({known[0]};"), ("test", None)):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        result = cli(name, trained.best, trained.root, "--split", split, *given, "--device", "cpu")
+        assert result.code == 0, result.err
+        assert ("trained on" in result.out) == (said is not None)
+        assert said is None or f"warning: --split {split}: the model was trained on {said}" in result.out
 
 
 def test_eval_by_scene_and_flag(cli: Cli, tmp_path: Path, pixel: None) -> None:

@@ -24,6 +24,7 @@ from cimnet.training.data_record import (
     check_record,
     checksum_of_all,
     checksums,
+    describe_trained,
     how_read,
     record_of,
     trained_on,
@@ -336,3 +337,16 @@ def test_pairs_of_the_training_are_known_by_their_files(root: Path, run: Path, t
     (run / FILE).write_text("{")
     with pytest.raises(ConfigError, match=r"data.json: what the model was trained on cannot be read; restore or"):
         trained_on(run, train.pairs)
+
+
+def test_a_fold_is_told_its_own_test_part(root: Path, run: Path, tmp_path: Path) -> None:
+    train = open_dataset(root, "train")
+    fold = tmp_path / "seed0" / "fold12"
+    fold.mkdir(parents=True)
+    shutil.copyfile(run / FILE, fold / FILE)
+    advice = "give a split of other pairs"
+    assert str(describe_trained(run, train)).endswith(advice)
+    assert str(describe_trained(fold, train)).endswith(
+        f"{advice}, for this fold its own test part, such as folds/12/test"
+    )
+    assert describe_trained(fold, open_dataset(root, "val")) is None

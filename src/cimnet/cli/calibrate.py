@@ -86,14 +86,11 @@ def calibrate(
 def _require_new_pairs(folder: Path, fit: RGBTDataset, test: RGBTDataset) -> None:
     """Refuse pairs that the model of a run folder was trained on, and pairs that are to be fitted and scored on."""
     from cimnet.data.io.split_lists import name_some
-    from cimnet.training.data_record import FILE, trained_on
+    from cimnet.training.data_record import describe_trained
 
     for option, data in (("--split", fit), ("--test-split", test)):
-        if known := trained_on(folder, data.pairs):
-            raise DataError(
-                f"{option} {data.split}: the model was trained on {len(known)} of its {pluralize(len(data), 'pair')} "
-                f"({name_some(known)}; {folder / FILE}), where it is surer than on others; give a split of other pairs"
-            )
+        if known := describe_trained(folder, data):
+            raise DataError(f"{option} {known}")
     if shared := sorted({*fit.ids} & {*test.ids}):
         raise DataError(
             f"--split {fit.split} and --test-split {test.split} share {pluralize(len(shared), 'pair')} "

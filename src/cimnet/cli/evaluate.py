@@ -23,6 +23,7 @@ from cimnet.cli.shared import (
     parse_pairs,
     parse_scales,
     say,
+    warn_of_trained_pairs,
 )
 from cimnet.errors import ConfigError
 
@@ -89,7 +90,7 @@ def evaluate(
             layout=layout,
             broken=broken,
             outputs={"json": json_, "markdown": markdown},
-            inputs=[checkpoint_file(source)],
+            source=source,
         )
         return
     data = predictor.open_dataset(dataset, split, layout=layout, broken=broken)
@@ -98,6 +99,7 @@ def evaluate(
     )
     if said := check_scorable(data):
         say(said, "yellow")
+    warn_of_trained_pairs(source, data)
     with bar("evaluate", len(data)) as advance:
         result = run(predictor.segment, data, absent=absent, device=predictor.device, progress=advance)
     console.print(Markdown(result.to_markdown()))

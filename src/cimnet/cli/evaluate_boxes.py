@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import bar, console, say
+from cimnet.cli.shared import bar, console, say, warn_of_trained_pairs
 from cimnet.data.dataset import Broken
 from cimnet.inference import Predictor
 from cimnet.utils.numbers import pluralize
@@ -22,14 +22,15 @@ def score_boxes(
     layout: str,
     broken: Broken,
     outputs: dict[str, Path | None],
-    inputs: list[Path],
+    source: Path,
 ) -> None:
     """Judge a model's masks by boxes, and print and write the report.
 
     Args:
         outputs: where "json" and "markdown" go, if anywhere.
-        inputs: files that must not be overwritten, beside the data set's.
+        source: local file or run folder of the model.
     """
+    from cimnet.checkpoint import checkpoint_file
     from cimnet.data.boxes import boxes_of_pairs, read_boxes
     from cimnet.evaluation import evaluate_boxes
     from cimnet.utils.files import refuse_inputs_as_outputs, write_text
@@ -37,7 +38,8 @@ def score_boxes(
     file = read_boxes(boxes)
     data = predictor.open_dataset(root, split, layout=layout, broken=broken, require_labels=False)
     written = [path for path in outputs.values() if path is not None]
-    refuse_inputs_as_outputs(written, [boxes, *inputs, *data.files])
+    refuse_inputs_as_outputs(written, [boxes, checkpoint_file(source), *data.files])
+    warn_of_trained_pairs(source, data)
     found = boxes_of_pairs(file, data, class_map)
     if found.elsewhere:
         count = pluralize(found.elsewhere, "box", "boxes")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from cimnet.cli.shared import Checkpoint, Device, Layout, Trust, console, counter, say
+from cimnet.cli.shared import Checkpoint, Device, Layout, Trust, console, counter, say, warn_of_trained_pairs
 
 
 def robustness(
@@ -45,10 +45,13 @@ def robustness(
     from cimnet.analysis.robustness import measure_robustness, parse_corruption
     from cimnet.analysis.robustness import preset as conditions_of
     from cimnet.inference import load
+    from cimnet.weights.locate import locate
 
     asked = [condition for text in corruption or () for condition in parse_corruption(text)]
-    predictor = load(checkpoint, device, trust=trust)
+    source = locate(checkpoint)
+    predictor = load(source, device, trust=trust)
     data = predictor.open_dataset(dataset, split, layout=layout)
+    warn_of_trained_pairs(source, data)
     if preset is not None or not asked:
         asked = [*conditions_of(preset or "quick", data), *asked]
     with counter("robustness") as progress:

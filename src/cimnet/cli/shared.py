@@ -8,13 +8,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cimnet.errors import ConfigError, DataWarning
+from cimnet.errors import CimnetError, ConfigError, DataWarning
+
+if TYPE_CHECKING:
+    from cimnet.data import RGBTDataset
 
 console = Console()
 
@@ -149,6 +152,24 @@ def parse_pairs(given: list[str], option: str) -> dict[str, str]:
 def say(text: str, style: str = "") -> None:
     """Print names and paths as they are: no markup, no line breaks inside."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def warn_of_trained_pairs(source: Path, dataset: RGBTDataset) -> None:
+    """Warn if a score is also one of pairs that the model was trained on, as far as its run folder tells.
+
+    Args:
+        source: local file or run folder of the model.
+    """
+    from cimnet.checkpoint import checkpoint_file
+    from cimnet.training.data_record import describe_trained
+
+    try:
+        known = describe_trained(checkpoint_file(source).parent, dataset)
+    except CimnetError as error:  # a record that cannot be read does not keep anybody from a score
+        say(f"warning: {error}", "yellow")
+        return
+    if known:
+        say(f"warning: --split {known}", "yellow")
 
 
 @contextmanager

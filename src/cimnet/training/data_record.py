@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,9 @@ from cimnet.data.io.split_lists import name_some
 from cimnet.data.io.thermal_files import depth
 from cimnet.data.pairs import Pair
 from cimnet.errors import ConfigError, DataError
+from cimnet.utils.files import resolved
 from cimnet.utils.ledger import Ledger
+from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import map_in_threads
 
 FILE = "data.json"
@@ -169,6 +172,25 @@ def trained_on(folder: Path, pairs: Sequence[Pair]) -> list[str]:
         return []
     files = {str(digest)[:_DIGITS] for digest in known.values()}
     return [name for name, digest in checksums(pairs).items() if digest[:_DIGITS] in files]
+
+
+def describe_trained(folder: Path, dataset: RGBTDataset) -> str | None:
+    """Say how many pairs of a split the run in a folder was trained on, and what to score instead; None: it was trained
+    on none of them, or the folder has no record.
+
+    Raises:
+        ConfigError: the record cannot be read.
+    """
+    known = trained_on(folder, dataset.pairs)
+    if not known:
+        return None
+    fold = re.fullmatch(r"fold(\d+)", resolved(folder).name)
+    own = f", for this fold its own test part, such as folds/{fold[1]}/test" if fold else ""
+    return (
+        f"{dataset.split}: the model was trained on {len(known)} of its {pluralize(len(dataset), 'pair')} "
+        f"({name_some(known)}; {folder / FILE}), where it is better and surer than on others; give a split of other "
+        f"pairs{own}"
+    )
 
 
 def checksums(pairs: Sequence[Pair]) -> dict[str, str]:
