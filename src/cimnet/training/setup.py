@@ -80,12 +80,7 @@ def open_splits(recipe: Recipe, processes: int = 1, **others: Any) -> tuple[RGBT
         others = {**others, "thermal_range": found}
     _check_several_channels(recipe, train_set.second)
     val_set = open_split(recipe, data.val, **others)
-    if len(train_set) < recipe.training.batch_size * processes:
-        each = f" in each of {processes} processes" if processes > 1 else ""
-        raise ConfigError(
-            f"training.batch_size is {recipe.training.batch_size}{each}, but split '{data.train}' of {data.root} has "
-            f"only {pluralize(len(train_set), 'pair')}; lower it"
-        )
+    require_whole_batch(recipe, data.train, len(train_set), processes)
     height, width = recipe.augmentation.crop
     if recipe.training.batch_size * math.ceil(height / 32) * math.ceil(width / 32) < 2:
         raise ConfigError(
@@ -94,6 +89,20 @@ def open_splits(recipe: Recipe, processes: int = 1, **others: Any) -> tuple[RGBT
         )
     train_set.transform = augmentation(recipe, train_set.classes)
     return train_set, val_set
+
+
+def require_whole_batch(recipe: Recipe, split: str, pairs: int, processes: int = 1) -> None:
+    """Refuse a training split that is smaller than the batches of all ``processes`` together.
+
+    Raises:
+        ConfigError: naming the split and how many ``pairs`` it has.
+    """
+    if pairs < recipe.training.batch_size * processes:
+        each = f" in each of {processes} processes" if processes > 1 else ""
+        raise ConfigError(
+            f"training.batch_size is {recipe.training.batch_size}{each}, but split '{split}' of {recipe.data.root} has "
+            f"only {pluralize(pairs, 'pair')}; lower it"
+        )
 
 
 def _check_several_channels(recipe: Recipe, second: SecondModality) -> None:

@@ -263,6 +263,21 @@ def test_folders_that_hold_something_else(recipe: Recipe, root: Path, tmp_path: 
         cross_validate(recipe, tmp_path / "cross", seeds=[1, 1])
 
 
+def test_a_fold_smaller_than_a_batch_is_found_before_the_first_step(root: Path, tmp_path: Path, pixel: None) -> None:
+    """Once a fold is trained, a lower batch size is another setting: the finished fold would be lost."""
+    path = root / "folds" / "1" / "train.txt"
+    first, *others = path.read_text().split()
+    path.write_text(f"{first}\n")
+    val = path.with_name("val.txt")
+    val.write_text("\n".join([*val.read_text().split(), *others]) + "\n")
+    out = tmp_path / "cross"
+    with pytest.raises(
+        ConfigError, match=r"batch_size is 2, but split 'folds/1/train' of .* has only 1 pair; lower it"
+    ):
+        cross_validate(pixel_recipe(root, training={"epochs": 1}), out)
+    assert not out.exists()
+
+
 def test_lists_outside_of_the_data_set(root: Path, tmp_path: Path, pixel: None) -> None:
     inside = cross_validate(pixel_recipe(root, training={"epochs": 1}), tmp_path / "a").to_dict()
     (root / "folds").rename(tmp_path / "lists")

@@ -31,7 +31,7 @@ from cimnet.training.recipe import Recipe
 from cimnet.training.run_folder import MAY_CHANGE, flat
 from cimnet.training.runs_table import is_finished
 from cimnet.training.seeds import require_seeds
-from cimnet.training.setup import open_split
+from cimnet.training.setup import open_split, require_whole_batch
 from cimnet.utils.files import require_new_folder, require_writable, write_text
 from cimnet.utils.ledger import Ledger
 from cimnet.utils.locks import OutputLock
@@ -84,6 +84,7 @@ def cross_validate(
         raise ConfigError("cross-validate trains in one process; start it without torchrun or accelerate launch")
     lists = read_fold_lists(recipe.data.root, folds, recipe.data.layout)
     tested = [open_split(recipe, lists.split(fold, "test"), cache="none") for fold in range(len(lists.names))]
+    _require_whole_batches(recipe, lists, tested)
     untrained = _untrained_classes(recipe, lists, tested, note)
     ledger = _ledger(recipe, out, lists, tested)
     if not ledger.path.is_file():
@@ -206,6 +207,18 @@ def _ledger(recipe: Recipe, out: Path, lists: FoldLists, tested: Sequence[RGBTDa
     if recipe.model.weights is not None:  # the same path may hold other weights by the next fold
         made_with[WEIGHTS] = identity_of(recipe.model.weights)
     return Ledger(out / RECORD, made_with, "choose another --out", ignore=_MAY_CHANGE, later=LATER, section=SECTION)
+
+
+def _require_whole_batches(recipe: Recipe, lists: FoldLists, tested: Sequence[RGBTDataset]) -> None:
+    """Refuse folds with too few pairs to train on, before the first of them is trained.
+
+    Raises:
+        ConfigError: naming the training part with the fewest pairs.
+    """
+    kept = {name for dataset in tested for name in dataset.ids}  # without those that data.broken drops
+    sizes = [len(kept.intersection(names["train"])) for names in lists.names]
+    smallest = sizes.index(min(sizes))
+    require_whole_batch(recipe, lists.split(smallest, "train"), sizes[smallest])
 
 
 def _untrained_classes(
