@@ -73,6 +73,27 @@ def test_offsets(tmp_path: Path) -> None:
     assert "median 4.0 px, 90th percentile 4.0 px" in report.to_markdown()
 
 
+@pytest.mark.parametrize(
+    ("registered", "scattered", "advice"),
+    [
+        (False, False, "register them with `cimnet data align`"),
+        (False, True, "one matrix for all pairs does not correct what differs from pair to pair"),
+        (True, True, "registered already (alignment.json); one matrix for all pairs does not correct"),
+        (True, False, "registered already (alignment.json); register the original anew with matched `--points`"),
+    ],
+)
+def test_offsets_that_one_matrix_does_not_mend(tmp_path: Path, registered: bool, scattered: bool, advice: str) -> None:
+    """`data align` with one matrix, as on the first time, would leave them as they are."""
+    make_folder(tmp_path, n=12)
+    if registered:
+        (tmp_path / "alignment.json").write_text("{}")
+    sides = iter(range(12))
+    report = check(tmp_path, estimate=lambda rgb, thermal: (9.0 * (-1) ** next(sides) if scattered else 9.0, 1.0))
+    (finding,) = report.findings
+    assert finding.remedy.startswith(advice)
+    assert ("--per-pair" in finding.remedy) == (registered or scattered)
+
+
 def test_small_unknown_and_failed_offsets(tmp_path: Path) -> None:
     make_folder(tmp_path, n=6)
     small = check(tmp_path, estimate=lambda rgb, thermal: (2.0, 1.0))

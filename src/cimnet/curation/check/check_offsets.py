@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from cimnet.utils.numbers import pluralize
 
 _FAR = 3.0  # pixels
 _FEW = 3  # known offsets
+_COMMON = 0.5  # of the median length: what a median of dx and dy has at least if most pairs are displaced alike
 
 
 def summarise(measured: Sequence[PairStats]) -> dict[str, Any] | None:
@@ -33,8 +35,8 @@ def summarise(measured: Sequence[PairStats]) -> dict[str, Any] | None:
     return summary
 
 
-def check_offsets(measured: Sequence[PairStats]) -> list[Finding]:
-    """Report RGB and thermal images that are too far out of line."""
+def check_offsets(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
+    """Report RGB and thermal images of the data set ``root`` that are too far out of line."""
     summary = summarise(measured)
     if summary is None:
         return []
@@ -57,4 +59,23 @@ def check_offsets(measured: Sequence[PairStats]) -> list[Finding]:
         f"RGB and thermal lie {summary['median']:.1f} pixels apart (median of {pluralize(len(known), 'pair')}; "
         f"90th percentile {summary['p90']:.1f}; median dx {summary['median_dx']:+.1f}, dy {summary['median_dy']:+.1f})"
     )
-    return [Finding("warning", "misaligned", message, "register them with `cimnet data align`", items)]
+    return [Finding("warning", "misaligned", message, _remedy(root, summary), items)]
+
+
+def _remedy(root: Path, summary: dict[str, Any]) -> str:
+    """What to do about offsets. If they differ from pair to pair, the matrix that `data align` takes for all of them
+    leaves them as they are."""
+    registered = (root / "alignment.json").is_file()
+    if np.hypot(summary["median_dx"], summary["median_dy"]) < _COMMON * summary["median"]:
+        advice = (
+            "one matrix for all pairs does not correct what differs from pair to pair: `cimnet data align --per-pair`"
+        )
+    elif registered:
+        advice = "register the original anew with matched `--points`, or with `--per-pair`"
+    else:
+        return "register them with `cimnet data align`"
+    if not registered:
+        return advice
+    return (
+        f"registered already (alignment.json); {advice}; where thermal images were enlarged, this estimate is uncertain"
+    )

@@ -47,7 +47,7 @@ def examine(examined: Examined, check_ids: bool) -> list[Finding]:
         *check_duplicates(measured, split_of),
         *sensors.check_sensors(measured, flags, faults, examined.splits.broken_known),
         *check_borders(measured, examined.settings.border),
-        *offsets.check_offsets(measured),
+        *offsets.check_offsets(examined.root, measured),
     ]
 
 
