@@ -71,6 +71,19 @@ def test_without_a_scaling(tmp_path: Path) -> None:
     assert load_checkpoint(_save(tmp_path / "m.safetensors", info))[1].scaling == ThermalScaling()
 
 
+def test_a_cross_validation_is_no_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "cross"
+    run = folder / "seed3" / "fold0"
+    run.mkdir(parents=True)
+    (folder / "cross_validation.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"cross: is a cross-validation, and none of its runs holds a model yet"):
+        load_checkpoint(folder)
+    _save(run / "best.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(folder)
+    assert f"give one of its runs, such as {run} (its own test part: folds/0/test)" in str(caught.value)
+
+
 def test_a_run_folder_stands_for_its_best_model(tmp_path: Path) -> None:
     _save(tmp_path / "best.safetensors")
     assert load_checkpoint(tmp_path)[1] == INFO

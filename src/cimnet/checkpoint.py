@@ -28,6 +28,8 @@ FORMAT = 1
 INFO_KEY = "cimnet"
 WEIGHTS = "model.safetensors"
 """The file in a folder that :func:`cimnet.inference.hub.save_folder` wrote."""
+_BEST = "best.safetensors"
+"""The file in a run folder."""
 _OF_TORCH = (".pth", ".pt", ".ckpt", ".tar")
 """Endings of files that torch.save wrote, as most authors call them."""
 
@@ -76,7 +78,7 @@ def checkpoint_file(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    return path / WEIGHTS if (path / WEIGHTS).is_file() else path / "best.safetensors"
+    return path / WEIGHTS if (path / WEIGHTS).is_file() else path / _BEST
 
 
 def weight_files(path: str | Path) -> list[Path]:
@@ -136,7 +138,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     try:
         path = checkpoint_file(path)
         if not path.is_file():
-            raise CheckpointError(f"checkpoint {path}: no such file; give a .safetensors file or a run folder")
+            raise CheckpointError(_missing(path))
         path.open("rb").close()  # safetensors takes a file that may not be read for a damaged one
     except OSError as error:  # also of a name that is too long
         raise CheckpointError(f"checkpoint {path}: cannot be read ({error.strerror}); give another path") from error
@@ -161,6 +163,18 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
     if broken is not None:
         raise CheckpointError(f"checkpoint {path}: weights of '{broken}' are NaN or infinite; take an earlier one")
     return model.eval(), info
+
+
+def _missing(path: Path) -> str:
+    """What to say of a checkpoint that is not there."""
+    folder = path.parent
+    if path.name != _BEST or not (folder / "cross_validation.json").is_file():
+        return f"checkpoint {path}: no such file; give a .safetensors file or a run folder"
+    run = min((file.parent for file in folder.glob(f"seed*/fold*/{_BEST}")), default=None)
+    if run is None:
+        return f"checkpoint {folder}: is a cross-validation, and none of its runs holds a model yet; let it train"
+    own = f"folds/{run.name.removeprefix('fold')}/test"
+    return f"checkpoint {folder}: is a cross-validation; give one of its runs, such as {run} (its own test part: {own})"
 
 
 def read_description(path: Path) -> ModelInfo:
