@@ -63,6 +63,11 @@ def test_a_name_is_that_of_the_file_beside_the_recipe_or_of_the_package(tmp_path
     assert load_recipe(mine).data.root == Path("beside")
 
 
+def test_a_recipe_may_have_the_name_of_its_base_in_the_package(tmp_path: Path) -> None:
+    own = _write(tmp_path / "small_scenes.yaml", base="small_scenes", training={"epochs": 9})
+    assert load_recipe(own) == load_recipe("small_scenes", ["training.epochs=9"])
+
+
 @pytest.mark.parametrize(
     ("base", "message"),
     [

@@ -95,11 +95,15 @@ def _unreadable(source: str | Path, error: Exception) -> ConfigError:
 
 
 def _find_base(base: Any, recipe: Path) -> Path:
-    """The file that ``base`` stands for: a path from the recipe's folder, a name beside it, or one of the package."""
+    """The file that ``base`` stands for: a path from the recipe's folder, a name beside it, or one of the package.
+    A recipe that names itself means the one of the package."""
     shipped = shipped_recipes()
     if not isinstance(base, str) or not base:
         raise ConfigError(f"recipe {recipe}: field 'base': give the name or path of a recipe, got {base!r:.100}")
-    for path in (recipe.parent / base, recipe.parent / f"{base}.yaml", shipped.get(base, recipe.parent / base)):
+    beside = recipe.parent / f"{base}.yaml"
+    if base in shipped and resolved(beside) == resolved(recipe):
+        beside = shipped[base]
+    for path in (recipe.parent / base, beside, shipped.get(base, recipe.parent / base)):
         try:
             if path.is_file():
                 return path
