@@ -159,6 +159,25 @@ def test_smoothing_averages_probabilities_and_restarts_at_cuts(predictor: Predic
     assert changed > 0
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_frames_far_apart_are_one_shot_if_nothing_between_them_is_a_cut(
+    predictor: Predictor, tmp_path: Path, batch_size: int
+) -> None:
+    """With --every, ordinary motion changes the whole picture from one predicted frame to the next."""
+    levels = [10 + 8 * k if k < 12 else 255 - 8 * (k - 12) for k in range(20)]
+    times = [k / 10 for k in range(20)]
+    rgb = write_video(tmp_path / "rgb.mp4", [np.full((64, 96, 3), level, np.uint8) for level in levels], times)
+    thermal = write_video(tmp_path / "thermal.mp4", [look(0, world(), True)] * 20, times)
+    batches = Predictor(
+        predictor.model, predictor.info, predictor.device, replace(predictor.settings, batch_size=batch_size)
+    )
+    result = predict_video(batches, rgb, thermal, tmp_path / "out", view="none", smooth=0.5, every=5)
+    rows = table(tmp_path / "out" / "frames.csv")
+    assert [(row["frame"], row["new_shot"]) for row in rows] == [("0", "1"), ("5", "0"), ("10", "0"), ("15", "1")]
+    assert result.restarts == 1
+    assert any(note.startswith("smoothing restarted at 1 of 4 frames") for note in result.notes)
+
+
 @pytest.mark.parametrize("smooth", [0.0, 0.5])
 def test_a_sensor_called_broken_is_left_out(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smooth: float

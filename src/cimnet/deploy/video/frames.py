@@ -24,6 +24,7 @@ class Frame:
         time: seconds since the source's first frame; if the names of both sensors' images hold times or count together,
             or both are streams of one file, since the first RGB frame.
         size: bytes of memory that it takes before its picture is converted; 0: not known.
+        shot: number of the shot in the source, where shots are counted; else 0.
         image: RGB (H, W, 3) uint8, or raw thermal values (H, W).
     """
 
@@ -32,6 +33,7 @@ class Frame:
     time: float
     read: Callable[[], Image] = field(repr=False)
     size: int = 0
+    shot: int = 0
 
     @cached_property
     def image(self) -> Image:

@@ -102,6 +102,9 @@ def predict_video(
             report(problem)
     if result.skipped:
         report(f"{pluralize(result.skipped, 'RGB frame')} left out: no thermal frame within {run.max_gap:.3f} s")
+    if result.restarts:
+        frames = pluralize(result.frames, "frame")
+        report(f"smoothing restarted at {result.restarts} of {frames}: a cut, or frames are missing")
     return result
 
 

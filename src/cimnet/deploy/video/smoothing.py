@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from cimnet.deploy.video.frames import Image
+from cimnet.deploy.video.frames import Frame, Image
+from cimnet.errors import DataError
 
 CUT = 0.13
 """Mean change of small pictures (of 0..1) from which the next frame belongs to another shot."""
@@ -26,6 +30,16 @@ class CutDetector:
         if last is None or len(last) != len(small):
             return True
         return any(float(np.abs(a - b).mean()) > CUT for a, b in zip(last, small, strict=True))
+
+
+def count_shots(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Number the shots of a source by its neighbouring frames, also for a caller that uses some of them only."""
+    begins, shot = CutDetector(), 0
+    for frame in frames:
+        with suppress(DataError):  # a picture that cannot be read is of the shot before
+            shot += begins(frame.image, None)
+        frame.shot = shot
+        yield frame
 
 
 class Average:

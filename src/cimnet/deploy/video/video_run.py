@@ -16,7 +16,7 @@ from cimnet.deploy.video.frames import Source
 from cimnet.deploy.video.output import Outputs
 from cimnet.deploy.video.pairing import Pair, chosen, pair_frames
 from cimnet.deploy.video.picture import compose
-from cimnet.deploy.video.smoothing import Average, CutDetector
+from cimnet.deploy.video.smoothing import Average, CutDetector, count_shots
 from cimnet.deploy.video.timing import OffsetEstimate
 from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import DataError
@@ -43,6 +43,7 @@ class VideoResult:
         out_of_range: number of RGB frames left out because the values of their thermal frame lie outside the range of
             training.
         rgb_only: number of RGB frames predicted without a thermal frame.
+        restarts: number of predicted RGB frames, after the first, at which smoothing began anew.
         offset: offset of the clocks that was used, seconds.
         estimate: how the offset was estimated. None: it was given.
         overlay, masks, table: paths of the video, the masks and the table. None: not written.
@@ -53,6 +54,7 @@ class VideoResult:
     skipped: int = 0
     out_of_range: int = 0
     rgb_only: int = 0
+    restarts: int = 0
     offset: float = 0.0
     estimate: OffsetEstimate | None = None
     overlay: Path | None = None
@@ -98,6 +100,7 @@ class VideoRun:
         self.cut, self.average = CutDetector(), Average(asked.smooth)
         self.began: float | None = None
         self.last = -1  # RGB frame
+        self.shots: tuple[int, int | None] | None = None  # of the last pair
 
     def __call__(self) -> None:
         """Predict all.
@@ -125,9 +128,12 @@ class VideoRun:
 
     def _pairs(self) -> Iterator[Pair]:
         """Pairs to be predicted."""
-        asked, rgb, thermal = self.asked, self.sources[0], self.sources[1]
-        frames = chosen(rgb.frames(), asked.every, asked.start, asked.end)
-        for pair in pair_frames(frames, thermal.frames(), self.result.offset, self.max_gap):
+        asked, thermal = self.asked, self.sources[1]
+        streams = [source.frames() for source in self.sources]
+        if asked.smooth and asked.every > 1:
+            streams = [count_shots(frames) for frames in streams]
+        frames = chosen(streams[0], asked.every, asked.start, asked.end)
+        for pair in pair_frames(frames, streams[1], self.result.offset, self.max_gap):
             if pair.thermal is not None:
                 yield pair
             elif asked.missing == "rgb-only":
@@ -177,10 +183,19 @@ class VideoRun:
         smooth = bool(self.asked.smooth)
         scores: Iterable[Any] = self._probabilities(prepared) if smooth else self.predictor.predict_prepared(prepared)
         for (pair, counts, (_, thermal)), given, found in zip(waiting, prepared, scores, strict=True):
-            new_shot = self.cut(pair.rgb.image, counts) or pair.rgb.index - self.last > 4 * self.asked.every
-            self.last = pair.rgb.index
+            new_shot = self._begins_shot(pair, counts)
+            self.result.restarts += smooth and new_shot and self.result.frames > 0
             mask = self.average(found, new_shot) if smooth else found
             self._write(pair, thermal, given.alarm, mask, new_shot)
+
+    def _begins_shot(self, pair: Pair, counts: Counts | None) -> bool:
+        """Whether smoothing begins anew: at a cut, or where frames are missing. Where frames are left out on purpose,
+        it takes a cut between two neighbours, too, because motion alone changes frames that are far apart."""
+        shots = pair.rgb.shot, None if pair.thermal is None else pair.thermal.shot
+        cut = self.cut(pair.rgb.image, counts) and (not any(shots) or shots != self.shots)
+        missing = pair.rgb.index - self.last > 4 * self.asked.every
+        self.last, self.shots = pair.rgb.index, shots
+        return cut or missing
 
     def _probabilities(self, prepared: Sequence[PreparedPair]) -> Iterator[npt.NDArray[np.float32]]:
         """(K, H, W) of each pair; in one pass where images are small enough to be seen at once."""
