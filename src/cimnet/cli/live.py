@@ -80,6 +80,15 @@ def live(
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
+    told = ""
+
+    def tell(status: dict[str, Any]) -> None:
+        """Print the counts, unless they are those of the line before."""
+        nonlocal told
+        if (line := _line(status)) != told:
+            say(line)
+        told = line
+
     asked = LiveSettings(
         tolerance=tolerance,
         offset=offset,
@@ -111,12 +120,12 @@ def live(
                 allow_hosts=allow_host or (),
                 overwrite=overwrite,
                 note=lambda text: say(text, "yellow"),
-                report=lambda status: say(_line(status)),
+                report=tell,
                 stopped=lambda: stop.signal is not None,
             )
         except BrokenPipeError:  # whoever read the masks has ended
             raise typer.Exit(0) from None
-    say(_line(status))
+    tell(status)
     if json_ is not None:
         write_text(json_, json.dumps(status, indent=2) + "\n")
 

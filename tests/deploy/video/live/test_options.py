@@ -22,7 +22,7 @@ from cimnet.errors import DataError
 from cimnet.inference import Predictor, load
 from cimnet.inference.alarms.alarm import NUMBERS, AlarmModel
 from cimnet.inference.alarms.detector import Detector
-from tests.conftest import Trained
+from tests.conftest import Result, Trained
 
 from ..films import HEIGHT, WIDTH, Array, film, look, wander, world
 from .waiting import wait_for
@@ -189,3 +189,22 @@ def test_a_calibration_that_is_none_stops_before_the_work(
     with pytest.raises(DataError, match=words):
         PairSegmenter(predictor, "/rgb", "/thermal", wrong)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_counts_of_the_end_are_not_printed_twice(
+    cli: Callable[..., Result], trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last report of a run may come when nothing is left to predict."""
+    feed = {"state": "ended", "dropped": 1, "received": 3}
+    status = {"predicted": 2, "frames_per_second": 0.7, "latency_ms": 9.0, "latency_p95_ms": 9.5}
+    status |= {"rgb": feed, "thermal": feed}
+
+    def run(*_: Any, report: Callable[[dict[str, Any]], object], **__: Any) -> dict[str, Any]:
+        report({**status, "predicted": 1})
+        report(status)
+        return status
+
+    monkeypatch.setattr("cimnet.deploy.video.live.run_live", run)
+    ran = cli("live", trained.best, "--rgb", "a.mp4", "--thermal", "b.mp4", "--no-page", "--device", "cpu")
+    assert (ran.code, ran.out.count("frames/s")) == (0, 2), ran.err
+    assert ran.out.count("2 frames") == 1
