@@ -240,6 +240,20 @@ def test_predict_two_folders_and_report_the_unmatched(cli: Cli, trained: Trained
         np.testing.assert_array_equal(np.asarray(mask), expected)
 
 
+def test_files_without_a_partner_are_named_before_the_run(cli: Cli, trained: Trained, tmp_path: Path) -> None:
+    """Also if no pair can be read: the names may tell why."""
+    root = make_folder(tmp_path / "data", 3)
+    (root / "thermal" / "002.png").unlink()
+    for name in ("000", "001"):
+        (root / "thermal" / f"{name}.png").write_bytes(b"")
+    result = cli(
+        "predict", trained.best, "--rgb", root / "rgb", "--thermal", root / "thermal", "--out", tmp_path / "out"
+    )
+    assert result.code == 2
+    assert "none of 2 pairs can be read" in result.err
+    assert "1 file without a partner: 002.png" in result.out
+
+
 def test_predict_four_channel_files_by_the_same_path_twice(cli: Cli, trained: Trained, tmp_path: Path) -> None:
     images = make_mfnet(tmp_path / "mfnet", 3) / "images"
     result = cli("predict", trained.best, "--rgb", images, "--thermal", images, "--out", tmp_path / "folders")

@@ -90,6 +90,7 @@ def predict(
     Pairs that cannot be read are listed in failed.csv, and the exit code is 1.
     """
     from cimnet.data.io.bands import parse_bands
+    from cimnet.data.io.sensor_names import say_unmatched
     from cimnet.inference.jobs import Job, NameRules, predict_job
 
     settings = {
@@ -122,15 +123,13 @@ def predict(
     )
     if job.taken:
         say(job.taken, "yellow")
+    if job.unmatched:  # before the run, which may stop at what these files explain
+        say(say_unmatched(job.unmatched), "yellow")
     total = len(job.names)
     with bar("predict", total) as advance:
         result = predict_job(job, lambda: advance(None), _say_alarm)
     done = total - len(result.failed)
     say(f"{pluralize(done, 'mask')} in {out / 'masks'}, overlays in {out / 'overlays'}")
-    if job.unmatched:
-        names = ", ".join(path.name for path in job.unmatched[:5])
-        more = f" and {len(job.unmatched) - 5} more" if len(job.unmatched) > 5 else ""
-        say(f"{pluralize(len(job.unmatched), 'file')} without a partner: {names}{more}", "yellow")
     if result.failed:
         say(f"{pluralize(len(result.failed), 'pair')} failed, listed in {out / 'failed.csv'}", "red")
         raise typer.Exit(1)

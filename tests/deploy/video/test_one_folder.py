@@ -29,6 +29,7 @@ def test_frames_of_one_folder_stay_together(tmp_path: Path) -> None:
     assert [[frame.name for frame in some] for some in frames] == [["f2_V", "f10_V"], ["f2_T", "f10_T"]]
     np.testing.assert_array_equal(frames[1][1].image, make_arrays(1)[1])
     assert "2 pairs by name" in said[0]
+    assert said[1] == f"{folder}: 1 file without a partner: f9_V.png"
 
 
 def test_a_shot_has_one_time(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ Named = Mapping[str, Path]
 """Files by their path below a folder, with "/" and without extension."""
 
 
+def say_unmatched(files: Sequence[Path]) -> str:
+    """Say which files have no partner."""
+    return f"{pluralize(len(files), 'file')} without a partner: {name_some([path.name for path in files], 5)}"
+
+
 class SensorName(NamedTuple):
     """A name that says its sensor: which, by which word as spelt, and what the name is without it."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cimnet.data.io.sensor_names import pair_folder
+from cimnet.data.io.sensor_names import pair_folder, say_unmatched
 from cimnet.deploy.video.crop import Crop
 from cimnet.deploy.video.frame_image import COLOURED, coloured_share, shown_image
 from cimnet.deploy.video.frames import Image
@@ -75,6 +75,8 @@ def images_of_both(rgb: Path, thermal: Path, told: Callable[[str], object]) -> t
         return None, None
     found = pair_by_yaml(rgb) or pair_folder(rgb)
     told(f"{rgb}: {found.taken}")
+    if found.unmatched:
+        told(f"{rgb}: {say_unmatched(found.unmatched)}")
     if nested := next((name for name, _, _ in found.pairs if "/" in name), None):
         raise DataError(f"{rgb}: {nested}: pairs in several folders are no one video; give the folders of one of them")
     return {name: path for name, path, _ in found.pairs}, {name: path for name, _, path in found.pairs}
