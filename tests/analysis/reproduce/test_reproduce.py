@@ -284,7 +284,7 @@ def test_table6_trains_by_a_recipe(tmp_path: Path) -> None:
 
 
 def test_another_data_sets_classes_are_refused(tmp_path: Path, trained: Any) -> None:
-    with pytest.raises(CimnetError, match=r"table2.*no class 'road'"):
+    with pytest.raises(CimnetError, match=r"table2.*no class 'road'.*; for other classes use `cimnet "):
         reproduce("table2", trained.root, tmp_path, checkpoints=[trained.folder])
 
 

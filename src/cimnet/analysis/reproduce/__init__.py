@@ -218,7 +218,8 @@ def _check(table: str, test_set: RGBTDataset) -> None:
     for name in _CLASSES.get(table, ()):
         if name not in test_set.classes:
             raise DataError(
-                f"{table}: {test_set.root} has no class '{name}'; its classes must include {', '.join(_CLASSES[table])}"
+                f"{table}: {test_set.root} has no class '{name}'; its classes must include "
+                f"{', '.join(_CLASSES[table])}; for other classes use `cimnet cross-validate` or `cimnet train`"
             )
     for flag in _FLAGS.get(table, ()):
         if not any(flag in flags for flags in test_set.flags):
