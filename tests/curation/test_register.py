@@ -381,6 +381,25 @@ def test_command_for_one_pair(crooked: Path, tmp_path: Path, cli: Callable[..., 
     assert (unknown["status"], unknown["matrix"], unknown["dx"]) == ("unknown", None, None)
 
 
+def test_offsets_are_pixels_of_the_rgb_image(crooked: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    """A thermal image of another size is displaced by its content, not by its size; the text says the unit."""
+    half = tmp_path / "half.png"
+    with Image.open(crooked / "thermal/0.jpg") as image:
+        width, height = image.size
+        image.resize((width // 2, height // 2)).save(half)
+    points = tmp_path / "p.csv"  # RGB (x, y) → whole thermal (x + 9, y − 6) → half the size
+    corners = [(0, 0), (100, 0), (0, 100), (90, 90)]
+    rows = [f"{x},{y},{(x + 9 + 0.5) / 2 - 0.5},{(y - 6 + 0.5) / 2 - 0.5}" for x, y in corners]
+    points.write_text("\n".join(rows) + "\n")
+    pair = ["data", "align", "--rgb", crooked / "rgb/0.jpg", "--thermal", half, "--points", points]
+    found = json.loads(cli(*pair, "--json").out)
+    assert (found["dx"], found["dy"]) == (pytest.approx(9, abs=0.01), pytest.approx(-6, abs=0.01))
+    said = f"dx, dy: pixels of the RGB image ({width}x{height}); the thermal image has {width // 2}x{height // 2}"
+    assert said in cli(*pair).out
+    same = cli("data", "align", "--rgb", crooked / "rgb/0.jpg", "--thermal", crooked / "thermal/0.jpg").out
+    assert "pixels of the RGB image" not in same
+
+
 def test_command_for_a_data_set(crooked: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
     points = tmp_path / "p.csv"
     points.write_text("0,0,9,-6\n100,0,109,-6\n0,100,9,94\n90,90,99,84\n")

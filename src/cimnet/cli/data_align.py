@@ -83,7 +83,7 @@ def _one_pair(
     from cimnet.registration import align_pair
     from cimnet.registration.before_after import plot_pair
     from cimnet.registration.camera_calibration import fit_points, pick_points, read_points
-    from cimnet.registration.matrices import Matrix, corner_offsets
+    from cimnet.registration.matrices import Matrix, compose, corner_offsets, resize
     from cimnet.registration.objects import object_offsets
     from cimnet.utils.figures import check_figure_path, save_figure
     from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
@@ -101,17 +101,18 @@ def _one_pair(
     if click is not None:
         pick_points(rgb, thermal, click)
         points = click
+    size, thermal_size = (rgb.shape[0], rgb.shape[1]), (thermal.shape[0], thermal.shape[1])
     content: dict[str, Any]
     if points is not None:
         fit = fit_points(read_points(points), str(points))
         matrix: Matrix | None = fit.matrix
-        dx, dy = corner_offsets(fit.matrix, (rgb.shape[0], rgb.shape[1])).mean(axis=0).tolist()
+        dx, dy = corner_offsets(compose(resize(thermal_size, size), fit.matrix), size).mean(axis=0).tolist()
         content = {"status": "ok", "matrix": fit.matrix.tolist(), "dx": dx, "dy": dy}
         content |= {"confidence": None, "residual": fit.residual, "left_out": fit.left_out}
     else:
         found = align_pair(rgb, thermal)
         content, matrix = found.to_dict(), found.matrix
-    content |= {"rgb_size": list(rgb.shape[:2]), "thermal_size": list(thermal.shape[:2])}
+    content |= {"rgb_size": list(size), "thermal_size": list(thermal_size)}
     if label_path is not None:
         content["objects"] = []
     if label_path is not None and matrix is not None:
@@ -124,6 +125,12 @@ def _one_pair(
         say(f"unknown (confidence {content['confidence']:.2f}): no reliable alignment found", "yellow")
     else:
         say("\n".join(f"{key}: {value}" for key, value in content.items() if value is not None))
+    if size != thermal_size and not json_:
+        say(
+            f"dx, dy: pixels of the RGB image ({size[1]}x{size[0]}); the thermal image has "
+            f"{thermal_size[1]}x{thermal_size[0]}, so register the pairs also without an offset (DIR OUT)",
+            "yellow",
+        )
     if figure is not None:
         save_figure(plot_pair(rgb, thermal, matrix), figure)
 
