@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cimnet.data import IGNORE_INDEX, RGBTSample, train_transform
 from cimnet.errors import ConfigError
+from cimnet.models.blank import present_mask
 
 PLAIN: dict[str, Any] = {"color_jitter": (0.0, 0.0, 0.0, 0.0), "thermal_jitter": (0.0, 0.0, 0.0)}
 HEIGHT, WIDTH = 120, 160
@@ -204,3 +205,27 @@ def test_thermal_gain_is_about_the_mean() -> None:
     result = train_transform((20, 20), scale=(1, 1), hflip=0, **gain)(sample).thermal
     assert float(result.mean()) == pytest.approx(float(thermal.mean()), abs=1e-5)
     assert float(result.std() / thermal.std()) != pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lost_thermal_image_stays_lost(value: float, channels: int) -> None:
+    """Whether an image shows anything is the same before and after, and other pairs get the same random numbers."""
+    values = torch.linspace(0.2, 0.2 + value, channels) if value else torch.zeros(channels)
+    lost = RGBTSample(torch.rand(3, 40, 50), values.view(-1, 1, 1).expand(-1, 40, 50), None, "lost")
+    seen = RGBTSample(lost.rgb, torch.rand(channels, 40, 50), None, "seen")
+    transform = train_transform((32, 32), scale=(1, 2), thermal_jitter=(0.2, 0.1, 0.1))
+    states = []
+    for sample in (lost, seen):
+        torch.manual_seed(5)
+        thermal = transform(sample).thermal[None]
+        assert torch.equal(present_mask(thermal), present_mask(sample.thermal[None]))
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+def test_lost_thermal_image_stays_lost_beside_padding() -> None:
+    torch.manual_seed(6)
+    lost = RGBTSample(torch.rand(3, 40, 50), torch.zeros(1, 40, 50), None, "lost")
+    transform = train_transform((64, 64), scale=(0.5, 1))
+    assert not any(present_mask(transform(lost).thermal[None]) for _ in range(10))

@@ -104,6 +104,8 @@ class TrainTransform:
         changed = (thermal - mean) * _around(1.0, gain) + mean + _around(0.0, offset)
         if noise:
             changed += torch.randn_like(changed) * (noise * float(torch.rand(())))
+        if torch.equal(thermal.amax((-2, -1)), thermal.amin((-2, -1))):
+            return thermal  # it shows nothing, which models take for a missing image: noise would make it a present one
         return changed.clamp_(0, 1)
 
     def _pad(self, sample: RGBTSample, values: Tensor, label: Tensor | None, window: _Window) -> RGBTSample:
@@ -136,7 +138,8 @@ def train_transform(
         color_jitter: strength of brightness, contrast, saturation and hue changes of RGB, as in torchvision's
             ColorJitter; 0 for none, hue at most 0.5. Hue makes the whole transform take three times as long.
         thermal_jitter: changes of the thermal image: largest relative gain about the mean, largest offset, and largest
-            standard deviation of noise, the last two as parts of the range 0..1.
+            standard deviation of noise, the last two as parts of the range 0..1. A crop that shows nothing (one value
+            in each channel) stays as it is, so that a missing image stays missing.
         rare_class_prob: probability, 0 to 1, that the crop is centred on a pixel of a rare class, if the pair has one.
         rare_classes: ids of the rare classes.
 
