@@ -324,6 +324,23 @@ def test_positions_in_place_of_a_matrix(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("by_positions", [False, True])
+def test_a_mapping_that_covers_little_or_nothing_is_said(tmp_path: Path, by_positions: bool) -> None:
+    root = make_folder(tmp_path / "a")
+    y, x = np.mgrid[:32, :40].astype(float)
+
+    def moved(dx: float) -> Mapping:
+        if by_positions:
+            return Mapping(positions=np.stack([x + dx, y], -1), source="rig.yaml")
+        return Mapping(np.array([[1.0, 0, dx], [0, 1, 0]]), source="rig.yaml")
+
+    with pytest.warns(DataWarning, match=r"rig\.yaml: the thermal image covers only 25% of the RGB image"):
+        register_dataset(root, tmp_path / "little", mapping=moved(30))
+    with pytest.raises(DataError, match=r"000\.png: rig\.yaml: no pixel of the RGB image"):
+        register_dataset(root, tmp_path / "nothing", mapping=moved(1000))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "little"]
+
+
 def test_pictures_that_tell_nothing(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "a")
     noise = np.random.default_rng(0).integers(0, 255, (6, 32, 40), dtype=np.uint8)

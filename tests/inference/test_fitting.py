@@ -110,14 +110,29 @@ def test_thermal_fit_error_refuses_other_sizes_than_a_calibrations(tmp_path: Pat
 
 
 def test_a_calibration_without_sizes_gets_one_note(tmp_path: Path) -> None:
-    for thermal, few in (((32, 40), ""), ((16, 20), "; the thermal image then covers only 25% of the RGB frame")):
+    for thermal, few in (((32, 40), []), ((16, 20), ["the thermal image covers only 25% of the RGB frame"])):
         notes: list[str] = []
         fit = fitter(tmp_path / "rig.json", WHOLE, (64, 80), "resize", notes)
         for _ in range(2):
             fit(quarter(thermal))
-        assert len(notes) == 1
-        expected = f"taken as made for RGB frames of 80x64 and thermal frames of {thermal[1]}x{thermal[0]}{few}"
-        assert notes[0].endswith(expected), notes
+        expected = [f"taken as made for RGB frames of 80x64 and thermal frames of {thermal[1]}x{thermal[0]}", *few]
+        assert [note.endswith(end) for note, end in zip(notes, expected, strict=True)] == [True] * len(expected), notes
+
+
+@pytest.mark.parametrize("base", [SIZED, HOMOGRAPHY], ids=["matrix", "homography"])
+def test_a_calibration_that_covers_little_or_nothing_is_said(tmp_path: Path, base: dict[str, Any]) -> None:
+    def moved(dx: float) -> dict[str, object]:
+        return {**base, "matrix": [[0.5, 0, dx], *base["matrix"][1:]]}
+
+    notes: list[str] = []
+    fit = fitter(tmp_path / "rig.json", moved(29.75), (64, 80), "resize", notes)
+    for _ in range(2):
+        fit(quarter((32, 40)))
+    assert notes == [f"{tmp_path / 'rig.json'}: the thermal image covers only 25% of the RGB frame"]
+    fit = fitter(tmp_path / "rig.json", moved(500), (64, 80), "resize", notes)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"rig\.json: no pixel of the RGB image"):
+            fit(quarter((32, 40)))
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])

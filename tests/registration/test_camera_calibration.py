@@ -175,6 +175,19 @@ def test_a_matrix_from_a_file(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("factor", [-1, 0.5, -3])
+def test_a_homography_is_the_same_map_at_any_scale(tmp_path: Path, factor: float) -> None:
+    homography = np.array([[1, 0.1, 3], [0, 1, -2], [0.002, -0.06, 1]])  # some pixels lie behind the camera
+    one, other = (
+        read_calibration(write(tmp_path / "h.yaml", {"matrix": h.tolist()})).mapping((24, 32)).positions
+        for h in (homography, factor * homography)
+    )
+    assert one is not None
+    assert other is not None
+    assert 0 < (one < -1e5).mean() < 0.5
+    np.testing.assert_allclose(one, other)
+
+
 K = [[400.0, 0, 160], [0, 400, 120], [0, 0, 1]]
 
 

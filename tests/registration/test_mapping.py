@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cimnet.errors import DataError
 from cimnet.registration.mapping import Mapping
 
 SIZE = (32, 40)
@@ -41,3 +42,12 @@ def test_missing_pixels_at_the_edge_are_missing_where_it_is_repeated() -> None:
 def test_without_missing_pixels_there_is_no_mask() -> None:
     for counts in (np.ones(SIZE, np.uint8), np.ma.MaskedArray(np.ones(SIZE, np.uint8), np.zeros(SIZE, bool))):
         assert not isinstance(Mapping(np.eye(2, 3)).apply(counts, SIZE)[0], np.ma.MaskedArray)
+
+
+@pytest.mark.parametrize("by_positions", [False, True])
+def test_a_mapping_that_covers_nothing_is_refused(by_positions: bool) -> None:
+    away = Mapping(np.array([[1.0, 0, 500], [0, 1, 0]]), source="rig.yaml")
+    if by_positions:
+        away = Mapping(positions=np.full((8, 10, 2), -1e6), source="rig.yaml")
+    with pytest.raises(DataError, match=r"rig\.yaml: no pixel of the RGB image .*10x8.* RGB to thermal"):
+        away.apply(np.ones((8, 10), np.uint8), (8, 10))

@@ -15,14 +15,12 @@ from cimnet.data.io.thermal_files import check_depth
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.inference.predictor import Predictor
-from cimnet.registration.mapping import Mapping, Size, with_mask, without_mask
+from cimnet.registration.mapping import FEW, Mapping, Size, with_mask, without_mask
 
 if TYPE_CHECKING:
     from cimnet.registration.camera_calibration import Calibration
 
 Fit = Literal["resize", "error"]
-_FEW = 0.5
-"""Share of the RGB frame that the thermal image covers, below which a doubtful calibration is said to look wrong."""
 
 
 class Fitter:
@@ -32,7 +30,8 @@ class Fitter:
         size: (height, width) of the RGB frames.
         calibration: where thermal pixels lie, from `read_position`; None: by size alone.
         fit: whether frames of another size may be resized: than the RGB frames, or than those of the calibration.
-        note: called once if they are, and if a calibration does not say for which sizes it was made.
+        note: called once if they are, if a calibration does not say for which sizes it was made, and if by it the
+            thermal image covers less than half of the RGB frame.
 
     Raises:
         DataError: the calibration was made for RGB frames of another shape.
@@ -49,7 +48,8 @@ class Fitter:
         """Raw values (H, W) of a thermal image, of the type they had.
 
         Raises:
-            DataError: another size, where that is to be refused, or another shape than a calibration was made for.
+            DataError: another size, where that is to be refused, another shape than a calibration was made for, or one
+                by which the thermal image covers nothing of the RGB frame.
         """
         if self._last is None or self._last[0] is not thermal:
             self._last = thermal, self._fitted(thermal)
@@ -89,9 +89,9 @@ class Fitter:
             self.note(f"{made}: scaled, which is right if they show the same as at the other size (not cut)")
         if None in (calibration.rgb_size, calibration.thermal_size):
             said = "does not say the sizes of both images (rgb_size, thermal_size): taken as made for"
-            covered = float(inside.mean())
-            few = f"; the thermal image then covers only {covered:.0%} of the RGB frame" if covered < _FEW else ""
-            self.note(f"{calibration.path}: {said} {here}{few}")
+            self.note(f"{calibration.path}: {said} {here}")
+        if (covered := float(inside.mean())) < FEW:
+            self.note(f"{calibration.path}: the thermal image covers only {covered:.0%} of the RGB frame")
         self._fixed = fixed
         return moved
 

@@ -145,8 +145,8 @@ class Calibration:
 def read_calibration(path: Path) -> Calibration:
     """A calibration from a YAML or JSON file.
 
-    Either `matrix`, 2×3 or 3×3 (a homography), that leads from RGB to thermal pixels; the file that `cimnet data align
-    --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera, `K2`, `D2` of the
+    Either `matrix`, 2×3 or 3×3 (a homography, at any scale), that leads from RGB to thermal pixels; the file that
+    `cimnet data align --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera, `K2`, `D2` of the
     thermal camera, `R`, `T` from the first to the second, and `distance`, the distance of the scene (in the unit of T).
     The latter need the extra align.
 
@@ -189,6 +189,8 @@ def _size(content: dict[str, Any], key: str, path: Path) -> Size | None:
 
 def _by_homography(matrix: Matrix, x: Matrix, y: Matrix) -> Matrix:
     u, v, w = np.tensordot(matrix, np.stack([x, y, np.ones_like(x)]), axes=1)
+    if w.mean() < 0:  # at the centre, which lies before the camera: minus the matrix is the same map
+        u, v, w = -u, -v, -w
     with np.errstate(divide="ignore", invalid="ignore"):
         positions = np.where(w[..., None] > 0, np.stack([u / w, v / w], axis=-1), np.nan)  # w ≤ 0: behind the camera
     return np.where(np.isfinite(positions), positions, -1e6)

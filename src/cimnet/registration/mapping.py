@@ -17,6 +17,8 @@ from cimnet.registration.matrices import Matrix, compose, resize, sample, warp
 Size = tuple[int, int]
 """Height and width of an image in pixels."""
 
+FEW = 0.5
+"""Share of the RGB image that the thermal image covers, below which a mapping is said to look wrong."""
 _ROUNDING = 0.01
 """Share of a missing pixel in a value up to which it is taken for rounding."""
 
@@ -65,7 +67,7 @@ class Mapping:
         16-bit and float images). What is made from a missing pixel is missing, too.
 
         Raises:
-            DataError: see :meth:`at`.
+            DataError: the thermal image has no value in the frame of the RGB image, or see :meth:`at`.
         """
         values, its = with_mask(thermal), self.at(size, (thermal.shape[0], thermal.shape[1]))
         if its.positions is None:
@@ -74,6 +76,12 @@ class Mapping:
         else:
             u, v = (torch.from_numpy(its.positions[..., axis].astype(np.float32)) for axis in (0, 1))
             moved, inside = sample(values, u, v, edge=True)
+        if not inside.any():
+            raise DataError(
+                f"{self.source}: no pixel of the RGB image ({size[1]}x{size[0]}) lies within the thermal image "
+                f"({thermal.shape[1]}x{thermal.shape[0]}); it must lead from RGB to thermal pixels: check its "
+                "direction, and the sizes of the images that it was made from"
+            )
         return without_mask(moved, thermal), inside.numpy()
 
 

@@ -26,7 +26,7 @@ from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.registration.bands import BandOffset, band_offsets
 from cimnet.registration.estimate import Alignment, align_pair, align_prepared
-from cimnet.registration.mapping import Mapping, Size
+from cimnet.registration.mapping import FEW, Mapping, Size
 from cimnet.registration.prepare import prepare
 from cimnet.utils.files import require_apart, require_stageable, staged_folder
 from cimnet.utils.numbers import pluralize, spread_evenly
@@ -217,9 +217,11 @@ def _mappings(
 
 def _in_known_pixels(mapping: Mapping, index: FileIndex, names: list[str], wanted: Wanted) -> Mapping:
     """The common mapping of these pairs, with the sizes that it is for: those it was made for, or those of all pairs.
+    Gives a `DataWarning` if it covers less than half of the RGB images.
 
     Raises:
-        DataError: it is not known which of several sizes it is for, or it cannot be scaled to one of them.
+        DataError: it is not known which of several sizes it is for, it cannot be scaled to one of them, or thermal
+            images would have no value in the frame of the RGB images.
     """
     sizes = {name: _sizes(index, name, wanted) for name in names}
     if not sizes:
@@ -236,9 +238,14 @@ def _in_known_pixels(mapping: Mapping, index: FileIndex, names: list[str], wante
     scaled = [name for name in sizes if sizes[name] != made]
     for these, name in {its: name for name, its in reversed(sizes.items())}.items():
         try:
-            mapping.at(*these)
+            _, inside = mapping.apply(np.ones(these[1], np.uint8), these[0])
         except DataError as error:
             raise DataError(f"{index.rgb.files[name]}: {error}") from error
+        if (covered := float(inside.mean())) < FEW:
+            notice(
+                f"{mapping.source}: the thermal image covers only {covered:.0%} of the RGB image ({_said(*these)}); "
+                "the rest of the copy repeats its edge (--crop leaves the rest out)"
+            )
     if scaled:
         notice(
             f"{mapping.source}: made for {_said(*made)}; scaled for {pluralize(len(scaled), 'pair')} such as "
