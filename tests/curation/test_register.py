@@ -398,23 +398,24 @@ def test_command_for_one_pair(crooked: Path, tmp_path: Path, cli: Callable[..., 
     assert (unknown["status"], unknown["matrix"], unknown["dx"]) == ("unknown", None, None)
 
 
-def test_offsets_are_pixels_of_the_rgb_image(crooked: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
-    """A thermal image of another size is displaced by its content, not by its size; the text says the unit."""
-    half = tmp_path / "half.png"
+@pytest.mark.parametrize("by_points", [False, True])
+def test_the_offset_of_a_smaller_thermal_image_is_in_rgb_pixels(
+    crooked: Path, tmp_path: Path, cli: Callable[..., Any], by_points: bool
+) -> None:
+    thermal = tmp_path / "half.png"
     with Image.open(crooked / "thermal/0.jpg") as image:
-        width, height = image.size
-        image.resize((width // 2, height // 2)).save(half)
-    points = tmp_path / "p.csv"  # RGB (x, y) → whole thermal (x + 9, y − 6) → half the size
-    corners = [(0, 0), (100, 0), (0, 100), (90, 90)]
-    rows = [f"{x},{y},{(x + 9 + 0.5) / 2 - 0.5},{(y - 6 + 0.5) / 2 - 0.5}" for x, y in corners]
-    points.write_text("\n".join(rows) + "\n")
-    pair = ["data", "align", "--rgb", crooked / "rgb/0.jpg", "--thermal", half, "--points", points]
-    found = json.loads(cli(*pair, "--json").out)
-    assert (found["dx"], found["dy"]) == (pytest.approx(9, abs=0.01), pytest.approx(-6, abs=0.01))
-    said = f"dx, dy: pixels of the RGB image ({width}x{height}); the thermal image has {width // 2}x{height // 2}"
-    assert said in cli(*pair).out
-    same = cli("data", "align", "--rgb", crooked / "rgb/0.jpg", "--thermal", crooked / "thermal/0.jpg").out
-    assert "pixels of the RGB image" not in same
+        size = image.size
+        image.resize((size[0] // 2, size[1] // 2), Image.Resampling.BOX).save(thermal)
+    points = tmp_path / "p.csv"  # x + 9, y - 6, in pixels of half the size
+    points.write_text("0,0,4.25,-3.25\n100,0,54.25,-3.25\n0,100,4.25,46.75\n90,90,49.25,41.75\n")
+    more = ["--points", points] if by_points else []
+    found = json.loads(cli("data", "align", "--rgb", crooked / "rgb/0.jpg", "--thermal", thermal, "--json", *more).out)
+    close = 1e-6 if by_points else 6
+    assert (found["dx"], found["dy"]) == (pytest.approx(9, abs=close), pytest.approx(-6, abs=close))
+    said = f"dx, dy: pixels of the RGB image ({size[0]}x{size[1]}); the thermal image has {size[0] // 2}x{size[1] // 2}"
+    pair = ["data", "align", "--rgb", crooked / "rgb/0.jpg", "--thermal"]
+    assert said in cli(*pair, thermal, *more).out
+    assert "pixels of the RGB image" not in cli(*pair, crooked / "thermal/0.jpg").out
 
 
 def test_command_for_a_data_set(crooked: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:

@@ -83,8 +83,9 @@ def _one_pair(
     from cimnet.registration import align_pair
     from cimnet.registration.before_after import plot_pair
     from cimnet.registration.camera_calibration import fit_points, pick_points, read_points
-    from cimnet.registration.matrices import Matrix, compose, corner_offsets, resize
+    from cimnet.registration.matrices import Matrix
     from cimnet.registration.objects import object_offsets
+    from cimnet.registration.prepare import centre_offset
     from cimnet.utils.figures import check_figure_path, save_figure
     from cimnet.utils.files import refuse_inputs_as_outputs, require_writable_file
 
@@ -106,7 +107,7 @@ def _one_pair(
     if points is not None:
         fit = fit_points(read_points(points), str(points))
         matrix: Matrix | None = fit.matrix
-        dx, dy = corner_offsets(compose(resize(thermal_size, size), fit.matrix), size).mean(axis=0).tolist()
+        dx, dy = centre_offset(fit.matrix, size, thermal_size)
         content = {"status": "ok", "matrix": fit.matrix.tolist(), "dx": dx, "dy": dy}
         content |= {"confidence": None, "residual": fit.residual, "left_out": fit.left_out}
     else:

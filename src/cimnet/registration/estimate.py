@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cimnet.ops.edges import blur, correlation, orientation
 from cimnet.registration.matrices import Matrix, compose, corner_offsets, resize
-from cimnet.registration.prepare import COARSE, Images, prepare
+from cimnet.registration.prepare import COARSE, Images, centre_offset, prepare
 
 Model = Literal["translation", "affine"]
 SURE = 0.6
@@ -153,12 +153,13 @@ def align_prepared(
     error = _disagreement(images, matrix, model, zoom)
     scale = max(size) / max(work)
     at_size = compose(compose(resize(work, size), matrix), resize(size, work))  # thermal at the RGB image's size
-    dx, dy = (float(v) for v in corner_offsets(at_size, size).mean(axis=0))
+    found = compose(images.back, at_size)
+    dx, dy = centre_offset(found, size, images.thermal_full)
     confidence = _confidence(similarity, error)
     plain = len(zooms) == 1 and math.hypot(dx, dy) < NEAR * size[1]
     if confidence < (SURE if plain else VERY_SURE):
         return Alignment("unknown", None, None, None, confidence, similarity, error * scale)
-    return Alignment("ok", compose(images.back, at_size), dx, dy, confidence, similarity, error * scale)
+    return Alignment("ok", found, dx, dy, confidence, similarity, error * scale)
 
 
 def pair_offset(rgb: npt.NDArray[Any], thermal: npt.NDArray[Any]) -> tuple[float, float] | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cimnet.errors import DataError
 from cimnet.ops.edges import sharpness
-from cimnet.registration.matrices import Matrix, compose, resize
+from cimnet.registration.matrices import Matrix, compose, corner_offsets, resize
 
 BLURRED = 0.22  # sharpness of a thermal image below which it is not trusted
 SMALLEST = 64  # pixels: in smaller images anything resembles anything
@@ -61,7 +61,7 @@ def prepare(pairs: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Image
         if min(full) < SMALLEST or min(color.std(), heat.std()) < 1e-4 or sharpness(heat) < BLURRED:
             continue
         colors.append(F.interpolate(color, _work(full), mode="bilinear", antialias=True))
-        left, top = _padding(full, thermal_full)
+        left, top, _ = _canvas(full, thermal_full)
         padded = F.pad(heat, (left, left, top, top), mode="replicate")
         heats.append(F.interpolate(padded, _work(full), mode="bilinear", antialias=True))
     if sizes is None:
@@ -69,13 +69,25 @@ def prepare(pairs: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Image
     if not colors:
         return None
     full, thermal_full = sizes
-    left, top = _padding(full, thermal_full)
-    canvas = thermal_full[0] + 2 * top, thermal_full[1] + 2 * left
+    left, top, canvas = _canvas(full, thermal_full)
     inside = F.pad(torch.ones(1, 1, *thermal_full), (left, left, top, top))
     back = compose(np.array([[1.0, 0, -left], [0, 1, -top]]), resize(full, canvas))
     return Images(
         torch.cat(colors), torch.cat(heats), F.interpolate(inside, _work(full), mode="area"), full, thermal_full, back
     )
+
+
+def centre_offset(matrix: Matrix, full: tuple[int, int], thermal_full: tuple[int, int]) -> tuple[float, float]:
+    """Return dx and dy at the centre, pixels of the RGB image, for the thermal image at its size and shape.
+
+    Args:
+        matrix: 2×3, thermal pixel of an RGB pixel.
+        full, thermal_full: (height, width) of the RGB and of the thermal image as they are.
+    """
+    left, top, canvas = _canvas(full, thermal_full)
+    padded = compose(np.array([[1.0, 0, left], [0, 1, top]]), matrix)
+    dx, dy = corner_offsets(compose(resize(canvas, full), padded), full).mean(axis=0).tolist()
+    return dx, dy
 
 
 def _work(full: tuple[int, int]) -> list[int]:
@@ -84,10 +96,11 @@ def _work(full: tuple[int, int]) -> list[int]:
     return [max(8 * COARSE, round(length * shrink / COARSE) * COARSE) for length in full]
 
 
-def _padding(full: tuple[int, int], thermal: tuple[int, int]) -> tuple[int, int]:
-    """Pixels to add left and right, top and bottom, of a thermal image (height, width) for the RGB image's shape."""
+def _canvas(full: tuple[int, int], thermal: tuple[int, int]) -> tuple[int, int, tuple[int, int]]:
+    """Pixels to add left and right, top and bottom, of a thermal image for the RGB image's shape, and its size then."""
     width, height = thermal[0] * full[1] / full[0], thermal[1] * full[0] / full[1]
-    return max(0, round((width - thermal[1]) / 2)), max(0, round((height - thermal[0]) / 2))
+    left, top = max(0, round((width - thermal[1]) / 2)), max(0, round((height - thermal[0]) / 2))
+    return left, top, (thermal[0] + 2 * top, thermal[1] + 2 * left)
 
 
 def _unit(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
