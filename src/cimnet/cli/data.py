@@ -158,7 +158,9 @@ def stats(
     root: Root,
     layout: Layout = "auto",
     classes: Classes = None,
-    split: Annotated[list[str] | None, typer.Option(help="Split. Repeatable. Default: train, val, test.")] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Split. Repeatable. Default: train, val, validation, test.")
+    ] = None,
     sample: Annotated[int, typer.Option(min=0, help="Number of pairs in each split whose offsets are estimated.")] = 60,
     out: Annotated[Path | None, typer.Option(help="Folder for stats.json, classes.png and offsets.png.")] = None,
     write_lists: Annotated[

@@ -146,8 +146,9 @@ def read_calibration(path: Path) -> Calibration:
     """A calibration from a YAML or JSON file.
 
     Either `matrix`, 2×3 or 3×3 (a homography, at any scale), that leads from RGB to thermal pixels; the file that
-    `cimnet data align --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera, `K2`, `D2` of the
-    thermal camera, `R`, `T` from the first to the second, and `distance`, the distance of the scene (in the unit of T).
+    `cimnet data align --json` prints is one. Or a stereo calibration in OpenCV's terms: `K1`, `D1` of the RGB camera,
+    `K2`, `D2` of the thermal camera, `R`, `T` from the first to the second, and `distance`, the distance of the scene
+    (in the unit of T).
     The latter need the extra align.
 
     Both may say the sizes of the images that they were made from: `rgb_size` and `thermal_size`, [height, width].

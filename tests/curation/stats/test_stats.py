@@ -15,6 +15,7 @@ from cimnet.curation.stats import dataset_stats
 from cimnet.curation.stats.stats_figures import plot_classes, plot_offsets, write_lists
 from cimnet.data import open_dataset
 from cimnet.data.io.lighting import lighting, mean_luma
+from cimnet.data.io.split_lists import SPLIT_FOLDERS
 from cimnet.data.synthetic import synthesize
 from cimnet.errors import CimnetError, DataError
 from tests.fakes.killer import deadly
@@ -37,6 +38,23 @@ def test_classes_and_splits(tmp_path: Path) -> None:
     assert found.offsets()["pairs"] == 0
     with pytest.raises(DataError, match="no offsets were estimated"):
         plot_offsets(found)
+
+
+def test_every_split_folder_counts_and_the_rest_is_said(tmp_path: Path) -> None:
+    folders = {kind: f"{kind}/{{split}}/{{name}}" for kind in ("rgb", "thermal", "labels")}
+    (tmp_path / "classes.yaml").write_text(json.dumps({"classes": ["a", "b", "c"], "files": folders}))
+    for index, split in enumerate(SPLIT_FOLDERS):
+        for kind, image in zip(folders, make_arrays(index), strict=True):
+            path = tmp_path / kind / split / f"{index}.png"
+            path.parent.mkdir(parents=True)
+            Image.fromarray(image).save(path)
+    found = dataset_stats(tmp_path, sample=0)
+    assert {name: len(pairs) for name, pairs in found.splits.items()} == dict.fromkeys(SPLIT_FOLDERS, 1)
+    assert found.left_out == 0
+    assert "In none of these splits" not in found.to_markdown()
+    part = dataset_stats(tmp_path, splits=("train",), sample=0)
+    assert json.loads(part.to_json())["left_out"] == 3
+    assert "In none of these splits: 3 pairs." in part.to_markdown()
 
 
 def test_ignored_pixels_are_left_out(tmp_path: Path) -> None:

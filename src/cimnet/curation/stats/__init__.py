@@ -13,7 +13,7 @@ import numpy as np
 
 from cimnet.curation.stats.measure_pairs import DYNAMIC, STATIC, Job, PairStats, has_truth, measure_pairs
 from cimnet.data import LAYOUTS, RGBTDataset, find_layout, open_dataset
-from cimnet.data.io.split_lists import find_list, list_names, read_names
+from cimnet.data.io.split_lists import SPLIT_FOLDERS, find_list, list_names, read_names
 from cimnet.data.layouts.kust4k import Kust4K
 from cimnet.utils.numbers import describe, pluralize, spread_evenly
 from cimnet.utils.pool import Progress
@@ -34,6 +34,7 @@ class Stats:
         colors: (red, green, blue) of each class, 0..255.
         splits: measurements of the pairs, by split.
         truth: whether offsets are true ones, which synthetic data carry, and not estimates.
+        left_out: number of pairs of the folder that are in none of the splits.
     """
 
     root: Path
@@ -42,6 +43,7 @@ class Stats:
     colors: tuple[tuple[int, int, int], ...]
     splits: dict[str, list[PairStats]] = field(default_factory=dict)
     truth: bool = False
+    left_out: int = 0
 
     def shares(self, split: str | None = None) -> list[float]:
         """Share of each class in the labelled pixels, 0..1, of a split or (None) of all: the paper's Fig. 9."""
@@ -73,6 +75,7 @@ class Stats:
             "classes": list(self.classes),
             "shares": {name: self.shares(name) for name in self.splits} | {"all": self.shares()},
             "offsets": {**self.offsets(), "truth": self.truth},
+            "left_out": self.left_out,
             "pairs": {name: [asdict(pair) for pair in pairs] for name, pairs in self.splits.items()},
         }
         return json.dumps(content, indent=1) + "\n"
@@ -88,6 +91,7 @@ class Stats:
         parts = [
             f"**{self.root}**, layout {self.layout}\n",
             markdown_table(["", *names], self._sizes()),
+            *([f"In none of these splits: {pluralize(self.left_out, 'pair')}.\n"] if self.left_out else []),
             markdown_table(["share of labelled pixels", *names, "all"], classes),
             *self._offsets_as_text(),
         ]
@@ -146,7 +150,7 @@ def dataset_stats(
 
     Args:
         root, layout, classes: as in :func:`cimnet.open_dataset`.
-        splits: names of splits. Empty: those of train, val and test that exist, otherwise all pairs.
+        splits: names of splits. Empty: those of train, val, validation and test that exist, otherwise all pairs.
         sample: number of evenly spread pairs of each split whose offset is estimated; 0 for none. If the set carries
             true offsets, those of every pair are taken. Of a second image of several channels the first one is compared
             with RGB.
@@ -159,14 +163,17 @@ def dataset_stats(
     """
     root = Path(root)
     kind = find_layout(root, layout)
-    there = {*list_names(root), *kind.index(root).folders}
-    whole = [name for name in ("train", "val", "test") if name in there and not _empty(root, name)]
+    index = kind.index(root)
+    there = {*list_names(root), *index.folders}
+    whole = [name for name in SPLIT_FOLDERS if name in there and not _empty(root, name)]
     chosen = list(splits) or whole or ["all"]
     options: dict[str, Any] = {"layout": kind.name, "classes": classes, "require_labels": False}
     sets = {name: open_dataset(root, name, **options) for name in chosen}
     first = sets[chosen[0]]
     truth = all(isinstance(data, Kust4K) and has_truth(data) for data in sets.values())
-    result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth)
+    paired = index.rgb.files.keys() & (index.thermal or index.rgb).files.keys()
+    left_out = len(paired.difference(*(data.ids for data in sets.values())))
+    result = Stats(root, kind.name, first.classes, first.colors, {name: [] for name in sets}, truth, left_out)
     jobs = _jobs(sets, sample, truth)
     for job, pair in zip(jobs, measure_pairs(sets, jobs, workers, progress), strict=True):
         result.splits[job.split].append(pair)
