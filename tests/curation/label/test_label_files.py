@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cimnet.curation.convert import convert
 from cimnet.curation.label.label_files import LabelFiles
@@ -54,6 +55,29 @@ def test_a_file_where_the_label_belongs_is_not_replaced_unasked(data: Path) -> N
         labels.write(overwrite=False)
     assert (data / "labels" / "a.png").read_bytes() == before
     assert labels.write(overwrite=True).replaced == 1
+
+
+@pytest.mark.parametrize("ext", ["tif", "bmp"])
+def test_a_label_that_is_no_png_is_not_replaced(data: Path, ext: str) -> None:
+    old = data / "labels" / f"a.{ext}"
+    with Image.open(data / "labels" / "a.png") as image:
+        image.save(old)
+    (data / "labels" / "a.png").unlink()
+    before, dataset = old.read_bytes(), opened(data)
+    labels = LabelFiles(dataset)
+    labels.add(dataset.pairs[0], truth(0))
+    assert labels.same == 1
+    with pytest.raises(
+        DataError, match=rf"a\.{ext}: labels are written as PNG.*move it away so that a\.png is written"
+    ):
+        LabelFiles(dataset).add(dataset.pairs[0], truth(7))
+    assert old.read_bytes() == before
+    old.unlink()
+    dataset = opened(data)
+    labels = LabelFiles(dataset)
+    labels.add(dataset.pairs[dataset.ids.index("a")], truth(7))
+    labels.write(overwrite=True)
+    np.testing.assert_array_equal(opened(data).arrays(dataset.ids.index("a")).label, truth(7))
 
 
 def test_two_pairs_of_one_label_file_cannot_have_two_masks(data: Path) -> None:

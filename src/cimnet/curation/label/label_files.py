@@ -61,8 +61,8 @@ class LabelFiles:
         """Remember the mask (H, W) of a pair.
 
         Raises:
-            DataError: its place cannot be told, another pair of the same place has another mask, or the label that is
-                there cannot be read.
+            DataError: its place cannot be told or is no PNG file, another pair of the same place has another mask, or
+                the label that is there cannot be read.
         """
         place, content = pair.label or self._place(pair.id), png(mask)
         if place in self._given:
@@ -78,6 +78,11 @@ class LabelFiles:
                 self.same += 1
                 return
             self.replaced.append(place)
+        if place.suffix.lower() != ".png":
+            raise DataError(
+                f"{place}: labels are written as PNG, and this one is none, so it is not replaced; convert it to PNG, or "
+                f"move it away so that {place.stem}.png is written"
+            )
         self.files[place] = content
 
     def write(self, overwrite: bool) -> Written:
