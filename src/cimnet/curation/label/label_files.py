@@ -80,8 +80,8 @@ class LabelFiles:
             self.replaced.append(place)
         if place.suffix.lower() != ".png":
             raise DataError(
-                f"{place}: labels are written as PNG, and this one is none, so it is not replaced; convert it to PNG, or "
-                f"move it away so that {place.stem}.png is written"
+                f"{place}: labels are written as PNG, and this one is none, so it is not replaced; convert it to PNG, "
+                f"or move it away so that {place.stem}.png is written"
             )
         self.files[place] = content
 
