@@ -87,6 +87,12 @@ def test_a_file_of_others(tmp_path: Path) -> None:
         open_dataset(tmp_path, "train")
 
 
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    path = make_coco(tmp_path) / "annotations" / "panoptic_val2017.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert open_dataset(tmp_path, "val2017", require_labels=False).ids == ["000139", "000285"]
+
+
 def test_a_file_of_others_is_converted(tmp_path: Path) -> None:
     source = make_coco(tmp_path / "source")
     there = open_dataset(convert(source, tmp_path / "there", "folder"), "val2017", require_labels=False)

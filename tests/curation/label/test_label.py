@@ -93,12 +93,14 @@ def annotate(tasks: Path, out: Path, change: dict[str, Any] | None = None) -> Pa
         results = task.pop("predictions")[0]["result"]
         task["annotations"] = [
             {"result": [], "was_cancelled": True, "updated_at": "2030"},
-            {"result": [], "updated_at": "2020-01-01"},
-            {"result": results, "updated_at": "2021-01-01"},
+            {"result": []},
+            {"result": [], "updated_at": "2021-01-01T00:00:00Z"},
+            {"result": results, "updated_at": "2021-01-01T00:00:00.9Z"},  # as text, it comes before the one above
+            {"result": [], "updated_at": "2021-01-01T02:00:00+02:00"},
         ]
         for entry in results:
             entry.update(change or {})
-    out.write_text(json.dumps(content))
+    out.write_text(json.dumps(content), encoding="utf-8-sig")  # as editors of some systems save it
     return out
 
 

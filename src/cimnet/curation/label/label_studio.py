@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -90,7 +91,7 @@ def read_label_studio(path: Path, known: ToolClasses) -> Iterator[tuple[str, npt
         DataError: not such an export, or labels that are no classes of the data set.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not JSON ({error}); export as JSON") from error
     if not isinstance(content, list):
@@ -102,11 +103,18 @@ def read_label_studio(path: Path, known: ToolClasses) -> Iterator[tuple[str, npt
             annotations = [a for a in task["annotations"] if not a.get("was_cancelled")]
             name = _name(task["data"])
             if annotations:
-                newest = max(annotations, key=lambda a: str(a.get("updated_at", "")))
+                newest = max(annotations, key=_changed)
                 yield name, _mask(newest["result"], ids, known.unpainted, where)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             fault = f"has no {error}" if isinstance(error, KeyError) else f"is damaged ({one_line(error)})"
             raise DataError(f"{where}: {fault}; export as JSON, and keep the config that cimnet wrote") from error
+
+
+def _changed(annotation: dict[str, Any]) -> datetime:
+    """Return when an annotation was changed; without a time it is the oldest, without a zone the time is in UTC."""
+    text = annotation.get("updated_at")
+    time = datetime.fromisoformat(text) if text else datetime.min
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _name(data: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def read_panoptic(path: Path, _changed: int) -> Panoptic:
             name that leads elsewhere.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({one_line(error, 120)})") from error
     try:
