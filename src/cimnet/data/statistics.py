@@ -20,8 +20,8 @@ class ThermalStatistics(NamedTuple):
 
 
 def thermal_statistics(dataset: RGBTDataset, max_samples: int = 200) -> ThermalStatistics:
-    """Mean and standard deviation of a data set's thermal values, to normalise them in the model. Missing pixels count as
-    0, which the model sees there.
+    """Mean and standard deviation of a data set's thermal values, to normalise them in the model. Missing pixels count
+    as 0, which the model sees there.
 
     Args:
         dataset: pairs to look at. Those whose thermal image is flagged as broken are left out; the transform is not

@@ -100,7 +100,7 @@ def annotate(tasks: Path, out: Path, change: dict[str, Any] | None = None) -> Pa
         ]
         for entry in results:
             entry.update(change or {})
-    out.write_text(json.dumps(content), encoding="utf-8-sig")  # as editors of some systems save it
+    out.write_text(json.dumps(content))
     return out
 
 
@@ -113,6 +113,7 @@ def test_label_studio_and_back(data: Path, tmp_path: Path) -> None:
     assert [label.get("value") for label in view.iter("Label")] == list(NAMES[1:])
     assert {image.get("value") for image in view.iter("Image")} == {"$rgb", "$thermal"}
     result = annotate(tmp_path / "out" / "tasks.json", tmp_path / "result.json")
+    result.write_text(result.read_text(), encoding="utf-8-sig")  # as editors of some systems save it
     imported = import_masks(data, result, tmp_path / "out" / "names.csv")
     assert imported.written == 3
     dataset = open_dataset(data, "all")
