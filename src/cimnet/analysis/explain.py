@@ -105,7 +105,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
     image, grey = to_rgb(ready_rgb), to_grey(ready_thermal)
     inputs = [path for path in (rgb, thermal, label) if path is not None]
     refuse_inputs_as_outputs([out / "explain.png", out / "explain.html"], inputs)
-    full = whole[0].shape[1:]
+    full = (whole[0].shape[1], whole[0].shape[2])
     truth = None if label is None else _resize_truth(_read_truth(predictor, label, full), grey.shape)
     with record(model) as seen:
         prediction = class_ids(predictor.logits(ready_rgb[None], ready_thermal[None]))[0].cpu().numpy()
