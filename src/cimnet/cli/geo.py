@@ -72,13 +72,18 @@ def geo(
     from cimnet.data.io.bands import parse_bands
     from cimnet.deploy.geo import predict_geotiff
     from cimnet.inference import load
+    from cimnet.inference.jobs.matching import check_described, described_folder, with_described
 
+    described = described_folder(rgb, thermal)
     if rgb.is_dir() and thermal.is_dir():
         rgb, thermal = _only_pair(rgb, thermal)
     bands = parse_bands(rgb_bands, thermal_band, rgb_range)
     settings: dict[str, Any] = {"bands": bands, "force_range": force_range}
     settings |= {"window": window, "overlap": overlap, "batch_size": batch_size, "flip": flip, "precision": precision}
+    settings = with_described(settings, described)
     predictor = load(checkpoint, device, trust=trust, scales=parse_scales(scales), **settings)
+    if described is not None:
+        check_described(described, predictor.info.second, lambda text: say(text, "yellow"))
     try:
         with counter("classify", progress_lines) as progress:
             result = predict_geotiff(

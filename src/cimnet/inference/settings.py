@@ -36,8 +36,8 @@ class Settings:
         force_range: whether to accept thermal images with half of their values or more outside the range of training.
         bands: which bands of image files are red, green, blue and thermal. None: as the files say.
         thermal_unit: unit of thermal image files that do not say one, a name in ``cimnet.data.io.units.UNITS``; their
-            values are converted to the checkpoint's unit if that is known. Not of arrays, videos and rasters. None: as
-            the files say.
+            values are converted to the checkpoint's unit if that is known. Not of arrays and videos. None: as the files
+            say.
 
     Raises:
         ConfigError: a field is out of range; the message names it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,13 +108,6 @@ def test_float_values_need_a_range(tmp_path: Path) -> None:
     files = _pair(thermal={"values": THERMAL.astype(np.float32)})(tmp_path)
     with pytest.raises(DataError, match="float thermal values need a thermal_range"):
         predict_geotiff(make_predictor(thermal_dtype=None), *files, tmp_path / "out.tif")
-
-
-def test_a_unit_that_is_set_is_refused(tmp_path: Path) -> None:
-    predictor = make_predictor()
-    predictor.settings = replace(predictor.settings, thermal_unit="celsius")
-    with pytest.raises(ConfigError, match="thermal_unit: a raster says its own unit"):
-        predict_geotiff(predictor, *_pair()(tmp_path), tmp_path / "out.tif")
 
 
 def test_names_of_outputs(tmp_path: Path) -> None:

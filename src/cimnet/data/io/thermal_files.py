@@ -149,6 +149,15 @@ def check_depth(counts: Counts, dtype: str | None, path: Path | str = "thermal")
         )
 
 
+def to_unit(values: npt.NDArray[Any], unit: str | None, wanted: Wanted) -> npt.NDArray[Any]:
+    """Thermal values of a unit in the one that is wanted, rounded if the depth wanted is 16 bits; as they are where one
+    of both units is not known."""
+    if unit is None or wanted.unit is None or (unit == wanted.unit and not _rounds(values, wanted)):
+        return values
+    converted = convert_unit(values, unit, wanted.unit)
+    return np.rint(converted.astype(np.float64)).astype(np.int64) if wanted.dtype == "uint16" else converted
+
+
 def as_counts(values: npt.NDArray[Any], path: Path | str) -> npt.NDArray[np.uint16] | npt.NDArray[np.int16]:
     """Integer counts as uint16, or as int16 where some are below zero; DataError where they do not fit."""
     low, high = values.min(), values.max()
@@ -274,11 +283,7 @@ def _counts(pixels: Pixels, wanted: Wanted, path: Path) -> Counts:
         missing = None
     if missing is not None:
         values = fill(values, missing)
-    unit = pixels.unit or wanted.declared
-    if unit is not None and wanted.unit is not None and (unit != wanted.unit or _rounds(values, wanted)):
-        values = convert_unit(values, unit, wanted.unit)
-        if wanted.dtype == "uint16":
-            values = np.rint(values.astype(np.float64)).astype(np.int64)
+    values = to_unit(values, pixels.unit or wanted.declared, wanted)
     if values.dtype.kind == "f":
         values = values.astype(np.float32, copy=False)
     elif values.dtype != np.uint8:

@@ -66,7 +66,8 @@ def predict_geotiff(
         rgb: GeoTIFF of 3 bands uint8, or 4 with opacity. The settings' ``bands`` choose other bands, and their range.
         thermal: GeoTIFF of 1 band, or of as many as the second image has channels, of any resolution, extent and
             coordinate reference system; it is resampled to the RGB grid (bilinear). The settings' ``bands`` choose
-            other bands. The same path as ``rgb`` for one raster of 4 bands, the thermal band last, or of chosen bands.
+            other bands, and their ``thermal_unit`` is its unit if it states none. The same path as ``rgb`` for one
+            raster of 4 bands, the thermal band last, or of chosen bands.
         out: GeoTIFF to write.
         polygons: GeoPackage to write, one polygon for each region of one class. None: none.
         areas: CSV to write: pixels, share and area of each class. None: none.
@@ -90,13 +91,12 @@ def predict_geotiff(
         if not raster.is_file():
             raise DataError(f"{raster}: no such file")
     outputs.check(rgb, thermal)
-    asked_bands, force = predictor.settings.bands, predictor.settings.force_range
-    if predictor.settings.thermal_unit is not None:
-        raise ConfigError("thermal_unit: a raster says its own unit (gdal_edit.py -units degC FILE); leave it out")
+    settings = predictor.settings
+    asked_bands, unit = settings.bands, settings.thermal_unit
     with (
         outputs.locked(),
         offline(GDAL_CACHEMAX=_CACHE, GDAL_TIFF_OVR_BLOCKSIZE=512),
-        open_pair(rgb, thermal, predictor.info, require_both, warn, asked_bands, force) as pair,
+        open_pair(rgb, thermal, predictor.info, require_both, warn, asked_bands, settings.force_range, unit) as pair,
     ):
         raster = pair.rgb
         measured = outputs.asked != [outputs.classes] and raster.crs
@@ -104,8 +104,8 @@ def predict_geotiff(
         if min_area > 0 and ground is None:
             raise ConfigError("min_area: needs polygons, and a raster with a coordinate reference system")
         height, width = raster.shape
-        overlap = predictor.settings.overlap
-        windows = predictor.settings.windows(height, width) or Windows(height, width, max(height, width), overlap)
+        overlap = settings.overlap
+        windows = settings.windows(height, width) or Windows(height, width, max(height, width), overlap)
         grid = {
             "window": windows.size,
             "overlap": overlap,
@@ -113,6 +113,7 @@ def predict_geotiff(
             "scaling": str(pair.scaling),
             "require-both": require_both,
             "bands": None if asked_bands is None else str(asked_bands),
+            **({} if unit is None else {"thermal unit": unit}),
         }
         scratch = Scratch(outputs, raster.shape, describe(predictor, rgb, thermal, **grid), overwrite)
         try:

@@ -17,8 +17,9 @@ from cimnet.data.io.local_rasters import source_files
 from cimnet.data.io.rule import Use
 from cimnet.data.io.rules import refuse_by_rules
 from cimnet.data.io.second_modality import SecondModality
+from cimnet.data.io.thermal_files import Wanted, to_unit
 from cimnet.data.io.tiff_tags import ORIENTATION, PHOTOMETRIC, read_tiff
-from cimnet.data.io.units import convert_unit, name_unit
+from cimnet.data.io.units import name_unit
 from cimnet.errors import DataError
 from cimnet.utils.numbers import pluralize
 
@@ -32,33 +33,26 @@ class ThermalBands:
     Attributes:
         numbers: from 1.
         scale, offset: meaning = scale · value + offset.
-        source, target: units of the scaled values and of the checkpoint; None: not known.
-        rounded: whether converted values are rounded to 16 bits, as the checkpoint's are.
+        unit: of the scaled values; None: not known.
+        wanted: unit and depth that the checkpoint expects.
         alpha: number of the band of opacity; None: there is none.
         masked: whether GDAL's masks say where values are missing; else, as where one of the bands is tagged as
             opacity, only their nodata value does.
     """
 
     numbers: tuple[int, ...]
-    scale: float = 1.0
-    offset: float = 0.0
-    source: str | None = None
-    target: str | None = None
-    rounded: bool = False
-    alpha: int | None = None
-    masked: bool = True
+    scale: float
+    offset: float
+    unit: str | None
+    wanted: Wanted
+    alpha: int | None
+    masked: bool
 
     def __call__(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Values as stored to what they mean, in the checkpoint's unit where both are known."""
         if (self.scale, self.offset) != (1.0, 0.0):
             values = (values.astype(np.float64) * self.scale + self.offset).astype(np.float32)
-        if self.source is None or self.target is None:
-            return values
-        if self.source != self.target or self.rounded != (values.dtype.kind != "f"):
-            values = convert_unit(values, self.source, self.target)
-            if self.rounded:
-                values = np.rint(values).astype(np.int64)
-        return values
+        return to_unit(values, self.unit, self.wanted)
 
 
 def raster_facts(raster: DatasetReader, band: int = 1) -> FileFacts:
@@ -205,8 +199,8 @@ def _count(raster: DatasetReader) -> str:
     return pluralize(raster.count, "band")
 
 
-def meaning(raster: DatasetReader, numbers: tuple[int, ...], unit: str | None, dtype: str | None) -> ThermalBands:
-    """Return how values of the bands become those that a checkpoint of this unit and depth expects.
+def meaning(raster: DatasetReader, numbers: tuple[int, ...], wanted: Wanted) -> ThermalBands:
+    """Return how values of the bands become those that are wanted.
 
     Raises:
         DataError: a band says something that cannot be obeyed, or they differ in what they say.
@@ -220,6 +214,5 @@ def meaning(raster: DatasetReader, numbers: tuple[int, ...], unit: str | None, d
     facts, opacity = said[0], alpha_band(raster)
     among = opacity in numbers  # GDAL takes the band for opacity
     alpha = None if among else opacity
-    return ThermalBands(
-        numbers, facts.scale, facts.offset, facts.unit, unit, dtype == "uint16", alpha, masked=not among
-    )
+    unit = facts.unit or wanted.declared
+    return ThermalBands(numbers, facts.scale, facts.offset, unit, wanted, alpha, masked=not among)

@@ -33,6 +33,7 @@ from cimnet.deploy.geo.raster_facts import (
     thermal_bands,
 )
 from cimnet.errors import DataError, one_line
+from cimnet.inference.images import wanted
 from cimnet.utils.numbers import value_range
 
 Image = npt.NDArray[Any]
@@ -118,8 +119,9 @@ def open_pair(
     warn: Callable[[str], object],
     bands: Bands | None = None,
     force_range: bool = False,
+    unit: str | None = None,
 ) -> Iterator[RasterPair]:
-    """Open and check two rasters, or one given twice.
+    """Open and check two rasters, or one given twice; `unit` is that of a thermal raster that states none.
 
     Raises:
         DataError: see :func:`cimnet.deploy.geo.predict_geotiff`.
@@ -129,7 +131,7 @@ def open_pair(
         fused = same_file(rgb, thermal)
         heat = colour if fused else stack.enter_context(_opened(thermal))
         numbers = thermal_bands(heat, bands, fused, info.second)
-        chosen = meaning(heat, numbers, info.scaling.known_unit, info.thermal_dtype)
+        chosen = meaning(heat, numbers, wanted(info, bands, unit))
         check_raster(colour, "raster_rgb")
         check_place(colour, heat)
         check_place(heat, colour)

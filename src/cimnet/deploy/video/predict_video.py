@@ -9,7 +9,6 @@ from typing import Any
 
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.readers import same_file
-from cimnet.data.io.second_modality import agree
 from cimnet.data.io.thermal_files import Wanted
 from cimnet.deploy.video.counters import shared_times
 from cimnet.deploy.video.crop import parse_crop
@@ -25,7 +24,7 @@ from cimnet.deploy.video.video_settings import VideoSettings
 from cimnet.errors import CimnetError, ConfigError, DataError
 from cimnet.inference.alarms.thresholds import ALARMS
 from cimnet.inference.images import wanted
-from cimnet.inference.jobs.matching import border_kept, described_folder
+from cimnet.inference.jobs.matching import check_described, described_folder
 from cimnet.inference.predictor import Predictor
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import Progress
@@ -127,11 +126,9 @@ def open_sources(
     bands = Bands("embedded") if asked.rgb_embedded else None
     described = described_folder(rgb, thermal)
     if described is not None:
-        agree(needs.second, described.second, str(described.path))
+        check_described(described, needs.second, note)
         bands = bands or described.bands
         needs = replace(needs, bands=bands, declared=needs.declared or described.thermal_unit)
-        if border := border_kept(described):
-            note(border)
     embedded = bands is not None and bands.embedded
     files = (None, None) if embedded else images_of_both(rgb, thermal, note)
     if files != (None, None) or (embedded and same_file(rgb, thermal)):

@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cimnet.data.io.notices import notice
-from cimnet.data.io.second_modality import agree
 from cimnet.errors import ConfigError
 from cimnet.inference.alarms.alarm import Alarm
-from cimnet.inference.jobs.matching import NameRules, border_kept, described_folder, match_pairs
+from cimnet.inference.jobs.matching import (
+    NameRules,
+    check_described,
+    described_folder,
+    match_pairs,
+    with_described,
+)
 from cimnet.inference.jobs.outcomes import Outcome, Predicted, write_tables
 from cimnet.inference.jobs.pair_lists import read_list
 from cimnet.inference.jobs.predict_part import predict_part
@@ -153,15 +158,10 @@ def predict_job(
     """
     step = progress or _nothing
     described = described_folder(job.origin.get("rgb"), job.origin.get("thermal"))
-    if described is not None:
-        said = {"bands": described.bands, "thermal_unit": described.thermal_unit}
-        given = {key: value for key, value in job.settings.items() if value is not None}
-        job = replace(job, settings={**job.settings, **said, **given})
+    job = replace(job, settings=with_described(job.settings, described))
     predictor = load(job.checkpoint, "cpu" if job.engine == "ray" else job.device, **job.settings)
     if described is not None:
-        agree(predictor.info.second, described.second, str(described.path))
-        if border := border_kept(described):
-            notice(border)
+        check_described(described, predictor.info.second, notice)
     digest, names = identity_of(job.checkpoint), job.names
     if job.overwrite:
         refuse_inputs_as_outputs(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cimnet.data.dataset_file import DatasetFile, read_dataset_file
 from cimnet.data.io.name_patterns import FileName, NamePattern, find_partners
 from cimnet.data.io.pair_table import TABLE
 from cimnet.data.io.patterns import folders_below
 from cimnet.data.io.readers import same_file
+from cimnet.data.io.second_modality import SecondModality, agree
 from cimnet.data.io.sensor_names import Named, NamedPairs, pair_one_folder, pair_two_folders
 from cimnet.data.io.split_lists import IMAGE_EXTENSIONS, THERMAL_EXTENSIONS, index_images
 from cimnet.data.layouts.folder import described
@@ -171,14 +174,25 @@ def described_folder(rgb: Path | str | None, thermal: Path | str | None) -> Data
     return read_dataset_file(Path(rgb))
 
 
-def border_kept(file: DatasetFile) -> str:
-    """Say that the images of a folder are predicted with the border that its YAML declares; "": it declares none."""
-    if not any(file.border):
-        return ""
-    return (
-        f"{file.path}: the border {list(file.border)} is not cut off: masks have the size of the images. `cimnet eval` "
-        "cuts it off; `cimnet data convert` writes images without it"
-    )
+def with_described(settings: Mapping[str, Any], file: DatasetFile | None) -> dict[str, Any]:
+    """Return settings for :func:`cimnet.load` with the bands and the unit that a folder's YAML says, where they give
+    none."""
+    said = {} if file is None else {"bands": file.bands, "thermal_unit": file.thermal_unit}
+    return {**settings, **said, **{key: value for key, value in settings.items() if value is not None}}
+
+
+def check_described(file: DatasetFile, second: SecondModality, note: Callable[[str], object]) -> None:
+    """Check what else a folder's YAML says of the images to predict; `note` is told that they keep a declared border.
+
+    Raises:
+        DataError: its second images are of another kind than `second`, the checkpoint's.
+    """
+    agree(second, file.second, str(file.path))
+    if any(file.border):
+        note(
+            f"{file.path}: the border {list(file.border)} is not cut off: masks have the size of the images. `cimnet "
+            "eval` cuts it off; `cimnet data convert` writes images without it"
+        )
 
 
 def _by_patterns(left: Named, right: Named, rgb: str, thermal: str, max_gap: float | None) -> NamedPairs:
