@@ -215,10 +215,11 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
                         f"{path}: its bands {', '.join(map(str, numbers))} differ in scale, offset or unit; write them "
                         "in one unit (gdal_translate -unscale, gdal_edit.py)"
                     )
-                values, missing = file.read(list(numbers)), _missing(file, numbers)
+                values = file.read(list(numbers))
+                missing = missing_values(file, numbers, values)
                 return BandValues(
                     _turned(values, orientation),
-                    None if missing is None else _turned(missing, orientation),
+                    _turned(missing, orientation) if missing.any() else None,
                     *meanings.pop(),
                 )
     except DataError:
@@ -230,15 +231,31 @@ def read_bands(path: Path, numbers: tuple[int, ...], *, all_of_them: bool = Fals
         raise DataError(f"{path}: cannot be read ({reason}); restore or remove it") from error
 
 
-def _missing(file: Any, numbers: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
-    """Mark missing pixels in the bands of an opened file, (N, H, W); None if there are none. Opacity is ignored,
-    because the band with that tag may be the thermal one."""
+def missing_values(
+    file: Any, numbers: tuple[int, ...], values: npt.NDArray[Any], **options: Any
+) -> npt.NDArray[np.bool_]:
+    """Mark the values (N, H, W) of some bands of an opened file that its nodata value or its mask calls missing; GDAL's
+    own masks follow one of both. Opacity is ignored, because the band with that tag may be the thermal one.
+
+    Args:
+        options: those of rasterio's `read` with which the values were read.
+    """
+    missing = np.zeros(values.shape, dtype=np.bool_)
+    for band, found, number in zip(values, missing, numbers, strict=True):
+        if (nodata := file.nodatavals[number - 1]) is not None:
+            near = 4 * np.finfo(band.dtype).eps if band.dtype.kind == "f" else 0  # as GDAL does: a tag may be rounded
+            found |= np.isclose(band, nodata, rtol=near, atol=0, equal_nan=True)
+    if has_mask(file, numbers[0]):
+        missing |= file.read_masks(list(numbers), **options) == 0
+    return missing
+
+
+def has_mask(file: Any, number: int) -> bool:
+    """Whether an opened file has a mask, inside or beside it, that holds for this band; opacity is none."""
     from rasterio.enums import MaskFlags
 
-    if any(MaskFlags.alpha in file.mask_flag_enums[number - 1] for number in numbers):
-        return None
-    missing = file.read_masks(list(numbers)) == 0
-    return missing if missing.any() else None
+    flags = file.mask_flag_enums[number - 1]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
 
 def _start(path: Path) -> bytes:

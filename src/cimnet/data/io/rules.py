@@ -366,7 +366,7 @@ RULES: tuple[Rule, ...] = (
             "thermal": applied("up to 5% filled and counted, more refused with their number", fill_invalid),
             "label": _CANNOT,
             "rgbt": _CANNOT,
-            "raster_rgb": _CANNOT,
+            "raster_rgb": left_to_reader("missing"),
             "raster_thermal": left_to_reader("missing"),
         },
     ),

@@ -35,9 +35,7 @@ class ThermalBands:
         scale, offset: meaning = scale · value + offset.
         unit: of the scaled values; None: not known.
         wanted: unit and depth that the checkpoint expects.
-        alpha: number of the band of opacity; None: there is none.
-        masked: whether GDAL's masks say where values are missing; else, as where one of the bands is tagged as
-            opacity, only their nodata value does.
+        alpha: number of the band of opacity; None: there is none beside these bands.
     """
 
     numbers: tuple[int, ...]
@@ -46,7 +44,6 @@ class ThermalBands:
     unit: str | None
     wanted: Wanted
     alpha: int | None
-    masked: bool
 
     def __call__(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Values as stored to what they mean, in the checkpoint's unit where both are known."""
@@ -142,10 +139,11 @@ def colour_bands(raster: DatasetReader, bands: Bands | None) -> tuple[int, int, 
     return 1, 2, 3
 
 
-def alpha_band(raster: DatasetReader) -> int | None:
-    """Number of the band of opacity; None where there is none."""
+def alpha_band(raster: DatasetReader, images: tuple[int, ...] = ()) -> int | None:
+    """Number of the band of opacity; None where there is none, or where it is one of the bands that hold images."""
     interpretation = list(raster.colorinterp)
-    return interpretation.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretation else None
+    number = interpretation.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretation else None
+    return None if number in images else number
 
 
 def thermal_bands(raster: DatasetReader, bands: Bands | None, fused: bool, second: SecondModality) -> tuple[int, ...]:
@@ -211,8 +209,5 @@ def meaning(raster: DatasetReader, numbers: tuple[int, ...], wanted: Wanted) -> 
             f"{raster.name}: its bands {', '.join(map(str, numbers))} differ in type, scale, offset, unit or nodata; "
             "write them in one unit (gdal_translate -unscale, gdal_edit.py)"
         )
-    facts, opacity = said[0], alpha_band(raster)
-    among = opacity in numbers  # GDAL takes the band for opacity
-    alpha = None if among else opacity
-    unit = facts.unit or wanted.declared
-    return ThermalBands(numbers, facts.scale, facts.offset, unit, wanted, alpha, masked=not among)
+    facts, unit = said[0], said[0].unit or wanted.declared
+    return ThermalBands(numbers, facts.scale, facts.offset, unit, wanted, alpha_band(raster, numbers))

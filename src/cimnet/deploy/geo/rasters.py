@@ -18,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from cimnet.checkpoint import ModelInfo
-from cimnet.data.io.bands import Bands, to_8_bit
+from cimnet.data.io.bands import Bands, has_mask, missing_values, to_8_bit
 from cimnet.data.io.local_rasters import driver_of, raster_files
 from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_files import as_counts, check_depth
@@ -96,13 +96,8 @@ class RasterPair:
 
     def _rgb_known(self, window: Window) -> Known:
         with reading(self.rgb.name):
-            if self.alpha is not None and self.alpha in self.bands.numbers and self.thermal is self.rgb:
-                # GDAL takes the thermal band for opacity
-                known = _differs(self.rgb.read(list(self.colours), window=window), self.rgb.nodata)
-            elif self.alpha is not None:
-                known = self.rgb.read([self.alpha], window=window) > 0
-            else:
-                known = self.rgb.read_masks(list(self.colours), window=window) > 0
+            values = self.rgb.read(list(self.colours), window=window)
+            known = _known(self.rgb, self.colours, values, self.alpha, window=window)
         return np.logical_or.reduce(known, axis=0)
 
     def _thermal(self, window: Window) -> tuple[Counts, Known]:
@@ -143,11 +138,11 @@ def open_pair(
             _check_fourth_band(colour)
         scaling = _scaling(heat, chosen, info, warn, force_range)
         if not fused and not same_grid(colour, heat, warn):
-            heat, chosen = _reprojected(heat, colour, chosen)
-            stack.enter_context(heat)
+            heat, chosen = _reprojected(heat, colour, chosen, stack)
         elif fused and colour.crs is None:
             warn(f"{rgb}: no coordinate reference system; the output will have none either")
-        yield RasterPair(colour, colours, alpha_band(colour), colour_range, heat, chosen, scaling, require_both)
+        alpha = alpha_band(colour, (*colours, *numbers) if fused else colours)
+        yield RasterPair(colour, colours, alpha, colour_range, heat, chosen, scaling, require_both)
 
 
 def read_counts(
@@ -161,14 +156,7 @@ def read_counts(
     """
     numbers = list(bands.numbers)
     stored = raster.read(numbers, **options)
-    if bands.alpha is not None:
-        known = np.repeat(raster.read([bands.alpha], **options) > 0, len(numbers), axis=0)
-    elif bands.masked:
-        known = raster.read_masks(numbers, **options) > 0
-    else:
-        known = _differs(stored, raster.nodatavals[numbers[0] - 1])
-    if stored.dtype.kind == "f":
-        known &= np.isfinite(stored)
+    known = _known(raster, bands.numbers, stored, bands.alpha, **options)
     values, known = (part[0] if len(numbers) == 1 else np.moveaxis(part, 0, 2) for part in (stored, known))
     values = bands(np.where(known, values, 0).astype(values.dtype))
     if values.dtype.kind == "f":
@@ -177,8 +165,13 @@ def read_counts(
     return (values if values.dtype == np.uint8 else as_counts(values, name)), known
 
 
-def _differs(values: Image, nodata: float | None) -> Known:
-    return np.ones(values.shape, dtype=np.bool_) if nodata is None else values != nodata
+def _known(
+    raster: DatasetReader | WarpedVRT, numbers: tuple[int, ...], values: Image, alpha: int | None, **options: Any
+) -> Known:
+    """Mark the values (N, H, W) of some bands that are finite and that nothing calls missing: neither nodata nor a mask
+    nor the band of opacity `alpha`. Options: those of rasterio's `read` with which the values were read."""
+    known = np.isfinite(values) & ~missing_values(raster, numbers, values, **options)
+    return known if alpha is None else known & (raster.read([alpha], **options) > 0)
 
 
 def _anything(known: Known) -> Known:
@@ -208,11 +201,15 @@ def _opened(path: Path) -> Iterator[DatasetReader]:
         yield raster
 
 
-def _reprojected(thermal: DatasetReader, rgb: DatasetReader, bands: ThermalBands) -> tuple[WarpedVRT, ThermalBands]:
-    """The thermal raster on the grid of the RGB raster, and its bands there: what lies beside it is missing.
+def _reprojected(
+    thermal: DatasetReader, rgb: DatasetReader, bands: ThermalBands, stack: ExitStack
+) -> tuple[WarpedVRT, ThermalBands]:
+    """The thermal raster on the grid of the RGB raster, open until `stack` closes, and its bands there: what lies
+    beside it is missing.
 
     Raises:
-        DataError: it cannot be read, or one of the bands is tagged as opacity, by which GDAL would weight the others.
+        DataError: it cannot be read; one of the bands is tagged as opacity, by which GDAL would weight the others; or
+            it has both a mask and opacity, of which GDAL would obey one.
     """
     opacity = alpha_band(thermal)
     if opacity in bands.numbers:
@@ -224,13 +221,23 @@ def _reprojected(thermal: DatasetReader, rgb: DatasetReader, bands: ThermalBands
     nodata = thermal.nodatavals[first]
     if nodata is None and thermal.dtypes[first].startswith("float"):
         nodata = np.nan
-    missing: dict[str, Any] = {} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
-    if nodata is None and opacity is None:
+    masked = has_mask(thermal, bands.numbers[0])
+    if masked and opacity is not None:
+        raise DataError(
+            f"{thermal.name}: it has a mask and a band of opacity, and only one of them can be resampled; remove one: "
+            f"gdal_translate -b {bands.numbers[0]} -mask {opacity} IN OUT keeps the opacity, -mask mask keeps the mask"
+        )
+    missing: dict[str, Any] = {}
+    if nodata is not None:  # GDAL writes it, too, where opacity is 0
+        missing, bands = {"src_nodata": nodata, "nodata": nodata}, replace(bands, alpha=None)
+    elif opacity is None:
         missing, bands = {"add_alpha": True}, replace(bands, alpha=thermal.count + 1)
     grid, source = on_one_map(rgb, thermal)
     if source.crs != thermal.crs:
         missing |= {"src_crs": source.crs, "src_transform": source.transform}
     with reading(thermal.name):
+        if masked and nodata is not None:  # beside nodata GDAL obeys opacity, but no mask
+            thermal = stack.enter_context(_with_opacity(thermal))
         vrt = WarpedVRT(
             thermal,
             crs=grid.crs,
@@ -242,7 +249,15 @@ def _reprojected(thermal: DatasetReader, rgb: DatasetReader, bands: ThermalBands
             UNIFIED_SRC_NODATA="NO",  # else the nodata of one band is data where another band has some
             **missing,
         )
-    return vrt, bands
+    return stack.enter_context(vrt), bands
+
+
+def _with_opacity(raster: DatasetReader) -> WarpedVRT:
+    """The same pixels, with a further band: the mask as opacity."""
+    size = {"width": raster.width, "height": raster.height}
+    return WarpedVRT(
+        raster, crs=raster.crs, transform=raster.transform, **size, add_alpha=True, src_nodata=None, nodata=None
+    )
 
 
 def _check_colour_depth(raster: DatasetReader, colours: tuple[int, int, int]) -> None:
