@@ -142,5 +142,6 @@ def test_polygons_are_written_as_geopackage_only(tmp_path: Path) -> None:
     files = write(tmp_path / "rgb.tif", rgb), write(tmp_path / "thermal.tif", thermal)
     with pytest.raises(ConfigError, match=r"ends in \.gpkg"):
         predict_geotiff(make_predictor(), *files, tmp_path / "out.tif", polygons=tmp_path / "out.shp")
-    with pytest.raises(ConfigError, match="min_area"):
-        predict_geotiff(make_predictor(), *files, tmp_path / "out.tif", min_area=3)
+    for options in ({}, {"areas": tmp_path / "areas.csv"}):
+        with pytest.raises(ConfigError, match="min_area: leaves out polygons, and none are asked for"):
+            predict_geotiff(make_predictor(), *files, tmp_path / "out.tif", min_area=3, **options)

@@ -90,6 +90,8 @@ def predict_geotiff(
     for raster in (rgb, thermal):
         if not raster.is_file():
             raise DataError(f"{raster}: no such file")
+    if min_area > 0 and outputs.polygons is None:
+        raise ConfigError("min_area: leaves out polygons, and none are asked for; give --polygons NAME.gpkg, too")
     outputs.check(rgb, thermal)
     settings = predictor.settings
     asked_bands, unit = settings.bands, settings.thermal_unit
@@ -102,7 +104,7 @@ def predict_geotiff(
         measured = outputs.asked != [outputs.classes] and raster.crs
         ground = Ground(str(rgb), raster.crs, raster.transform, raster.shape) if measured else None
         if min_area > 0 and ground is None:
-            raise ConfigError("min_area: needs polygons, and a raster with a coordinate reference system")
+            raise ConfigError(f"min_area: {rgb} has no coordinate reference system, so its polygons have no area")
         height, width = raster.shape
         overlap = settings.overlap
         windows = settings.windows(height, width) or Windows(height, width, max(height, width), overlap)
