@@ -18,6 +18,7 @@ from rasterio.warp import transform as reproject
 from cimnet.checkpoint import ModelInfo
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.local_rasters import driver_of, files_beside, raster_files
+from cimnet.data.io.readers import same_file
 from cimnet.data.io.thermal_scaling import ThermalScaling
 from cimnet.deploy.geo.areas import metres_between
 from cimnet.deploy.geo.outputs import staged, writing
@@ -90,7 +91,9 @@ def check_rasters(
         progress: called with the number of windows read and the total.
 
     Raises:
-        DataError: a raster cannot be read, the rasters do not overlap, or ``out`` is asked for and no offset is found.
+        DataError: a raster cannot be read, the rasters do not overlap, or ``out`` is asked for and no offset is found
+            or the rasters have no coordinate reference system.
+        ConfigError: ``out`` has another ending, or both rasters are one file.
         CimnetError: ``out``, or a file beside it that GDAL would read with it, exists, or cannot be written.
     """
     rgb, thermal = Path(rgb), Path(thermal)
@@ -102,6 +105,11 @@ def check_rasters(
         _check_output(place, rgb, thermal, overwrite)
     info = ModelInfo("", {}, (), (), _PERCENTILES)
     with offline(GDAL_CACHEMAX=128), open_pair(rgb, thermal, info, True, warn, bands) as pair:
+        if place is not None and pair.rgb.crs is None:
+            raise DataError(
+                f"{rgb}, {thermal}: no coordinate reference system, so {place} would fit no other one; assign one to "
+                "both with gdal_edit.py -a_srs EPSG:CODE FILE, or move the pixels of images with `cimnet data align`"
+            )
         windows = list(_windows(pair, progress))
         if not windows:
             raise DataError(f"{rgb}, {thermal}: no place where both have data; are they of one flight?")
@@ -121,6 +129,11 @@ def check_rasters(
 def _check_output(out: Path, rgb: Path, thermal: Path, overwrite: bool) -> None:
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{out}: the moved raster is a GeoTIFF; give a name that ends in .tif")
+    if same_file(rgb, thermal):
+        raise ConfigError(
+            f"{rgb}: given for both sensors, which then move together; write the thermal band to a file of its own "
+            f"(gdal_translate -b N {rgb.name} THERMAL.tif) and give that as --thermal, or leave out --out"
+        )
     if out.exists() and not overwrite:
         raise CimnetError(f"{out}: exists; choose another name, or --overwrite to replace it")
     if (stale := files_beside(out)) and not overwrite:
