@@ -107,6 +107,25 @@ def test_scale_offset_and_unit(tmp_path: Path, scale: float, offset: float, unit
             seen(rgb, thermal, **info)
 
 
+@pytest.mark.parametrize("scaled", range(1, 5))
+@pytest.mark.parametrize("chosen", [(1, 2, 3), (2, 3, 4), (4, 1, 3)])
+def test_what_any_colour_band_says_counts_and_no_other(
+    tmp_path: Path, chosen: tuple[int, int, int], scaled: int
+) -> None:
+    values = np.dstack([RGB, RGB[..., :1]])
+    rgb = tag(
+        write(tmp_path / "rgb.tif", values, photometric="minisblack"),
+        scales=[0.5 if number == scaled else 1.0 for number in range(1, 5)],
+    )
+    thermal = write(tmp_path / "t.tif", THERMAL)
+    if scaled in chosen:
+        with pytest.raises(DataError, match=r"rgb\.tif: .*scale"):
+            seen(rgb, thermal, Bands(chosen))
+    else:
+        wanted = values[..., [number - 1 for number in chosen]]
+        np.testing.assert_array_equal(seen(rgb, thermal, Bands(chosen))[0], wanted)
+
+
 @pytest.mark.parametrize("kind", ["gcps", "rpc"])
 @pytest.mark.parametrize("which", ["rgb", "thermal"])
 def test_control_points_and_rpc_need_gdalwarp(tmp_path: Path, kind: str, which: str) -> None:

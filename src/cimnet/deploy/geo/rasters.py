@@ -127,10 +127,13 @@ def open_pair(
         heat = colour if fused else stack.enter_context(_opened(thermal))
         numbers = thermal_bands(heat, bands, fused, info.second)
         chosen = meaning(heat, numbers, wanted(info, bands, unit))
-        check_raster(colour, "raster_rgb")
+        if colour.count < 3:  # a palette, for example, says so better than the number of its bands
+            check_raster(colour, "raster_rgb")
+        colours = colour_bands(colour, bands)
+        for number in colours:
+            check_raster(colour, "raster_rgb", number)
         check_place(colour, heat)
         check_place(heat, colour)
-        colours = colour_bands(colour, bands)
         colour_range = None if bands is None else bands.rgb_range
         if colour_range is None:
             _check_colour_depth(colour, colours)
