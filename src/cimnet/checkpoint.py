@@ -166,7 +166,7 @@ def load_checkpoint(path: str | Path) -> tuple[RGBTModel, ModelInfo]:
 
 
 def _missing(path: Path) -> str:
-    """What to say of a checkpoint that is not there."""
+    """Say that a checkpoint is not there, and which path to give."""
     folder = path.parent
     if path.name != _BEST or not (folder / "cross_validation.json").is_file():
         return f"checkpoint {path}: no such file; give a .safetensors file or a run folder"

@@ -63,8 +63,8 @@ def check_offsets(root: Path, measured: Sequence[PairStats]) -> list[Finding]:
 
 
 def _remedy(root: Path, summary: dict[str, Any]) -> str:
-    """What to do about offsets. If they differ from pair to pair, the matrix that `data align` takes for all of them
-    leaves them as they are."""
+    """Say what to do about offsets. If they differ from pair to pair, the matrix that `data align` takes for all of
+    them leaves them as they are."""
     registered = (root / "alignment.json").is_file()
     if np.hypot(summary["median_dx"], summary["median_dy"]) < _COMMON * summary["median"]:
         advice = (

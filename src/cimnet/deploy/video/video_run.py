@@ -189,8 +189,8 @@ class VideoRun:
             self._write(pair, thermal, given.alarm, mask, new_shot)
 
     def _begins_shot(self, pair: Pair, counts: Counts | None) -> bool:
-        """Whether smoothing begins anew: at a cut, or where frames are missing. Where frames are left out on purpose,
-        it takes a cut between two neighbours, too, because motion alone changes frames that are far apart."""
+        """Tell whether smoothing begins anew: at a cut, or where frames are missing. Where frames are left out on
+        purpose, it takes a cut between two neighbours, too, because motion alone changes frames that are far apart."""
         shots = pair.rgb.shot, None if pair.thermal is None else pair.thermal.shot
         cut = self.cut(pair.rgb.image, counts) and (not any(shots) or shots != self.shots)
         missing = pair.rgb.index - self.last > 4 * self.asked.every
