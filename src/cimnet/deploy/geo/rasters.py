@@ -160,12 +160,17 @@ def read_counts(
     numbers = list(bands.numbers)
     stored = raster.read(numbers, **options)
     known = _known(raster, bands.numbers, stored, bands.alpha, **options)
-    values, known = (part[0] if len(numbers) == 1 else np.moveaxis(part, 0, 2) for part in (stored, known))
-    values = bands(np.where(known, values, 0).astype(values.dtype))
+    if len(numbers) == 1:
+        stored, known = stored[0], known[0]
+    else:
+        stored, known = np.moveaxis(stored, 0, 2), np.moveaxis(known, 0, 2)
+    values = bands(np.where(known, stored, 0).astype(stored.dtype))
     if values.dtype.kind == "f":
         return np.where(known, values, 0).astype(np.float32), known
     values = np.where(known, values, 0).astype(values.dtype)
-    return (values if values.dtype == np.uint8 else as_counts(values, name)), known
+    if values.dtype == np.uint8:
+        return values.astype(np.uint8, copy=False), known
+    return as_counts(values, name), known
 
 
 def _known(
