@@ -23,7 +23,7 @@ from cimnet.data.io.split_lists import ALL, FLIP, LIST_PLACES, require_all, scen
 from cimnet.data.io.thermal_files import Wanted, check_depth, depth, read_pair
 from cimnet.data.io.thermal_scaling import MOST_OUTSIDE, ThermalRange, ThermalScaling, parse_thermal
 from cimnet.data.labels import label_lookup, read_class_ids, read_color_label
-from cimnet.data.pairs import Arrays, Info, Pair, check_sizes
+from cimnet.data.pairs import Arrays, Info, Pair, check_sizes, check_units
 from cimnet.data.sample import IGNORE_INDEX, RGBTSample, channels_first
 from cimnet.errors import DataError
 from cimnet.utils.pool import map_in_threads
@@ -293,8 +293,8 @@ class RGBTDataset(Dataset[RGBTSample]):
             (K,) int64, pixels of each class, without ignored ones.
 
         Raises:
-            DataError: a file cannot be read, a label holds an id outside the classes, thermal images differ in type, or
-                half of the thermal values or more lie outside the thermal range.
+            DataError: a file cannot be read, a label holds an id outside the classes, thermal images differ in type or
+                in the unit that they state, or half of the thermal values or more lie outside the thermal range.
         """
         self.thermal_dtype = self.thermal_dtype or depth(self.arrays(0).thermal)
         counts, outside = np.zeros(256, dtype=np.int64), 0.0
@@ -307,6 +307,8 @@ class RGBTDataset(Dataset[RGBTSample]):
                 f"thermal_range {self.scaling}, and would all become 0 or 1; is the unit of the files another one? "
                 "Correct thermal_range (`cimnet data check` shows the values), or convert the files"
             )
+        if self.scaling.kind != "gain_control":  # by which each image has a range of its own
+            check_units(self.pairs, self.wanted)
         self.ignored = int(counts[IGNORE_INDEX])
         return counts[: len(self.classes)]
 

@@ -15,12 +15,18 @@ from cimnet.data.classes import ClassList
 from cimnet.data.io.bands import Bands, band_size
 from cimnet.data.io.facts import read_facts
 from cimnet.data.io.open_image import image_size
-from cimnet.data.io.readers import same_file
+from cimnet.data.io.readers import is_rgbt, same_file
 from cimnet.data.io.side_files import side_files
-from cimnet.data.io.thermal_files import Wanted, thermal_size
+from cimnet.data.io.thermal_files import Wanted, thermal_size, thermal_unit
 from cimnet.data.io.thermal_scaling import Counts
 from cimnet.errors import DataError
 from cimnet.utils.pool import map_in_threads
+
+CONVERT_UNITS = (
+    "say `thermal_range: {kind: kelvin, low: 260, high: 330, unit: kelvin}` (in kelvin), which converts each file that "
+    "states its unit, or convert the files"
+)
+"""The remedy where files state different units."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,24 @@ def check_sizes(pairs: Sequence[Pair], wanted: Wanted | None = None) -> None:
         raise DataError(
             f"{problems[0]}{more}; register and resample to the size of the RGB image first (`cimnet data align`)"
         )
+
+
+def check_units(pairs: Sequence[Pair], wanted: Wanted) -> None:
+    """Compare the units that thermal files state, by their headers, where none is wanted that they are converted to.
+
+    Raises:
+        DataError: they differ; it names a file of each unit.
+    """
+    apart = [pair.thermal for pair in pairs if pair.thermal and not is_rgbt(pair.rgb, pair.thermal, wanted.bands)]
+    if wanted.unit is not None or not apart:
+        return
+    first: dict[str, Path] = {}
+    for path, unit in zip(apart, map_in_threads(partial(thermal_unit, wanted=wanted), apart), strict=True):
+        if unit is not None:
+            first.setdefault(unit, path)
+    if len(first) > 1:
+        named = ", ".join(f"{unit} ({path})" for unit, path in first.items())
+        raise DataError(f"thermal files state different units: {named}; {CONVERT_UNITS}")
 
 
 def rgb_size(path: Path, bands: Bands | None) -> tuple[int, int]:

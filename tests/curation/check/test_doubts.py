@@ -13,6 +13,8 @@ from PIL import Image
 from scipy.ndimage import rotate
 
 from cimnet.curation.check.image_stats import constant_margin
+from cimnet.data import open_dataset
+from cimnet.errors import DataError
 from tests.fakes.layouts import HEIGHT, WIDTH, make_folder
 
 from .sets import by_code, check, names
@@ -159,3 +161,67 @@ def test_few_values_that_are_not_finite(tmp_path: Path) -> None:
     found = by_code(check(tmp_path))["few-not-finite"]
     assert (found.severity, names(found)) == ("warning", ["thermal/001.tif"])
     assert "5 of 1,280 thermal values" in found.items[0].detail
+
+
+def to_units(root: Path, units: list[str], yaml: str) -> None:
+    """Replace the thermal images by temperatures in TIFF that state these units, one after the other."""
+    rasterio = pytest.importorskip("rasterio")
+    make_folder(root, n=len(units))
+    for number, unit in enumerate(units):
+        path = root / "thermal" / f"{number:03d}.png"
+        kelvin = 290 + np.array(Image.open(path)).astype(np.float32) / 32
+        path.unlink()
+        tifffile.imwrite(path.with_suffix(".tif"), kelvin if unit == "K" else kelvin - 273.15)
+        with rasterio.open(path.with_suffix(".tif"), "r+") as file:
+            file.units = (unit,)
+    (root / "classes.yaml").write_text(f"classes: [a, b, c]\n{yaml}\n")
+    (root / "train.txt").write_text("".join(f"{number:03d}\n" for number in range(len(units))))
+
+
+CONVERTED = "thermal_range: {kind: kelvin, low: 280, high: 310, unit: kelvin}"
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("more", ["", "\nbands: {thermal: 1}"])
+def test_thermal_files_of_several_units(tmp_path: Path, more: str) -> None:
+    to_units(tmp_path, ["K", "K", "degC", "K"], f"thermal_range: [0, 310]{more}")
+    found = by_code(check(tmp_path))
+    assert (found["mixed-units"].severity, names(found["mixed-units"])) == ("error", ["002"])
+    assert found["mixed-units"].items[0].detail == "celsius"
+    assert "kind: kelvin" in found["mixed-units"].remedy
+    dataset = open_dataset(tmp_path, "train")
+    with pytest.raises(
+        DataError, match=r"different units: kelvin \(.*000\.tif\), celsius \(.*002\.tif\).*kind: kelvin"
+    ):
+        dataset.check()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_no_range_is_advised_across_units(tmp_path: Path) -> None:
+    to_units(tmp_path, ["K", "degC", "K"], "")
+    found = by_code(check(tmp_path))
+    assert "mixed-units" in found
+    assert "no-thermal-range" not in found
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("units", "yaml"),
+    [
+        (["K", "degC"], CONVERTED),
+        (["K", "degC"], "thermal_range: {kind: gain_control}"),
+        (["degC", "°C"], "thermal_range: [0, 40]"),
+    ],
+)
+def test_units_that_do_no_harm(tmp_path: Path, units: list[str], yaml: str) -> None:
+    to_units(tmp_path, units, yaml)
+    assert "mixed-units" not in by_code(check(tmp_path))
+    open_dataset(tmp_path, "train").check()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_unit_that_is_not_known(tmp_path: Path) -> None:
+    to_units(tmp_path, ["mK", "mK"], "thermal_range: [0, 40]")
+    assert names(by_code(check(tmp_path))["unknown-unit"]) == ["thermal/000.tif", "thermal/001.tif"]
+    (tmp_path / "classes.yaml").write_text(f"classes: [a, b, c]\n{CONVERTED}\n")
+    assert "unreadable" in by_code(check(tmp_path))

@@ -7,6 +7,7 @@ import io
 import struct
 import zlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -275,10 +276,14 @@ def test_scale_offset_and_unit(
     with rasterio.open(path) as file:
         meant = file.read(1).astype(np.float64) * file.scales[0] + file.offsets[0]
     found = read_thermal_counts(path)
-    assert found.dtype == np.float32
+    assert found.dtype == (np.float32 if (scale, offset) != (1, 0) else values.dtype)
     np.testing.assert_allclose(found, meant, rtol=1e-5, atol=1e-3)
     facts = read_facts(path)
     assert facts.unit == {"degC": "celsius", "K": "kelvin", "°F": "fahrenheit"}.get(unit)
+    if unit == "furlongs":
+        with pytest.raises(DataError, match=r"s\.tif: states the unit 'furlongs', .*where kelvin is expected"):
+            read_thermal_counts(path, Wanted("kelvin"))
+        return
     kelvin = read_thermal_counts(path, Wanted("kelvin"))
     expected = {"degC": meant + 273.15, "°F": (meant + 459.67) * 5 / 9}.get(unit, meant)
     np.testing.assert_allclose(kelvin, expected, rtol=1e-5, atol=1e-3)
@@ -304,19 +309,39 @@ def test_units_there_and_back(tmp_path: Path, seed: int, size: Any, source: str,
 
 
 SPELLINGS = {
-    "celsius": ("°C", "deg C", "Degrees Celsius", "celsius"),
-    "kelvin": ("K", "Kelvin"),
-    "fahrenheit": ("degF", "°F"),
-    "centikelvin": ("cK", "centi-kelvin", "K*100"),
+    "celsius": ("°C", "deg C", "Degrees Celsius", "celsius", "℃"),
+    "kelvin": ("K", "Kelvin", "°K"),
+    "fahrenheit": ("degF", "°F", "℉"),
+    "centikelvin": ("cK", "centi-kelvin", "K*100", "K/100", "0.01 K", "kelvin*100"),
     "decicelsius": ("degC*10",),
     "centicelsius": ("centidegrees Celsius",),
-    None: ("m", ""),
+    None: ("m", "", "mK", "W/(m2 sr)", "cC"),
 }
 
 
 @pytest.mark.parametrize(("text", "unit"), [(text, unit) for unit, texts in SPELLINGS.items() for text in texts])
 def test_spellings_of_units(text: str, unit: str | None) -> None:
     assert name_unit(text) == unit
+
+
+@pytest.mark.parametrize(
+    "wanted", [Wanted("celsius"), Wanted(declared="centikelvin"), Wanted("kelvin", "float32", "kelvin")]
+)
+@pytest.mark.parametrize("bands", [None, Bands(thermal=1)])
+def test_a_unit_that_is_not_known_is_not_overridden(tmp_path: Path, wanted: Wanted, bands: Bands | None) -> None:
+    values = np.full((3, 4), 29315, np.uint16)
+    path = gdal(tmp_path / "u.tif", values, {"units": ("mK",)})
+    with pytest.raises(DataError, match=r"u\.tif: states the unit 'mK', which is not known, where .*gdal_edit\.py"):
+        read_thermal_counts(path, replace(wanted, bands=bands))
+    with pytest.warns(DataWarning, match=f"{tmp_path}: a file there states the unit 'mK'"):
+        np.testing.assert_array_equal(read_thermal_counts(path, Wanted(bands=bands)), values)
+
+
+@pytest.mark.parametrize("unit", ["DN", "counts", "metre"])
+def test_a_unit_of_counts_leaves_the_temperature_open(tmp_path: Path, unit: str) -> None:
+    """ "metre" is what GDAL gives where the reference system has heights."""
+    path = gdal(tmp_path / "u.tif", np.full((3, 4), 29315, np.uint16), {"units": (unit,)})
+    assert read_thermal_counts(path, Wanted("celsius", None, "centikelvin"))[0, 0] == pytest.approx(20)
 
 
 @quick

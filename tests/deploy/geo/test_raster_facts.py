@@ -83,6 +83,13 @@ def test_bands_and_range_that_are_asked_for(tmp_path: Path, random: Any, count: 
         seen(path, path, Bands(thermal=numbers[3]))
 
 
+def test_a_unit_that_is_not_known(tmp_path: Path) -> None:
+    rgb = write(tmp_path / "rgb.tif", RGB)
+    thermal = tag(write(tmp_path / "t.tif", CELSIUS), units=("mK",))
+    with pytest.raises(DataError, match=r"t\.tif: states the unit 'mK', .*where celsius is expected"):
+        seen(rgb, thermal, scaling=ThermalScaling("kelvin", 250, 330, "celsius"), thermal_dtype="float32")
+
+
 @quick
 @given(st.sampled_from([0.01, 0.02, 0.5]), st.sampled_from([-100.0, 0.0, 273.15]), st.sampled_from(["degC", "K", ""]))
 def test_scale_offset_and_unit(tmp_path: Path, scale: float, offset: float, unit: str) -> None:

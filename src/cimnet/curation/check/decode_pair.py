@@ -16,7 +16,7 @@ from cimnet.data.io.notices import keep_notices
 from cimnet.data.io.open_image import opened, orientation
 from cimnet.data.io.readers import Ids, is_rgbt, read_label_file, read_rgb
 from cimnet.data.io.second_modality import THERMAL, SecondModality
-from cimnet.data.io.thermal_files import Wanted, read_pair, read_thermal_counts
+from cimnet.data.io.thermal_files import Wanted, read_pair, read_thermal_counts, thermal_unit
 from cimnet.data.io.thermal_scaling import Counts, ThermalScaling
 from cimnet.data.io.tiff_tags import SAMPLES, read_tiff
 from cimnet.data.labels import ids_by_palette, missing_pixels, read_color_label
@@ -81,14 +81,16 @@ class Files:
 
     `thermal`: (H, W), or (H, W, C) of a second image of several channels;
     `label`: values as stored, or class ids where labels are in colours; `unlabelled` (H, W): where it has the value
-    that its file declares as nodata; `sizes`: (height, width) of the whole images; `formats`: "PNG RGB" and the like;
-    `turned`: EXIF orientations; `doubts`: what is odd about files that are read in spite of it.
+    that its file declares as nodata; `unit`: the one that a thermal file states, or that it is converted to; `sizes`:
+    (height, width) of the whole images; `formats`: "PNG RGB" and the like; `turned`: EXIF orientations; `doubts`: what
+    is odd about files that are read in spite of it.
     """
 
     rgb: npt.NDArray[np.uint8] | None = None
     thermal: Counts | None = None
     label: Ids | None = None
     unlabelled: npt.NDArray[np.bool_] | None = None
+    unit: str | None = None
     sizes: dict[Kind, tuple[int, int]] = field(default_factory=dict)
     formats: dict[Kind, str] = field(default_factory=dict)
     turned: dict[Kind, int] = field(default_factory=dict)
@@ -129,6 +131,8 @@ def read_files(job: Job, settings: Settings) -> Files:
             part("rgb", job.rgb, lambda path: read_rgb(path, settings.bands, of_pair=True)),
             part("thermal", job.thermal, lambda path: _read_thermal(path, settings)),
         )
+    if files.thermal is not None and not fused:
+        files.unit = attempt("thermal", job.thermal, lambda path: thermal_unit(path, _wanted(settings)))
     labelled = attempt("label", job.label, lambda path: _read_label(path, settings))
     if labelled is not None:
         files.label = part("label", job.label, lambda _: labelled[0])

@@ -34,6 +34,7 @@ def examine(examined: Examined, check_ids: bool) -> list[Finding]:
     measured, split_of = examined.measured, examined.splits.by_name()
     faults = sensors.find_faults(measured)
     flags = sensors.broken_flags(measured, examined.splits.flags, faults)
+    mixed = reading.units(measured, examined.settings.scaling)
     tally = labels.count(measured, examined.rules, split_of)
     return [
         *reading.unreadable(examined.root, measured),
@@ -41,7 +42,7 @@ def examine(examined: Examined, check_ids: bool) -> list[Finding]:
         *reading.sizes(measured),
         *reading.orientations(measured),
         *reading.depths(measured),
-        *reading.ranges(_sound_thermal(measured, faults, flags), examined.settings.scaling),
+        *(mixed or reading.ranges(_sound_thermal(measured, faults, flags), examined.settings.scaling)),
         *reading.padding(measured),
         *(labels.check_labels(measured, examined.rules, tally) if check_ids else []),
         *check_duplicates(measured, split_of),

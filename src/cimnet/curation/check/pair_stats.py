@@ -105,7 +105,8 @@ class LabelStats:
 class PairStats:
     """Measurements of a pair; a part is None if its file is missing or cannot be used.
 
-    `formats`: "PNG RGB" and the like by kind; `turned`: EXIF orientation by kind; `similarity`: correlation of grey and
+    `unit`: the one that the thermal file states, or that it is converted to; `formats`: "PNG RGB" and the like by kind;
+    `turned`: EXIF orientation by kind; `similarity`: correlation of grey and
     thermal, 0 where one of them shows nothing; `measured`: whether the offset was measured; `offset`: (dx, dy) in
     pixels, None where it is unknown.
     """
@@ -116,6 +117,7 @@ class PairStats:
     rgb: RGBStats | None = None
     thermal: ThermalStats | None = None
     label: LabelStats | None = None
+    unit: str | None = None
     formats: tuple[tuple[Kind, str], ...] = ()
     turned: tuple[tuple[Kind, int], ...] = ()
     similarity: float = 0.0
@@ -160,6 +162,7 @@ def _measure(job: Job, settings: Settings, files: Files) -> PairStats:
         rgb=rgb,
         thermal=thermal,
         label=None if files.label is None else _measure_label(files.sizes["label"], files.label, files.unlabelled),
+        unit=files.unit,
         turned=tuple(files.turned.items()),
         formats=tuple(files.formats.items()),
         similarity=similarity,

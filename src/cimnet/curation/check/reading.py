@@ -13,7 +13,7 @@ from cimnet.curation.check.decode_pair import Problem
 from cimnet.curation.check.findings import Finding, Item, Severity
 from cimnet.curation.check.pair_stats import PairStats, ThermalStats
 from cimnet.data.io.thermal_scaling import DECLARE, ThermalScaling
-from cimnet.data.pairs import hides_turn
+from cimnet.data.pairs import CONVERT_UNITS, hides_turn
 from cimnet.utils.numbers import pluralize
 
 _FILLS = 0.25  # of 0..65535; below, 16-bit values without a range leave a network little to see
@@ -67,6 +67,8 @@ _DOUBTS = (
      "radiometric images where the camera has them"),
     ("they were filled", "few-not-finite", "{files} with a few thermal values that are not finite, which are filled",
      "nothing, if they are as few as this in use"),
+    ("which is not known", "unknown-unit", "{files} that state a unit which is not known", "correct it where "
+     "temperatures are meant (gdal_edit.py -units degC FILE)"),
     ("", "doubtful", "{files} that are read with a doubt", "look at these files"),
 )  # fmt: skip
 """Words of the readers' notices: the first that occurs gives the code."""
@@ -163,6 +165,17 @@ def depths(measured: Sequence[PairStats]) -> list[Finding]:
             remedy = "see that they are spread alike over splits and scenes: a network tells them apart"
             findings.append(Finding("note", "mixed-formats", message, remedy, items))
     return findings
+
+
+def units(measured: Sequence[PairStats], scaling: ThermalScaling | None) -> list[Finding]:
+    """Thermal files that state different units, where nothing converts them and one range holds for all."""
+    counts = Counter(stats.unit for stats in measured if stats.unit is not None)
+    if len(counts) < 2 or (scaling is not None and scaling.kind == "gain_control"):
+        return []
+    usual = counts.most_common(1)[0][0]
+    items = tuple(Item(stats.name, stats.unit) for stats in measured if stats.unit not in (None, usual))
+    said = ", ".join(f"{count:,} {unit}" for unit, count in counts.most_common())
+    return [Finding("error", "mixed-units", f"thermal images of different units: {said}", CONVERT_UNITS, items)]
 
 
 def ranges(thermals: Sequence[ThermalStats], scaling: ThermalScaling | None) -> list[Finding]:

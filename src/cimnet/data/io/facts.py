@@ -18,7 +18,7 @@ from cimnet.data.io import tiff_tags as tags
 from cimnet.data.io.open_image import LOSSY, channel_bits, opened, orientation
 from cimnet.data.io.side_files import SIDE_FILES
 from cimnet.data.io.tiff_tags import TiffFile, read_tiff
-from cimnet.data.io.units import name_unit, tlinear_unit
+from cimnet.data.io.units import name_unit, says_no_unit, tlinear_unit
 from cimnet.utils.files import is_there
 
 Sign = Literal["unsigned", "signed", "float"]
@@ -87,6 +87,11 @@ class FileFacts:
     def scaled(self) -> bool:
         """Whether scale and offset change anything."""
         return (self.scale, self.offset) != (1.0, 0.0)
+
+    @property
+    def unit_unknown(self) -> bool:
+        """Whether a unit is stated that is not known here."""
+        return self.unit is None and not says_no_unit(self.unit_text)
 
     @property
     def depth(self) -> str:
@@ -166,6 +171,12 @@ def nodata_remedy(path: Path) -> str:
     return f"delete <NoDataValue> in {path.name}.aux.xml"
 
 
+def stated_unit(path: Path, band: int) -> str:
+    """The unit of a band, counted from 1, as the file, or before it FILE.aux.xml, spells it; "" for none."""
+    beside = _sidecar(path, band).get("unit_text")
+    return read_tiff(path).gdal("unittype").get(band - 1, "") if beside is None else str(beside)
+
+
 def array_facts(path: Path, values: npt.NDArray[Any]) -> FileFacts:
     """Return the facts about a .npy file."""
     height, width = values.shape[:2]
@@ -225,8 +236,8 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _sidecar(path: Path) -> dict[str, Any]:
-    """Read the files beside it: the mask FILE.msk, and nodata, scale, offset and unit of band 1 in FILE.aux.xml."""
+def _sidecar(path: Path, number: int = 1) -> dict[str, Any]:
+    """Read the files beside it: the mask FILE.msk, and nodata, scale, offset and unit of a band in FILE.aux.xml."""
     mask, beside = (path.with_name(path.name + ending) for ending in SIDE_FILES)
     found: dict[str, Any] = {"mask": mask} if is_there(mask) else {}
     try:
@@ -234,7 +245,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
             text = file.read(1 << 20).decode("utf-8", "replace")
     except OSError:
         return found
-    band = re.search(r"<PAMRasterBand\b.*?</PAMRasterBand>", text, re.DOTALL)
+    band = re.search(rf'<PAMRasterBand\b[^>]*\bband="{number}".*?</PAMRasterBand>', text, re.DOTALL)
     for key, element in (("nodata", "NoDataValue"), ("scale", "Scale"), ("offset", "Offset")):
         match = re.search(rf"<{element}[^>]*>([^<]*)<", band[0]) if band else None
         value = _number(match[1]) if match else None

@@ -6,6 +6,9 @@ import numpy as np
 from PIL import Image
 
 from cimnet.data.io.facts import FileFacts
+from cimnet.data.io.notices import notice
+from cimnet.data.io.units import UNITS
+from cimnet.errors import DataError
 
 
 def say_colour_depth(facts: FileFacts) -> str:
@@ -80,3 +83,25 @@ def say_warp(facts: FileFacts) -> str:
     if facts.georeference == "rpc":
         return "placed by rational polynomial coefficients (RPC); rectify it: gdalwarp -rpc -t_srs EPSG:CODE IN OUT"
     return "placed by ground control points; rectify it: gdalwarp -t_srs EPSG:CODE IN OUT (or rasterio's WarpedVRT)"
+
+
+def heed_unknown_unit(facts: FileFacts, needed: str | None) -> None:
+    """Warn, once for a folder, of thermal values in a unit that is not known.
+
+    Args:
+        facts: of the file.
+        needed: the unit that the values must have or are said to have; None: any will do.
+
+    Raises:
+        DataError: a unit is needed; it names the file and its text.
+    """
+    if not facts.unit_unknown:
+        return
+    said = f"states the unit {facts.unit_text!r}, which is not known"
+    if needed is None:
+        notice(f"{facts.path.parent}: a file there {said}; values are taken as they are")
+        return
+    raise DataError(
+        f"{facts.path}: {said}, where {needed} is expected; convert the values to one of {', '.join(UNITS)}, or "
+        "correct the unit (gdal_edit.py -units degC FILE, for degrees Celsius)"
+    )

@@ -346,7 +346,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "unit",
-        "FLIR JPEG, TIFF (GDAL, FLIR's TLinear)",
+        "FLIR JPEG, TIFF (GDAL, FLIR's TLinear), .aux.xml",
         lambda f: f.unit is not None,
         {
             "rgb": left_to_reader("colours have none"),
@@ -355,6 +355,19 @@ RULES: tuple[Rule, ...] = (
             "rgbt": left_to_reader("8-bit counts have none"),
             "raster_rgb": left_to_reader("colours have none"),
             "raster_thermal": left_to_reader("converted if the checkpoint's is known, too"),
+        },
+    ),
+    Rule(
+        "unit that is not known",
+        "TIFF (GDAL), .aux.xml",
+        lambda f: f.unit_unknown,
+        {
+            "rgb": left_to_reader("colours have none"),
+            "thermal": left_to_reader("refused if a unit is expected or declared; otherwise a warning"),
+            "label": left_to_reader("ids have none"),
+            "rgbt": left_to_reader("8-bit counts have none"),
+            "raster_rgb": left_to_reader("colours have none"),
+            "raster_thermal": left_to_reader("refused if the checkpoint's is known; otherwise a warning"),
         },
     ),
     Rule(

@@ -12,13 +12,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from cimnet.data.io.bands import Bands, band_size, read_bands
-from cimnet.data.io.facts import FileFacts, array_facts, facts_of
+from cimnet.data.io.facts import FileFacts, array_facts, facts_of, stated_unit
 from cimnet.data.io.notices import notice
 from cimnet.data.io.open_image import LOSSY, image_size, opened, refuse_pipe, upright
 from cimnet.data.io.palettes import name_palette, undo_palette
 from cimnet.data.io.pixels import Pixels, fill, mark
 from cimnet.data.io.radiometric import maker, read_kelvin
 from cimnet.data.io.readers import is_rgbt, read_rgb, read_rgbt
+from cimnet.data.io.refusals import heed_unknown_unit
 from cimnet.data.io.rules import apply_rules, refuse_by_rules
 from cimnet.data.io.second_modality import THERMAL, SecondModality
 from cimnet.data.io.thermal_scaling import Counts
@@ -84,10 +85,12 @@ def read_thermal_counts(path: Path, wanted: Wanted | None = None) -> Counts:
 
     Raises:
         DataError: the file cannot be decoded or obeyed, its colours differ (a palette was burnt into it), it has
-            another number of channels, or more than 5 % of its values are not finite and not declared as nodata.
+            another number of channels, more than 5 % of its values are not finite and not declared as nodata, or it
+            states a unit that is not known, where one is wanted or declared.
     """
     wanted = wanted or Wanted()
     facts, pixels = _decode(path, wanted)
+    heed_unknown_unit(facts, wanted.unit or wanted.declared)
     pixels = apply_rules(pixels, facts, "thermal")
     return _counts(pixels, wanted, path)
 
@@ -102,7 +105,7 @@ def thermal_unit(path: Path, wanted: Wanted | None = None) -> str | None:
     if path.suffix.lower() == ".npy":
         return None
     if (numbers := _numbers(wanted, path)) is not None:
-        unit = _decode_bands(path, numbers, chosen=True)[0].unit
+        unit = name_unit(stated_unit(path, numbers[0]))
     else:
         with opened(path) as image:
             unit = _facts(image, path, wanted).unit

@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 from cimnet.data.io.bands import Bands
 from cimnet.data.io.facts import FileFacts, Georeference, Sign
 from cimnet.data.io.local_rasters import source_files
+from cimnet.data.io.refusals import heed_unknown_unit
 from cimnet.data.io.rule import Use
 from cimnet.data.io.rules import refuse_by_rules
 from cimnet.data.io.second_modality import SecondModality
@@ -210,4 +211,5 @@ def meaning(raster: DatasetReader, numbers: tuple[int, ...], wanted: Wanted) -> 
             "write them in one unit (gdal_translate -unscale, gdal_edit.py)"
         )
     facts, unit = said[0], said[0].unit or wanted.declared
+    heed_unknown_unit(facts, wanted.unit or wanted.declared)
     return ThermalBands(numbers, facts.scale, facts.offset, unit, wanted, alpha_band(raster, numbers))
