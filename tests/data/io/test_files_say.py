@@ -25,7 +25,7 @@ from cimnet.data.io.readers import read_label_file
 from cimnet.data.io.reading_table import replace_table
 from cimnet.data.io.rule import USES
 from cimnet.data.io.rules import RULES
-from cimnet.data.io.thermal_files import Wanted
+from cimnet.data.io.thermal_files import Wanted, thermal_unit
 from cimnet.data.io.units import UNITS, name_unit
 from cimnet.errors import DataError, DataWarning
 from tests.fakes import flir
@@ -227,6 +227,38 @@ def test_masks_beside_colours_and_labels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_rgb(tmp_path / name), np.where(hole[..., None], 0, rgb))
         with pytest.raises(DataError, match=r"a\.\w+: a mask of missing pixels .*FILE\.msk.* of a label; write 255"):
             read_label(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("tags", "beside"),
+    [
+        ({"nodata": -9999}, "<NoDataValue>0</NoDataValue>"),
+        ({"nodata": 0}, "<NoDataValue>-9999</NoDataValue>"),
+        ({"scales": (0.1,)}, "<Scale>0.04</Scale>"),
+        ({"scales": (0.1,), "offsets": (5,)}, "<Offset>7</Offset>"),
+        ({"scales": (0.1,), "offsets": (5,)}, "<Scale>0.04</Scale>"),
+        ({"units": ("K",)}, "<UnitType>degC</UnitType>"),
+        ({"units": ("mK",)}, "<UnitType>K</UnitType>"),
+        ({"units": ("K",)}, "<UnitType></UnitType>"),
+        ({"units": ("K",), "nodata": 0, "scales": (0.1,)}, ""),
+    ],
+)
+def test_the_file_beside_wins_as_in_gdal(tmp_path: Path, tags: dict[str, Any], beside: str) -> None:
+    """Read as it is, and band by band by GDAL."""
+    values = np.full((3, 4), 300, np.int16)
+    values[0, :2] = 0, -9999
+    path = gdal(tmp_path / "p.tif", values, tags)
+    band = f'<PAMRasterBand band="2"><UnitType>degF</UnitType></PAMRasterBand><PAMRasterBand band="1">{beside}'
+    (tmp_path / "p.tif.aux.xml").write_text(f"<PAMDataset>{band}</PAMRasterBand></PAMDataset>")
+    with rasterio.open(path) as file:
+        said = (file.nodata, file.scales[0], file.offsets[0], name_unit(file.units[0] or ""))
+    facts = read_facts(path)
+    assert (facts.nodata, facts.scale, facts.offset, facts.unit) == said
+    one = Wanted(bands=Bands(thermal=1))
+    plain, chosen = read_thermal_counts(path), read_thermal_counts(path, one)
+    np.testing.assert_array_equal(np.ma.getmaskarray(plain), np.ma.getmaskarray(chosen))
+    np.testing.assert_allclose(plain, chosen)
+    assert thermal_unit(path) == thermal_unit(path, one) == said[3]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -215,9 +215,10 @@ def _tiff_facts(tiff: TiffFile, shared: dict[str, Any]) -> FileFacts:
         georeference=_georeference(tiff),
         lossy=tiff.number(tags.COMPRESSION, 1) in (6, 7, 34712, 50001),
     )
-    sidecar = _sidecar(facts.path)
-    changed = {key: value for key, value in sidecar.items() if getattr(facts, key) in (None, "", 1.0, 0.0)}
-    return FileFacts(**{**facts.__dict__, **changed})
+    beside = _sidecar(facts.path)
+    if facts.mask is not None:  # a mask inside comes before one beside it; of all else GDAL takes what lies beside
+        beside.pop("mask", None)
+    return replace(facts, **beside)
 
 
 def _georeference(tiff: TiffFile) -> Georeference:
@@ -245,13 +246,15 @@ def _sidecar(path: Path, number: int = 1) -> dict[str, Any]:
             text = file.read(1 << 20).decode("utf-8", "replace")
     except OSError:
         return found
-    band = re.search(rf'<PAMRasterBand\b[^>]*\bband="{number}".*?</PAMRasterBand>', text, re.DOTALL)
+    band = re.search(rf'<PAMRasterBand\b[^>]*\bband=["\']{number}["\'].*?</PAMRasterBand>', text, re.DOTALL)
     for key, element in (("nodata", "NoDataValue"), ("scale", "Scale"), ("offset", "Offset")):
         match = re.search(rf"<{element}[^>]*>([^<]*)<", band[0]) if band else None
         value = _number(match[1]) if match else None
         if value is not None:
             found[key] = value
-    unit = re.search(r"<UnitType[^>]*>([^<]*)<", band[0]) if band else None
+    if found.keys() & {"scale", "offset"}:  # GDAL takes both from here then
+        found = {"scale": 1.0, "offset": 0.0, **found}
+    unit = re.search(r"<UnitType[^>]*>\s*([^<\s][^<]*)<", band[0]) if band else None
     return {**found, "unit_text": unit[1].strip(), "unit": name_unit(unit[1])} if unit else found
 
 
