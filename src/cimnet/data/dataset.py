@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -213,7 +214,7 @@ class RGBTDataset(Dataset[RGBTSample]):
     def _select(self, pairs: list[Pair], broken: str) -> list[Pair]:
         if broken not in get_args(Broken):
             raise DataError(f"broken must be one of {', '.join(get_args(Broken))}, not {broken!r}")
-        pairs = list(map_in_threads(name_sensor, pairs))
+        pairs = list(map_in_threads(partial(name_sensor, bands=self.file.bands), pairs))
         if broken == "keep":
             return pairs
         where = f"{self.root}, split {self.split!r}"

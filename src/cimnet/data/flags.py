@@ -11,6 +11,7 @@ from cimnet.data.io.split_lists import find_list
 from cimnet.errors import DataError
 
 if TYPE_CHECKING:
+    from cimnet.data.io.bands import Bands
     from cimnet.data.io.patterns import FileIndex
     from cimnet.data.pairs import Pair
 
@@ -51,15 +52,15 @@ def read_flags(root: Path, index: FileIndex, broken: str = "keep") -> tuple[dict
     return flags, not BROKEN_FLAGS.isdisjoint(found)
 
 
-def name_sensor(pair: Pair) -> Pair:
-    """Say which sensor of a pair flagged "broken" failed: RGB if its image is black, else thermal.
+def name_sensor(pair: Pair, bands: Bands | None = None) -> Pair:
+    """Say which sensor of a pair flagged "broken" failed: RGB if its image, of these bands, is black, else thermal.
 
     Those are the two failures that Kust4K's authors made (paper, IV-B): RGB set to 0, or thermal blurred.
     """
     if "broken" not in pair.flags:
         return pair
     try:
-        black = int(read_rgb(pair.rgb).max()) == 0
+        black = int(read_rgb(pair.rgb, bands).max()) == 0
     except DataError:  # reading it says so again, where it is asked for
         black = False
     sensor = "rgb_broken" if black else "thermal_broken"

@@ -21,6 +21,8 @@ from cimnet.curation.label.tool_classes import ToolClasses
 from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, DataError
 from tests.conftest import Trained
+from tests.data.io.test_flir_visible import write as write_visible
+from tests.fakes.bands import make_stack
 
 from .conftest import NAMES, guess, truth
 
@@ -84,6 +86,43 @@ def test_tasks_that_were_submitted_without_paint(data: Path, tmp_path: Path) -> 
     assert (done.written, done.waiting) == (1, 2)  # nobody has submitted the others
     [first, *_] = names.values()
     assert not np.array(Image.open(data / "labels" / f"{first}.png")).any()
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_masks_of_images_of_which_bands_are_chosen(tmp_path: Path, embedded: bool) -> None:
+    """More bands than Pillow opens; a visible picture that is larger than the temperatures."""
+    root, result = tmp_path / "data", tmp_path / "result.zip"
+    if embedded:
+        pytest.importorskip("flyr")
+        (root / "img").mkdir(parents=True)
+        for number in range(2):
+            write_visible(root / "img" / f"{number}.jpg")
+        (root / "classes.yaml").write_text(
+            "classes: [background, plant]\nfiles: {rgb: 'img/{name}', thermal: 'img/{name}'}\n"
+            "bands: {rgb: embedded}\nthermal_range: {kind: kelvin, low: 260, high: 340, unit: kelvin}\n"
+        )
+    else:
+        pytest.importorskip("rasterio")
+        make_stack(root)
+        (root / "classes.yaml").write_text((root / "classes.yaml").read_text().replace("ground", "background"))
+        for path in (root / "labels").iterdir():
+            path.unlink()
+    export_for_labelling(root, tmp_path / "out", "cvat", prelabel=lambda arrays, _: (paint(arrays.thermal.shape), 0.5))
+    bare, *painted = read_table(tmp_path / "out" / "names.csv")
+    with zipfile.ZipFile(tmp_path / "out" / "annotations.zip") as exported, zipfile.ZipFile(result, "w") as made:
+        for name in exported.namelist():
+            if not name.endswith(f"/{bare}.png"):
+                made.writestr(name, exported.read(name))
+    assert import_masks(root, result, tmp_path / "out", empty=True).written == len(painted) + 1
+    dataset = open_dataset(root, "all")
+    found = [dataset.arrays(number).label for number in range(len(dataset))]
+    assert sum(bool(label.any()) for label in found if label is not None) == len(painted)
+
+
+def paint(size: tuple[int, ...]) -> Any:
+    label = np.zeros(size, np.uint8)
+    label[:5] = 1
+    return label
 
 
 def annotate(tasks: Path, out: Path, change: dict[str, Any] | None = None) -> Path:

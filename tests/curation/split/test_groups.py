@@ -10,6 +10,7 @@ import pytest
 from cimnet.curation.split import split_dataset
 from cimnet.curation.split.groups import PLAIN
 from cimnet.errors import DataError
+from tests.fakes.bands import write_bands
 from tests.fakes.layouts import make_mfnet, save_array, write_list
 
 from .test_split import part_by_name
@@ -82,6 +83,27 @@ def test_frames_that_look_alike_are_one_group(tmp_path: Path) -> None:
     division = split_dataset(tmp_path, groups="near")
     assert {division.groups[name]: shot for name, shot in expected.items()} == {"1": 0, "10": 1, "11": 2}
     assert division.notes == ()
+
+
+def test_frames_look_as_their_chosen_bands_do(tmp_path: Path) -> None:
+    """Bands 1 to 3 of all frames are equal; those that are chosen show two shots. Deep values need their range."""
+    pytest.importorskip("rasterio")
+    random = np.random.default_rng(0)
+    for shot in range(2):
+        picture = random.integers(0, 4000, (3, 6, 8)).repeat(8, 1).repeat(8, 2)
+        for frame in range(2):
+            values = np.concatenate((np.zeros((3, 48, 64)), picture, np.full((1, 48, 64), 29000)))
+            write_bands(tmp_path / "img" / f"{2 * shot + frame}.tif", values.astype(np.uint16))
+    (tmp_path / "classes.yaml").write_text(
+        "classes: [a]\nfiles: {rgb: 'img/{name}', thermal: 'img/{name}'}\n"
+        "bands: {rgb: [6, 5, 4], thermal: 7, rgb_range: [0, 4000]}\n"
+    )
+    assert split_dataset(tmp_path, groups="near", parts={"a": 0.5, "b": 0.5}).groups == {
+        "0": "0",
+        "1": "0",
+        "2": "2",
+        "3": "2",
+    }
 
 
 def test_too_few_groups_and_unknown_splits(drives: Path, tmp_path: Path) -> None:

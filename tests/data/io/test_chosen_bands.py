@@ -91,3 +91,16 @@ def test_no_bands_are_chosen_of_an_array(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_thermal_counts(path, wanted), COLOURS[..., :2])
     with pytest.raises(DataError, match=r"a\.npy: bands are chosen of image files, not of arrays"):
         read_thermal_counts(path, Wanted(bands=Bands(thermal=(2, 1)), second=nir))
+
+
+@pytest.mark.parametrize("black", [(1, 2, 3), (4, 5, 6)])
+def test_a_broken_sensor_is_told_by_the_chosen_bands(tmp_path: Path, black: tuple[int, ...]) -> None:
+    values = np.full((6, 32, 48), 90, np.uint8)
+    values[[number - 1 for number in black]] = 0
+    write_bands(tmp_path / "img" / "a.tif", values)
+    (tmp_path / "classes.yaml").write_text(
+        "classes: [ground]\nfiles: {rgb: 'img/{name}', thermal: 'img/{name}'}\nbands: {rgb: [3, 2, 1], thermal: 6}\n"
+    )
+    (tmp_path / "broken_in_all.txt").write_text("a\n")
+    flag = "rgb_broken" if black == (1, 2, 3) else "thermal_broken"
+    assert open_dataset(tmp_path, "all", require_labels=False).flags == [frozenset({flag})]

@@ -16,7 +16,7 @@ from cimnet.curation.label.names import TABLE, read_table
 from cimnet.curation.label.tool_classes import BACKGROUND, ToolClasses
 from cimnet.curation.label.zips import Entries
 from cimnet.data.contents import Contents, read_contents
-from cimnet.data.io.open_image import image_size
+from cimnet.data.pairs import rgb_size
 from cimnet.data.sample import IGNORE_INDEX
 from cimnet.errors import DataError
 
@@ -81,7 +81,7 @@ def import_masks(
         if mask is None:
             if not empty:
                 continue
-            mask = np.full(image_size(pair.rgb), known.unpainted, np.uint8)
+            mask = np.full(rgb_size(pair.rgb, contents.dataset.wanted.bands), known.unpainted, np.uint8)
         _check_size(result, file, mask, contents, pair.id)
         seen.add(pair.id)
         labels.add(pair, mask)
@@ -108,7 +108,7 @@ def _check_size(result: Path, file: str, mask: npt.NDArray[np.uint8], contents: 
             f"{contents.dataset.file.path}: its images are cropped (border) or mirrored, so masks do not fit the "
             "files; convert the data set first (`cimnet data convert`)"
         )
-    height, width = image_size(pair.rgb)
+    height, width = rgb_size(pair.rgb, contents.dataset.wanted.bands)
     if mask.shape != (height, width):
         raise DataError(
             f"{result}: {file}: a mask of {mask.shape[1]}x{mask.shape[0]}, but {pair.rgb} is {width}x{height}"

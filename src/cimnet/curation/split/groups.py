@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cimnet.data.io.bands import Bands
 from cimnet.data.io.name_order import by_number
 from cimnet.data.io.open_image import opened, upright
+from cimnet.data.io.readers import read_rgb
 from cimnet.data.io.split_lists import FLIP, SPLIT_FOLDERS, name_some
 from cimnet.data.pairs import Pair
 from cimnet.errors import DataError, one_line
@@ -28,7 +30,7 @@ PLAIN = (
 )
 
 
-def find_groups(pairs: Sequence[Pair], how: str = "auto") -> tuple[dict[str, str], str]:
+def find_groups(pairs: Sequence[Pair], how: str = "auto", bands: Bands | None = None) -> tuple[dict[str, str], str]:
     """Group by id, and a note where nothing could be found out ("").
 
     A mirrored pair (NAME_flip) is always with its original.
@@ -38,6 +40,7 @@ def find_groups(pairs: Sequence[Pair], how: str = "auto") -> tuple[dict[str, str
             "near": frames in succession, in the order of the names, whose RGB images look alike (see `NEAR`);
             the path of a CSV file with the columns name and group; else a regular expression that matches every name
             and whose first group is the sequence ("(.+)_[0-9]+").
+        bands: which bands of the files are the RGB image, for "near".
 
     Raises:
         DataError: a regular expression that is none, has no group or does not match a name; a file that cannot be read
@@ -49,7 +52,7 @@ def find_groups(pairs: Sequence[Pair], how: str = "auto") -> tuple[dict[str, str
     names = sorted(originals, key=by_number)
     note = ""
     if how == "near":
-        groups = _near(names, [thumbnail(originals[name]) for name in names])
+        groups = _near(names, [thumbnail(originals[name], bands) for name in names])
     elif how == "auto":
         groups, note = _by_names(names)
     elif how.lower().endswith(".csv"):
@@ -59,12 +62,18 @@ def find_groups(pairs: Sequence[Pair], how: str = "auto") -> tuple[dict[str, str
     return {pair.id: groups[pair.id.removesuffix(FLIP)] for pair in pairs}, note
 
 
-def thumbnail(pair: Pair) -> npt.NDArray[np.float32]:
+def thumbnail(pair: Pair, bands: Bands | None = None) -> npt.NDArray[np.float32]:
     """The RGB image, grey and very small, 0..1."""
+    if bands is not None and bands.colours:
+        return _small(Image.fromarray(read_rgb(pair.rgb, bands)))
     with opened(pair.rgb) as image:
         image.draft("RGB", (8 * _THUMBNAIL[0], 8 * _THUMBNAIL[1]))  # JPEG is decoded at an eighth or so
-        small = upright(image).convert("RGB").convert("L").resize(_THUMBNAIL, Image.Resampling.BOX)
-        return np.asarray(small, np.float32) / np.float32(255)
+        return _small(upright(image).convert("RGB"))
+
+
+def _small(picture: Image.Image) -> npt.NDArray[np.float32]:
+    grey = picture.convert("L").resize(_THUMBNAIL, Image.Resampling.BOX)
+    return np.asarray(grey, np.float32) / np.float32(255)
 
 
 def _near(names: Sequence[str], thumbnails: Sequence[npt.NDArray[np.float32]]) -> dict[str, str]:

@@ -31,7 +31,7 @@ def choose_pairs(
     bare = sum(pair.label is None for pair in pairs)
     if labelled and bare == len(pairs):
         raise DataError(f"{dataset.root}: no pair has a label; label some first (`cimnet data label`)")
-    group_of, note = find_groups(pairs, groups or "auto")
+    group_of, note = find_groups(pairs, groups or "auto", dataset.wanted.bands)
     notes = [note] if note else []
     has = pluralize(bare, "pair has", "pairs have")
     if labelled and bare:
