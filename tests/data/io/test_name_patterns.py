@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -168,6 +169,21 @@ def test_lists_of_pairs_that_cannot_be_used(tmp_path: Path, rows: str, fault: st
     root = make_table(tmp_path, rows)
     with pytest.raises(DataError, match=fault):
         open_dataset(root, "all", require_labels=False)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_decomposed_names_in_a_list_of_pairs(tmp_path: Path, listed: bool) -> None:
+    """macOS writes é as two characters; lists, scenes and boxes are read as composed ones."""
+    name = unicodedata.normalize("NFD", "été")
+    root = make_table(tmp_path, f"rgb/{name}.png,thermal/{name}.png,,train,{name if listed else ''}\n")
+    for folder in ("rgb", "thermal"):
+        (root / folder / "000.png").rename(root / folder / f"{name}.png")
+    id_ = unicodedata.normalize("NFC", name if listed else f"rgb/{name}")
+    (root / "mine.txt").write_text(f"{id_}\n", encoding="utf-8")
+    for split in ("train", "mine"):
+        dataset = open_dataset(root, split, require_labels=False)
+        assert dataset.ids == [id_]
+        assert dataset[0].rgb.shape[0] == 3
 
 
 def test_columns_of_a_list(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,4 +92,5 @@ def _name(path: Path, row: Row) -> str:
             raise DataError(f"{path}: row {row.number}: no {kind} image; a pair of a data set needs both")
     assert row.rgb is not None
     inside = row.rgb.is_relative_to(path.parent) and ".." not in row.rgb.parts
-    return row.name or (row.rgb.relative_to(path.parent).with_suffix("").as_posix() if inside else row.rgb.stem)
+    name = row.name or (row.rgb.relative_to(path.parent).with_suffix("").as_posix() if inside else row.rgb.stem)
+    return unicodedata.normalize("NFC", name)  # as names in lists are read
