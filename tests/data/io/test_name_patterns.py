@@ -171,6 +171,21 @@ def test_lists_of_pairs_that_cannot_be_used(tmp_path: Path, rows: str, fault: st
         open_dataset(root, "all", require_labels=False)
 
 
+def test_a_split_list_against_the_column(tmp_path: Path) -> None:
+    """A stale train.txt would train on what the column tests; one that takes fewer pairs of its split is no fault."""
+    rows = "".join(f"rgb/00{n}.png,thermal/00{n}.png,,{split},\n" for n, split in enumerate(("train", "train", "test")))
+    root = make_table(tmp_path, rows)
+    (root / "splits").mkdir()
+    for text, fault in (("rgb/001.png\n", ""), ("rgb/001.png\nrgb/002.png\n", "rgb/002")):
+        (root / "splits" / "train.txt").write_text(text)
+        if not fault:
+            assert open_dataset(root, "train", require_labels=False).ids == ["rgb/001"]
+            continue
+        with pytest.raises(DataError, match=r"train\.txt: names rgb/002, which pairs\.csv .*test.*; remove"):
+            open_dataset(root, "train", require_labels=False)
+    assert open_dataset(root, "test", require_labels=False).ids == ["rgb/002"]
+
+
 @pytest.mark.parametrize("listed", [False, True])
 def test_decomposed_names_in_a_list_of_pairs(tmp_path: Path, listed: bool) -> None:
     """macOS writes é as two characters; lists, scenes and boxes are read as composed ones."""

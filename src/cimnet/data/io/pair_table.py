@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cimnet.data.io.csv_table import CsvTable
 from cimnet.data.io.patterns import FileIndex, FilesOfKind
-from cimnet.data.io.split_lists import ALL, name_some
+from cimnet.data.io.split_lists import ALL, find_list, name_some, read_names
 from cimnet.errors import DataError
 
 TABLE = "pairs.csv"
@@ -84,6 +84,24 @@ def index_table(path: Path) -> FileIndex:
         raise DataError(f"{path}: no such file: {name_some(missing)}; correct the list or restore the files")
     rgb, thermal, labels = (FilesOfKind(str(path), files[kind]) for kind in ("rgb", "thermal", "label"))
     return FileIndex(rgb, thermal, labels, splits)
+
+
+def require_agreement(path: Path, split: str, index: FileIndex) -> None:
+    """Refuse a split's list, which comes before the column `split` of a table, if it holds pairs of another split.
+
+    Raises:
+        DataError: naming both files and the pairs.
+    """
+    listed = find_list(path.parent, split)
+    if listed is None or split not in index.folders:
+        return
+    split_of = {name: other for other, names in index.folders.items() for name in names}
+    strange = [name for name in map(index.resolve, read_names(listed)) if split_of.get(name, split) != split]
+    if strange:
+        raise DataError(
+            f"{listed}: names {name_some(strange)}, which {path.name} puts into another split ({split_of[strange[0]]}); "
+            f"remove the list, or correct the column split of {path.name}"
+        )
 
 
 def _name(path: Path, row: Row) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from cimnet.data.dataset import RGBTDataset
 from cimnet.data.dataset_file import DatasetFile, read_dataset_file
-from cimnet.data.io.pair_table import find_table, index_table
+from cimnet.data.io.pair_table import find_table, index_table, require_agreement
 from cimnet.data.io.patterns import FileIndex, FilePattern
 from cimnet.data.io.second_modality import THERMAL, SecondModality
 from cimnet.data.pairs import Info
@@ -40,7 +40,11 @@ class Folder(RGBTDataset):
         return super().index(root) if form is None else form.index(root)
 
     def find_files(self) -> FileIndex:
-        form = None if find_table(self.root) else described(self.file, self.second)
+        if table := find_table(self.root):
+            index = self.index(self.root)
+            require_agreement(table, self.split, index)
+            return index
+        form = described(self.file, self.second)
         return self.index(self.root) if form is None else form.index(self.root)
 
 
