@@ -393,6 +393,11 @@ def test_command_for_one_pair(crooked: Path, tmp_path: Path, cli: Callable[..., 
     assert (tmp_path / "f.png").is_file()
     with_objects = json.loads(cli("data", "align", *pair, "--json", "--label", crooked / "labels/0.png").out)
     assert all(thing["status"] in ("ok", "unknown") for thing in with_objects["objects"])
+    ids = np.array(Image.open(crooked / "labels/0.png"))
+    for name, values in (("three.png", np.dstack([ids] * 3)), ("nodata.tif", np.where(ids == 0, 9, ids))):
+        Image.fromarray(values).save(tmp_path / name, **({"tiffinfo": {42113: "9"}} if name == "nodata.tif" else {}))
+        as_data_sets = json.loads(cli("data", "align", *pair, "--json", "--label", tmp_path / name).out)
+        assert as_data_sets["objects"] == with_objects["objects"]
     black = ["--rgb", crooked / "rgb/3.jpg", "--thermal", crooked / "thermal/3.jpg", "--json"]
     unknown = json.loads(cli("data", "align", *black).out)
     assert (unknown["status"], unknown["matrix"], unknown["dx"]) == ("unknown", None, None)

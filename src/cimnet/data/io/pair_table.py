@@ -99,8 +99,8 @@ def require_agreement(path: Path, split: str, index: FileIndex) -> None:
     strange = [name for name in map(index.resolve, read_names(listed)) if split_of.get(name, split) != split]
     if strange:
         raise DataError(
-            f"{listed}: names {name_some(strange)}, which {path.name} puts into another split ({split_of[strange[0]]}); "
-            f"remove the list, or correct the column split of {path.name}"
+            f"{listed}: names {name_some(strange)}, which {path.name} puts into another split "
+            f"({split_of[strange[0]]}); remove the list, or correct the column split of {path.name}"
         )
 
 
