@@ -76,11 +76,11 @@ def calibrate(
     console.print(Markdown(result.to_markdown()))
     for doubt in result.doubts():
         say(f"warning: {doubt}", "yellow")
+    store(target, predictor.network, predictor.info, result)
+    say(f"temperature{', gate' if result.gate else ''} and alarms: {target}")
     if report is not None:
         write_report(report, result)
         say(f"report: {report}")
-    store(target, predictor.network, predictor.info, result)
-    say(f"temperature{', gate' if result.gate else ''} and alarms: {target}")
 
 
 def _require_new_pairs(folder: Path, fit: RGBTDataset, test: RGBTDataset) -> None:

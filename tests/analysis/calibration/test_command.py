@@ -15,7 +15,7 @@ import torch
 import cimnet
 from cimnet.checkpoint import load_checkpoint
 from cimnet.cli.shared import counter
-from cimnet.errors import CheckpointError
+from cimnet.errors import CheckpointError, CimnetError
 from cimnet.inference.alarms.alarm import AlarmModel
 from cimnet.training.data_record import record_of, write_record
 from tests.conftest import Result
@@ -108,6 +108,20 @@ def test_the_checkpoint_itself_is_replaced_whole_or_not_at_all(
     assert "No space left" in failed.err
     assert checkpoint.read_bytes() == before
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
+
+
+def test_a_report_that_cannot_be_written_does_not_cost_the_fit(
+    cli: Command, checkpoint: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise CimnetError("No space left")
+
+    monkeypatch.setattr("cimnet.analysis.calibration.fit.write_report", fail)
+    out = tmp_path / "fitted.safetensors"
+    failed = cli("calibrate", checkpoint, folder, "--out", out, "--report", tmp_path / "report", "--device", "cpu")
+    assert failed.code == 2
+    assert "No space left" in failed.err
+    assert out.is_file()
 
 
 def _full(state: object, target: Path, metadata: object) -> None:

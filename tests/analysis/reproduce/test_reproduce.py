@@ -9,15 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import cimnet
 from cimnet.analysis.paper_values import KUST4K, TABLE2
 from cimnet.analysis.reproduce import _variants, reproduce
 from cimnet.analysis.reproduce.paper_tables import Measured, table2
 from cimnet.analysis.reproduce.runs import Plan, Variant
-from cimnet.errors import CimnetError, ConfigError
+from cimnet.data import open_dataset
+from cimnet.errors import CimnetError, ConfigError, DataWarning
 from cimnet.models import create_model
 from cimnet.models.complexity import measure_budget
 from cimnet.models.zoo import PUBLICATIONS
@@ -121,6 +124,23 @@ def test_a_finished_run_without_its_state_is_scored_not_repeated(
     assert (folder / "best.safetensors").read_bytes() == before
     assert (folder / "val.json").is_file()
     assert (folder / "test.json").is_file()
+
+
+def test_test_images_beyond_the_range_of_training_do_not_end_the_table_after_it(
+    tmp_path: Path, kust4k: Path, recipe: str
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(kust4k, data)
+    test_set = open_dataset(data, "test")
+    hot = test_set.pairs[0].thermal
+    assert hot is not None
+    with Image.open(hot) as image:
+        size = image.size[::-1]
+    Image.fromarray(np.random.default_rng(0).integers(230, 256, size, np.uint8)).save(hot)
+    override = "data.thermal_range={kind: range, low: 0, high: 220}"
+    with pytest.warns(DataWarning, match=r"outside the range of training.*clipped"):
+        Plan(recipe, data, tmp_path / "out", [0], [override]).run([Variant("tiny")])
+    assert (tmp_path / "out" / "tiny_seed0" / "test.json").is_file()
 
 
 def test_rows_switch_their_parts(kust4k: Path, recipe: str) -> None:

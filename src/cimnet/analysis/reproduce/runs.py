@@ -118,7 +118,8 @@ class Plan:
         best = folder / "best.safetensors"
         if state_files(folder) or not best.is_file():  # a copied run may hold its best model alone
             train(recipe, folder, resume=True, report=self.report)
-        scores = score(load(best), recipe.data.root, self.split, recipe.data.layout)
+        predictor = load(best, force_range=True)  # values outside the range of training are clipped, as in training
+        scores = score(predictor, recipe.data.root, self.split, recipe.data.layout)
         self._data_of(folder).write()
         write_text(scored, json.dumps(scores, indent=2) + "\n")
         return scores
