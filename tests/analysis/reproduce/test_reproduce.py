@@ -19,6 +19,7 @@ from cimnet.analysis.paper_values import KUST4K, TABLE2
 from cimnet.analysis.reproduce import _variants, reproduce
 from cimnet.analysis.reproduce.paper_tables import Measured, table2
 from cimnet.analysis.reproduce.runs import Plan, Variant
+from cimnet.checkpoint import load_checkpoint, save_checkpoint
 from cimnet.data import open_dataset
 from cimnet.errors import CimnetError, ConfigError, DataWarning
 from cimnet.models import create_model
@@ -59,6 +60,15 @@ def model(tmp_path_factory: pytest.TempPathFactory, kust4k: Path, recipe: str) -
     out = tmp_path_factory.mktemp("model")
     Plan(recipe, kust4k, out, [0]).run([Variant("tiny")])
     return out / "tiny_seed0"
+
+
+def _other_seed(model: Path, folder: Path) -> Path:
+    """A model like this one with other weights."""
+    network, info = load_checkpoint(model)
+    for parameter in network.parameters():
+        parameter.data += 1e-3
+    save_checkpoint(folder / "other.safetensors", network, info)
+    return folder / "other.safetensors"
 
 
 def _cells(text: str, begin: str) -> list[str]:
@@ -188,7 +198,7 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow  # two models are counted
 def test_several_models_beside_each_other(tmp_path: Path, kust4k: Path, model: Path, official: Path) -> None:
     own = cimnet.load(model).info.name
-    given = [f"{own}={model}", f"small_cmx_mit_b0={official}", f"{own}={model}"]
+    given = [f"{own}={model}", f"small_cmx_mit_b0={official}", f"{own}={_other_seed(model, tmp_path)}"]
     text = reproduce("table2", kust4k, tmp_path / "out", checkpoints=given)
     scores = json.loads((tmp_path / "out" / "table2.json").read_text())
     assert {name: len(found) for name, found in scores.items()} == {own: 2, "small_cmx_mit_b0": 1}
@@ -217,6 +227,9 @@ def test_names_of_checkpoints(tmp_path: Path, kust4k: Path, model: Path, officia
         reproduce("table4", kust4k, tmp_path / "out", checkpoints=[f"small_cmx_mit_b0={official}"])
     with pytest.raises(CimnetError, match="cannot be read"):
         reproduce("table2", kust4k, tmp_path / "out", checkpoints=[f"cmx_mit_b2={tmp_path / 'nothing.pth'}"])
+    shutil.copy(model / "best.safetensors", tmp_path / "copy.safetensors")
+    with pytest.raises(ConfigError, match=r"copy\.safetensors: the same model as .*, not another run; give it once"):
+        reproduce("table4", kust4k, tmp_path / "out", checkpoints=[model, tmp_path / "copy.safetensors"])
 
 
 def test_models_to_train(tmp_path: Path, kust4k: Path, recipe: str) -> None:
@@ -257,7 +270,7 @@ def test_another_model_is_trained_by_the_same_recipe(tmp_path: Path, kust4k: Pat
 
 
 def test_table4(tmp_path: Path, kust4k: Path, model: Path) -> None:
-    text = reproduce("table4", kust4k, tmp_path, checkpoints=[model, model])
+    text = reproduce("table4", kust4k, tmp_path, checkpoints=[model, _other_seed(model, tmp_path)])
     scores = json.loads((tmp_path / "table4.json").read_text())["here"][0]
     weak = scores["groups"]["weakly_aligned"]
     road = _cells(text, "road")

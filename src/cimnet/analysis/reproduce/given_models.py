@@ -12,7 +12,7 @@ from cimnet.inference import Predictor, load
 from cimnet.inference.settings import Settings, choose_device
 from cimnet.models.zoo import PUBLICATIONS
 from cimnet.utils.safetensors_header import read_header
-from cimnet.weights.locate import EXPORTED
+from cimnet.weights.locate import EXPORTED, identity_of
 from cimnet.weights.official import official_model
 
 CLASSES = {"table2": "kust4k", "table6": "mfnet"}
@@ -28,13 +28,19 @@ def open_given(table: str, checkpoints: Sequence[str | Path], trust: bool = Fals
         trust: of these models, see :func:`cimnet.load`.
 
     Raises:
-        ConfigError: paths without names are of different models, or a name is not that of the model in the file.
+        ConfigError: paths without names are of different models, a name is not that of the model in the file, or a
+            model is given twice.
         CheckpointError: a file that cannot be used.
     """
     opened: dict[str, list[Predictor]] = {}
     unnamed: set[str] = set()
+    known: dict[str, str | Path] = {}
     for given in checkpoints:
         name, path = _split(given)
+        mark = identity_of(path)
+        if mark in known:
+            raise ConfigError(f"--checkpoint {given}: the same model as {known[mark]}, not another run; give it once")
+        known[mark] = given
         predictor = load(path, trust=trust) if name is None else _open_named(table, name, path, trust)
         if name not in (None, predictor.info.name):
             raise ConfigError(f"--checkpoint {given}: holds a {predictor.info.name}; give that name")
