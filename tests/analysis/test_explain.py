@@ -15,9 +15,11 @@ from PIL import Image
 
 import cimnet
 from cimnet.analysis.explain import _features, _read_truth, _weights, heat, record, write_explanation
+from cimnet.analysis.offset_agreement import found_offsets
 from cimnet.data import open_dataset
 from cimnet.errors import CimnetError
 from cimnet.inference import Predictor
+from cimnet.inference.images import shrink
 from cimnet.models import CIMNet, create_model
 from cimnet.models.cipa import CIPAOutput
 from cimnet.models.scsfr import SCSFROutput
@@ -145,6 +147,19 @@ def test_a_large_pair_is_seen_in_one_pass_and_said_to_be_reduced(
     monkeypatch.setattr("cimnet.analysis.explain.WHOLE", 32 * 40 // 4)
     page = write_explanation(cimnet.load(trained.best, **settings), *arguments).read_text(encoding="utf-8")
     assert "Reduced from 40x32 to 20x16 pixels" in page
+
+
+def test_offsets_of_a_reduced_pair_are_pixels_of_the_given_one(
+    pair: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = cimnet.load("starter", "cpu")
+    rgb, thermal = shrink(*source.tensors(pair["rgb"], pair["thermal"]), 16 * 20)
+    fields = found_offsets(source.network, rgb, thermal)
+    monkeypatch.setattr("cimnet.analysis.explain.WHOLE", 16 * 20)
+    page = write_explanation(source, pair["rgb"], pair["thermal"], tmp_path).read_text(encoding="utf-8")
+    for name, field in fields.items():
+        assert f"{name}: mean {2 * np.hypot(*field).mean():.1f} px" in page
+    assert max(float(np.hypot(*field).mean()) for field in fields.values()) > 0.5
 
 
 def test_another_family_and_wrong_labels_are_named(trained: Trained, pair: dict[str, Path], tmp_path: Path) -> None:

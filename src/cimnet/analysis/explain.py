@@ -113,7 +113,7 @@ def write_explanation(predictor: Predictor, rgb: Path, thermal: Path, out: Path,
         _images(predictor, image, grey, prediction, truth),
         *_features(model, seen, grey.shape),
         *_weights(model, seen, grey.shape),
-        _offsets(model, seen, grey),
+        _offsets(model, seen, grey, grey.shape[1] / full[1]),
     ]
     sections = [section for section in sections if section.panels]
     save_figure(draw(sections, grey.shape), out / "explain.png")
@@ -208,13 +208,16 @@ def _weights(model: CIMNet, seen: dict[str, Any], size: Size) -> list[Section]:
     ]
 
 
-def _offsets(model: CIMNet, seen: dict[str, Any], grey: Image8) -> Section:
+def _offsets(model: CIMNet, seen: dict[str, Any], grey: Image8, scale: float) -> Section:
+    """Offsets over what the model saw, which is ``scale`` times the size of the given pair."""
     panels = []
     for name, field in offset_fields(model, seen["model"][1], grey.shape).items():
         figure, factor = pictures.plot_arrows(grey, field, np.zeros(grey.shape, dtype=bool))
-        title = f"{name}: mean {np.hypot(*field).mean():.1f} px, arrows × {factor:g}"
+        title = f"{name}: mean {np.hypot(*field).mean() / scale:.1f} px, arrows × {factor:g}"
         panels.append(Drawn(title, pictures.rasterize(figure)))
-    return Section("Offsets", "Averaged over the nine taps, in pixels of the image, over the thermal image.", panels)
+    return Section(
+        "Offsets", "Averaged over the nine taps, in pixels of the given images, over the thermal image.", panels
+    )
 
 
 def heat(model: CIMNet, x: Tensor, stage: int, size: Size, limits: tuple[float, float] | None = None) -> Image8:

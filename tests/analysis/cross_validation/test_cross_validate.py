@@ -129,6 +129,7 @@ def test_run_folders_of_complete_seeds_may_be_removed(
     both = cross_validate(recipe, out, seeds=[3]).to_dict()
     for seed in (0, 7):
         shutil.rmtree(out / f"seed{seed}")
+    shutil.rmtree(out / "seed3" / "fold1")
     with monkeypatch.context() as patch:
         patch.setattr(cross_validation, "train", None)
         assert cross_validate(recipe, out).to_dict() == both
@@ -138,7 +139,7 @@ def test_run_folders_of_complete_seeds_may_be_removed(
     content = json.loads((out / "cross_validation.json").read_text())
     content["by_seed"]["7"]["confusion"][0][0] += 1
     (out / "cross_validation.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"images\.npz: holds no result of seed 7, which has no run folder; restore it"):
+    with pytest.raises(DataError, match=r"images\.npz: holds no result of seed 7, which lacks run folders; restore it"):
         cross_validate(recipe, out)
     (out / "images.npz").unlink()
     with pytest.raises(DataError, match=r"images\.npz: cannot be read .*; restore it or the run folders, or choose"):

@@ -129,7 +129,7 @@ class _Work:
         return self.out / f"seed{seed}" / f"fold{fold}"
 
     def collect(self, result: CrossResult, ledger: Ledger) -> None:
-        """Read what is scored already: from the run folders, or for a complete seed without one from the record."""
+        """Read what is scored already: from the run folders, or of a complete seed without them from the record."""
         result.found |= self.without_folders(ledger.notes().get("by_seed", {}))
         for seed in result.seeds:
             for fold in result.folds:
@@ -138,22 +138,23 @@ class _Work:
                     result.found[seed, fold] = read_held_out(path, "delete it, and the fold will be scored again")
 
     def without_folders(self, by_seed: dict[str, dict[str, Any]]) -> dict[tuple[int, int], HeldOut]:
-        """The results of complete seeds whose run folders are gone. The record's confusion matrix of a seed tells which
-        matrices of the images are its own."""
-        removed = {int(seed): scored for seed, scored in by_seed.items() if not (self.out / f"seed{seed}").exists()}
-        if not removed:
+        """The results of those runs of complete seeds whose folders are gone. The record's confusion matrix of a seed
+        tells which matrices of the images are its own."""
+        folds = range(len(self.lists.names))
+        gone = {(int(seed), fold) for seed in by_seed for fold in folds if not self.folder(int(seed), fold).exists()}
+        if not gone:
             return {}
         remedy = "restore it or the run folders, or choose another --out"
         images = read_held_out(self.out / FILE, remedy)
         own = [np.isin(images.ids, parts["test"]) for parts in self.lists.names]
         found = {}
-        for seed, scored in removed.items():
+        for seed, fold in sorted(gone):
+            scored, held = by_seed[str(seed)], own[fold]
             number = next((k for k, matrix in enumerate(images.pooled.tolist()) if matrix == scored["confusion"]), None)
             if number is None:
-                raise DataError(f"{self.out / FILE}: holds no result of seed {seed}, which has no run folder; {remedy}")
-            for fold, held in enumerate(own):
-                ids = tuple(np.array(images.ids)[held].tolist())
-                found[seed, fold] = HeldOut(ids, images.matrices[number : number + 1, held])
+                raise DataError(f"{self.out / FILE}: holds no result of seed {seed}, which lacks run folders; {remedy}")
+            ids = tuple(np.array(images.ids)[held].tolist())
+            found[seed, fold] = HeldOut(ids, images.matrices[number : number + 1, held])
         return found
 
     def run(self, seed: int, fold: int) -> HeldOut:
