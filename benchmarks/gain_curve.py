@@ -130,7 +130,7 @@ def test_table(on_test: dict[str, dict[str, float]]) -> str:
 
 def draw(curves: Curves) -> Figure:
     """The gains against steps: a line per variant through the means, a point per seed."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     axes.axhline(0, color="black", linewidth=0.8)
     for variant in curves:
@@ -141,7 +141,7 @@ def draw(curves: Curves) -> Figure:
         axes.scatter(*zip(*points, strict=True), s=10, color=line.get_color())
     axes.set(xlabel="step", ylabel=f"mIoU on val above {BASE}, points")
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right upper")
     return figure
 
 

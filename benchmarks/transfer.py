@@ -69,7 +69,7 @@ DATA_SETS = {
     "mm5": DataSet("small_mm5", (), ("train", "val", "test"), arrangements, 5),
     "apple": DataSet(
         "own",
-        ("augmentation.crop=[192,256]", "data.workers=0", "data.cache=ram"),
+        ("data.thermal_percentiles=[0.1,99.9]", "augmentation.crop=[192,256]", "data.workers=0", "data.cache=ram"),
         ("train", "val", "test"),
         orchard_parts,
         6,
