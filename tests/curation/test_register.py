@@ -338,7 +338,8 @@ def test_a_mapping_that_covers_little_or_nothing_is_said(tmp_path: Path, by_posi
         register_dataset(root, tmp_path / "little", mapping=moved(30))
     with pytest.raises(DataError, match=r"000\.png: rig\.yaml: no pixel of the RGB image"):
         register_dataset(root, tmp_path / "nothing", mapping=moved(1000))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "little"]
+    register_dataset(root, tmp_path / "cropped", mapping=moved(30), crop=True)  # a warning would be an error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "cropped", "little"]
 
 
 def test_pictures_that_tell_nothing(tmp_path: Path) -> None:

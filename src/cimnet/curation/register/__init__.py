@@ -127,7 +127,7 @@ def register_dataset(
             "write each as a file of its own first (gdal_translate -b N IN OUT)"
         )
     index = layout_class.index(root)
-    done, mappings = _mappings(root, index, mapping, per_pair, progress, wanted)
+    done, mappings = _mappings(root, index, mapping, per_pair, progress, wanted, 0.0 if crop else FEW)
     with staged_folder(out) as part:
         copy = RegisteredCopy(root, part, index, wanted, _common_box(index, mappings, wanted) if crop else None)
         for number, (name, its) in enumerate(mappings.items(), start=1):
@@ -176,6 +176,7 @@ def _mappings(
     per_pair: bool,
     progress: Progress | None,
     wanted: Wanted,
+    least: float,
 ) -> tuple[Registration, dict[str, Mapping]]:
     """The mapping of each pair by name: its own, the one given, or that of the rig."""
     names, done = common_names(index), Registration(mapping)
@@ -201,7 +202,7 @@ def _mappings(
         mapping = Mapping(done.rig.matrix, None, sample.full, sample.thermal_full, "the matrix of the cameras")
     if mapping is not None:
         common = [name for name in names if name not in own]
-        mapping = done.mapping = _in_known_pixels(mapping, index, common, wanted)
+        mapping = done.mapping = _in_known_pixels(mapping, index, common, wanted, least)
     mappings = {name: own[name] if mapping is None else own.get(name, mapping) for name in names}
     if done.rig is not None and done.rig.matrix is not None and not own:  # one matrix: the sample is at hand
         done.left_over = band_offsets([(sample, done.rig.matrix)])
@@ -215,9 +216,9 @@ def _mappings(
     return done, mappings
 
 
-def _in_known_pixels(mapping: Mapping, index: FileIndex, names: list[str], wanted: Wanted) -> Mapping:
+def _in_known_pixels(mapping: Mapping, index: FileIndex, names: list[str], wanted: Wanted, least: float) -> Mapping:
     """The common mapping of these pairs, with the sizes that it is for: those it was made for, or those of all pairs.
-    Gives a `DataWarning` if it covers less than half of the RGB images.
+    Gives a `DataWarning` if it covers less than the share `least` of the RGB images.
 
     Raises:
         DataError: it is not known which of several sizes it is for, it cannot be scaled to one of them, or thermal
@@ -241,7 +242,7 @@ def _in_known_pixels(mapping: Mapping, index: FileIndex, names: list[str], wante
             _, inside = mapping.apply(np.ones(these[1], np.uint8), these[0])
         except DataError as error:
             raise DataError(f"{index.rgb.files[name]}: {error}") from error
-        if (covered := float(inside.mean())) < FEW:
+        if (covered := float(inside.mean())) < least:
             notice(
                 f"{mapping.source}: the thermal image covers only {covered:.0%} of the RGB image ({_said(*these)}); "
                 "the rest of the copy repeats its edge (--crop leaves the rest out)"
