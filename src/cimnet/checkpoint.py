@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from cimnet.data.io.thermal_scaling import ThermalScaling, parse_thermal
 from cimnet.errors import CheckpointError, ConfigError, DataError, one_line
 from cimnet.models import RGBTModel, create_model
 from cimnet.models.outline import Outline, SkipInit, outline_model
-from cimnet.utils.files import write_atomically
+from cimnet.utils.files import resolved, write_atomically
 from cimnet.utils.packed_tensors import pack, unpack
 from cimnet.utils.safetensors_header import Header, read_header
 
@@ -170,11 +171,17 @@ def _missing(path: Path) -> str:
     folder = path.parent
     if path.name != _BEST or not (folder / "cross_validation.json").is_file():
         return f"checkpoint {path}: no such file; give a .safetensors file or a run folder"
-    run = min((file.parent for file in folder.glob(f"seed*/fold*/{_BEST}")), default=None)
+    run = min((file.parent for file in folder.glob(f"seed*/fold[0-9]*/{_BEST}")), default=None)
     if run is None:
         return f"checkpoint {folder}: is a cross-validation, and none of its runs holds a model yet; let it train"
-    own = f"folds/{run.name.removeprefix('fold')}/test"
+    own = own_test_part(run)
     return f"checkpoint {folder}: is a cross-validation; give one of its runs, such as {run} (its own test part: {own})"
+
+
+def own_test_part(run: Path) -> str | None:
+    """The split on which `cimnet cross-validate` tests the run in a folder, by the folder's name; None: of no fold."""
+    fold = re.fullmatch(r"fold(\d+)", resolved(run).name)
+    return f"folds/{fold[1]}/test" if fold else None
 
 
 def read_description(path: Path) -> ModelInfo:

@@ -77,12 +77,9 @@ def _one_pair(
 ) -> None:
     from dataclasses import asdict
 
-    import numpy as np
-
     from cimnet.data.io.bands import parse_bands
-    from cimnet.data.io.readers import read_label_file
     from cimnet.data.io.thermal_files import Wanted, read_pair
-    from cimnet.data.labels import missing_pixels
+    from cimnet.data.labels import read_stored_ids
     from cimnet.registration import align_pair
     from cimnet.registration.before_after import plot_pair
     from cimnet.registration.camera_calibration import fit_points, pick_points, read_points
@@ -120,9 +117,7 @@ def _one_pair(
     if label_path is not None:
         content["objects"] = []
     if label_path is not None and matrix is not None:
-        stored = read_label_file(label_path, grey=True)
-        missing = missing_pixels(stored, None, label_path)
-        label = stored.ids if missing is None else np.where(missing, 255, stored.ids)
+        label = read_stored_ids(label_path)
         ids = parse_numbers(movable, "--movable", "3,4,5") if movable else sorted({*label.ravel().tolist()} - {0, 255})
         content["objects"] = [asdict(thing) for thing in object_offsets(rgb, thermal, label, ids, matrix)]
     if json_:

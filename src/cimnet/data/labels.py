@@ -74,6 +74,18 @@ def read_class_ids(
     return look_up(label.ids, lookup, path, len(colors), missing)
 
 
+def read_stored_ids(path: Path) -> Ids:
+    """Values (H, W) of a label file for which there is no class list, as stored; 255 = ignore where the file declares
+    them as nodata.
+
+    Raises:
+        DataError: the file cannot be read, or contradicts itself.
+    """
+    label = read_label_file(path, grey=True)
+    missing = missing_pixels(label, None, path)
+    return label.ids if missing is None else np.where(missing, IGNORE_INDEX, label.ids)
+
+
 def missing_pixels(label: Label, lookup: npt.NDArray[np.int16] | None, path: Path) -> npt.NDArray[np.bool_] | None:
     """Mark the pixels of a label (H, W) with the value that its file declares as nodata: they are ignored. None if
     there are none.

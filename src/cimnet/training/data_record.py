@@ -10,19 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cimnet.checkpoint import own_test_part
 from cimnet.data import RGBTDataset
 from cimnet.data.io.side_files import side_content, side_files
 from cimnet.data.io.split_lists import name_some
 from cimnet.data.io.thermal_files import depth
 from cimnet.data.pairs import Pair
 from cimnet.errors import ConfigError, DataError
-from cimnet.utils.files import resolved
 from cimnet.utils.ledger import Ledger
 from cimnet.utils.numbers import pluralize
 from cimnet.utils.pool import map_in_threads
@@ -184,8 +183,8 @@ def describe_trained(folder: Path, dataset: RGBTDataset) -> str | None:
     known = trained_on(folder, dataset.pairs)
     if not known:
         return None
-    fold = re.fullmatch(r"fold(\d+)", resolved(folder).name)
-    own = f", for this fold its own test part, such as folds/{fold[1]}/test" if fold else ""
+    part = own_test_part(folder)
+    own = f", for this fold its own test part, such as {part}" if part else ""
     return (
         f"{dataset.split}: the model was trained on {len(known)} of its {pluralize(len(dataset), 'pair')} "
         f"({name_some(known)}; {folder / FILE}), where it is better and surer than on others; give a split of other "

@@ -146,11 +146,12 @@ class _Work:
             return {}
         remedy = "restore it or the run folders, or choose another --out"
         images = read_held_out(self.out / FILE, remedy)
+        pooled = images.pooled.tolist()
         own = [np.isin(images.ids, parts["test"]) for parts in self.lists.names]
         found = {}
         for seed, fold in sorted(gone):
             scored, held = by_seed[str(seed)], own[fold]
-            number = next((k for k, matrix in enumerate(images.pooled.tolist()) if matrix == scored["confusion"]), None)
+            number = next((k for k, matrix in enumerate(pooled) if matrix == scored["confusion"]), None)
             if number is None:
                 raise DataError(f"{self.out / FILE}: holds no result of seed {seed}, which lacks run folders; {remedy}")
             ids = tuple(np.array(images.ids)[held].tolist())

@@ -239,7 +239,7 @@ def _in_known_pixels(mapping: Mapping, index: FileIndex, names: list[str], wante
     scaled = [name for name in sizes if sizes[name] != made]
     for these, name in {its: name for name, its in reversed(sizes.items())}.items():
         try:
-            _, inside = mapping.apply(np.ones(these[1], np.uint8), these[0])
+            inside = _covered(mapping, *these)
         except DataError as error:
             raise DataError(f"{index.rgb.files[name]}: {error}") from error
         if (covered := float(inside.mean())) < least:
@@ -265,12 +265,25 @@ def _sizes(index: FileIndex, name: str, wanted: Wanted) -> tuple[Size, Size]:
     return image_size(index.rgb.files[name]), thermal_size(thermal, wanted)
 
 
+def _covered(mapping: Mapping, rgb: Size, thermal: Size) -> npt.NDArray[np.bool_]:
+    """Where a warped thermal image has values, in the frame of the RGB image.
+
+    Raises:
+        DataError: nowhere.
+    """
+    return mapping.apply(np.ones(thermal, np.uint8), rgb)[1]
+
+
 def _common_box(index: FileIndex, mappings: dict[str, Mapping], wanted: Wanted) -> Box:
     """top, bottom, left, right of the rectangle in which every warped thermal image has values."""
     inside: npt.NDArray[np.bool_] | None = None
+    known: set[tuple[int, Size, Size]] = set()  # most pairs share one mapping
     for name, mapping in mappings.items():
         rgb, thermal = _sizes(index, name, wanted)
-        _, here = mapping.apply(np.ones(thermal, np.uint8), rgb)
+        if (key := (id(mapping), rgb, thermal)) in known:
+            continue
+        known.add(key)
+        here = _covered(mapping, rgb, thermal)
         if inside is not None and inside.shape != here.shape:
             raise DataError(f"{index.rgb.files[name]}: --crop needs images of one size")
         inside = here if inside is None else inside & here
